@@ -1,0 +1,68 @@
+"""Every error flash raises on purpose.
+
+    FlashError                what the user can act on; the message says how
+     ├─ UsageError            wrong arguments                              exit code 2
+     ├─ InfeasibleError       no design meets the limits                   exit code 3
+     └─ InputError            a file that cannot be used                   exit code 4
+         ├─ SpaceError        a search-space file
+         └─ ProfileError      a hardware profile
+
+Messages say what was expected, what came and what would work, in one line.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import ClassVar
+
+__all__ = [
+    "FlashError",
+    "InfeasibleError",
+    "InputError",
+    "ProfileError",
+    "SpaceError",
+    "UsageError",
+    "did_you_mean",
+]
+
+
+class FlashError(Exception):
+    """Base of all errors raised on purpose."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(FlashError):
+    """Raised when arguments are wrong or contradict each other."""
+
+    exit_code = 2
+
+
+class InfeasibleError(FlashError):
+    """Raised when no design of the space meets the limits."""
+
+    exit_code = 3
+
+
+class InputError(FlashError):
+    """Raised when an input file is missing, malformed or says impossible things."""
+
+    exit_code = 4
+
+
+class SpaceError(InputError):
+    """Raised when a search-space file cannot be used."""
+
+
+class ProfileError(InputError):
+    """Raised when a hardware profile cannot be used."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """``" (did you mean 'x'?)"``, or the known words when none is close."""
+    words = sorted(known)
+    close = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
+    if close:
+        return f" (did you mean '{close[0]}'?)"
+    return f" (known: {', '.join(words)})" if words else ""

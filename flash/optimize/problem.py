@@ -1,0 +1,117 @@
+"""The separable form of a search: every quantity of a design is a sum (or maximum) of table
+look-ups, one a stage.
+
+Costs add up over layers, so they add up over stages; a stage depends on the few variables it
+owns or reads (``Stage``). Tabulating each stage once over those turns a space of 10^11
+designs into a handful of small arrays: scoring a design is a look-up and a sum, and an exact
+optimum is within reach.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flash.spaces.space import SearchSpace
+from flash.spaces.table import LayerTable, TableEmitter
+
+__all__ = ["Floats", "SeparableProblem", "StageTable", "tabulate"]
+
+Floats = NDArray[np.float64]
+#: Quantities of a layer table: name -> one value a design, for the rows the table holds.
+Quantities = Callable[[LayerTable], Mapping[str, Floats]]
+Combine = Literal["sum", "max"]
+
+
+@dataclass(frozen=True)
+class StageTable:
+    """The quantities of one stage for every value of the variables it depends on.
+
+    reads, owns: columns (variable numbers) read and owned.
+    values:      quantity -> array with one axis for each of ``reads`` then ``owns``.
+    """
+
+    name: str
+    reads: tuple[int, ...]
+    owns: tuple[int, ...]
+    values: Mapping[str, Floats]
+
+
+@dataclass(frozen=True)
+class SeparableProblem:
+    """Stage tables of a space, and how each quantity combines over the stages.
+
+    sizes:   number of values of each variable.
+    combine: quantity -> "sum" or "max".
+    """
+
+    sizes: tuple[int, ...]
+    stages: tuple[StageTable, ...]
+    combine: Mapping[str, Combine]
+
+    @property
+    def size(self) -> int:
+        """Number of designs."""
+        return math.prod(self.sizes)
+
+    def evaluate(self, indices: NDArray[np.int64], *quantities: str) -> dict[str, Floats]:
+        """Quantities (all by default) of designs given as indices, shape (designs, variables)."""
+        wanted = quantities or tuple(self.combine)
+        result: dict[str, Floats] = {}
+        at = [tuple(indices[:, k] for k in (*s.reads, *s.owns)) for s in self.stages]
+        for name in wanted:
+            merge = np.add if self.combine[name] == "sum" else np.maximum
+            total = np.zeros(len(indices))
+            for stage, where in zip(self.stages, at, strict=True):
+                merge(total, stage.values[name][where], out=total)
+            result[name] = total
+        return result
+
+
+def tabulate(
+    space: SearchSpace,
+    costs: Quantities,
+    metrics: Quantities,
+    combine: Mapping[str, Combine],
+) -> SeparableProblem:
+    """Tabulate every stage of the space's family.
+
+    costs:   quantities of a set of layers (latency, params, ...).
+    metrics: quantities of whole cells (NN-Degree, ...), credited to the stage that
+             completes the cell.
+    combine: how each of them combines over stages.
+    """
+    stages = []
+    columns = {name: k for k, name in enumerate(space.variables)}
+    for stage in space.family.stages:
+        names = (*stage.reads, *stage.owns)
+        grids = [space.grids[columns[name]] for name in names]
+        shape = tuple(len(grid) for grid in grids)
+        mesh = [g.ravel() for g in np.meshgrid(*grids, indexing="ij")] if grids else []
+        values: dict[str, int | NDArray[np.int64]] = {
+            name: int(grid[0]) for name, grid in zip(space.variables, space.grids, strict=True)
+        }
+        values.update(zip(names, mesh, strict=True))
+        own = dict(costs(_emit(space, values, math.prod(shape), {stage.name})))
+        own |= metrics(_emit(space, values, math.prod(shape), set(stage.cell)))
+        stages.append(
+            StageTable(
+                stage.name,
+                tuple(columns[name] for name in stage.reads),
+                tuple(columns[name] for name in stage.owns),
+                {name: own[name].reshape(shape) for name in combine},
+            )
+        )
+    return SeparableProblem(tuple(len(g) for g in space.grids), tuple(stages), dict(combine))
+
+
+def _emit(
+    space: SearchSpace, values: Mapping[str, int | NDArray[np.int64]], designs: int, only: set[str]
+) -> LayerTable:
+    emitter = TableEmitter(designs, only=only)
+    return emitter.table(space.family.emit(emitter, values)[1])

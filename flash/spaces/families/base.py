@@ -1,0 +1,119 @@
+"""What a network family is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from flash.errors import SpaceError, did_you_mean
+from flash.spaces.emitter import Emitter
+from flash.spaces.layers import Ints, Tensor
+
+__all__ = ["Family", "InputShape", "Stage", "clip"]
+
+
+@dataclass(frozen=True, slots=True)
+class InputShape:
+    """The image a network reads: channels x height x width."""
+
+    channels: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A run of layers whose cost depends on few variables.
+
+    owns:  variables decided in this stage.
+    reads: variables of earlier stages that its layers also depend on. The layers of a
+           stage depend on nothing else, so costs that add up over layers add up over
+           stages, each a table over ``reads`` x ``owns``.
+    cell:  the stages whose layers make up the cell that this stage completes (empty if it
+           completes none). Metrics of a whole cell are credited here, and depend on the
+           same variables.
+    """
+
+    name: str
+    owns: tuple[str, ...]
+    reads: tuple[str, ...] = ()
+    cell: tuple[str, ...] = ()
+
+
+class Family(ABC):
+    """A parameterised set of networks, written once as code that emits layers.
+
+    A subclass says which variables and settings it has and emits the layers of a design.
+    ``values`` maps each variable to an integer (one design) or an array (many).
+    """
+
+    name: ClassVar[str]
+    #: Settings a space file may give, with their defaults (None: must be given).
+    settings: ClassVar[Mapping[str, Any]]
+
+    def __init__(self, shape: InputShape, classes: int, settings: Mapping[str, Any]) -> None:
+        self.shape = shape
+        self.classes = classes
+        missing = [k for k, v in self.settings.items() if v is None and k not in settings]
+        if missing:
+            raise SpaceError(f"[settings] lacks {', '.join(missing)} (family {self.name})")
+        unknown = sorted(set(settings) - set(self.settings))
+        if unknown:
+            raise SpaceError(
+                f"[settings] has the unknown key '{unknown[0]}'"
+                f"{did_you_mean(unknown[0], self.settings)}"
+            )
+        self.options: dict[str, Any] = {**self.settings, **settings}
+
+    @property
+    @abstractmethod
+    def variables(self) -> tuple[str, ...]:
+        """Names of the variables a design has a value for, in order."""
+
+    @property
+    @abstractmethod
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages in execution order."""
+
+    @abstractmethod
+    def emit(self, e: Emitter, values: Mapping[str, Ints]) -> tuple[Tensor, Tensor]:
+        """Emit every layer; return the network's input and output."""
+
+    def check(self, values: Mapping[str, Sequence[int]]) -> None:
+        """Raise ``SpaceError`` if a variable's values make no sense for the family."""
+
+    def cells(self) -> tuple[tuple[str, ...], ...]:
+        """The variables in groups whose ``canonical`` values depend on no other group."""
+        return (self.variables,)
+
+    def canonical(self, values: Mapping[str, Ints]) -> dict[str, Ints]:
+        """The same design with every value that has no effect set to one that stands for all.
+
+        Two designs are the same network if and only if their canonical values are equal. A
+        value may depend only on variables of its own group (see ``cells``).
+        """
+        return dict(values)
+
+    def describe(self, values: Mapping[str, int]) -> str:
+        """A design in one short line."""
+        return " ".join(f"{name}={values[name]}" for name in self.variables)
+
+    def _require(self, values: Mapping[str, Sequence[int]], name: str, low: int, high: int) -> None:
+        """Every value of variable ``name`` lies in [low, high]."""
+        bad = [v for v in values[name] if not low <= v <= high]
+        if bad:
+            raise SpaceError(
+                f"[variables.{name}] has the value {bad[0]}; family {self.name} takes "
+                f"{low} to {high}"
+            )
+
+
+def clip(value: Ints, low: Ints, high: Ints) -> Ints:
+    """``value`` limited to [low, high], an int for ints and an array for arrays."""
+    if isinstance(value, int) and isinstance(low, int) and isinstance(high, int):
+        return max(low, min(value, high))
+    return np.clip(value, low, high)

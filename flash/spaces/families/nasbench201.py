@@ -1,0 +1,115 @@
+"""The NAS-Bench-201 cell (Dong & Yang, ICLR 2020): 6 edges, 5 operations, 15,625 cells."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from flash.errors import SpaceError, did_you_mean
+from flash.spaces.emitter import Emitter
+from flash.spaces.families.base import Family, Stage
+from flash.spaces.layers import Ints, Tensor
+
+__all__ = ["OPERATIONS", "NasBench201Family"]
+
+#: The benchmark's names; a variable's value is an index into this tuple.
+OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+_NONE, _SKIP, _CONV1, _CONV3, _POOL = range(5)
+
+#: (from node, to node) of variables e0 ... e5, in the order of the benchmark's strings.
+_EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
+
+
+class NasBench201Family(Family):
+    """Stem, three groups of equal cells at 16, 32, 64 channels with residual reductions between.
+
+    Variables ``e0`` ... ``e5``: the operation of each edge. The emitted network is the
+    benchmark's own, dead branches included; ``used`` and ``live`` views prune it.
+    """
+
+    name = "nasbench201"
+    settings = {"cells": 5, "channels": 16}
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        return tuple(f"e{i}" for i in range(len(_EDGES)))
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        return (Stage("all", self.variables, cell=("all",)),)
+
+    def check(self, values: Mapping[str, Sequence[int]]) -> None:
+        for name in self.variables:
+            self._require(values, name, 0, len(OPERATIONS) - 1)
+
+    def emit(self, e: Emitter, values: Mapping[str, Ints]) -> tuple[Tensor, Tensor]:
+        source = e.source(self.shape.channels, self.shape.height, self.shape.width)
+        edges = [values[name] for name in self.variables]
+        channels = self.options["channels"]
+        with e.stage("all"):
+            x = e.conv(source, channels, act="")
+            for group in range(3):
+                if group:
+                    channels *= 2
+                    x = self._reduction(e, x, channels)
+                for _ in range(self.options["cells"]):
+                    with e.cell():
+                        x = self._cell(e, x, edges)
+            x = e.global_pool(e.norm(x, act="relu"))
+            return source, e.linear(x, self.classes)
+
+    def _cell(self, e: Emitter, x: Tensor, edges: Sequence[Ints]) -> Tensor:
+        nodes = [x]
+        for node in (1, 2, 3):
+            incoming = [
+                self._edge(e, nodes[start], op)
+                for (start, end), op in zip(_EDGES, edges, strict=True)
+                if end == node
+            ]
+            nodes.append(e.add(incoming))
+        return nodes[-1]
+
+    def _edge(self, e: Emitter, x: Tensor, op: Ints) -> Tensor:
+        y = e.zeros(x)
+        for _ in e.when(op == _SKIP):
+            y = e.merge(x, y)
+        for _ in e.when(op == _CONV1):
+            y = e.merge(e.conv(e.activation(x), x.channels, kernel=1, act=""), y)
+        for _ in e.when(op == _CONV3):
+            y = e.merge(e.conv(e.activation(x), x.channels, kernel=3, act=""), y)
+        for _ in e.when(op == _POOL):
+            y = e.merge(e.avg_pool(x, kernel=3, stride=1), y)
+        return y
+
+    def _reduction(self, e: Emitter, x: Tensor, channels: int) -> Tensor:
+        y = e.conv(e.activation(x), channels, stride=2, act="")
+        y = e.conv(e.activation(y), channels, act="")
+        shortcut = e.conv(e.avg_pool(x, kernel=2, stride=2, pad=0), channels, 1, norm=False, act="")
+        return e.add([y, shortcut])
+
+    def describe(self, values: Mapping[str, int]) -> str:
+        """The benchmark's string, ``|op~0|+|op~0|op~1|+|op~0|op~1|op~2|``."""
+        parts: list[str] = []
+        for node in (1, 2, 3):
+            ops = (
+                f"{OPERATIONS[values[name]]}~{start}"
+                for name, (start, end) in zip(self.variables, _EDGES, strict=True)
+                if end == node
+            )
+            parts.append("|" + "|".join(ops) + "|")
+        return "+".join(parts)
+
+    def parse(self, text: str) -> dict[str, int]:
+        """The design a benchmark string names; raises ``SpaceError`` for anything else."""
+        found = re.findall(r"([^|+~\s]+)~(\d)", text)
+        expected = [str(start) for start, _ in _EDGES]
+        if [start for _, start in found] != expected:
+            raise SpaceError(
+                f"'{text}' is no cell: expected |op~0|+|op~0|op~1|+|op~0|op~1|op~2|"
+            )
+        for op, _ in found:
+            if op not in OPERATIONS:
+                raise SpaceError(f"'{text}': unknown operation '{op}'{did_you_mean(op, OPERATIONS)}")
+        return {
+            name: OPERATIONS.index(op) for name, (op, _) in zip(self.variables, found, strict=True)
+        }

@@ -1,0 +1,95 @@
+"""One design as a graph: the view that exporters, runtimes and single-network tools read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from flash.spaces.emitter import Emitter
+from flash.spaces.layers import Flags, Ints, Layer, Tensor, layer_macs, layer_params
+
+__all__ = ["GraphEmitter", "Network"]
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """Layers in execution order; the inputs of each name the layers that produce them.
+
+    ``source`` is the network's input, ``output`` the tensor it returns.
+    """
+
+    layers: tuple[Layer, ...]
+    source: Tensor
+    output: Tensor
+
+    @property
+    def params(self) -> int:
+        """Trainable parameters, batch norm included."""
+        return int(sum(layer_params(layer) for layer in self.layers))
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one inference."""
+        return int(sum(layer_macs(layer) for layer in self.layers))
+
+    def used(self) -> Network:
+        """Without the layers whose result never reaches the output (a graph runtime's view)."""
+        needed = {int(self.output.producer)}
+        for number in range(len(self.layers) - 1, -1, -1):
+            if number in needed:
+                needed |= {int(x.producer) for x in self.layers[number].inputs if x.present}
+        return self._only(needed)
+
+    def live(self) -> Network:
+        """Only what lies on a path from the input to the output."""
+        with_signal = {n for n, layer in enumerate(self.layers) if layer.signal}
+        return self._only(with_signal).used()
+
+    def _only(self, keep: set[int]) -> Network:
+        """The layers in ``keep``, renumbered; what reads a removed layer reads zeros."""
+        numbers = [n for n in range(len(self.layers)) if n in keep]
+        renumbered = {old: new for new, old in enumerate(numbers)}
+
+        def moved(x: Tensor) -> Tensor:
+            old = int(x.producer)
+            if old < 0:
+                return x
+            if old in renumbered:
+                return replace(x, producer=renumbered[old])
+            return replace(x, producer=-2, present=False, signal=False)
+
+        layers = tuple(
+            replace(self.layers[n], inputs=tuple(moved(x) for x in self.layers[n].inputs))
+            for n in numbers
+        )
+        return Network(layers, self.source, moved(self.output))
+
+
+class GraphEmitter(Emitter):
+    """Records one design; every size is a plain integer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._layers: list[Layer] = []
+
+    def network(self, source: Tensor, output: Tensor) -> Network:
+        """What was emitted so far, as a network from ``source`` to ``output``."""
+        return Network(tuple(self._layers), source, output)
+
+    def repeat(self, count: Ints, start: int = 0) -> Iterator[int]:
+        return iter(range(start, int(count)))
+
+    def merge(self, new: Tensor, old: Tensor) -> Tensor:
+        return new
+
+    def _record(
+        self, layer: Layer, needed: Flags = True, otherwise: Tensor | None = None
+    ) -> Tensor:
+        if not needed:
+            assert otherwise is not None
+            return otherwise
+        self._layers.append(layer)
+        return self._result(layer, len(self._layers) - 1)
+
+    def _first_present(self, xs: Sequence[Tensor]) -> Tensor:
+        return next((x for x in xs if x.present), xs[0])

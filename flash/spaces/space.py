@@ -1,0 +1,211 @@
+"""Search spaces: integer variables with their ranges, read from TOML files in ``models/``."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flash.data import data_file, known_names
+from flash.errors import SpaceError, UsageError, did_you_mean
+from flash.spaces.families import FAMILIES, Family, InputShape
+from flash.spaces.network import GraphEmitter, Network
+from flash.spaces.table import LayerTable, TableEmitter
+
+__all__ = ["SearchSpace", "load_space"]
+
+_KEYS = frozenset(
+    {"schema", "name", "family", "description", "classes", "input", "settings", "variables", "accuracy"}
+)
+_SCHEMA = "flash.space/1"
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """A family with a range for each of its variables.
+
+    A *design* is one value a variable. Arrays of designs come in two forms: ``indices``
+    (positions in each variable's grid, what optimizers work on) and ``values`` (the
+    integers themselves); both have shape (designs, variables).
+    """
+
+    name: str
+    description: str
+    family: Family
+    grids: tuple[NDArray[np.int64], ...]
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Names of the variables, in column order."""
+        return self.family.variables
+
+    @property
+    def size(self) -> int:
+        """Number of designs (combinations of values), exactly."""
+        return math.prod(len(grid) for grid in self.grids)
+
+    @property
+    def distinct(self) -> int:
+        """Number of different networks among them, exactly.
+
+        Values without effect (a skip budget beyond the channels there are) make the same
+        network twice; each counts once here.
+        """
+        total = 1
+        for group in self.family.cells():
+            grids = [self.grids[self.variables.index(name)] for name in group]
+            mesh = np.stack([g.ravel() for g in np.meshgrid(*grids, indexing="ij")])
+            values: dict[str, Any] = {name: grid[0] for name, grid in zip(self.variables, self.grids, strict=True)}
+            values.update(zip(group, mesh, strict=True))
+            canonical = self.family.canonical(values)
+            total *= len(np.unique(np.stack([canonical[name] for name in group]), axis=1).T)
+        return total
+
+    # ------------------------------------------------------------------- designs in and out
+    def sample(self, designs: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Indices of ``designs`` designs drawn uniformly (with replacement)."""
+        return np.stack([rng.integers(len(g), size=designs) for g in self.grids], axis=1)
+
+    def decode(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Indices -> values."""
+        return np.stack([g[indices[:, k]] for k, g in enumerate(self.grids)], axis=1)
+
+    def encode(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Values -> indices; raises ``SpaceError`` for a value outside the space."""
+        indices = np.empty_like(values)
+        for k, (name, grid) in enumerate(zip(self.variables, self.grids, strict=True)):
+            found = np.searchsorted(grid, values[:, k]).clip(0, len(grid) - 1)
+            wrong = grid[found] != values[:, k]
+            if wrong.any():
+                raise SpaceError(
+                    f"{name}={values[wrong.argmax(), k]} is not in space {self.name}; "
+                    f"{name} is one of {_shorten(grid)}"
+                )
+            indices[:, k] = found
+        return indices
+
+    def design(self, values: Mapping[str, int]) -> NDArray[np.int64]:
+        """Indices, shape (variables,), of the design with these named values."""
+        for name in values:
+            if name not in self.variables:
+                raise SpaceError(
+                    f"'{name}' is no variable of space {self.name}{did_you_mean(name, self.variables)}"
+                )
+        missing = [name for name in self.variables if name not in values]
+        if missing:
+            raise SpaceError(f"the design lacks a value for {', '.join(missing)}")
+        return self.encode(np.array([[int(values[name]) for name in self.variables]]))[0]
+
+    def named(self, indices: NDArray[np.int64]) -> dict[str, int]:
+        """The values of one design by name."""
+        return {
+            name: int(grid[i])
+            for name, grid, i in zip(self.variables, self.grids, indices, strict=True)
+        }
+
+    # ----------------------------------------------------------------------------- views
+    def table(self, indices: NDArray[np.int64]) -> LayerTable:
+        """The layer table of many designs."""
+        values = self.decode(indices)
+        emitter = TableEmitter(len(values))
+        columns = {name: values[:, k] for k, name in enumerate(self.variables)}
+        return emitter.table(self.family.emit(emitter, columns)[1])
+
+    def network(self, indices: NDArray[np.int64]) -> Network:
+        """The graph of one design."""
+        emitter = GraphEmitter()
+        return emitter.network(*self.family.emit(emitter, self.named(indices)))
+
+
+def load_space(name_or_path: str) -> SearchSpace:
+    """The space in ``models/NAME.toml``, or in a file of the user's.
+
+    Raises ``UsageError`` for an unknown name and ``SpaceError`` for a file that is no space.
+    """
+    path = data_file("models", name_or_path)
+    if path is None:
+        known = known_names("models")
+        raise UsageError(f"unknown space '{name_or_path}'{did_you_mean(name_or_path, known)}")
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SpaceError(f"{path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SpaceError(f"{path}: not valid TOML: {error}") from None
+    try:
+        return _space(document, path)
+    except SpaceError as error:
+        raise SpaceError(f"{path}: {error}") from None
+
+
+def _space(document: dict[str, Any], path: Path) -> SearchSpace:
+    for key in document:
+        if key not in _KEYS:
+            raise SpaceError(f"unknown key '{key}'{did_you_mean(key, _KEYS)}")
+    if document.get("schema") != _SCHEMA:
+        raise SpaceError(f'expected schema = "{_SCHEMA}", got {document.get("schema")!r}')
+    family_name = document.get("family")
+    if family_name not in FAMILIES:
+        raise SpaceError(f"unknown family '{family_name}'{did_you_mean(str(family_name), FAMILIES)}")
+    shape = _input_shape(document.get("input", {}))
+    classes = _positive(document.get("classes"), "classes")
+    family = FAMILIES[family_name](shape, classes, document.get("settings", {}))
+    ranges = document.get("variables", {})
+    for name in ranges:
+        if name not in family.variables:
+            raise SpaceError(
+                f"[variables] has '{name}', which family {family_name} lacks"
+                f"{did_you_mean(name, family.variables)}"
+            )
+    missing = [name for name in family.variables if name not in ranges]
+    if missing:
+        raise SpaceError(f"[variables] lacks {', '.join(missing)}")
+    grids = {name: _grid(name, ranges[name]) for name in family.variables}
+    family.check(grids)
+    return SearchSpace(
+        name=str(document.get("name", path.stem)),
+        description=str(document.get("description", "")),
+        family=family,
+        grids=tuple(np.array(grids[name], dtype=np.int64) for name in family.variables),
+    )
+
+
+def _input_shape(given: Any) -> InputShape:
+    sizes = ("channels", "height", "width")
+    if not isinstance(given, dict) or set(given) != set(sizes):
+        raise SpaceError("[input] must give channels, height and width, and nothing else")
+    return InputShape(*(_positive(given[size], f"[input] {size}") for size in sizes))
+
+
+def _positive(value: Any, what: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise SpaceError(f"{what} must be a positive integer, got {value!r}")
+    return value
+
+
+def _grid(name: str, given: Any) -> list[int]:
+    """``[8, 16, 24]``, or ``{from = 8, to = 64, step = 8}`` with both ends included."""
+    if isinstance(given, dict) and set(given) == {"from", "to", "step"}:
+        low, high, step = given["from"], given["to"], given["step"]
+        if all(isinstance(v, int) for v in (low, high, step)) and step > 0 and low <= high:
+            if (high - low) % step:
+                raise SpaceError(f"[variables.{name}] steps of {step} from {low} do not end at {high}")
+            return list(range(low, high + 1, step))
+    elif isinstance(given, list) and given and all(type(v) is int for v in given):
+        if all(a < b for a, b in zip(given, given[1:], strict=False)):
+            return given
+        raise SpaceError(f"[variables.{name}] must be in rising order without repeats")
+    raise SpaceError(
+        f"[variables.{name}] must be a list of integers or {{from, to, step}}, got {given!r}"
+    )
+
+
+def _shorten(grid: NDArray[np.int64]) -> str:
+    items = [str(v) for v in grid]
+    return ", ".join(items if len(items) <= 8 else [*items[:4], "...", items[-1]])

@@ -1,0 +1,178 @@
+"""Many designs at once: one row a layer, one column a design, a mask where a layer is absent."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flash.spaces.emitter import Emitter
+from flash.spaces.layers import Flags, Ints, Layer, Tensor, in_elements, layer_macs, layer_params, out_elements
+
+__all__ = ["LayerTable", "TableEmitter"]
+
+_COLUMNS = frozenset(
+    {
+        "in_channels", "out_channels", "in_height", "in_width", "out_height", "out_width",
+        "kernel_height", "kernel_width", "stride", "pad_height", "pad_width", "groups",
+        "operands", "skip",
+    }
+)  # fmt: skip
+
+
+class LayerTable:
+    """Struct of arrays over rows x designs.
+
+    ``active[r, n]`` says whether design ``n`` has layer ``r``; values of inactive entries
+    mean nothing. Per-row facts are ``ops``, ``stages``, ``cells`` and ``names``. Integer
+    columns, shape (rows, designs), are attributes: ``table["out_channels"]``.
+    """
+
+    def __init__(
+        self, layers: Sequence[Layer], active: Sequence[Flags], output: Tensor, designs: int
+    ) -> None:
+        self.layers = tuple(layers)
+        self.output = output
+        self.designs = designs
+        self._active = tuple(active)
+        self._cache: dict[str, NDArray[np.int64]] = {}
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def _grid(self, values: Sequence[object], dtype: type) -> NDArray:
+        grid = np.empty((len(values), self.designs), dtype=dtype)
+        for row, value in enumerate(values):
+            grid[row] = value
+        return grid
+
+    def __getitem__(self, column: str) -> NDArray[np.int64]:
+        if column not in _COLUMNS:
+            raise KeyError(column)
+        if column not in self._cache:
+            self._cache[column] = self._grid([getattr(x, column) for x in self.layers], np.int64)
+        return self._cache[column]
+
+    @cached_property
+    def active(self) -> NDArray[np.bool_]:
+        """(rows, designs): the design has this layer."""
+        return self._grid(self._active, np.bool_)
+
+    @cached_property
+    def signal(self) -> NDArray[np.bool_]:
+        """(rows, designs): active and fed, at some distance, by the network's input."""
+        return self.active & self._grid([x.signal for x in self.layers], np.bool_)
+
+    @cached_property
+    def used(self) -> NDArray[np.bool_]:
+        """(rows, designs): active and its result reaches the output (fed by zeros or not)."""
+        return self._reaches_output(self.active)
+
+    @cached_property
+    def live(self) -> NDArray[np.bool_]:
+        """(rows, designs): on a path from the input to the output."""
+        return self._reaches_output(self.signal)
+
+    def _reaches_output(self, candidates: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        # One extra row takes the input (-1); the one before it the constant zeros (-2).
+        reaches = np.zeros((len(self) + 2, self.designs), dtype=np.bool_)
+        columns = np.arange(self.designs)
+        reaches[np.asarray(self.output.producer), columns] = True
+        for row in range(len(self) - 1, -1, -1):
+            reaches[row] &= candidates[row]
+            for x in self.layers[row].inputs:
+                wanted = reaches[row] & x.present
+                if wanted.any():
+                    producer = np.broadcast_to(np.asarray(x.producer), columns.shape)
+                    reaches[producer[wanted], columns[wanted]] = True
+        return reaches[: len(self)]
+
+    @cached_property
+    def ops(self) -> NDArray[np.str_]:
+        """(rows,) the operation of each row."""
+        return np.array([x.op for x in self.layers])
+
+    @cached_property
+    def macs(self) -> NDArray[np.int64]:
+        """(rows, designs) multiply-accumulates, 0 where inactive."""
+        return self._grid([layer_macs(x) for x in self.layers], np.int64) * self.active
+
+    @cached_property
+    def params(self) -> NDArray[np.int64]:
+        """(rows, designs) trainable parameters, 0 where inactive."""
+        return self._grid([layer_params(x) for x in self.layers], np.int64) * self.active
+
+    @cached_property
+    def in_elements(self) -> NDArray[np.int64]:
+        """(rows, designs) activation elements read, 0 where inactive."""
+        return self._grid([in_elements(x) for x in self.layers], np.int64) * self.active
+
+    @cached_property
+    def out_elements(self) -> NDArray[np.int64]:
+        """(rows, designs) activation elements written, 0 where inactive."""
+        return self._grid([out_elements(x) for x in self.layers], np.int64) * self.active
+
+
+class TableEmitter(Emitter):
+    """Records ``designs`` designs side by side.
+
+    ``only`` keeps the rows of some stages and leaves the others unrecorded: the cost of one
+    stage of a separable family does not need the rest.
+    """
+
+    def __init__(self, designs: int, only: Collection[str] | None = None) -> None:
+        super().__init__()
+        self._designs = designs
+        self._only = only
+        self._mask: Flags = True
+        self._layers: list[Layer] = []
+        self._active: list[Flags] = []
+
+    def table(self, output: Tensor) -> LayerTable:
+        """What was emitted so far; ``output`` is what the networks return."""
+        return LayerTable(self._layers, self._active, output, self._designs)
+
+    def repeat(self, count: Ints, start: int = 0) -> Iterator[int]:
+        outer = self._mask
+        try:
+            for i in range(start, int(np.max(count))):
+                self._mask = outer & (i < count)
+                yield i
+        finally:
+            self._mask = outer
+
+    def merge(self, new: Tensor, old: Tensor) -> Tensor:
+        return self._where(self._mask, new, old)
+
+    def _record(
+        self, layer: Layer, needed: Flags = True, otherwise: Tensor | None = None
+    ) -> Tensor:
+        if self._only is not None and layer.stage not in self._only:
+            result = self._result(layer, -1)
+            return result if otherwise is None else self._where(needed, result, otherwise)
+        active = self._mask & needed
+        if np.any(active):
+            self._layers.append(layer)
+            self._active.append(active)
+        result = self._result(layer, len(self._layers) - 1)
+        return result if otherwise is None else self._where(needed, result, otherwise)
+
+    def _first_present(self, xs: Sequence[Tensor]) -> Tensor:
+        first = xs[-1]
+        for x in reversed(xs[:-1]):
+            first = self._where(x.present, x, first)
+        return first
+
+    @staticmethod
+    def _where(condition: Flags, new: Tensor, old: Tensor) -> Tensor:
+        if isinstance(condition, bool | np.bool_):
+            return new if condition else old
+        names = ("channels", "height", "width", "producer", "present", "signal")
+        fields = {}
+        for name in names:
+            a, b = getattr(new, name), getattr(old, name)
+            fields[name] = a if a is b else np.where(condition, a, b)
+        return replace(new, **fields)
