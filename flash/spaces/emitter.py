@@ -110,15 +110,11 @@ class Emitter(ABC):
             groups=groups, norm=norm, bias=bias, act=act, skip=skip,
         )  # fmt: skip
 
-    def max_pool(
-        self, x: Tensor, kernel: Ints, stride: Ints, pad: Ints | None = None
-    ) -> Tensor:
+    def max_pool(self, x: Tensor, kernel: Ints, stride: Ints, pad: Ints | None = None) -> Tensor:
         """Max pooling; ``pad=None`` as in ``conv``."""
         return self._windowed("max_pool", x, x.channels, kernel, stride, pad)
 
-    def avg_pool(
-        self, x: Tensor, kernel: Ints, stride: Ints, pad: Ints | None = None
-    ) -> Tensor:
+    def avg_pool(self, x: Tensor, kernel: Ints, stride: Ints, pad: Ints | None = None) -> Tensor:
         """Average pooling that does not count the padding; ``pad=None`` as in ``conv``."""
         return self._windowed("avg_pool", x, x.channels, kernel, stride, pad)
 

@@ -21,7 +21,17 @@ from flash.spaces.table import LayerTable, TableEmitter
 __all__ = ["SearchSpace", "load_space"]
 
 _KEYS = frozenset(
-    {"schema", "name", "family", "description", "classes", "input", "settings", "variables", "accuracy"}
+    {
+        "schema",
+        "name",
+        "family",
+        "description",
+        "classes",
+        "input",
+        "settings",
+        "variables",
+        "accuracy",
+    }
 )
 _SCHEMA = "flash.space/1"
 
@@ -52,20 +62,39 @@ class SearchSpace:
 
     @property
     def distinct(self) -> int:
-        """Number of different networks among them, exactly.
+        """Number of designs that differ in more than values without effect, exactly.
 
-        Values without effect (a skip budget beyond the channels there are) make the same
-        network twice; each counts once here.
+        A skip budget beyond the channels there are, or two widths that round to the same
+        channels, name one network twice; here it counts once (``Family.canonical``).
         """
-        total = 1
-        for group in self.family.cells():
-            grids = [self.grids[self.variables.index(name)] for name in group]
-            mesh = np.stack([g.ravel() for g in np.meshgrid(*grids, indexing="ij")])
-            values: dict[str, Any] = {name: grid[0] for name, grid in zip(self.variables, self.grids, strict=True)}
-            values.update(zip(group, mesh, strict=True))
-            canonical = self.family.canonical(values)
-            total *= len(np.unique(np.stack([canonical[name] for name in group]), axis=1).T)
-        return total
+        stages = self.family.stages
+        counts: dict[tuple[int, ...], int] = {(): 1}
+        known: tuple[str, ...] = ()
+        for k, stage in enumerate(stages):
+            needed = {name for later in stages[k + 1 :] for name in later.reads}
+            kept = tuple(n for n in dict.fromkeys((*known, *stage.owns)) if n in needed)
+            options = self._canonical_options(known, stage.owns, kept)
+            following: dict[tuple[int, ...], int] = {}
+            for before, after in options:
+                following[after] = following.get(after, 0) + counts[before]
+            counts, known = following, kept
+        return sum(counts.values())
+
+    def _canonical_options(
+        self, known: tuple[str, ...], owned: tuple[str, ...], kept: tuple[str, ...]
+    ) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+        """What is known before and kept after, once for each distinct choice of ``owned``."""
+        names = (*known, *owned)
+        grids = dict(zip(self.variables, self.grids, strict=True))
+        mesh = np.meshgrid(*(grids[name] for name in names), indexing="ij")
+        values: dict[str, Any] = {name: int(grid[0]) for name, grid in grids.items()}
+        values.update((name, axis.ravel()) for name, axis in zip(names, mesh, strict=True))
+        canonical = self.family.canonical(values)
+        if not names:
+            return [((), ())]
+        rows = np.unique(np.stack([canonical[name] for name in names], axis=1), axis=0)
+        at = [names.index(name) for name in kept]
+        return [(tuple(row[: len(known)]), tuple(row[k] for k in at)) for row in rows.tolist()]
 
     # ------------------------------------------------------------------- designs in and out
     def sample(self, designs: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -95,12 +124,15 @@ class SearchSpace:
         for name in values:
             if name not in self.variables:
                 raise SpaceError(
-                    f"'{name}' is no variable of space {self.name}{did_you_mean(name, self.variables)}"
+                    f"'{name}' is no variable of space {self.name}"
+                    f"{did_you_mean(name, self.variables)}"
                 )
         missing = [name for name in self.variables if name not in values]
         if missing:
             raise SpaceError(f"the design lacks a value for {', '.join(missing)}")
-        return self.encode(np.array([[int(values[name]) for name in self.variables]]))[0]
+        row = np.array([[values[name] for name in self.variables]], dtype=np.int64)
+        indices: NDArray[np.int64] = self.encode(row)[0]
+        return indices
 
     def named(self, indices: NDArray[np.int64]) -> dict[str, int]:
         """The values of one design by name."""
@@ -152,7 +184,9 @@ def _space(document: dict[str, Any], path: Path) -> SearchSpace:
         raise SpaceError(f'expected schema = "{_SCHEMA}", got {document.get("schema")!r}')
     family_name = document.get("family")
     if family_name not in FAMILIES:
-        raise SpaceError(f"unknown family '{family_name}'{did_you_mean(str(family_name), FAMILIES)}")
+        raise SpaceError(
+            f"unknown family '{family_name}'{did_you_mean(str(family_name), FAMILIES)}"
+        )
     shape = _input_shape(document.get("input", {}))
     classes = _positive(document.get("classes"), "classes")
     family = FAMILIES[family_name](shape, classes, document.get("settings", {}))
@@ -195,7 +229,9 @@ def _grid(name: str, given: Any) -> list[int]:
         low, high, step = given["from"], given["to"], given["step"]
         if all(isinstance(v, int) for v in (low, high, step)) and step > 0 and low <= high:
             if (high - low) % step:
-                raise SpaceError(f"[variables.{name}] steps of {step} from {low} do not end at {high}")
+                raise SpaceError(
+                    f"[variables.{name}] steps of {step} from {low} do not end at {high}"
+                )
             return list(range(low, high + 1, step))
     elif isinstance(given, list) and given and all(type(v) is int for v in given):
         if all(a < b for a, b in zip(given, given[1:], strict=False)):

@@ -10,7 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.spaces.emitter import Emitter
-from flash.spaces.layers import Flags, Ints, Layer, Tensor, in_elements, layer_macs, layer_params, out_elements
+from flash.spaces.layers import (
+    INPUT,
+    Flags,
+    Ints,
+    Layer,
+    Tensor,
+    in_elements,
+    layer_macs,
+    layer_params,
+    out_elements,
+)
 
 __all__ = ["LayerTable", "TableEmitter"]
 
@@ -43,8 +53,14 @@ class LayerTable:
     def __len__(self) -> int:
         return len(self.layers)
 
-    def _grid(self, values: Sequence[object], dtype: type) -> NDArray:
-        grid = np.empty((len(values), self.designs), dtype=dtype)
+    def _flags(self, values: Sequence[Flags]) -> NDArray[np.bool_]:
+        grid = np.empty((len(values), self.designs), dtype=np.bool_)
+        for row, value in enumerate(values):
+            grid[row] = value
+        return grid
+
+    def _integers(self, values: Sequence[Ints]) -> NDArray[np.int64]:
+        grid = np.empty((len(values), self.designs), dtype=np.int64)
         for row, value in enumerate(values):
             grid[row] = value
         return grid
@@ -53,18 +69,19 @@ class LayerTable:
         if column not in _COLUMNS:
             raise KeyError(column)
         if column not in self._cache:
-            self._cache[column] = self._grid([getattr(x, column) for x in self.layers], np.int64)
+            self._cache[column] = self._integers([getattr(x, column) for x in self.layers])
         return self._cache[column]
 
     @cached_property
     def active(self) -> NDArray[np.bool_]:
         """(rows, designs): the design has this layer."""
-        return self._grid(self._active, np.bool_)
+        return self._flags(self._active)
 
     @cached_property
     def signal(self) -> NDArray[np.bool_]:
         """(rows, designs): active and fed, at some distance, by the network's input."""
-        return self.active & self._grid([x.signal for x in self.layers], np.bool_)
+        signal: NDArray[np.bool_] = self.active & self._flags([x.signal for x in self.layers])
+        return signal
 
     @cached_property
     def used(self) -> NDArray[np.bool_]:
@@ -98,22 +115,22 @@ class LayerTable:
     @cached_property
     def macs(self) -> NDArray[np.int64]:
         """(rows, designs) multiply-accumulates, 0 where inactive."""
-        return self._grid([layer_macs(x) for x in self.layers], np.int64) * self.active
+        return self._integers([layer_macs(x) for x in self.layers]) * self.active
 
     @cached_property
     def params(self) -> NDArray[np.int64]:
         """(rows, designs) trainable parameters, 0 where inactive."""
-        return self._grid([layer_params(x) for x in self.layers], np.int64) * self.active
+        return self._integers([layer_params(x) for x in self.layers]) * self.active
 
     @cached_property
     def in_elements(self) -> NDArray[np.int64]:
         """(rows, designs) activation elements read, 0 where inactive."""
-        return self._grid([in_elements(x) for x in self.layers], np.int64) * self.active
+        return self._integers([in_elements(x) for x in self.layers]) * self.active
 
     @cached_property
     def out_elements(self) -> NDArray[np.int64]:
         """(rows, designs) activation elements written, 0 where inactive."""
-        return self._grid([out_elements(x) for x in self.layers], np.int64) * self.active
+        return self._integers([out_elements(x) for x in self.layers]) * self.active
 
 
 class TableEmitter(Emitter):
@@ -130,9 +147,14 @@ class TableEmitter(Emitter):
         self._mask: Flags = True
         self._layers: list[Layer] = []
         self._active: list[Flags] = []
+        self._handed_on: Tensor | None = None
 
     def table(self, output: Tensor) -> LayerTable:
-        """What was emitted so far; ``output`` is what the networks return."""
+        """What was emitted so far; ``output`` is what the networks return.
+
+        With ``only``, the table's output is what the recorded stages hand on, if anything.
+        """
+        output = self._handed_on or output
         return LayerTable(self._layers, self._active, output, self._designs)
 
     def repeat(self, count: Ints, start: int = 0) -> Iterator[int]:
@@ -151,7 +173,10 @@ class TableEmitter(Emitter):
         self, layer: Layer, needed: Flags = True, otherwise: Tensor | None = None
     ) -> Tensor:
         if self._only is not None and layer.stage not in self._only:
-            result = self._result(layer, -1)
+            recorded = [x for x in layer.inputs if np.any(np.asarray(x.producer) > INPUT)]
+            if recorded and self._handed_on is None:
+                self._handed_on = recorded[0]
+            result = self._result(layer, INPUT)
             return result if otherwise is None else self._where(needed, result, otherwise)
         active = self._mask & needed
         if np.any(active):

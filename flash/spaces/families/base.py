@@ -83,18 +83,15 @@ class Family(ABC):
     def emit(self, e: Emitter, values: Mapping[str, Ints]) -> tuple[Tensor, Tensor]:
         """Emit every layer; return the network's input and output."""
 
+    @abstractmethod
     def check(self, values: Mapping[str, Sequence[int]]) -> None:
         """Raise ``SpaceError`` if a variable's values make no sense for the family."""
-
-    def cells(self) -> tuple[tuple[str, ...], ...]:
-        """The variables in groups whose ``canonical`` values depend on no other group."""
-        return (self.variables,)
 
     def canonical(self, values: Mapping[str, Ints]) -> dict[str, Ints]:
         """The same design with every value that has no effect set to one that stands for all.
 
-        Two designs are the same network if and only if their canonical values are equal. A
-        value may depend only on variables of its own group (see ``cells``).
+        Designs with equal canonical values are the same network. The canonical value of a
+        variable may depend on what its stage owns or reads, and on nothing else.
         """
         return dict(values)
 

@@ -45,9 +45,7 @@ class _CellFamily(Family):
             before = (f"w{cell - 1}",) if cell > 1 else ()
             stages += [
                 Stage(f"entry{cell}", (width,), before),
-                Stage(
-                    f"body{cell}", (depth, skip), (width,), cell=(f"entry{cell}", f"body{cell}")
-                ),
+                Stage(f"body{cell}", (depth, skip), (width,), cell=(f"entry{cell}", f"body{cell}")),
             ]
         return (*stages, Stage("head", (), (f"w{self.options['cells']}",)))
 
@@ -88,9 +86,10 @@ class ConcatFamily(_CellFamily):
 
     def _body(self, e: Emitter, x: Tensor, width: Ints, depth: Ints, skip: Ints) -> Tensor:
         pieces: list[Tensor] = []
+        before = x
         for i in e.repeat(depth, start=1):
             if i >= 2:
-                pieces.append(e.slice(before, clip(skip - width * (i - 2), 0, width)))  # noqa: F821
+                pieces.append(e.slice(before, clip(skip - width * (i - 2), 0, width)))
             before = x
             taken = clip(skip, 0, width * (i - 1))
             fed = e.concat([x, *pieces]) if pieces else x

@@ -63,6 +63,21 @@ class MobileNetV2Family(Family):
     def cells(self) -> tuple[tuple[str, ...], ...]:
         return tuple(self._stage_variables(s) for s in self._numbers)
 
+    def canonical(self, values: Mapping[str, Ints]) -> dict[str, Ints]:
+        result = dict(values)
+        before: Ints = self.options["stem"]
+        for names, base, stride in zip(
+            self.cells(), self.options["channels"], self.options["strides"], strict=True
+        ):
+            width, _, _, depth, skip = names
+            channels = make_divisible(base * values[width])
+            result[width] = channels
+            # The residual of the first block needs equal shapes; later blocks always have them.
+            effect = (values[depth] > 1) | ((before == channels) & (stride == 1))
+            result[skip] = values[skip] * (effect * 1)
+            before = channels
+        return result
+
     def emit(self, e: Emitter, values: Mapping[str, Ints]) -> tuple[Tensor, Tensor]:
         source = e.source(self.shape.channels, self.shape.height, self.shape.width)
         with e.stage("stem"):

@@ -104,12 +104,12 @@ class NasBench201Family(Family):
         found = re.findall(r"([^|+~\s]+)~(\d)", text)
         expected = [str(start) for start, _ in _EDGES]
         if [start for _, start in found] != expected:
-            raise SpaceError(
-                f"'{text}' is no cell: expected |op~0|+|op~0|op~1|+|op~0|op~1|op~2|"
-            )
+            raise SpaceError(f"'{text}' is no cell: expected |op~0|+|op~0|op~1|+|op~0|op~1|op~2|")
         for op, _ in found:
             if op not in OPERATIONS:
-                raise SpaceError(f"'{text}': unknown operation '{op}'{did_you_mean(op, OPERATIONS)}")
+                raise SpaceError(
+                    f"'{text}': unknown operation '{op}'{did_you_mean(op, OPERATIONS)}"
+                )
         return {
             name: OPERATIONS.index(op) for name, (op, _) in zip(self.variables, found, strict=True)
         }

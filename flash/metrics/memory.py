@@ -1,0 +1,55 @@
+"""Memory of an inference: the weights, and the most activations alive at one time."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flash.spaces.layers import INPUT
+from flash.spaces.table import LayerTable
+
+__all__ = ["peak_activation_elements", "weight_elements"]
+
+
+def weight_elements(table: LayerTable) -> NDArray[np.int64]:
+    """Trainable parameters a design has to keep, shape (designs,)."""
+    total: NDArray[np.int64] = table.params.sum(axis=0)
+    return total
+
+
+def peak_activation_elements(table: LayerTable) -> NDArray[np.int64]:
+    """The largest number of activation elements alive while a layer runs, shape (designs,).
+
+    Layers run in the order of the rows. A tensor is alive from the layer that writes it to
+    the last layer that reads it; while a layer runs, what it reads and what it writes are
+    both alive (nothing is computed in place). A runtime that allocates this way needs this
+    much; one that reuses buffers cleverly can need less, a careless one more.
+
+    In a table of one stage the tensor that enters counts like any other, so the peak of a
+    network is the largest peak of its stages.
+    """
+    rows, designs = len(table), table.designs
+    column = np.arange(designs)
+    active = table.active
+    # One extra row, the last, stands for the tensor that comes from outside.
+    last_use = np.broadcast_to(np.arange(rows + 1)[:, None], (rows + 1, designs)).copy()
+    last_use[rows] = -1
+    size = np.zeros((rows + 1, designs), dtype=np.int64)
+    size[:rows] = table.out_elements
+    for row, layer in enumerate(table.layers):
+        for x in layer.inputs:
+            reads = active[row] & x.present & (np.asarray(x.producer) >= INPUT)
+            producer = np.broadcast_to(np.asarray(x.producer), (designs,))[reads]
+            last_use[producer, column[reads]] = row
+            outside = reads & (np.asarray(x.producer) == INPUT)
+            if outside.any():
+                elements = x.channels * x.height * x.width
+                size[rows] = np.where(outside, elements, size[rows])
+    last_use[np.asarray(table.output.producer), column] = rows - 1
+    change = np.zeros((rows + 2, designs), dtype=np.int64)
+    change[:rows] = size[:rows]
+    change[0] += size[rows] * (last_use[rows] >= 0)
+    for row in range(rows + 1):
+        change[last_use[row] + 1, column] -= size[row] * (last_use[row] >= 0)
+    peak: NDArray[np.int64] = np.cumsum(change[:rows], axis=0).max(axis=0, initial=0)
+    return peak
