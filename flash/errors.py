@@ -62,7 +62,7 @@ class ProfileError(InputError):
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``" (did you mean 'x'?)"``, or the known words when none is close."""
     words = sorted(known)
-    close = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
     if close:
         return f" (did you mean '{close[0]}'?)"
     return f" (known: {', '.join(words)})" if words else ""

@@ -99,6 +99,18 @@ class Family(ABC):
         """A design in one short line."""
         return " ".join(f"{name}={values[name]}" for name in self.variables)
 
+    def parse(self, text: str) -> dict[str, int]:
+        """The design that ``describe`` (or the benchmark a family comes from) writes so."""
+        values: dict[str, int] = {}
+        for word in text.split():
+            name, equals, number = word.partition("=")
+            if not equals or not number.lstrip("-").isdigit():
+                raise SpaceError(
+                    f"'{text}' is no design: expected {self.variables[0]}=... and so on"
+                )
+            values[name] = int(number)
+        return values
+
     def _require(self, values: Mapping[str, Sequence[int]], name: str, low: int, high: int) -> None:
         """Every value of variable ``name`` lies in [low, high]."""
         bad = [v for v in values[name] if not low <= v <= high]

@@ -1,0 +1,52 @@
+"""Fixtures: the shipped spaces, and third-party data where the machine has it."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flash.spaces.space import load_space
+
+SPACES = (
+    "cifar10-add",
+    "cifar10-concat",
+    "cifar10-mobilenet-v2",
+    "imagenet-mobilenet-v2",
+    "nasbench-macro",
+    "nasbench201",
+)
+
+
+def shared_folder() -> Path:
+    """The folder of third-party measurements, beside the repository or in FLASH_SHARED."""
+    beside = Path(__file__).resolve().parents[2] / "shared"
+    return Path(os.environ.get("FLASH_SHARED", beside))
+
+
+@pytest.fixture(scope="session")
+def shared_rows():
+    """Read ``shared/data/NAME.csv.gz`` as dictionaries; skip the test where it is absent."""
+
+    def read(name: str) -> list[dict[str, str]]:
+        path = shared_folder() / "data" / f"{name}.csv.gz"
+        if not path.exists():
+            pytest.skip(f"third-party data {name}.csv.gz is not on this machine")
+        with gzip.open(path, "rt", encoding="utf-8") as stream:
+            return list(csv.DictReader(stream))
+
+    return read
+
+
+@pytest.fixture(params=SPACES)
+def space(request):
+    return load_space(request.param)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20260714)
