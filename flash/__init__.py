@@ -1,3 +1,37 @@
-"""flash: hardware-aware co-design of neural networks."""
+"""flash: hardware-aware co-design of neural networks.
+
+``flash.search(target="rpi3b")`` does from Python what ``python -m flash.search`` does from a
+shell. Commands are imported when first used, so ``import flash`` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import Any
+
+__all__ = ["COMMANDS", "__version__", "estimate", "search"]
 
 __version__ = "0.1.0"
+
+#: Commands and what they do, in the order people meet them.
+COMMANDS = {
+    "search": "space + target -> certified Pareto designs",
+    "estimate": "designs of a space -> metrics and costs on a target",
+}
+
+
+class Command(ModuleType):
+    """A module that is also the function of its name: ``flash.search(...)``."""
+
+    run: Any
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the module's ``run``."""
+        return self.run(*args, **kwargs)
+
+
+def __getattr__(name: str) -> Any:
+    if name in COMMANDS:
+        return importlib.import_module(f"flash.{name}")
+    raise AttributeError(f"module 'flash' has no attribute '{name}'")

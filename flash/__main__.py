@@ -1,0 +1,36 @@
+"""``flash COMMAND ...`` is ``python -m flash.COMMAND ...``."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from flash import COMMANDS, __version__
+from flash.command import run_command
+from flash.errors import UsageError, did_you_mean
+
+__all__ = ["main"]
+
+
+def _dispatch(arguments: Sequence[str]) -> None:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        lines = [f"  {name:<10} {what}" for name, what in COMMANDS.items()]
+        sys.stdout.write("usage: flash COMMAND [options]\n\n" + "\n".join(lines) + "\n")
+        return
+    command, *rest = arguments
+    if command == "--version":
+        sys.stdout.write(f"flash {__version__}\n")
+        return
+    if command not in COMMANDS:
+        raise UsageError(f"unknown command '{command}'{did_you_mean(command, COMMANDS)}")
+    importlib.import_module(f"flash.{command}").main(rest)
+
+
+def main() -> int:
+    """Entry point of the console command."""
+    return run_command(_dispatch)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
