@@ -1,0 +1,154 @@
+"""The files of a search: written whole or not at all.
+
+Everything is rendered in memory first, written to temporary files in the folder it belongs
+to, and moved into place when all of it is on disk; a reader never sees half a file, and a
+failed run leaves what was there before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import errno
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from flash.errors import FlashError, UsageError
+from flash.report.picture import front_svg
+from flash.report.result import Interval, SearchReport
+
+__all__ = ["front_csv", "write_files", "write_text"]
+
+# The folder or name given cannot work: the user's arguments, exit code 2. The rest (disk
+# full, quota, input/output error) is the machine's and leaves with exit code 1.
+_WRONG_PLACE = frozenset(
+    getattr(errno, name)
+    for name in ("EACCES", "EPERM", "EROFS", "ENOENT", "ENOTDIR", "EISDIR", "EEXIST")
+    + ("ENAMETOOLONG", "ELOOP", "EINVAL", "ENOTEMPTY", "ENXIO")
+)
+
+
+def write_files(
+    report: SearchReport,
+    folder: str | Path,
+    background: Sequence[tuple[float, float]] = (),
+) -> tuple[Path, ...]:
+    """Write ``front.json``, ``front.csv`` and ``front.svg``; makes the folder if need be.
+
+    background: (latency_ms, score) of designs to draw faintly behind the front.
+    Returns the files' paths. Raises ``UsageError`` for a folder that cannot be written and
+    ``FlashError`` for a disk that cannot take them, one line each; nothing new is left then.
+    """
+    place = Path(folder)
+    texts = {
+        place / "front.json": report.to_json(),
+        place / "front.csv": front_csv(report),
+        place / "front.svg": front_svg(report, background),
+    }
+    made = _make_folder(place)
+    try:
+        _write_all(texts)
+    except BaseException:
+        for created in made:
+            with contextlib.suppress(OSError):
+                created.rmdir()
+        raise
+    return tuple(texts)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write one file whole or not at all; errors as for ``write_files``.
+
+    What is no regular file (a pipe, a device such as ``/dev/null``) is written to, never
+    replaced.
+    """
+    place = Path(path)
+    if place.exists() and not place.is_file() and not place.is_dir():
+        try:
+            place.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise _cannot_write(place, error) from None
+    else:
+        _write_all({place: text})
+
+
+def front_csv(report: SearchReport) -> str:
+    """The front as CSV, a design a row, units in the column names; unknown values are empty.
+
+    ``design`` is the JSON object that ``flash.estimate --designs`` reads.
+    """
+    stream = io.StringIO()
+    rows = csv.writer(stream, lineterminator="\n")
+    header = ["id", "picks", "design", "description"]
+    header += [f"accuracy{end}_percent" for end in ("", "_low", "_high")]
+    header += ["nn_degree", "nn_mass", "sed"]
+    header += [f"latency{end}_ms" for end in ("", "_low", "_high")]
+    header += [f"energy{end}_mj" for end in ("", "_low", "_high")]
+    header += ["memory_mb", "weight_mb", "activation_mb", "area_mm2", "params", "macs"]
+    rows.writerow([*header, "extrapolated"])
+    for d in report.front:
+        picks = [label.replace(" ", "_") for label, pick in report.picked if pick.id == d.id]
+        rows.writerow(
+            [
+                *(d.id, " ".join(picks), json.dumps(dict(d.design)), d.description),
+                *_bounds(d.accuracy),
+                *(d.nn_degree, d.nn_mass, d.sed),
+                *_bounds(d.latency_ms),
+                *_bounds(d.energy_mj),
+                *(d.memory_mb, d.weight_mb, d.activation_mb, d.area_mm2, d.params, d.macs),
+                "true" if d.extrapolated else "false",
+            ]
+        )
+    return stream.getvalue()
+
+
+def _bounds(interval: Interval | None) -> tuple[float | None, ...]:
+    return (None,) * 3 if interval is None else (interval.value, interval.low, interval.high)
+
+
+def _make_folder(folder: Path) -> list[Path]:
+    """Make the folder and its parents; returns those made, the deepest first."""
+    made: list[Path] = []
+    try:
+        missing = [path for path in (folder, *folder.parents) if not path.exists()]
+        for path in reversed(missing):
+            path.mkdir(exist_ok=True)
+            made.insert(0, path)
+        if not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    except OSError as error:
+        for path in made:
+            with contextlib.suppress(OSError):
+                path.rmdir()
+        raise _cannot_write(folder, error) from None
+    return made
+
+
+def _write_all(texts: Mapping[Path, str]) -> None:
+    # Process id in the name: two searches into one folder do not meet.
+    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in texts}
+    current = next(iter(texts))
+    try:
+        for current, text in texts.items():
+            if current.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            with temporary[current].open("w", encoding="utf-8", newline="") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+        for current, written in temporary.items():
+            written.replace(current)
+    except OSError as error:
+        raise _cannot_write(current, error) from None
+    finally:
+        for written in temporary.values():
+            with contextlib.suppress(OSError):
+                written.unlink(missing_ok=True)
+
+
+def _cannot_write(path: Path, error: OSError) -> FlashError:
+    line = f"cannot write {path}: {error.strerror or error}"
+    return UsageError(line) if error.errno in _WRONG_PLACE else FlashError(line)

@@ -1,0 +1,358 @@
+"""The outcome of a search, as everything that shows or stores it sees it.
+
+One vocabulary for the table, the files, the picture and the Python interface. Objects here
+cannot hold what must never be printed: a NaN, an infinity, an interval that misses its value
+or a pick that is not on the front is refused when the object is made. ``flash.report.reading``
+is the way back from JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+__all__ = [
+    "MAXIMISED",
+    "QUANTITIES",
+    "SCHEMA",
+    "AccuracyStatus",
+    "DesignReport",
+    "Interval",
+    "OptimizerSummary",
+    "Picks",
+    "SearchReport",
+    "SpaceSummary",
+]
+
+SCHEMA = "flash.search/1"
+
+#: Quantities of a design that can be an objective or carry a limit -> name for people.
+QUANTITIES: Mapping[str, str] = MappingProxyType(
+    {
+        "accuracy": "accuracy",
+        "nn_degree": "NN-Degree",
+        "nn_mass": "NN-Mass",
+        "sed": "SED",
+        "latency_ms": "latency",
+        "energy_mj": "energy",
+        "memory_mb": "memory",
+        "area_mm2": "area",
+        "params": "params",
+        "macs": "MACs",
+    }
+)
+#: Those of which more is better; of the others, less is.
+MAXIMISED = ("accuracy", "nn_degree", "nn_mass", "sed")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A predicted value, the interval it is expected in, and how that interval came about.
+
+    how: e.g. ``"90 % jackknife+"``, or ``"exact"`` where low = value = high.
+    """
+
+    value: float
+    low: float
+    high: float
+    how: str
+
+    def __post_init__(self) -> None:
+        for name in ("value", "low", "high"):
+            _set_finite(self, name)
+        if not self.low <= self.value <= self.high:
+            raise ValueError(
+                f"the interval {self.low} to {self.high} misses its value {self.value}"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in the JSON document."""
+        return {"value": self.value, "low": self.low, "high": self.high, "how": self.how}
+
+
+@dataclass(frozen=True)
+class DesignReport:
+    """One design of the front with everything known about it.
+
+    design:        the space's variables by name.
+    accuracy:      per cent; None until the space has an accuracy model.
+    sed:           None where the metric was not asked for.
+    latency_ms, energy_mj: on the target; energy is None where the profile has no energy model.
+    memory_mb:     weight_mb + activation_mb (peak), in 10^6 bytes.
+    area_mm2:      chip area; None on chips one buys ready-made.
+    macs:          multiply-accumulates of one inference.
+    extrapolated:  the cost model saw nothing like it, so the interval was widened.
+    description:   the design in short, for people.
+    """
+
+    id: str
+    design: Mapping[str, int]
+    accuracy: Interval | None
+    nn_degree: float
+    nn_mass: float
+    sed: float | None
+    latency_ms: Interval
+    energy_mj: Interval | None
+    memory_mb: float
+    weight_mb: float
+    activation_mb: float
+    area_mm2: float | None
+    params: int
+    macs: int
+    extrapolated: bool
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("nn_degree", "nn_mass", "memory_mb", "weight_mb", "activation_mb"):
+            _set_finite(self, name)
+        for name in ("sed", "area_mm2"):
+            if getattr(self, name) is not None:
+                _set_finite(self, name)
+        if self.latency_ms.value <= 0:
+            raise ValueError(f"design {self.id}: a latency of {self.latency_ms.value} ms")
+        # Plain Python numbers and bools: JSON knows none of NumPy's.
+        object.__setattr__(self, "design", {k: int(v) for k, v in self.design.items()})
+        object.__setattr__(self, "params", int(self.params))
+        object.__setattr__(self, "macs", int(self.macs))
+        object.__setattr__(self, "extrapolated", bool(self.extrapolated))
+
+    def quantity(self, name: str) -> float | None:
+        """The value of one of ``QUANTITIES``; None where it is not known."""
+        value = getattr(self, name)
+        return value.value if isinstance(value, Interval) else value
+
+    @property
+    def short(self) -> str:
+        """The description, or the variables where nobody gave one."""
+        return self.description or " ".join(f"{k}={v}" for k, v in self.design.items())
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in the JSON document."""
+        return {
+            "id": self.id,
+            "design": dict(self.design),
+            "description": self.description,
+            "accuracy": self.accuracy.to_dict() if self.accuracy else None,
+            "nn_degree": self.nn_degree,
+            "nn_mass": self.nn_mass,
+            "sed": self.sed,
+            "latency_ms": self.latency_ms.to_dict(),
+            "energy_mj": self.energy_mj.to_dict() if self.energy_mj else None,
+            "memory_mb": self.memory_mb,
+            "weight_mb": self.weight_mb,
+            "activation_mb": self.activation_mb,
+            "area_mm2": self.area_mm2,
+            "params": self.params,
+            "macs": self.macs,
+            "extrapolated": self.extrapolated,
+        }
+
+
+@dataclass(frozen=True)
+class SpaceSummary:
+    """The space searched: its designs, and how many different networks they are."""
+
+    name: str
+    size: int
+    distinct: int
+
+
+@dataclass(frozen=True)
+class OptimizerSummary:
+    """What the optimizer did and how far its result can be from the best there is.
+
+    seconds:   of the search alone.
+    gap:       0.003 for 0.3 % to the exact optimum; None where that is not known.
+    certified: the gap was proven by the exact optimizer, not estimated.
+    message:   the certificate in words.
+    """
+
+    name: str
+    evaluations: int
+    seconds: float
+    gap: float | None
+    certified: bool
+    message: str
+
+    def __post_init__(self) -> None:
+        _set_finite(self, "seconds")
+        if self.gap is not None:
+            _set_finite(self, "gap")
+        object.__setattr__(self, "evaluations", int(self.evaluations))
+        object.__setattr__(self, "certified", bool(self.certified))
+
+
+@dataclass(frozen=True)
+class AccuracyStatus:
+    """Whether the space has an accuracy model, and where that comes from."""
+
+    calibrated: bool = False
+    statement: str = "no accuracy model for this space; higher scores rank better"
+
+
+@dataclass(frozen=True)
+class Picks:
+    """Ids of three designs of the front that most people want to see."""
+
+    fastest: str
+    balanced: str
+    most_accurate: str
+
+    def items(self) -> tuple[tuple[str, str], ...]:
+        """(name for people, id), in the order shown."""
+        return (
+            ("fastest", self.fastest),
+            ("balanced", self.balanced),
+            ("most accurate", self.most_accurate),
+        )
+
+
+@dataclass(frozen=True)
+class SearchReport:
+    """A finished search.
+
+    target:     the profile's ``name`` and whatever it tells of itself; under ``provenance``
+                the lines (a string or a list of them) to print whenever it is used.
+    objectives: names out of ``QUANTITIES``; the first score among them is the front's score.
+    limits:     name out of ``QUANTITIES`` -> the limit, in the unit of that name.
+    front:      the designs none of which dominates another, by rising latency.
+    notes:      what the reader should know, a sentence each.
+    """
+
+    target: Mapping[str, Any]
+    space: SpaceSummary
+    objectives: Sequence[str]
+    limits: Mapping[str, float]
+    optimizer: OptimizerSummary
+    front: Sequence[DesignReport]
+    picks: Picks
+    notes: Sequence[str] = ()
+    accuracy: AccuracyStatus = field(default_factory=AccuracyStatus)
+    schema: str = SCHEMA
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "objectives", tuple(self.objectives))
+        object.__setattr__(self, "notes", tuple(self.notes))
+        object.__setattr__(self, "limits", {k: float(v) for k, v in self.limits.items()})
+        by_latency = sorted(self.front, key=lambda design: design.latency_ms.value)
+        object.__setattr__(self, "front", tuple(by_latency))
+        self._check()
+
+    def _check(self) -> None:
+        if self.schema != SCHEMA:
+            raise ValueError(f"expected schema {SCHEMA}, got {self.schema!r}")
+        if not isinstance(self.target.get("name"), str):
+            raise ValueError("the target has no name")
+        for name in (*self.objectives, *self.limits):
+            if name not in QUANTITIES:
+                raise ValueError(f"'{name}' is none of {', '.join(QUANTITIES)}")
+        if not all(math.isfinite(limit) for limit in self.limits.values()):
+            raise ValueError("a limit is not finite")
+        ids = {design.id for design in self.front}
+        if len(ids) != len(self.front) or not ids:
+            raise ValueError("a front needs designs, each with an id of its own")
+        for label, identity in self.picks.items():
+            if identity not in ids:
+                raise ValueError(f"the pick '{label}' is '{identity}', which is not on the front")
+        if any((d.accuracy is not None) != self.accuracy.calibrated for d in self.front):
+            raise ValueError("designs have an accuracy if and only if the space is calibrated")
+
+    @property
+    def score(self) -> str:
+        """Name of the quantity that stands for accuracy on this front."""
+        for name in self.objectives:
+            if name in MAXIMISED:
+                return name
+        return "accuracy" if self.accuracy.calibrated else "nn_degree"
+
+    @property
+    def picked(self) -> tuple[tuple[str, DesignReport], ...]:
+        """(name of the pick for people, its design), in the order shown."""
+        by_id = {design.id: design for design in self.front}
+        return tuple((label, by_id[identity]) for label, identity in self.picks.items())
+
+    @property
+    def certificate(self) -> str:
+        """One line: how good the front is, and what finding it took."""
+        done = self.optimizer
+        known = "gap to the optimum unknown" if done.gap is None else f"gap {100 * done.gap:.2g} %"
+        words = done.message or f"{done.name}, {known}"
+        return (
+            f"{'certified' if done.certified else 'not certified'}: {words} "
+            f"({done.evaluations:,} evaluations, {done.seconds:.3g} s)"
+        )
+
+    @property
+    def sources(self) -> tuple[tuple[str, str], ...]:
+        """(topic, line): where each number comes from."""
+        given = self.target.get("provenance", ())
+        lines = (given,) if isinstance(given, str) else tuple(str(line) for line in given)
+        name = f"{self.target['name']}"
+        if isinstance(self.target.get("description"), str) and self.target["description"]:
+            name += f", {self.target['description']}"
+        size = f"{self.space.size:,} designs, {self.space.distinct:,} different networks"
+        accuracy = f"{'calibrated' if self.accuracy.calibrated else 'not calibrated'}"
+        return (
+            ("target", name),
+            *(("", line) for line in lines),
+            ("space", f"{self.space.name}: {size}"),
+            ("accuracy", f"{accuracy}: {self.accuracy.statement}"),
+            *self._intervals(),
+        )
+
+    def _intervals(self) -> tuple[tuple[str, str], ...]:
+        lines = []
+        for name in ("accuracy", "latency_ms", "energy_mj"):
+            found = [getattr(design, name) for design in self.front]
+            how = dict.fromkeys(interval.how for interval in found if interval is not None)
+            if how:
+                lines.append(f"{QUANTITIES[name]} {' or '.join(how)}")
+        return (("intervals", "; ".join(lines)),)
+
+    def to_json(self) -> str:
+        """The JSON document ``flash.search/1``, one line a design; always valid JSON.
+
+        Raises ``ValueError`` for a target whose values JSON cannot hold.
+        """
+        head: dict[str, Any] = {
+            "schema": self.schema,
+            "target": dict(self.target),
+            "space": vars(self.space),
+            "objectives": list(self.objectives),
+            "limits": dict(self.limits),
+            "accuracy": vars(self.accuracy),
+            "optimizer": vars(self.optimizer),
+            "picks": vars(self.picks),
+            "notes": list(self.notes),
+        }
+        lines = [f"  {_json(key)}: {_json(value)}" for key, value in head.items()]
+        front = ",\n".join(f"    {_json(design.to_dict())}" for design in self.front)
+        return "{\n" + ",\n".join([*lines, f'  "front": [\n{front}\n  ]']) + "\n}\n"
+
+    @classmethod
+    def from_json(cls, text: str, source: str = "search report") -> SearchReport:
+        """The report in a document of ``to_json``; ``source`` names it in messages.
+
+        Raises ``InputError`` in one line for anything else.
+        """
+        from flash.report.reading import read_search  # noqa: PLC0415 (it needs the above)
+
+        return read_search(text, source)
+
+
+def _set_finite(instance: Any, name: str) -> None:
+    value = float(getattr(instance, name))
+    if not math.isfinite(value):
+        raise ValueError(f"{name} is {value}")
+    object.__setattr__(instance, name, value)
+
+
+def _json(value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
