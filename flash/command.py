@@ -44,7 +44,9 @@ class CommandParser(argparse.ArgumentParser):
         return hint if "did you mean" in hint else ""
 
 
-def run_command(main: Callable[[Sequence[str]], None], arguments: Sequence[str] | None = None) -> int:
+def run_command(
+    main: Callable[[Sequence[str]], None], arguments: Sequence[str] | None = None
+) -> int:
     """Run ``main`` on the arguments and return the exit code; never a traceback for users."""
     try:
         main(sys.argv[1:] if arguments is None else arguments)

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from flash.metrics.nn_degree import nn_degree
 from flash.metrics.nn_mass import nn_mass
 from flash.spaces.space import load_space
-
-
-def _values(space, designs):
-    return dict(zip(space.variables, space.decode(designs).T, strict=True))
 
 
 def test_nn_degree_of_concat_designs_equals_flashs_closed_form(rng):
@@ -64,7 +59,7 @@ def test_nn_mass_of_concat_equals_the_authors_formula(rng):
             possible = w * (d - 1) * (d - 2) / 2
             mass += w * d * actual / possible
         expected.append(mass)
-    assert nn_mass(space.family, _values(space, designs)) == pytest.approx(expected)
+    assert nn_mass(space.table(designs)) == pytest.approx(expected)
 
 
 def test_nn_mass_of_the_published_mobilenet_v2_counts_its_ten_residual_blocks():
@@ -78,11 +73,14 @@ def test_nn_mass_of_the_published_mobilenet_v2_counts_its_ten_residual_blocks():
         values |= {f"depth{s}": n, f"skip{s}": 1}
         h = c * e
         expected += (n - 1) * (c + 2 * h) * c / (2 * c + h)
-    design = space.design(values)[None]
-    assert nn_mass(space.family, _values(space, design))[0] == pytest.approx(expected)
+    assert nn_mass(space.table(space.design(values)[None]))[0] == pytest.approx(expected)
 
 
-def test_nn_mass_is_undefined_for_cells_it_was_not_made_for():
-    space = load_space("nasbench201")
-    designs = np.zeros((1, 6), dtype=np.int64)
-    assert nn_mass(space.family, _values(space, designs)) is None
+def test_nn_mass_of_add_counts_both_layers_of_every_block_with_a_shortcut(rng):
+    space = load_space("cifar10-add")
+    designs = space.sample(50, rng)
+    expected = [
+        sum((b - 1) * (w + w) * min(w, t) / w for w, b, t in row.reshape(3, 3).tolist())
+        for row in space.decode(designs)
+    ]
+    assert nn_mass(space.table(designs)) == pytest.approx(expected)

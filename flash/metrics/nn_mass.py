@@ -12,59 +12,39 @@ the sum over cells or blocks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.spaces.families import Family
-from flash.spaces.families.cells import AddFamily, ConcatFamily
-from flash.spaces.families.mobilenet import MobileNetV2Family
-from flash.spaces.layers import Ints
+from flash.spaces.layers import Layer
+from flash.spaces.table import LayerTable
 
 __all__ = ["nn_mass"]
 
-_Floats = NDArray[np.float64]
 
-
-def nn_mass(family: Family, values: Mapping[str, NDArray[np.int64]]) -> _Floats | None:
-    """NN-Mass of every design, shape (designs,); None for families it is not defined for."""
-    if isinstance(family, ConcatFamily):
-        parts = [_concat_cell(*(values[n] for n in names)) for names in family.cells()]
-    elif isinstance(family, AddFamily):
-        parts = [_add_cell(*(values[n] for n in names)) for names in family.cells()]
-    elif isinstance(family, MobileNetV2Family):
-        parts = [_inverted_residuals(*block) for block in family.blocks(values)]
-    else:
-        return None
-    total: _Floats = np.sum(parts, axis=0, dtype=np.float64)
-    return total
-
-
-def _concat_cell(
-    width: NDArray[np.int64], depth: NDArray[np.int64], skip: NDArray[np.int64]
-) -> _Floats:
-    taken = np.zeros(np.shape(width))
-    for i in range(2, int(np.max(depth))):
-        taken += np.where(i < depth, np.minimum(width * (i - 1), skip), 0)
-    # Below three layers there is no skip channel to have, and no mass.
-    pairs = np.maximum((depth - 1) * (depth - 2), 1)
-    mass: _Floats = 2 * depth * taken / pairs
+def nn_mass(table: LayerTable) -> NDArray[np.float64]:
+    """NN-Mass of every design of ``table``, shape (designs,), from its cells."""
+    mass = np.zeros(table.designs)
+    for cell in sorted({layer.cell for layer in table.layers if layer.cell >= 0}):
+        rows = [r for r, layer in enumerate(table.layers) if layer.cell == cell]
+        convs = [r for r in rows if table.layers[r].op == "conv"]
+        depth = table.active[convs].sum(axis=0)
+        taken = (table["skip"] * table.active)[convs].sum(axis=0)
+        # Below three layers there is no skip channel to have, and no mass.
+        mass += 2 * depth * taken / np.maximum((depth - 1) * (depth - 2), 1)
+        depthwise: Layer | None = None
+        for row in rows:
+            layer = table.layers[row]
+            if layer.op == "conv" and np.any(np.asarray(layer.groups) > 1):
+                depthwise = layer
+            if layer.op == "add":
+                mass += table.active[row] * _block(layer, depthwise)
     return mass
 
 
-def _add_cell(
-    width: NDArray[np.int64], blocks: NDArray[np.int64], skip: NDArray[np.int64]
-) -> _Floats:
-    mass: _Floats = 2.0 * np.minimum(width, skip) * (blocks - 1)
+def _block(add: Layer, depthwise: Layer | None) -> NDArray[np.float64]:
+    """Mass of the block that ``add`` closes; ``depthwise`` is its depthwise layer, if any."""
+    if depthwise is None:
+        return 2.0 * np.asarray(add.skip)
+    channels, hidden = np.asarray(add.skip), np.asarray(depthwise.out_channels)
+    mass: NDArray[np.float64] = (channels + 2 * hidden) * channels / (2 * channels + hidden)
     return mass
-
-
-def _inverted_residuals(
-    before: Ints, channels: Ints, stride: int, expand: Ints, depth: Ints, skip: Ints
-) -> _Floats:
-    hidden = np.asarray(channels * expand, dtype=np.float64)
-    mass = (channels + 2 * hidden) * channels / (2 * channels + hidden)
-    first = (before == channels) & (stride == 1)
-    result: _Floats = mass * (depth - 1 + first) * skip
-    return result

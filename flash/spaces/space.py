@@ -141,6 +141,13 @@ class SearchSpace:
             for name, grid, i in zip(self.variables, self.grids, indices, strict=True)
         }
 
+    def identify(self, indices: NDArray[np.int64]) -> str:
+        """A short name of one design, the same in every run: its number in the space, in hex."""
+        number = 0
+        for grid, index in zip(self.grids, indices, strict=True):
+            number = number * len(grid) + int(index)
+        return f"{number:x}"
+
     # ----------------------------------------------------------------------------- views
     def table(self, indices: NDArray[np.int64]) -> LayerTable:
         """The layer table of many designs."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flash.errors import SpaceError
@@ -63,27 +63,19 @@ class MobileNetV2Family(Family):
     def cells(self) -> tuple[tuple[str, ...], ...]:
         return tuple(self._stage_variables(s) for s in self._numbers)
 
-    def blocks(
-        self, values: Mapping[str, Ints]
-    ) -> Iterator[tuple[Ints, Ints, int, Ints, Ints, Ints]]:
-        """Of each stage: channels before, channels, first stride, expansion, blocks, skip."""
+    def canonical(self, values: Mapping[str, Ints]) -> dict[str, Ints]:
+        result = dict(values)
         before: Ints = self.options["stem"]
         for names, base, stride in zip(
             self.cells(), self.options["channels"], self.options["strides"], strict=True
         ):
-            width, expand, _, depth, skip = (values[name] for name in names)
-            channels = make_divisible(base * width)
-            yield before, channels, stride, expand, depth, skip
-            before = channels
-
-    def canonical(self, values: Mapping[str, Ints]) -> dict[str, Ints]:
-        result = dict(values)
-        for names, block in zip(self.cells(), self.blocks(values), strict=True):
-            before, channels, stride, _, depth, skip = block
+            width, _, _, depth, skip = names
+            channels = make_divisible(base * values[width])
             # The residual of the first block needs equal shapes; later blocks always have them.
-            effect = (depth > 1) | ((before == channels) & (stride == 1))
-            result[names[0]] = channels
-            result[names[4]] = skip * (effect * 1)
+            effect = (values[depth] > 1) | ((before == channels) & (stride == 1))
+            result[width] = channels
+            result[skip] = values[skip] * (effect * 1)
+            before = channels
         return result
 
     def emit(self, e: Emitter, values: Mapping[str, Ints]) -> tuple[Tensor, Tensor]:
