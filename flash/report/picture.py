@@ -21,6 +21,8 @@ __all__ = ["front_svg"]
 _WIDTH, _HEIGHT = 880.0, 470.0
 _UNITS = {"accuracy": "%", "latency_ms": "ms", "energy_mj": "mJ", "memory_mb": "MB"}
 _UNITS |= {"area_mm2": "mm²"}
+#: Share of the score's range left free above and below: a label with its gap fits in.
+_ROOM = 0.23
 #: Above this many designs, markers that fall on the same pixel are drawn once.
 _MANY = 2000
 
@@ -84,7 +86,7 @@ class _Picture:
             if self.x.shows(latency) and score <= max(scores) and math.isfinite(score)
         ]
         scores += [score for _, score in self.random]
-        self.y = Axis.around(scores, self.plot.bottom, self.plot.top, log=False, margin=0.08)
+        self.y = Axis.around(scores, self.plot.bottom, self.plot.top, log=False, margin=_ROOM)
         self.parts: list[str] = []
 
     def draw(self) -> str:
@@ -121,7 +123,12 @@ class _Picture:
         self._text(left, 51, "sub", textwrap.shorten(self.report.certificate, 120))
         count = len(self.report.front)
         # Widths of text are estimates: 6.3 px a character at this size.
-        key = [('class="design" r="4"', f"{count:,} design{'s' * (count > 1)}, none dominated")]
+        key = [
+            (
+                'class="design" r="4"',
+                f"{count:,} designs, none dominated" if count > 1 else "1 design",
+            )
+        ]
         if self.random:
             key.append(('class="random" r="3"', "random designs"))
         key.append(('class="picked" r="6"', "pick, with its interval"))
