@@ -233,7 +233,9 @@ class _Picture:
         for design in designs.values():
             self._bars(design)
         inner = Box(self.plot.left, self.plot.top, self.plot.right, self.plot.bottom)
-        seen = [self._pixel(design) for design in self.report.front] + self._between()
+        # On a grid of 4 px: what a label hides is a matter of area, not of how many lie there.
+        marks = [self._pixel(design) for design in self.report.front] + self._between()
+        seen = sorted({(round(x / 4) * 4.0, round(y / 4) * 4.0) for x, y in marks})
         labels = place_labels(points, sizes, inner, seen)
         for (x, y), place, (name, value) in zip(points, labels, texts, strict=True):
             self.parts.append(f'<circle class="picked" cx="{x:.1f}" cy="{y:.1f}" r="7"/>')
@@ -245,8 +247,8 @@ class _Picture:
         """Pixels along the step line, which labels should not hide either."""
         corners, points = self._steps(), []
         for (x1, y1), (x2, y2) in zip(corners, corners[1:], strict=False):
-            points += [(x1 + k * (x2 - x1) / 8, y1) for k in range(9)]
-            points += [(x2, y1 + k * (y2 - y1) / 8) for k in range(9)]
+            points += [(x1 + k * (x2 - x1) / 16, y1) for k in range(17)]
+            points += [(x2, y1 + k * (y2 - y1) / 16) for k in range(17)]
         return points
 
     def _value(self, design: DesignReport) -> str:
