@@ -27,8 +27,8 @@ _EXTRAPOLATED = "* unlike anything the cost model was fitted to: its interval is
 
 def print_report(
     report: SearchReport,
-    *,
     files: Sequence[str | Path] = (),
+    *,
     stream: TextIO | None = None,
     quiet: bool = False,
 ) -> None:
