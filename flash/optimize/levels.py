@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import OptimizeResult, shgo
 
 from flash.optimize.hierarchy import MOST_VARIABLES, Coarse, Fine, Place
 from flash.optimize.lookup import Lookup
@@ -185,6 +184,9 @@ class Solve:
 
     def level(self, level: Coarse | Fine, points: int) -> None:
         """One run of ``scipy.optimize.shgo`` on a level."""
+        # Slow to import (and shgo imports scipy.stats on its first call): only when used.
+        from scipy.optimize import OptimizeResult, shgo  # noqa: PLC0415
+
         sampled: dict[tuple[float, ...], tuple[float, Place]] = {}
         best: list[tuple[float, Place]] = []
 
@@ -205,11 +207,11 @@ class Solve:
         def one(x: Floats) -> float:
             return float(score(one, [x])[0])
 
-        def local(x0: Floats) -> float:
+        def local(x0: Floats) -> Any:
             """The local search of shgo from a minimiser of the complex."""
             cost, place = sampled[tuple(x0.tolist())]
             self.descend(place)
-            return cost
+            return OptimizeResult(x=x0, fun=cost, nfev=0, success=True)
 
         shgo(
             one,
@@ -248,7 +250,7 @@ class _Local:
     result up among its solvers; ``_custom`` is its own name for callables.
     """
 
-    def __init__(self, search: Callable[[Floats], float]) -> None:
+    def __init__(self, search: Callable[[Floats], Any]) -> None:
         self._search = search
 
     @staticmethod
@@ -256,8 +258,8 @@ class _Local:
         """The name under which shgo files this method."""
         return "_custom"
 
-    def __call__(self, fun: object, x0: Floats, *args: object, **options: Any) -> OptimizeResult:
-        return OptimizeResult(x=x0, fun=self._search(x0), nfev=0, success=True)
+    def __call__(self, fun: object, x0: Floats, *args: object, **options: Any) -> Any:
+        return self._search(x0)
 
 
 def penalised(
