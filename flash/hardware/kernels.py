@@ -6,12 +6,12 @@ know fuses them. A sum of n tensors runs as n - 1 binary sums.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.spaces.layers import Flags, Ints, Layer, in_elements, layer_params, out_elements
+from flash.spaces.layers import Ints, Layer
 
 __all__ = ["KERNEL_CLASSES", "SIMD_LANES", "Kernel", "kernel_of", "lane_multiple"]
 
@@ -31,10 +31,11 @@ class Kernel(NamedTuple):
     """One kernel, or the same kernel in many designs (arrays, one value a design).
 
     kind:      class (see ``KERNEL_CLASSES``), one a design where designs differ.
-    positions: output positions, times groups.
+    positions: output positions.
     reduction: multiply-accumulates an output element takes (window elements for a pool).
-    outputs:   output channels of a group, rounded up to SIMD lanes.
-    elements:  activations read and written and weights read.
+    outputs:   output channels, those of each group rounded up to SIMD lanes.
+    elements:  activations read and written.
+    weights:   weights read; ``weights * positions`` are the multiply-accumulates.
     launches:  kernels run (n - 1 for a sum of n tensors).
 
     Work is ``positions * reduction * outputs``; elementwise kernels have none.
@@ -45,6 +46,7 @@ class Kernel(NamedTuple):
     reduction: Ints
     outputs: Ints
     elements: Ints
+    weights: Ints
     launches: Ints
 
 
@@ -58,46 +60,59 @@ def kernel_of(layer: Layer) -> Kernel:
     if layer.op == "conv":
         return _convolution(layer)
     if layer.op == "linear":
-        elements = layer.in_channels + layer.out_channels + layer_params(layer)
-        outputs = lane_multiple(layer.out_channels)
-        return Kernel(_LINEAR, 1, layer.in_channels, outputs, elements, 1)
+        inputs, features = layer.in_channels, layer.out_channels
+        outputs = lane_multiple(features)
+        return Kernel(_LINEAR, 1, inputs, outputs, inputs + features, inputs * features, 1)
     if layer.op in ("max_pool", "avg_pool"):
         window = layer.kernel_height * layer.kernel_width
         return _pool(layer, layer.out_height * layer.out_width, window)
     if layer.op == "global_pool":
         return _pool(layer, 1, layer.in_height * layer.in_width)
+    # Areas first: they are plain integers in most spaces, channels seldom are.
+    area = layer.out_height * layer.out_width
     if layer.op == "add":
         sums = layer.operands - 1
-        return Kernel(_ELEMENTWISE, 0, 0, 0, 3 * sums * out_elements(layer), sums)
-    return Kernel(_ELEMENTWISE, 0, 0, 0, in_elements(layer) + out_elements(layer), 1)
+        moved: Any = layer.out_channels * (3 * area) * sums
+        return Kernel(_ELEMENTWISE, 0, 0, 0, moved, 0, sums)
+    elements: Ints
+    if layer.in_channels is layer.out_channels:
+        elements = layer.out_channels * (2 * area)
+    else:
+        elements = (layer.in_channels + layer.out_channels) * area
+    return Kernel(_ELEMENTWISE, 0, 0, 0, elements, 0, 1)
 
 
 def _pool(layer: Layer, positions: Ints, window: Ints) -> Kernel:
-    elements = in_elements(layer) + out_elements(layer)
-    return Kernel(_POOL, positions, window, lane_multiple(layer.out_channels), elements, 1)
+    area = layer.in_height * layer.in_width + layer.out_height * layer.out_width
+    elements = layer.out_channels * area
+    return Kernel(_POOL, positions, window, lane_multiple(layer.out_channels), elements, 0, 1)
 
 
 def _convolution(layer: Layer) -> Kernel:
+    channels, groups = layer.out_channels, layer.groups
     positions = layer.out_height * layer.out_width
     window = layer.kernel_height * layer.kernel_width
-    elements = in_elements(layer) + out_elements(layer) + layer_params(layer)
+    elements = layer.in_channels * (layer.in_height * layer.in_width) + channels * positions
+    if isinstance(groups, int) and groups == 1:
+        reduction = layer.in_channels * window
+        return Kernel(
+            _window_class(layer), positions, reduction, lane_multiple(channels), elements,
+            channels * reduction, 1,
+        )  # fmt: skip
     channelwise = Kernel(
-        _DEPTHWISE, positions, window, lane_multiple(layer.out_channels), elements, 1
+        _DEPTHWISE, positions, window, lane_multiple(channels), elements, channels * window, 1
     )
-    some, everywhere = _extent((layer.groups == layer.in_channels) & (layer.groups > 1))
-    if everywhere:
+    depthwise = np.asarray((groups == layer.in_channels) & (groups > 1))
+    if depthwise.all():
         return channelwise
-    if isinstance(layer.groups, int) and layer.groups == 1:
-        reduction, outputs = layer.in_channels * window, lane_multiple(layer.out_channels)
-    else:
-        positions = positions * layer.groups
-        reduction = layer.in_channels // layer.groups * window
-        outputs = lane_multiple(layer.out_channels // layer.groups)
-    dense = Kernel(_window_class(layer), positions, reduction, outputs, elements, 1)
-    if not some:
-        return dense
-    mixed = (layer.groups == layer.in_channels) & (layer.groups > 1)
-    return Kernel(*(np.where(mixed, a, b) for a, b in zip(channelwise, dense, strict=True)))
+    reduction = layer.in_channels // groups * window
+    grouped = Kernel(
+        _window_class(layer), positions, reduction, lane_multiple(channels // groups) * groups,
+        elements, channels * reduction, 1,
+    )  # fmt: skip
+    if not depthwise.any():
+        return grouped
+    return Kernel(*(np.where(depthwise, a, b) for a, b in zip(channelwise, grouped, strict=True)))
 
 
 def _window_class(layer: Layer) -> Ints:
@@ -110,9 +125,3 @@ def _window_class(layer: Layer) -> Ints:
     three = np.asarray((height == 3) & (width == 3) & (layer.stride == 1))
     kind: NDArray[np.int64] = np.where(one, _POINTWISE, np.where(three, _CONV3, _CONV))
     return kind
-
-
-def _extent(flags: Flags) -> tuple[bool, bool]:
-    """Whether the flags hold for some design, and whether for all."""
-    values = np.asarray(flags)
-    return bool(values.any()), bool(values.all())

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from flash.hardware.kernels import KERNEL_CLASSES, Kernel, kernel_of
 from flash.hardware.profile import BYTES, HULL_FEATURES, Coefficients, Interval, Profile
-from flash.spaces.layers import Flags, Layer, layer_macs
+from flash.spaces.layers import Flags, Ints, Layer
 from flash.spaces.network import Network
 from flash.spaces.table import LayerTable
 
@@ -46,8 +46,8 @@ def kernel_ms(kernel: Kernel, coefficients: Coefficients, element_bytes: int) ->
     by_class = (c.gmac_s, c.gb_s, c.reduction_half, c.outputs_half)
     own: list[Any] = [x[kind] if isinstance(kind, int) else np.array(x)[kind] for x in by_class]
     rate, bandwidth, k_half, n_half = own
-    time = kernel.elements * (element_bytes * 1e-6 / bandwidth)
-    if not (isinstance(kernel.positions, int) and kernel.positions == 0):
+    time = _traffic(kernel) * (element_bytes * 1e-6 / bandwidth)
+    if not _is_zero(kernel.positions):
         # Scalar factors first: most rows have only one factor that differs by design.
         work = (kernel.positions * (1e-6 / rate)) * (kernel.reduction + k_half)
         work = work * (kernel.outputs + n_half)
@@ -56,6 +56,15 @@ def kernel_ms(kernel: Kernel, coefficients: Coefficients, element_bytes: int) ->
         else:
             time = max(work, time)
     return time + kernel.launches * (c.overhead_us * 1e-3)
+
+
+def _traffic(kernel: Kernel) -> Ints:
+    """Elements a kernel reads and writes, weights included."""
+    return kernel.elements if _is_zero(kernel.weights) else kernel.elements + kernel.weights
+
+
+def _is_zero(value: Ints) -> bool:
+    return isinstance(value, int) and value == 0
 
 
 def executed(table: LayerTable, profile: Profile) -> list[Flags]:
@@ -212,11 +221,11 @@ def _layer_totals(
     if "latency_ms" in wanted:
         yield "latency_ms", kernel_ms(kernel, runtime.coefficients, element_bytes)
     if "bytes" in wanted:
-        yield "bytes", kernel.elements * element_bytes
+        yield "bytes", _traffic(kernel) * element_bytes
     if "kernels" in wanted:
         yield "kernels", kernel.launches
     if "macs" in wanted and layer.op in ("conv", "linear"):
-        macs = layer_macs(layer)
+        macs = kernel.weights * kernel.positions
         yield "macs", macs
         if "conv_macs" in wanted:
             yield "conv_macs", macs * np.isin(kernel.kind, _CONVOLUTIONS)

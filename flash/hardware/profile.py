@@ -121,7 +121,10 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """One way to run networks on the device, with its cost model."""
+    """One way to run networks on the device, with its cost model.
+
+    threads and clock_mhz are 0 where the source does not state them.
+    """
 
     name: str
     framework: str
@@ -140,9 +143,11 @@ class Runtime:
         """Origin and held-out quality in one line."""
         p = self.provenance
         threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
+        run = threads if self.threads else "threads not stated"
+        clock = f"{self.clock_mhz:g} MHz" if self.clock_mhz else "clock not stated"
         return (
-            f"{self.framework} {self.version}, {threads}, {self.clock_mhz:g} MHz, "
-            f"{self.precision}: {p.how}, {p.networks} networks, {p.date}; held out ({p.held_out}): "
+            f"{self.framework} {self.version}, {run}, {clock}, {self.precision}: "
+            f"{p.how}, {p.networks} networks, {p.date}; held out ({p.held_out}): "
             f"median error {p.median_error_percent:g} %, MAPE {p.mape_percent:g} %, "
             f"Spearman {p.spearman:g}; 90 % interval x{self.interval.low:g} to "
             f"x{self.interval.high:g}"
@@ -279,7 +284,7 @@ def _device(s: Section) -> Device:
 def _runtime(name: str, s: Section) -> Runtime:
     runtime = Runtime(
         name=name, framework=s.text("framework"), version=s.text("version"),
-        threads=s.integer("threads"), clock_mhz=s.positive("clock_mhz"),
+        threads=s.integer("threads", least=0), clock_mhz=s.number("clock_mhz"),
         precision=s.choice("precision", tuple(BYTES)), executes=s.choice("executes", EXECUTES),
         coefficients=_coefficients(s.section("coefficients")),
         interval=_interval(s.section("interval")),
