@@ -53,7 +53,7 @@ class Effort:
     fine: int = 20
     radii: tuple[float, ...] = (0.35, 0.15)
     rays: tuple[int, int] = (12, 7)
-    levels: int = 12
+    levels: int = 8
     rounds: int = 3
     sweeps: int = 12
 
