@@ -233,6 +233,7 @@ def pi4_profile() -> Profile:
     fitted = fit_runtimes(loads | fixed, PI4_PRIOR)
     near = held_out(measured, fixed, PI4_PRIOR, lambda m: m.groups)
     far = held_out(measured, fixed, PI4_PRIOR, lambda m: m.families)
+    unlike = cells_never_seen(loads)
     texts = {"tflite": ("TFLite (ruy)", "2.7.1"), "armnn": ("ArmNN (Neon)", "21.11")}
     runtimes = {}
     for name, (framework, version) in texts.items():
@@ -240,7 +241,10 @@ def pi4_profile() -> Profile:
         one = {name: m}
         runtimes[name] = Runtime(
             name, framework, version, 4, 1800.0, "fp32", EXECUTES_PI4, rounded(fitted[name]),
-            interval_of(m.networks(), log_residuals(one, near), log_residuals(one, far)),
+            interval_of(
+                m.networks(), log_residuals(one, near),
+                np.concatenate([log_residuals(one, far), unlike]),
+            ),
             measured_energy(m, MLPERF),
             Provenance(
                 how="fitted", networks=len(m.models), held_out="each network, in all runtimes",
@@ -251,6 +255,22 @@ def pi4_profile() -> Profile:
         rounded(fitted["tflite_hw_nas"]), load, runtimes["tflite"]
     )
     return Profile("rpi4b", "Raspberry Pi 4 Model B", "processor", PI4, runtimes, "tflite")
+
+
+def cells_never_seen(loads: Mapping[str, tuple[Workload, Floats]]) -> Floats:
+    """log(measured / predicted) of as many cells as networks, by TFLite fitted without cells.
+
+    MLPerf's families are all for 224 x 224 and close to each other: leaving one out says too
+    little about CIFAR networks. The cells' clock and threads are not stated, so this errs on
+    the wide side.
+    """
+    cells, latency_ms = read_hw_nas()
+    table = nas_bench_table(cells)
+    _, rest = draw(table, 0, SHIPPED_CELLS)
+    some = rest[: len(loads["tflite"][1])]
+    tflite = fit_runtimes(loads, PI4_PRIOR)["tflite"]
+    predicted = nas_bench_workload(table, "used").subset(some).latency_ms(tflite)
+    return np.asarray(np.log(latency_ms[some] / predicted))
 
 
 def hw_nas_runtime(c: Coefficients, load: Workload, tflite: Runtime) -> Runtime:

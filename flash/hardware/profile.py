@@ -70,7 +70,7 @@ class Interval:
     """90 % prediction interval: a latency times ``low`` to ``high``.
 
     low, high:                 for networks like the fitted ones (their held-out errors).
-    outside_low, outside_high: once beyond them by a factor of two (a family left out).
+    outside_low, outside_high: once beyond them by a factor of two (a kind left out).
     hull:                      smallest and largest value of each of ``HULL_FEATURES``.
     """
 
