@@ -158,7 +158,7 @@ def latency_interval(
     latency_ms: Floats, totals: Mapping[str, Floats], profile: Profile
 ) -> tuple[Floats, Floats, NDArray[np.bool_]]:
     """90 % prediction interval of predicted latencies: low and high in ms, and whether the
-    design lies outside the fitted networks (``totals``: see ``features``); shapes (designs,).
+    design lies clearly outside the fitted networks (``totals``: see ``features``); shapes (designs,).
 
     Inside the fitted networks' range it has the width of their held-out errors. Outside it
     widens (the rule is ours): up to the width of the errors for a family left out at a factor
@@ -173,7 +173,7 @@ def latency_interval(
     for inside, outside in inside_outside:
         exponent = np.log(inside) * (1 - near) + np.log(outside) * (near + far)
         bounds.append(latency_ms * np.exp(exponent))
-    return bounds[0], bounds[1], distance > 0
+    return bounds[0], bounds[1], distance > _CLEARLY_OUTSIDE
 
 
 def energy_interval(
@@ -187,6 +187,9 @@ def energy_interval(
     energy = profile.energy
     return energy_mj * low_factor * energy.low, energy_mj * high_factor * energy.high
 
+
+#: A tenth beyond the fitted range is not called extrapolation (the interval widens anyway).
+_CLEARLY_OUTSIDE = float(np.log(1.1))
 
 # ---------------------------------------------------------------------------------- totals
 _FEATURES = ("macs", "bytes", "kernels", "conv_macs")
