@@ -158,7 +158,8 @@ def latency_interval(
     latency_ms: Floats, totals: Mapping[str, Floats], profile: Profile
 ) -> tuple[Floats, Floats, NDArray[np.bool_]]:
     """90 % prediction interval of predicted latencies: low and high in ms, and whether the
-    design lies clearly outside the fitted networks (``totals``: see ``features``); shapes (designs,).
+    design lies clearly outside the fitted networks; each of shape (designs,). ``totals`` is
+    what ``features`` returns.
 
     Inside the fitted networks' range it has the width of their held-out errors. Outside it
     widens (the rule is ours): up to the width of the errors for a family left out at a factor
