@@ -1,6 +1,6 @@
 """Times and quality of all optimizers on one separable problem, in one run.
 
-    python scripts/bench/optimizers.py [--space cifar10-concat] [--settings 50] [--seed 0]
+    python scripts/bench/optimizers.py [--space S] [--target T] [--settings 50] [--seed 0]
 
 Prints the number of designs, the exact fronts of two and three objectives, hierarchical SHGO,
 NSGA-II (if pymoo is installed) and random search with as many evaluations, each with its
@@ -19,7 +19,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from flash.errors import InfeasibleError
-from flash.metrics.nn_degree import nn_degree
+from flash.evaluation import separable
+from flash.hardware.profile import load_profile
 from flash.optimize import (
     Limit,
     Objective,
@@ -38,36 +39,13 @@ from flash.optimize import (
     shgo_best,
     shgo_front,
     single,
-    tabulate,
     values_of,
 )
-from flash.optimize.problem import Floats
 from flash.spaces.space import load_space
-from flash.spaces.table import LayerTable
 
-SCORE, LATENCY, ENERGY, MEMORY = map(objective, ("score", "latency_ms", "energy_mj", "memory_mb"))
-
-
-def plain_costs(table: LayerTable) -> Mapping[str, Floats]:
-    """A plain device: 2 GMAC/s, 2 GB/s, 20 us a layer, 3.7 W. No real one."""
-    elements = table.in_elements + table.out_elements
-    seconds = (table.macs / 2e9 + elements * 4 / 2e9 + 20e-6 * table.active).sum(axis=0)
-    return {
-        "latency_ms": seconds * 1e3,
-        "energy_mj": seconds * 3.7e3,
-        "weight_mb": table.params.sum(axis=0) * 4e-6,
-        "activation_mb": (elements * 4e-6).max(axis=0, initial=0),
-    }
-
-
-def build(space: str) -> SeparableProblem:
-    combine = dict.fromkeys(("score", "latency_ms", "energy_mj", "weight_mb"), "sum")
-    return tabulate(
-        load_space(space),
-        plain_costs,
-        lambda table: {"score": nn_degree(table)},
-        {**combine, "activation_mb": "max"},  # type: ignore[dict-item]
-    )
+SCORE, LATENCY, ENERGY, MEMORY = map(
+    objective, ("nn_degree", "latency_ms", "energy_mj", "memory_mb")
+)
 
 
 def best_of(repeats: int, run: Callable[[], OptimizerResult]) -> tuple[OptimizerResult, float]:
@@ -119,9 +97,9 @@ def random_setting(
     problem: SeparableProblem, rng: np.random.Generator, ranges: Mapping[str, tuple[float, float]]
 ) -> tuple[Scalar, list[Limit]]:
     """Most score under random limits, or (one in five) FLASH's ratio above a random score."""
-    low, high = ranges["score"]
+    low, high = ranges["nn_degree"]
     if rng.random() < 0.2:
-        return flash_scalar(), [Limit(SCORE, float(rng.uniform(low, high)))]
+        return flash_scalar(SCORE.name), [Limit(SCORE, float(rng.uniform(low, high)))]
     while True:
         limits = [
             Limit(of, float(np.exp(rng.uniform(*np.log(ranges[of.name])))))
@@ -141,7 +119,7 @@ def scalars(problem: SeparableProblem, settings: int, seed: int) -> None:
         most = float(np.quantile(values_of(problem, designs, [of]), 0.9))
         ranges[of.name] = (least_possible(problem, of) * 1.05, most)
     least = float(np.quantile(values_of(problem, designs, [SCORE]), 0.05))
-    ranges["score"] = (least, least_possible(problem, SCORE) * 0.95)
+    ranges["nn_degree"] = (least, least_possible(problem, SCORE) * 0.95)
     gaps: list[float] = []
     times: list[float] = []
     exact_times: list[float] = []
@@ -181,16 +159,18 @@ def scalars(problem: SeparableProblem, settings: int, seed: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--space", default="cifar10-concat")
+    parser.add_argument("--target", default="rpi3b")
     parser.add_argument("--settings", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     began = time.perf_counter()
-    problem = build(given.space)
+    problem = separable(load_space(given.space), load_profile(given.target), "nn_degree")
     tabulated = time.perf_counter()
     importlib.import_module("scipy.optimize")
     importlib.import_module("scipy.stats.qmc")  # shgo imports it on its first call
     print(
-        f"{given.space}: {problem.size:,} designs; tabulated in {tabulated - began:.2f} s; "
+        f"{given.space} on {given.target}: {problem.size:,} designs; "
+        f"tabulated in {tabulated - began:.2f} s; "
         f"scipy for shgo imported in {time.perf_counter() - tabulated:.2f} s\n"
     )
     fronts(problem, given.seed)
