@@ -95,13 +95,13 @@ def separable(space: SearchSpace, profile: Profile, metric: str) -> SeparablePro
     Quantities: the metric, ``latency_ms``, ``energy_mj``, ``weight_mb`` (sums over stages)
     and ``activation_mb`` (a maximum).
     """
-    mb = BYTES[profile.runtime.precision] / 1e6
+    element_bytes = BYTES[profile.runtime.precision]
 
     def stage_costs(table: LayerTable) -> Mapping[str, Floats]:
         return {
             **costs(table, profile),
-            "weight_mb": weight_elements(table) * mb,
-            "activation_mb": peak_activation_elements(table) * mb,
+            "weight_mb": _megabytes(weight_elements(table), element_bytes),
+            "activation_mb": _megabytes(peak_activation_elements(table), element_bytes),
         }
 
     return tabulate(
@@ -124,9 +124,14 @@ def _metrics(table: LayerTable, element_bytes: int) -> dict[str, Floats]:
         "nn_mass": nn_mass(table),
         "params": table.params.sum(axis=0).astype(np.float64),
         "macs": table.macs.sum(axis=0).astype(np.float64),
-        "weight_mb": weight_elements(table) * (element_bytes / 1e6),
-        "activation_mb": peak_activation_elements(table) * (element_bytes / 1e6),
+        "weight_mb": _megabytes(weight_elements(table), element_bytes),
+        "activation_mb": _megabytes(peak_activation_elements(table), element_bytes),
     }
+
+
+def _megabytes(elements: NDArray[np.int64], element_bytes: int) -> Floats:
+    megabytes: Floats = elements * (element_bytes / 1e6)
+    return megabytes
 
 
 def _in_chunks(

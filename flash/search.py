@@ -21,12 +21,18 @@ from flash.errors import UsageError, did_you_mean
 from flash.evaluation import Evaluation, evaluate, separable
 from flash.hardware.profile import Profile, load_profile
 from flash.metrics import CELL_METRICS
-from flash.optimize.certify import certify_front
-from flash.optimize.exact import exact_front
-from flash.optimize.objectives import Limit, Objective, objective
-from flash.optimize.pareto import knee
-from flash.optimize.problem import SeparableProblem
-from flash.optimize.result import OptimizerResult
+from flash.optimize import (
+    Limit,
+    Objective,
+    OptimizerResult,
+    SeparableProblem,
+    certify_front,
+    exact_front,
+    knee,
+    nsga2_front,
+    objective,
+    shgo_front,
+)
 from flash.quantities import (
     parse_accuracy_percent,
     parse_area_mm2,
@@ -175,10 +181,9 @@ def _optimize(problem: SeparableProblem, request: _Request) -> OptimizerResult:
     if request.optimizer == "exact":
         return exact
     if request.optimizer == "nsga2":
-        from flash.optimize.nsga2 import nsga2_front as heuristic  # noqa: PLC0415 - an extra
+        found = nsga2_front(problem, request.objectives, request.limits, seed=request.seed)
     else:
-        from flash.optimize.shgo import shgo_front as heuristic  # noqa: PLC0415 - slow to import
-    found = heuristic(problem, request.objectives, request.limits, seed=request.seed)
+        found = shgo_front(problem, request.objectives, request.limits, seed=request.seed)
     found = certify_front(problem, found, request.limits, exact)
     return replace(
         found,

@@ -66,8 +66,10 @@ live), on 10 draws of 50 cells of HW-NAS-Bench, then taken over for every runtim
 
 
 def held_out(
-    measured: Mapping[str, Measured], fixed: Mapping[str, tuple[Workload, Floats]],
-    prior: Prior, groups_of: Callable[[Measured], Sequence[str]],
+    measured: Mapping[str, Measured],
+    fixed: Mapping[str, tuple[Workload, Floats]],
+    prior: Prior,
+    groups_of: Callable[[Measured], Sequence[str]],
 ) -> dict[str, Floats]:
     """Latencies (ms) each network is predicted to have by a fit without its group.
 

@@ -169,9 +169,7 @@ def nas_bench_workload(table: LayerTable, executes: str) -> Workload:
     return Workload(Kernel(*kernels), np.stack(list(counts.values()), axis=1), 4)
 
 
-def draw(
-    table: LayerTable, seed: int, size: int
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def draw(table: LayerTable, seed: int, size: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Numbers of ``size`` random cells with a live path, and of all others with one.
 
     Without a live path nothing depends on the image; many such times are impossible.

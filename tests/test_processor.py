@@ -158,8 +158,7 @@ def test_what_a_runtime_executes_follows_the_profile() -> None:
     assert convs[0] - convs[1] == convs[1] - convs[2] == 15
     table = space.table(space.design(dead)[None])
     latencies = [
-        costs(table, with_executes(RPI4, mode))["latency_ms"][0]
-        for mode in ("all", "used", "live")
+        costs(table, with_executes(RPI4, mode))["latency_ms"][0] for mode in ("all", "used", "live")
     ]
     assert latencies[0] > latencies[1] > latencies[2]
 

@@ -50,9 +50,13 @@ def test_the_summary_names_runtime_and_sources() -> None:
     assert any("inference_results" in line for line in summary["provenance"])
 
 
-def test_an_assumed_power_is_noted_and_a_measured_one_is_not() -> None:
-    assert "assumed" in load_profile("rpi3b").notes[0]
-    assert load_profile("rpi4b").notes == ()
+def test_an_assumed_power_is_named_as_such_and_a_measured_one_is_not() -> None:
+    for name, assumed in (("rpi3b", True), ("rpi4b", False)):
+        profile = load_profile(name)
+        (line,) = (x for x in profile.summary()["provenance"] if x.startswith("energy: "))
+        assert ("assumed" in line) is assumed
+        assert ("fitted" in line) is not assumed
+        assert any("nearly its power times the latency" in note for note in profile.notes)
 
 
 def test_a_runtime_is_picked_by_name_or_suffix() -> None:

@@ -196,9 +196,7 @@ _CLEARLY_OUTSIDE = float(np.log(1.1))
 _FEATURES = ("macs", "bytes", "kernels", "conv_macs")
 
 
-def _totals(
-    table: LayerTable, profile: Profile, wanted: Sequence[str]
-) -> dict[str, Floats]:
+def _totals(table: LayerTable, profile: Profile, wanted: Sequence[str]) -> dict[str, Floats]:
     totals = {name: np.zeros(table.designs) for name in wanted}
     for layer, runs in zip(table.layers, executed(table, profile), strict=True):
         for name, value in _layer_totals(layer, profile, wanted):
@@ -206,9 +204,7 @@ def _totals(
     return totals
 
 
-def _network_totals(
-    network: Network, profile: Profile, wanted: Sequence[str]
-) -> dict[str, Floats]:
+def _network_totals(network: Network, profile: Profile, wanted: Sequence[str]) -> dict[str, Floats]:
     totals = {name: np.zeros(1) for name in wanted}
     for layer in executed_layers(network, profile.runtime.executes):
         for name, value in _layer_totals(layer, profile, wanted):

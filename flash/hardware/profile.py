@@ -187,7 +187,10 @@ class Profile:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of this profile's figures should know, a sentence each."""
-        return () if self.energy.networks else (f"energy: {self.energy.how}",)
+        return (
+            "energy on a CPU board is nearly its power times the latency: it is reported, and is "
+            "an objective only if asked for",
+        )
 
     @property
     def provenance_line(self) -> str:
@@ -207,9 +210,10 @@ class Profile:
             "clock_mhz": runtime.clock_mhz,
             "precision": runtime.precision,
             "provenance": [
-                self.provenance_line,
-                f"energy: {self.energy.how}",
-                *runtime.provenance.sources,
+                f"latency: {runtime.provenance_line}",
+                f"energy: {self.energy.how}"
+                + (f", {self.energy.networks} networks" if self.energy.networks else ""),
+                *(f"source: {source}" for source in runtime.provenance.sources),
             ],
         }
 
@@ -264,9 +268,7 @@ def _profile(document: dict[str, Any]) -> Profile:
             f"default_runtime is '{default}', which [runtimes] lacks"
             f"{did_you_mean(default, runtimes)}"
         )
-    profile = Profile(
-        top.text("name"), top.text("description"), kind, device, runtimes, default
-    )
+    profile = Profile(top.text("name"), top.text("description"), kind, device, runtimes, default)
     top.done()
     return profile
 

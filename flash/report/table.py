@@ -21,7 +21,7 @@ from flash.report.result import SearchReport
 
 __all__ = ["print_report", "render_plain"]
 
-_PIPE_WIDTH = 100
+_PIPE_WIDTH = 120
 _EXTRAPOLATED = "* unlike anything the cost model was fitted to: its interval is widened"
 
 
