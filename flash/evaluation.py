@@ -130,7 +130,7 @@ def _metrics(table: LayerTable, element_bytes: int) -> dict[str, Floats]:
 
 
 def _megabytes(elements: NDArray[np.int64], element_bytes: int) -> Floats:
-    megabytes: Floats = elements * (element_bytes / 1e6)
+    megabytes: Floats = elements.astype(np.float64) * (element_bytes / 1e6)
     return megabytes
 
 
