@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from flash import Command
 from flash.command import CommandParser, run_command
-from flash.errors import UsageError, did_you_mean
+from flash.errors import InfeasibleError, UsageError, did_you_mean
 from flash.evaluation import Evaluation, evaluate, separable
 from flash.hardware.profile import Profile, load_profile
 from flash.metrics import CELL_METRICS
@@ -29,11 +29,16 @@ from flash.optimize import (
     certify_front,
     exact_front,
     knee,
+    nearest_to_limits,
     nsga2_front,
     objective,
     shgo_front,
 )
 from flash.quantities import (
+    format_energy,
+    format_latency,
+    format_memory,
+    format_number,
     parse_accuracy_percent,
     parse_area_mm2,
     parse_energy_mj,
@@ -42,6 +47,7 @@ from flash.quantities import (
 )
 from flash.report.files import write_files, write_text
 from flash.report.result import (
+    QUANTITIES,
     DesignReport,
     Interval,
     OptimizerSummary,
@@ -148,7 +154,10 @@ def _search(request: _Request) -> tuple[SearchReport, list[tuple[float, float]]]
     space, profile = request.space, request.profile
     began = time.perf_counter()
     problem = separable(space, profile, request.metric)
-    result = _optimize(problem, request)
+    try:
+        result = _optimize(problem, request)
+    except InfeasibleError:
+        raise InfeasibleError(_nearest(problem, request)) from None
     result = replace(result, seconds=time.perf_counter() - began)
     found = evaluate(space, profile, result.indices)
     front = [_design(space, profile, result.indices[i], found, i) for i in range(len(result))]
@@ -194,6 +203,32 @@ def _optimize(problem: SeparableProblem, request: _Request) -> OptimizerResult:
             f"({len(found):,} designs); shown is the exact front ({len(exact):,} designs)"
         ),
     )
+
+
+def _nearest(problem: SeparableProblem, request: _Request) -> str:
+    """Which limit binds, and the design that comes nearest to all of them."""
+    indices, values, excess = nearest_to_limits(problem, request.limits)
+    worst = request.limits[int(np.argmax(excess))]
+    has = ", ".join(
+        f"{QUANTITIES[limit.quantity.name]} {_amount(limit.quantity.name, float(value))}"
+        for limit, value in zip(request.limits, values, strict=True)
+    )
+    side = "at most" if worst.quantity.sense == "min" else "at least"
+    name = worst.quantity.name
+    return (
+        f"no design of {request.space.name} meets the limits; {QUANTITIES[name]} {side} "
+        f"{_amount(name, worst.bound)} binds: the nearest design "
+        f"({request.space.family.describe(request.space.named(indices))}) has {has}"
+    )
+
+
+def _amount(name: str, value: float) -> str:
+    formats = {
+        "latency_ms": format_latency,
+        "energy_mj": format_energy,
+        "memory_mb": format_memory,
+    }
+    return formats.get(name, format_number)(value)
 
 
 def _design(

@@ -175,9 +175,10 @@ def test_estimate_takes_designs_as_json_and_needs_no_target():
         (["--min-accuracy", "92"], 2, "not calibrated"),
         (["--max-area", "40mm2"], 2, "no chip area"),
         (["--out", "/dev/null/front"], 2, "/dev/null"),
-        (["--max-latency", "1us"], 3, "latency"),
-        (["--max-memory", "1kB"], 3, "memory"),
-        (["--min-score", "1000000"], 3, "nn_degree"),
+        (["--max-latency", "1us"], 3, "has latency 1.95 ms"),
+        (["--max-memory", "1kB"], 3, "memory at most 1.00 kB binds: the nearest design (w="),
+        (["--max-latency", "3ms", "--min-score", "800"], 3, "has latency"),
+        (["--min-score", "1000000"], 3, "NN-Degree at least 1000000 binds"),
     ],
 )
 def test_wrong_arguments_get_one_line_and_their_exit_code(

@@ -2,6 +2,7 @@
 
 from flash.optimize.certify import certify_best, certify_front, hypervolume_gap
 from flash.optimize.exact import exact_best, exact_front, least_possible
+from flash.optimize.nearest import nearest_to_limits
 from flash.optimize.nsga2 import nsga2_front
 from flash.optimize.objectives import (
     Limit,
@@ -36,6 +37,7 @@ __all__ = [
     "knee",
     "least_possible",
     "meets",
+    "nearest_to_limits",
     "non_dominated",
     "nsga2_front",
     "objective",
