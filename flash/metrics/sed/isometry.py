@@ -1,0 +1,109 @@
+"""Isometric depth: how many convolutions a gradient can bypass without being changed.
+
+Gradient energy is followed backwards through the live graph (``SED.md``, section 4). Between
+two tensors that every path passes, ``T`` is the share of the energy that an identity route
+carries; the isometric depth is the mean over these steps of (convolutions in it) x ``T``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flash.metrics.sed.graph import Trace
+from flash.spaces.layers import Layer
+
+__all__ = ["isometric_depth"]
+
+
+@dataclass(frozen=True)
+class _Step:
+    """From one tensor that all paths pass to the next that lies behind a convolution.
+
+    identity: a route without any operation but additions joins the two.
+    gain:     gradient energy at the start for one at the end.
+    convs:    on the longest path.
+    reshapes: channels, height or width differ.
+    """
+
+    identity: bool
+    gain: float
+    convs: int
+    reshapes: bool
+
+
+def isometric_depth(found: Trace) -> float:
+    """Isometric depth of a traced network; 0 if no identity carries anything."""
+    steps = _steps(found)
+    total, chain, identity = 0.0, 1.0, True
+    for step in reversed(steps):
+        if step.reshapes:
+            chain, identity = 1.0, True
+            continue
+        chain *= step.gain
+        identity = identity and step.identity
+        if identity:
+            total += step.convs * min(1.0, 1.0 / chain)
+    return total / len(steps) if steps else 0.0
+
+
+def _steps(found: Trace) -> list[_Step]:
+    live, layers = found.live, found.live.layers
+    depth: dict[int, int] = {-1: 0}
+    for number in live.order:
+        before = max(depth[p] for p in live.reads[number])
+        depth[number] = before + (layers[number].op == "conv")
+    steps = []
+    points = live.articulations
+    # Stretches without a convolution belong to the step that follows them.
+    start = points[0]
+    place = {number: i for i, number in enumerate(live.order)} | {points[0]: -1}
+    for end in points[1:]:
+        if depth[end] > depth[start]:
+            inner = live.order[place[start] + 1 : place[end] + 1]
+            identity, gain = _backward(found, start, end, inner)
+            reshapes = start < 0 or _shape(layers[start]) != _shape(layers[end])
+            steps.append(_Step(identity, gain, depth[end] - depth[start], reshapes))
+            start = end
+    return steps
+
+
+def _shape(layer: Layer) -> tuple[int, int, int]:
+    return int(layer.out_channels), int(layer.out_height), int(layer.out_width)
+
+
+def _backward(found: Trace, start: int, end: int, inner: Sequence[int]) -> tuple[bool, float]:
+    """Is there a pure identity from ``start`` to ``end``, and the gain of gradient energy.
+
+    Linear routes from one tensor to another add up in amplitude, what arrives through
+    convolutions and activations in power: each arrival is followed apart.
+    """
+    layers, maps, reads = found.live.layers, found.maps, found.live.reads
+    # Tensor -> {where gradient arrived: amplitude of the linear routes from here to there}.
+    routes: dict[int, dict[int, float]] = {end: {end: 1.0}}
+    energy: dict[int, float] = {end: 1.0}
+    pure = {end}
+    for number in reversed(inner):
+        layer = layers[number]
+        arrived = routes.pop(number)
+        linear = layer.op in ("add", "avg_pool", "max_pool", "slice", "pad", "concat")
+        linear = linear and not layer.act and int(layer.stride) == 1
+        if linear:
+            for p in reads[number]:
+                mine = routes.setdefault(p, {})
+                for where, amplitude in arrived.items():
+                    mine[where] = mine.get(where, 0.0) + amplitude
+            if number in pure and layer.op == "add":
+                pure.update(reads[number])
+            continue
+        total = sum(a * a * energy[where] for where, a in arrived.items())
+        variance = max(float(maps[reads[number][0]].covariance[0]), 1e-9)
+        gain = 0.5 if layer.act else 1.0
+        if layer.op in ("conv", "norm"):
+            gain /= variance
+        # ~number stands for what arrives through this layer.
+        energy[~number] = total * gain
+        for p in reads[number]:
+            routes.setdefault(p, {})[~number] = 1.0
+    at_start = routes.get(start, {})
+    return start in pure, sum(a * a * energy[where] for where, a in at_start.items())
