@@ -162,7 +162,7 @@ class _Walk:
 
     def whole(self, number: int, x: Map) -> Map:
         """The same map as one source: where all paths meet, what follows sees nothing else."""
-        if len(x.sources) == 1:
+        if isinstance(x.key, int):
             return x
         y = self._source(("meeting", number), x.covariance, x)
         return Map(y.covariance, y.channels, x.rank, y.sources, x.factor)

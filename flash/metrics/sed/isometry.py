@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from flash.metrics.sed.graph import Trace
 from flash.spaces.layers import Layer
@@ -18,33 +19,40 @@ __all__ = ["isometric_depth"]
 
 @dataclass(frozen=True)
 class _Step:
-    """From one tensor that all paths pass to the next that lies behind a convolution.
+    """From one tensor that all paths pass to the next.
 
     identity: a route without any operation but additions joins the two.
     gain:     gradient energy at the start for one at the end.
     convs:    on the longest path.
     reshapes: channels, height or width differ.
+    bare:     holds an activation or a batch norm and nothing else.
     """
 
     identity: bool
     gain: float
     convs: int
     reshapes: bool
+    bare: bool
 
 
 def isometric_depth(found: Trace) -> float:
     """Isometric depth of a traced network; 0 if no identity carries anything."""
     steps = _steps(found)
-    total, chain, identity = 0.0, 1.0, True
+    total, chain, identity, begun = 0.0, 1.0, True, False
     for step in reversed(steps):
         if step.reshapes:
-            chain, identity = 1.0, True
+            chain, identity, begun = 1.0, True, False
             continue
+        # What rectifies a region's last map for its reader is no part of the region.
+        if step.bare and not begun:
+            continue
+        begun = True
         chain *= step.gain
         identity = identity and step.identity
         if identity:
             total += step.convs * min(1.0, 1.0 / chain)
-    return total / len(steps) if steps else 0.0
+    counted = sum(step.convs > 0 for step in steps)
+    return total / counted if counted else 0.0
 
 
 def _steps(found: Trace) -> list[_Step]:
@@ -55,16 +63,13 @@ def _steps(found: Trace) -> list[_Step]:
         depth[number] = before + (layers[number].op == "conv")
     steps = []
     points = live.articulations
-    # Stretches without a convolution belong to the step that follows them.
-    start = points[0]
     place = {number: i for i, number in enumerate(live.order)} | {points[0]: -1}
-    for end in points[1:]:
-        if depth[end] > depth[start]:
-            inner = live.order[place[start] + 1 : place[end] + 1]
-            identity, gain = _backward(found, start, end, inner)
-            reshapes = start < 0 or _shape(layers[start]) != _shape(layers[end])
-            steps.append(_Step(identity, gain, depth[end] - depth[start], reshapes))
-            start = end
+    for start, end in pairwise(points):
+        inner = live.order[place[start] + 1 : place[end] + 1]
+        identity, gain = _backward(found, start, end, inner)
+        reshapes = start < 0 or _shape(layers[start]) != _shape(layers[end])
+        bare = all(layers[n].op in ("act", "norm") for n in inner)
+        steps.append(_Step(identity, gain, depth[end] - depth[start], reshapes, bare))
     return steps
 
 

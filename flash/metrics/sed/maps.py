@@ -81,12 +81,16 @@ def lags(spectrum: Floats) -> Floats:
     return covariance
 
 
+def _image() -> Floats:
+    distance = np.hypot(_STEPS[:, None], _STEPS[None]).ravel()
+    covariance = lags(frequencies(RHO**distance))
+    covariance /= covariance[0]
+    covariance.setflags(write=False)
+    return covariance
+
+
 #: Covariance of the image: unit variance, correlation ``RHO`` ** distance.
-IMAGE: Final[Floats] = lags(
-    frequencies(RHO ** np.hypot(_STEPS[:, None], _STEPS[None]).astype(np.float64).ravel())
-)
-IMAGE /= IMAGE[0]
-IMAGE.setflags(write=False)
+IMAGE: Final[Floats] = _image()
 
 
 def correlation(covariance: Floats) -> Floats:
@@ -174,7 +178,8 @@ def _parities(size: int) -> tuple[Floats, Floats]:
 
 def _wrapped(positions: NDArray[np.int64]) -> NDArray[np.int64]:
     distance = np.abs(positions[:, None] - positions[None]) % PATCH
-    return np.minimum(distance, PATCH - distance)
+    nearest: NDArray[np.int64] = np.minimum(distance, PATCH - distance)
+    return nearest
 
 
 def window_entropy(correlations: Floats, height: int, width: int) -> Floats:
