@@ -13,9 +13,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from flash.spaces.layers import Layer
+from flash.spaces.network import Network
 from flash.spaces.table import LayerTable
 
-__all__ = ["nn_degree"]
+__all__ = ["network_nn_degree", "nn_degree"]
 
 
 def nn_degree(table: LayerTable) -> NDArray[np.float64]:
@@ -37,3 +39,47 @@ def nn_degree(table: LayerTable) -> NDArray[np.float64]:
         mean_width = nodes / np.maximum(layers, 1)
         total += mean_width + links[rows].sum(axis=0) / np.maximum(nodes, 1)
     return total
+
+
+def network_nn_degree(network: Network) -> float:
+    """NN-Degree of any network, from its live graph alone: no notes of a family are read.
+
+    A cell is all convolutions of one resolution except those that read the image. Of the
+    tensors a concat or sum joins, the latest is the layer before; the others are long-range
+    links. Equals ``nn_degree`` on the concat and add families, whose cells are so shaped.
+    """
+    live = network.live()
+    layers = live.layers
+    nodes: dict[tuple[int, int], int] = {}
+    convs: dict[tuple[int, int], int] = {}
+    links: dict[tuple[int, int], int] = {}
+    for layer in layers:
+        cell = int(layer.out_height), int(layer.out_width)
+        if layer.op == "conv" and int(layer.inputs[0].producer) >= 0:
+            nodes[cell] = nodes.get(cell, 0) + int(layer.out_channels)
+            convs[cell] = convs.get(cell, 0) + 1
+        distant = 0
+        if layer.op == "add":
+            distant = _long_range(layers, layer)
+        elif layer.op == "conv" and int(layer.inputs[0].producer) >= 0:
+            before = layers[int(layer.inputs[0].producer)]
+            if before.op == "concat":
+                distant = _long_range(layers, before)
+        links[cell] = links.get(cell, 0) + distant * int(layer.out_channels)
+    return sum(nodes[c] / convs[c] + links[c] / nodes[c] for c in nodes)
+
+
+def _long_range(layers: tuple[Layer, ...], joining: Layer) -> int:
+    """Channels that a concat or sum takes from further back than the layer before it."""
+    taken: list[tuple[int, int]] = []
+    for x in joining.inputs:
+        origin, channels = int(x.producer), int(x.channels)
+        if not x.present:
+            continue
+        while origin >= 0 and layers[origin].op in ("slice", "pad"):
+            cut = layers[origin]
+            channels = min(channels, int(cut.in_channels), int(cut.out_channels))
+            origin = int(cut.inputs[0].producer)
+        taken.append((origin, channels))
+    latest = max(taken, default=(0, 0))
+    return sum(channels for _, channels in taken) - latest[1]

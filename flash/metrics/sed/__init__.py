@@ -1,46 +1,11 @@
-"""SED and ``rank_score``: ranking networks from their description alone.
+"""SED: the entropy a network's convolutions read and write at initialisation.
 
-``score_network`` scores any ``Network``; ``score_designs`` designs of a space. The definition
-and its derivation are in ``SED.md`` beside this file.
+``score_network`` scores one ``Network``; ``flash.metrics.rank`` scores designs of a space and
+tabulates SED for the optimizers. Definition and derivation: ``SED.md`` beside this file.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from flash.metrics.sed.score import Score, Scores, score_network
 
-from flash.metrics.sed.graph import trace
-from flash.metrics.sed.isometry import isometric_depth
-from flash.spaces.network import Network
-
-__all__ = ["Score", "score_network"]
-
-
-@dataclass(frozen=True)
-class Score:
-    """Data-free scores of one network; more is better.
-
-    sed:             entropy its live convolutions read and write, nats (weighted, ``SED.md``).
-    isometric_depth: convolutions a gradient bypasses unchanged, mean over the network.
-    """
-
-    sed: float
-    isometric_depth: float
-
-    @property
-    def rank_score(self) -> float:
-        """``sed x (1 + isometric_depth)``: the default ranking."""
-        return self.sed * (1 + self.isometric_depth)
-
-
-def score_network(network: Network) -> Score:
-    """SED and isometric depth of the live part of ``network``; zeros if it has none.
-
-    >>> from flash.spaces.reference import reference_network
-    >>> small, large = (score_network(reference_network(f"resnet{n}")) for n in (18, 50))
-    >>> small.sed < large.sed
-    True
-    """
-    found = trace(network)
-    if not found.live.order:
-        return Score(0.0, 0.0)
-    return Score(found.sed, isometric_depth(found))
+__all__ = ["Score", "Scores", "score_network"]

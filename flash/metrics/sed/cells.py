@@ -7,7 +7,6 @@ of live operations once and keeps the scores by the cell's number (base 5).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -28,9 +27,10 @@ from flash.metrics.sed.maps import (
     route_operator,
     window_entropy,
 )
+from flash.metrics.sed.score import Scores
 from flash.spaces.families.nasbench201 import OPERATIONS
 
-__all__ = ["CellScores", "cell_numbers", "score_cells"]
+__all__ = ["cell_numbers", "score_cells"]
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -42,19 +42,6 @@ _GROUPS = 3
 _POWERS = len(OPERATIONS) ** np.arange(len(_EDGES) - 1, -1, -1)
 
 
-@dataclass(frozen=True)
-class CellScores:
-    """Scores of all cells, shape (15625,), by ``cell_numbers``."""
-
-    sed: Floats
-    isometric_depth: Floats
-
-    @property
-    def rank_score(self) -> Floats:
-        """``sed x (1 + isometric_depth)``."""
-        return self.sed * (1 + self.isometric_depth)
-
-
 def cell_numbers(operations: Ints) -> Ints:
     """Position in the table of cells given as operations, shape (cells, 6)."""
     numbers: Ints = operations @ _POWERS
@@ -62,10 +49,11 @@ def cell_numbers(operations: Ints) -> Ints:
 
 
 @lru_cache(maxsize=4)
-def score_cells(cells: int, channels: int, height: int, width: int) -> CellScores:
-    """Scores of every cell in the benchmark's network on a ``height`` x ``width`` image.
+def score_cells(cells: int, channels: int, height: int, width: int) -> Scores:
+    """Scores of every cell, shape (15625,), in the benchmark's network on a given image.
 
     cells: cells in each of the three groups.  channels: of the first group.
+    height, width: of the image.  The result is by ``cell_numbers``.
     """
     total = len(OPERATIONS) ** len(_EDGES)
     all_cells = np.arange(total)[:, None] // _POWERS % len(OPERATIONS)
@@ -77,7 +65,7 @@ def score_cells(cells: int, channels: int, height: int, width: int) -> CellScore
     for array in (sed, depth):
         array[~distinct.any(axis=1)] = 0.0
     which = which.ravel()
-    result = CellScores(sed[which], depth[which])
+    result = Scores(sed[which], depth[which])
     for array in (result.sed, result.isometric_depth):
         array.setflags(write=False)
     return result
@@ -153,10 +141,7 @@ class _Batch:
         filters = np.stack(
             [route_filter([((3, 3),) * p for p in range(_NODES) if s >> p & 1]) for s in range(16)]
         )
-        gains = {
-            (a, b): filters[sets]
-            for (a, b), sets in self._pairs(self._route_sets()).items()
-        }
+        gains = {(a, b): filters[sets] for (a, b), sets in self._pairs(self._route_sets()).items()}
         image = np.broadcast_to(IMAGE, (n, SIZE))
         positions = height * width
         total = np.full(n, _weight(channels, positions) * PIXEL_ENTROPY)

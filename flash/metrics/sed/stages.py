@@ -27,7 +27,7 @@ from flash.metrics.sed.maps import (
     window_entropy,
 )
 from flash.optimize.problem import SeparableProblem, StageTable
-from flash.spaces.layers import INPUT, Layer, Tensor
+from flash.spaces.layers import INPUT, ZEROS, Layer, Tensor
 from flash.spaces.space import SearchSpace
 from flash.spaces.table import LayerTable, TableEmitter
 
@@ -37,9 +37,10 @@ Ints = NDArray[np.int64]
 
 #: Columns a stage may be tabulated over.
 _MOST = 1 << 20
-#: Random designs varied to find what a stage depends on, and checked against whole networks.
-_BASES, _CHECKED = 24, 6
-_MIXERS = np.random.default_rng(41).integers(1, 1 << 62, size=(512, 2)) * 2 + 1
+#: Random designs varied to find what a stage depends on.
+_BASES = 16
+#: Random designs compared with whole networks: all at once, and one by one.
+_CHECKED, _CHECKED_ALONE = 100, 4
 
 
 @dataclass(slots=True)
@@ -57,6 +58,19 @@ class _Maps:
     share: Floats | float = 1.0
 
 
+@dataclass(slots=True)
+class _Operand:
+    """An input of a sum or concat: its maps, how much of each, and a hash of both (by design)."""
+
+    maps: _Maps
+    active: NDArray[np.bool_]
+    amount: Floats
+    rank: Ints
+    code: Ints
+    #: Kept alive, as ``id`` tells tensors apart.
+    tensor: Tensor
+
+
 def stage_sed(table: LayerTable) -> dict[str, Floats]:
     """SED of each stage of the designs in ``table`` (whole networks), shape (designs,) each."""
     walk = _Walk(table)
@@ -71,6 +85,8 @@ class _Walk:
     def __init__(self, table: LayerTable) -> None:
         self.table = table
         self.maps: dict[int, _Maps] = {}
+        self.operands: dict[tuple[int, str], _Operand] = {}
+        self.mixers = np.random.default_rng(0)
         self.totals = {layer.stage: np.zeros(table.designs) for layer in table.layers}
         nobody = np.zeros(table.designs, dtype=np.int64)
         self.image = _Maps(IMAGE[None], nobody, 0)
@@ -100,8 +116,8 @@ class _Walk:
         wanted = active & x.present
         states, start = [IMAGE[None]], 1
         which, rank = np.zeros((2, len(wanted)), dtype=np.int64)
-        factor, share = np.zeros(len(wanted), dtype=np.bool_), np.zeros(len(wanted))
-        for producer in np.unique(x.producer[wanted]):
+        factor, share = np.zeros(len(wanted), dtype=np.bool_), np.ones(len(wanted))
+        for producer in np.flatnonzero(np.bincount(x.producer[wanted] - ZEROS)) + ZEROS:
             maps = self._written(int(producer), x)
             here = wanted & (x.producer == producer)
             used = np.zeros(len(maps.states), dtype=np.bool_)
@@ -109,8 +125,10 @@ class _Walk:
             position = np.cumsum(used) - 1 + start
             which[here] = position[maps.which[here]]
             np.copyto(rank, maps.rank, where=here)
-            np.copyto(factor, maps.factor, where=here)
-            np.copyto(share, maps.share, where=here)
+            if maps.factor is not False:
+                factor |= here & maps.factor
+            if not isinstance(maps.share, float):
+                np.copyto(share, maps.share, where=here)
             states.append(maps.states[used])
             start += len(states[-1])
         return _Maps(np.concatenate(states), which, rank, factor, share)
@@ -126,11 +144,12 @@ class _Walk:
         if stride > 1:
             x = _Maps(IMAGE[None], self.image.which, x.rank, x.factor, 1.0)
         r = correlation(x.states)
-        kernels = np.broadcast_to(np.asarray(layer.kernel_height), active.shape)
         entropy = np.zeros(len(active))
-        for kernel in np.unique(kernels[active]):
-            here = kernels == kernel
-            entropy[here] = window_entropy(r, int(kernel), int(kernel))[x.which[here]]
+        kernels = np.asarray(layer.kernel_height)
+        for kernel in np.unique(kernels):
+            here = np.broadcast_to(kernels == kernel, active.shape)
+            found = window_entropy(r, int(kernel), int(kernel))[x.which]
+            np.copyto(entropy, found, where=here)
         whole = (kernels > 1) | x.factor
         rank = np.where(whole, layer.out_channels, np.minimum(layer.out_channels, x.rank))
         term = np.sqrt(x.rank * positions) * entropy + np.sqrt(rank * positions) * PIXEL_ENTROPY
@@ -142,24 +161,37 @@ class _Walk:
 
     def _mix(self, layer: Layer, inputs: Sequence[Tensor], active: NDArray[np.bool_]) -> _Maps:
         """A sum of independent maps, or maps side by side, once for each distinct mixture."""
-        designs = self.table.designs
-        key = np.zeros(designs, dtype=np.int64)
-        mixed: list[tuple[_Maps, Floats]] = []
-        rank: Ints = np.zeros(designs, dtype=np.int64)
-        for x, mixers in zip(inputs, _MIXERS, strict=False):
-            maps = self._read(x, active)
-            part = x.channels / layer.out_channels if layer.op == "concat" else maps.share
-            weight = np.where(active & x.present, part, 0.0)
-            mixed.append((maps, weight))
-            code = weight.view(np.int64) * mixers[0] + maps.which * mixers[1]
-            key += np.where(weight > 0, code ^ (code >> 31), 0)
-            rank = rank + np.where(weight > 0, maps.rank, 0)
+        key, rank = np.zeros((2, self.table.designs), dtype=np.int64)
+        operands = [self._operand(x, layer.op, active) for x in inputs]
+        for operand in operands:
+            key += operand.code
+            rank += operand.rank
+        key[~active] = 0
         _, first, which = np.unique(key, return_index=True, return_inverse=True)
         states = np.zeros((len(first), SIZE))
-        for maps, weight in mixed:
-            states += weight[first, None] * maps.states[maps.which[first]]
+        channels = np.broadcast_to(layer.out_channels, key.shape)[first, None]
+        for operand in operands:
+            part = operand.amount[first, None]
+            if layer.op == "concat":
+                part = part / channels
+            states += part * operand.maps.states[operand.maps.which[first]]
         rank = np.minimum(rank, layer.out_channels)
         return _Maps(relu(states) if layer.act else states, which.ravel(), rank)
+
+    def _operand(self, x: Tensor, op: str, active: NDArray[np.bool_]) -> _Operand:
+        """One input of a sum or concat; the pieces of a growing concat are prepared once."""
+        known = self.operands.get((id(x), op))
+        if known is not None and not (active & ~known.active).any():
+            return known
+        maps = self._read(x, active)
+        here = np.broadcast_to(active & x.present, active.shape)
+        amount = np.where(here, x.channels if op == "concat" else maps.share, 0.0)
+        mix = self.mixers.integers(1 << 62, size=2) * 2 + 1
+        code = amount.view(np.int64) * mix[0] + maps.which * mix[1]
+        code = np.where(here, code ^ (code >> 31), 0)
+        operand = _Operand(maps, active, amount, np.where(here, maps.rank, 0), code, x)
+        self.operands[id(x), op] = operand
+        return operand
 
 
 def _ratio(layer: Layer) -> Floats:
@@ -179,12 +211,21 @@ def with_sed(problem: SeparableProblem, space: SearchSpace) -> SeparableProblem:
     extra = _dependencies(space, rng)
     stages = tuple(_extended(space, s, extra[s.name]) for s in problem.stages)
     result = SeparableProblem(problem.sizes, stages, {**problem.combine, "sed": "sum"})
-    designs = space.sample(_CHECKED, rng)
-    tabulated = result.evaluate(designs, "sed")["sed"]
-    for design, value in zip(designs, tabulated, strict=True):
-        if not math.isclose(trace(space.network(design)).sed, value, rel_tol=1e-9):
-            raise UsageError(f"the SED of space {space.name} is no sum over its stages")
+    _check(space, result, rng)
     return result
+
+
+def _check(space: SearchSpace, problem: SeparableProblem, rng: np.random.Generator) -> None:
+    """Random designs score the same by stage tables, by layer tables and as graphs."""
+    designs = space.sample(_CHECKED, rng)
+    tabulated = problem.evaluate(designs, "sed")["sed"]
+    together = sum(stage_sed(space.table(designs)).values())
+    alone = [trace(space.network(design)).sed for design in designs[:_CHECKED_ALONE]]
+    if not (
+        np.allclose(tabulated, together, rtol=1e-9, atol=0)
+        and np.allclose(tabulated[:_CHECKED_ALONE], alone, rtol=1e-9, atol=0)
+    ):
+        raise UsageError(f"the SED of space {space.name} is no sum over its stages")
 
 
 def _emit(space: SearchSpace, values: Mapping[str, int | Ints], designs: int) -> LayerTable:
@@ -211,9 +252,7 @@ def _dependencies(space: SearchSpace, rng: np.random.Generator) -> dict[str, lis
         values = found.get(stage.name, np.zeros(len(bases) * len(moved)))
         rows = values.reshape(len(moved), -1)
         differs = (np.abs(rows[1:] - rows[0]) > 1e-9 * np.abs(rows[0])).any(axis=1)
-        result[stage.name] = [
-            k for k, name in enumerate(names) if differs[k] and name not in known
-        ]
+        result[stage.name] = [k for k, name in enumerate(names) if differs[k] and name not in known]
     return result
 
 
@@ -236,8 +275,7 @@ def _extended(space: SearchSpace, stage: StageTable, extra: Sequence[int]) -> St
     own = stage_sed(_emit(space, values, size)).get(stage.name, np.zeros(size))
     between = tuple(range(len(stage.reads), len(stage.reads) + len(extra)))
     table = {
-        name: np.broadcast_to(np.expand_dims(v, between), shape)
-        for name, v in stage.values.items()
+        name: np.broadcast_to(np.expand_dims(v, between), shape) for name, v in stage.values.items()
     }
     reads = (*stage.reads, *extra)
     return StageTable(stage.name, reads, stage.owns, {**table, "sed": own.reshape(shape)})
