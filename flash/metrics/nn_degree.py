@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.spaces.layers import Layer
+from flash.metrics.sed.graph import Live
 from flash.spaces.network import Network
 from flash.spaces.table import LayerTable
 
@@ -48,38 +48,36 @@ def network_nn_degree(network: Network) -> float:
     tensors a concat or sum joins, the latest is the layer before; the others are long-range
     links. Equals ``nn_degree`` on the concat and add families, whose cells are so shaped.
     """
-    live = network.live()
+    live = Live(network)
     layers = live.layers
     nodes: dict[tuple[int, int], int] = {}
     convs: dict[tuple[int, int], int] = {}
     links: dict[tuple[int, int], int] = {}
-    for layer in layers:
+    for number in live.order:
+        layer, reads = layers[number], live.reads[number]
         cell = int(layer.out_height), int(layer.out_width)
-        if layer.op == "conv" and int(layer.inputs[0].producer) >= 0:
-            nodes[cell] = nodes.get(cell, 0) + int(layer.out_channels)
-            convs[cell] = convs.get(cell, 0) + 1
         distant = 0
         if layer.op == "add":
-            distant = _long_range(layers, layer)
-        elif layer.op == "conv" and int(layer.inputs[0].producer) >= 0:
-            before = layers[int(layer.inputs[0].producer)]
-            if before.op == "concat":
-                distant = _long_range(layers, before)
+            distant = _long_range(live, reads)
+        elif layer.op == "conv" and reads[0] >= 0:
+            nodes[cell] = nodes.get(cell, 0) + int(layer.out_channels)
+            convs[cell] = convs.get(cell, 0) + 1
+            if layers[reads[0]].op == "concat":
+                distant = _long_range(live, live.reads[reads[0]])
         links[cell] = links.get(cell, 0) + distant * int(layer.out_channels)
     return sum(nodes[c] / convs[c] + links[c] / nodes[c] for c in nodes)
 
 
-def _long_range(layers: tuple[Layer, ...], joining: Layer) -> int:
-    """Channels that a concat or sum takes from further back than the layer before it."""
+def _long_range(live: Live, joined: tuple[int, ...]) -> int:
+    """Channels that a concat or sum of ``joined`` takes from beyond the layer before it."""
     taken: list[tuple[int, int]] = []
-    for x in joining.inputs:
-        origin, channels = int(x.producer), int(x.channels)
-        if not x.present:
+    for number in joined:
+        if number < 0:
             continue
-        while origin >= 0 and layers[origin].op in ("slice", "pad"):
-            cut = layers[origin]
-            channels = min(channels, int(cut.in_channels), int(cut.out_channels))
-            origin = int(cut.inputs[0].producer)
-        taken.append((origin, channels))
+        channels = int(live.layers[number].out_channels)
+        while number >= 0 and live.layers[number].op in ("slice", "pad"):
+            channels = min(channels, int(live.layers[number].in_channels))
+            (number,) = live.reads[number]
+        taken.append((number, channels))
     latest = max(taken, default=(0, 0))
     return sum(channels for _, channels in taken) - latest[1]

@@ -231,7 +231,8 @@ class _Batch:
                     last = np.where(points[node], depth, last)
                 chain = chain * gain[0]
                 unbroken &= identity[:, 0, 3]
-        return carried / steps
+        result: Floats = carried / steps
+        return result
 
     def _gains(self, amplitude: Floats, variance: Floats) -> Floats:
         """(node, n) gradient energy at each node for one at the cell's output."""

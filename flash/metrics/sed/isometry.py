@@ -26,6 +26,8 @@ class _Step:
     convs:    on the longest path.
     reshapes: channels, height or width differ.
     bare:     holds an activation or a batch norm and nothing else.
+    inside:   ends inside a factorised convolution (expansion, depthwise, projection), so it
+              is no step of its own.
     """
 
     identity: bool
@@ -33,6 +35,7 @@ class _Step:
     convs: int
     reshapes: bool
     bare: bool
+    inside: bool
 
 
 def isometric_depth(found: Trace) -> float:
@@ -51,7 +54,7 @@ def isometric_depth(found: Trace) -> float:
         identity = identity and step.identity
         if identity:
             total += step.convs * min(1.0, 1.0 / chain)
-    counted = sum(step.convs > 0 for step in steps)
+    counted = sum(step.convs > 0 and not step.inside for step in steps)
     return total / counted if counted else 0.0
 
 
@@ -69,8 +72,24 @@ def _steps(found: Trace) -> list[_Step]:
         identity, gain = _backward(found, start, end, inner)
         reshapes = start < 0 or _shape(layers[start]) != _shape(layers[end])
         bare = all(layers[n].op in ("act", "norm") for n in inner)
-        steps.append(_Step(identity, gain, depth[end] - depth[start], reshapes, bare))
+        following = live.order[place[end] + 1 : place[end] + 2]
+        inside = _inside(layers[end], layers[following[0]] if following else None)
+        convs = depth[end] - depth[start]
+        steps.append(_Step(identity, gain, convs, reshapes, bare, inside))
     return steps
+
+
+def _inside(layer: Layer, reader: Layer | None) -> bool:
+    """Does ``layer`` write a map inside a factorised convolution (``reader`` reads it)?"""
+    if reader is None:
+        return False
+    widens = layer.op == "conv" and int(layer.out_channels) > int(layer.in_channels)
+    pointwise = int(layer.kernel_height) == int(layer.kernel_width) == 1
+    return _depthwise(layer) or (widens and pointwise and _depthwise(reader))
+
+
+def _depthwise(layer: Layer) -> bool:
+    return layer.op == "conv" and int(layer.groups) == int(layer.in_channels) > 1
 
 
 def _shape(layer: Layer) -> tuple[int, int, int]:
