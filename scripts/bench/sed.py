@@ -3,7 +3,8 @@
     python scripts/bench/sed.py
 
 Building a table and looking scores up are listed apart; graphs are built beforehand. Each
-time is the median of a few runs in one process, except what happens once (first build).
+time is the fastest of several runs in one process (others may use the machine), except what
+happens once: the first build of the table of cells.
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ SPACES = (
 REFERENCES = ("resnet18", "resnet50", "mobilenet_v2", "googlenet")
 
 
-def seconds(run: Callable[[], object], repeats: int = 5) -> float:
+def seconds(run: Callable[[], object], repeats: int = 15) -> float:
     found = []
     for _ in range(repeats):
         began = time.perf_counter()
         run()
         found.append(time.perf_counter() - began)
-    return statistics.median(found)
+    return min(found)
 
 
 def networks() -> None:
@@ -49,7 +50,7 @@ def networks() -> None:
     for name in (*SPACES, "nasbench201"):
         space = load_space(name)
         several = [space.network(design) for design in space.sample(20, rng)]
-        spent = seconds(lambda s=several: [score_network(n) for n in s], 3) / 20  # type: ignore[misc]
+        spent = seconds(lambda s=several: [score_network(n) for n in s], 8) / 20  # type: ignore[misc]
         print(f"  {name:24s}{_mean_layers(several):6.0f} layers {spent * 1e3:8.2f} ms")
 
 
@@ -63,7 +64,7 @@ def cells() -> None:
     score_cells(5, 16, 32, 32)
     print(f"All 15,625 NAS-Bench-201 cells: table built in {time.perf_counter() - began:.2f} s")
     designs = space.sample(1_000_000, np.random.default_rng(0))
-    spent = seconds(lambda: score_designs(space, designs).rank_score, 3)
+    spent = seconds(lambda: score_designs(space, designs).rank_score, 5)
     print(f"  looked up: {len(designs) / spent:,.0f} cells/s")
 
 
@@ -71,12 +72,12 @@ def stages() -> None:
     print("Stage tables: time without SED, more with SED, then designs/s by look-up")
     for name in SPACES:
         space = load_space(name)
-        without = seconds(lambda s=space: _problem(s), 3)  # type: ignore[misc]
+        without = seconds(lambda s=space: _problem(s), 5)  # type: ignore[misc]
         problem = _problem(space)
-        more = seconds(lambda s=space, p=problem: with_score(p, s, "sed"), 3)  # type: ignore[misc]
+        more = seconds(lambda s=space, p=problem: with_score(p, s, "sed"), 5)  # type: ignore[misc]
         scored = with_score(problem, space, "sed")
         designs = space.sample(200_000, np.random.default_rng(0))
-        spent = seconds(lambda p=scored, d=designs: p.evaluate(d, "sed"), 3)  # type: ignore[misc]
+        spent = seconds(lambda p=scored, d=designs: p.evaluate(d, "sed"), 5)  # type: ignore[misc]
         rate = len(designs) / spent
         print(f"  {name:24s}{without:8.3f} s {more:8.3f} s {rate:16,.0f} designs/s")
 

@@ -179,7 +179,7 @@ def nasbench201(report: Report, shared: Path) -> None:
         ours = {k: v[mask] for k, v in scores.items() if "runs" not in k or title == "all cells"}
         section(report, f"NAS-Bench-201, {title}", DATASETS, ours, [t[mask] for t in truths])
     report(
-        "  (runs): measured by running the network, on 9,445 cells only; no row of nn_mass: no cell has one"
+        "  (runs): measured by running the network, on 9,445 cells only. No cell has an NN-Mass."
     )
     live = np.asarray((live_operations(cells) > 0).any(axis=1))
     bands(report, shared, rows, scores, truths[0], live)

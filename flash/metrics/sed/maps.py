@@ -111,7 +111,7 @@ def relu(covariance: Floats) -> Floats:
 
 
 def resample(covariance: Floats, stride: int) -> Floats:
-    """Covariance when only every ``stride``-th position is kept."""
+    """Covariance when only every ``stride``-th position is kept (to the nearest power of 2)."""
     for _ in range(max(0, round(math.log2(stride)))):
         covariance = lags(frequencies(covariance[..., _STRIDED]))
     return covariance
@@ -185,8 +185,10 @@ def _wrapped(positions: NDArray[np.int64]) -> NDArray[np.int64]:
 def window_entropy(correlations: Floats, height: int, width: int) -> Floats:
     """1/2 log |I + GAMMA Sigma| of a window of a unit-variance map, in nats a channel.
 
-    correlations: (..., SIZE).  Returns (...,).  Windows beyond the patch wrap around it.
+    correlations: (..., SIZE).  Returns (...,).  Windows beyond the patch wrap around it, and
+    count up to twice its side.
     """
+    height, width = min(height, 2 * PATCH), min(width, 2 * PATCH)
     total = np.zeros(correlations.shape[:-1])
     if height == width == 1:
         return total + PIXEL_ENTROPY
