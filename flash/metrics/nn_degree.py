@@ -13,9 +13,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from flash.metrics.sed.graph import Live
+from flash.spaces.network import Network
 from flash.spaces.table import LayerTable
 
-__all__ = ["nn_degree"]
+__all__ = ["network_nn_degree", "nn_degree"]
 
 
 def nn_degree(table: LayerTable) -> NDArray[np.float64]:
@@ -37,3 +39,45 @@ def nn_degree(table: LayerTable) -> NDArray[np.float64]:
         mean_width = nodes / np.maximum(layers, 1)
         total += mean_width + links[rows].sum(axis=0) / np.maximum(nodes, 1)
     return total
+
+
+def network_nn_degree(network: Network) -> float:
+    """NN-Degree of any network, from its live graph alone: no notes of a family are read.
+
+    A cell is all convolutions of one resolution except those that read the image. Of the
+    tensors a concat or sum joins, the latest is the layer before; the others are long-range
+    links. Equals ``nn_degree`` on the concat and add families, whose cells are so shaped.
+    """
+    live = Live(network)
+    layers = live.layers
+    nodes: dict[tuple[int, int], int] = {}
+    convs: dict[tuple[int, int], int] = {}
+    links: dict[tuple[int, int], int] = {}
+    for number in live.order:
+        layer, reads = layers[number], live.reads[number]
+        cell = int(layer.out_height), int(layer.out_width)
+        distant = 0
+        if layer.op == "add":
+            distant = _long_range(live, reads)
+        elif layer.op == "conv" and reads[0] >= 0:
+            nodes[cell] = nodes.get(cell, 0) + int(layer.out_channels)
+            convs[cell] = convs.get(cell, 0) + 1
+            if layers[reads[0]].op == "concat":
+                distant = _long_range(live, live.reads[reads[0]])
+        links[cell] = links.get(cell, 0) + distant * int(layer.out_channels)
+    return sum(nodes[c] / convs[c] + links[c] / nodes[c] for c in nodes)
+
+
+def _long_range(live: Live, joined: tuple[int, ...]) -> int:
+    """Channels that a concat or sum of ``joined`` takes from beyond the layer before it."""
+    taken: list[tuple[int, int]] = []
+    for number in joined:
+        if number < 0:
+            continue
+        channels = int(live.layers[number].out_channels)
+        while number >= 0 and live.layers[number].op in ("slice", "pad"):
+            channels = min(channels, int(live.layers[number].in_channels))
+            (number,) = live.reads[number]
+        taken.append((number, channels))
+    latest = max(taken, default=(0, 0))
+    return sum(channels for _, channels in taken) - latest[1]

@@ -1,0 +1,75 @@
+"""Ranking designs of a space from their description alone: ``sed`` and ``rank_score``.
+
+``rank_score = sed x (1 + isometric depth)`` is the default ranking, one rule for every network.
+It is a product of two sums, so it does not add up over stages: optimizers take ``sed``, which
+does, or a space of one stage (NAS-Bench-201), where any score is a table.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flash.errors import UsageError
+from flash.metrics.sed.cells import cell_numbers, score_cells
+from flash.metrics.sed.score import Scores, score_network
+from flash.metrics.sed.stages import with_sed
+from flash.optimize.problem import SeparableProblem, StageTable
+from flash.spaces.families.nasbench201 import NasBench201Family
+from flash.spaces.space import SearchSpace
+
+__all__ = ["RANK_METRICS", "RankMetric", "score_designs", "with_score"]
+
+RankMetric = Literal["rank_score", "sed"]
+#: The scores this module knows; more is better.
+RANK_METRICS: tuple[RankMetric, ...] = ("rank_score", "sed")
+
+#: As many networks are scored one by one in the time it takes to tabulate NAS-Bench-201.
+_TABLE_PAYS = 400
+
+
+def score_designs(space: SearchSpace, indices: NDArray[np.int64]) -> Scores:
+    """Scores of designs (indices, shape (designs, variables)).
+
+    A graph is built and scored for each design (1 to 3 ms); many NAS-Bench-201 cells are
+    looked up in a table of all of them instead, with equal results.
+    """
+    if isinstance(space.family, NasBench201Family) and len(indices) > _TABLE_PAYS:
+        return _cells(space.family, space.decode(indices))
+    found = [score_network(space.network(design)) for design in indices]
+    return Scores(
+        np.array([score.sed for score in found], dtype=np.float64),
+        np.array([score.isometric_depth for score in found], dtype=np.float64),
+    )
+
+
+def with_score(
+    problem: SeparableProblem, space: SearchSpace, metric: RankMetric
+) -> SeparableProblem:
+    """``problem`` (stage tables of ``space``) with the quantity ``metric``, summed over stages.
+
+    Raises ``UsageError`` if the metric of this space is no sum over stages that can be
+    tabulated: ``rank_score`` is one only where a single stage holds every variable.
+    """
+    if isinstance(space.family, NasBench201Family):
+        mesh = np.indices(problem.sizes).reshape(len(problem.sizes), -1).T
+        scores: NDArray[np.float64] = getattr(_cells(space.family, space.decode(mesh)), metric)
+        (stage,) = problem.stages
+        values = {**stage.values, metric: scores.reshape(problem.sizes)}
+        stages = (StageTable(stage.name, stage.reads, stage.owns, values),)
+        return SeparableProblem(problem.sizes, stages, {**problem.combine, metric: "sum"})
+    if metric == "sed":
+        return with_sed(problem, space)
+    raise UsageError(
+        f"rank_score is no sum over the stages of space {space.name}, so an optimizer cannot "
+        "take it; search with sed and rank what is found by rank_score"
+    )
+
+
+def _cells(family: NasBench201Family, operations: NDArray[np.int64]) -> Scores:
+    options, shape = family.options, family.shape
+    table = score_cells(options["cells"], options["channels"], shape.height, shape.width)
+    numbers = cell_numbers(operations)
+    return Scores(table.sed[numbers], table.isometric_depth[numbers])

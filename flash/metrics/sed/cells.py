@@ -1,0 +1,253 @@
+"""SED and isometric depth of all NAS-Bench-201 cells at once: a table, then look-ups.
+
+The same definition as ``graph.trace`` and ``isometry.isometric_depth``, with arrays over cells in
+place of a walk over layers. A cell is six operations; ``score_cells`` computes each distinct set
+of live operations once and keeps the scores by the cell's number (base 5).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flash.metrics.sed.maps import (
+    IMAGE,
+    PIXEL_ENTROPY,
+    RELU_GAIN,
+    SIZE,
+    Floats,
+    correlation,
+    frequencies,
+    lags,
+    relu,
+    resample,
+    route_filter,
+    route_operator,
+    window_entropy,
+)
+from flash.metrics.sed.score import Scores
+from flash.spaces.families.nasbench201 import OPERATIONS
+
+__all__ = ["cell_numbers", "score_cells"]
+
+Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+_NONE, _SKIP, _CONV1, _CONV3, _POOL = range(len(OPERATIONS))
+_EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
+_NODES = 4
+_GROUPS = 3
+_POWERS = len(OPERATIONS) ** np.arange(len(_EDGES) - 1, -1, -1)
+
+
+def cell_numbers(operations: Ints) -> Ints:
+    """Position in the table of cells given as operations, shape (cells, 6)."""
+    numbers: Ints = operations @ _POWERS
+    return numbers
+
+
+@lru_cache(maxsize=4)
+def score_cells(cells: int, channels: int, height: int, width: int) -> Scores:
+    """Scores of every cell, shape (15625,), in the benchmark's network on a given image.
+
+    cells: cells in each of the three groups.  channels: of the first group.
+    height, width: of the image.  The result is by ``cell_numbers``.
+    """
+    total = len(OPERATIONS) ** len(_EDGES)
+    all_cells = np.arange(total)[:, None] // _POWERS % len(OPERATIONS)
+    pruned = np.where(_live(all_cells), all_cells, _NONE)
+    distinct, which = np.unique(pruned, axis=0, return_inverse=True)
+    batch = _Batch(distinct, cells)
+    sed = batch.sed(channels, height, width)
+    depth = batch.isometric_depth()
+    for array in (sed, depth):
+        array[~distinct.any(axis=1)] = 0.0
+    which = which.ravel()
+    result = Scores(sed[which], depth[which])
+    for array in (result.sed, result.isometric_depth):
+        array.setflags(write=False)
+    return result
+
+
+def _live(operations: Ints) -> Flags:
+    """Operations on a path from the cell's input to its output."""
+    on = operations != _NONE
+    forward = np.zeros((len(on), _NODES), dtype=np.bool_)
+    backward = np.zeros_like(forward)
+    forward[:, 0] = backward[:, -1] = True
+    for e, (a, b) in enumerate(_EDGES):
+        forward[:, b] |= forward[:, a] & on[:, e]
+    for e, (a, b) in reversed(list(enumerate(_EDGES))):
+        backward[:, a] |= backward[:, b] & on[:, e]
+    return np.stack(
+        [on[:, e] & forward[:, a] & backward[:, b] for e, (a, b) in enumerate(_EDGES)], axis=1
+    )
+
+
+class _Batch:
+    """Cells of live operations only, shape (n, 6), each repeated in three groups."""
+
+    def __init__(self, operations: Ints, cells: int) -> None:
+        self.ops, self.cells = operations, cells
+        self.conv = (operations == _CONV1) | (operations == _CONV3)
+        self.depth = self._depths()
+        # Inner nodes all paths pass: no edge jumps over them.
+        on = operations != _NONE
+        self.meets = {
+            1: ~(on[:, 1] | on[:, 3]) & (self.depth[:, 1] >= 0),
+            2: ~(on[:, 3] | on[:, 4]) & (self.depth[:, 2] >= 0),
+        }
+        self.variance = np.zeros((_GROUPS, cells, _NODES, len(operations)))
+
+    def _depths(self) -> Ints:
+        """Convolutions on the longest path to each node, -9 and below if none leads there."""
+        depth = np.full((len(self.ops), _NODES), -9)
+        depth[:, 0] = 0
+        for e, (a, b) in enumerate(_EDGES):
+            through = np.where(self.ops[:, e] != _NONE, depth[:, a] + self.conv[:, e], -9)
+            depth[:, b] = np.maximum(depth[:, b], np.where(depth[:, a] >= 0, through, -9))
+        return depth
+
+    # -------------------------------------------------------------------------------- routes
+    def _route_sets(self) -> Ints:
+        """(n, from, to) bit p set: a linear route that passes p pools; equal routes once."""
+        sets = np.zeros((len(self.ops), _NODES, _NODES), dtype=np.int64)
+        for a in range(_NODES):
+            sets[:, a, a] = 1
+            for e, (x, b) in enumerate(_EDGES):
+                if x >= a:
+                    via = sets[:, a, x]
+                    sets[:, a, b] |= np.where(self.ops[:, e] == _SKIP, via, 0)
+                    sets[:, a, b] |= np.where(self.ops[:, e] == _POOL, 2 * via, 0)
+        return sets
+
+    def _amplitudes(self, operations: Ints) -> Floats:
+        """(n, from, to) number of linear routes, each duplicate counted."""
+        number = np.zeros((len(operations), _NODES, _NODES))
+        linear = (operations == _SKIP) | (operations == _POOL)
+        for a in range(_NODES):
+            number[:, a, a] = 1
+            for e, (x, b) in enumerate(_EDGES):
+                if x >= a:
+                    number[:, a, b] += linear[:, e] * number[:, a, x]
+        return number
+
+    # ----------------------------------------------------------------------------------- SED
+    def sed(self, channels: int, height: int, width: int) -> Floats:
+        """SED of each cell's network; fills ``variance``."""
+        n = len(self.ops)
+        filters = np.stack(
+            [route_filter([((3, 3),) * p for p in range(_NODES) if s >> p & 1]) for s in range(16)]
+        )
+        gains = {(a, b): filters[sets] for (a, b), sets in self._pairs(self._route_sets()).items()}
+        image = np.broadcast_to(IMAGE, (n, SIZE))
+        positions = height * width
+        total = np.full(n, _weight(channels, positions) * PIXEL_ENTROPY)
+        total += _weight(3, positions) * window_entropy(IMAGE, 3, 3)
+        x = image
+        for group in range(_GROUPS):
+            if group:
+                height, width = (height + 1) // 2, (width + 1) // 2
+                positions, channels = height * width, 2 * channels
+                x = self._reduction(x, channels, positions, total)
+            for cell in range(self.cells):
+                x = self._cell(x, gains, group, cell, _weight(channels, positions), total)
+        return total
+
+    @staticmethod
+    def _pairs(sets: Ints) -> dict[tuple[int, int], Ints]:
+        return {(a, b): sets[:, a, b] for b in range(1, _NODES) for a in range(b)}
+
+    def _cell(
+        self, x: Floats, gains: dict[tuple[int, int], Floats], group: int, cell: int,
+        weight: float, total: Floats,
+    ) -> Floats:  # fmt: skip
+        """The cell's output covariance; adds what its convolutions read and write."""
+        fresh = [frequencies(x)] + [np.zeros_like(x) for _ in range(1, _NODES)]
+        for node in range(_NODES):
+            if node:
+                spectrum = fresh[node]
+                for a in range(node):
+                    spectrum = spectrum + gains[a, node] * fresh[a]
+                x = lags(spectrum)
+                if node in self.meets:
+                    # What follows sees this node alone, as one source.
+                    alone = self.meets[node]
+                    fresh[node] = np.where(alone[:, None], spectrum, fresh[node])
+                    for a in range(node):
+                        fresh[a] = np.where(alone[:, None], 0.0, fresh[a])
+            self.variance[group, cell, node] = x[:, 0]
+            if node == _NODES - 1:
+                return x
+            out = [e for e, (a, _) in enumerate(_EDGES) if a == node]
+            rows = np.flatnonzero(self.conv[:, out].any(axis=1))
+            read = relu(correlation(x[rows]))
+            r = correlation(read)
+            made = frequencies(r)
+            wide = (self.ops[rows][:, out] == _CONV3).any(axis=1)
+            entropy = np.zeros(len(rows))
+            entropy[wide] = window_entropy(r[wide], 3, 3)
+            for e in out:
+                op = self.ops[rows, e]
+                reads = np.where(op == _CONV3, entropy, PIXEL_ENTROPY) + PIXEL_ENTROPY
+                convs = self.conv[rows, e]
+                total[rows] += weight * reads * convs
+                fresh[_EDGES[e][1]][rows] += made * convs[:, None]
+        return x
+
+    @staticmethod
+    def _reduction(x: Floats, channels: int, positions: int, total: Floats) -> Floats:
+        """Residual block that halves the map: two 3x3 convolutions, pooled 1x1 shortcut."""
+        narrow, wide = _weight(channels // 2, positions), _weight(channels, positions)
+        first = correlation(relu(x))
+        second = correlation(relu(resample(first, 2)))
+        total += narrow * (window_entropy(first, 3, 3) + PIXEL_ENTROPY)  # reads
+        total += wide * window_entropy(second, 3, 3)
+        total += (2 * wide + narrow) * PIXEL_ENTROPY  # writes; the 1x1 adds no rank
+        pooled = resample(x @ route_operator(frozenset({((2, 2),)})), 2)
+        return second + correlation(pooled)
+
+    # ----------------------------------------------------------------------- isometric depth
+    def isometric_depth(self) -> Floats:
+        """Isometric depth of each cell's network, after ``sed``."""
+        n = len(self.ops)
+        amplitude = self._amplitudes(self.ops)
+        identity = self._amplitudes(np.where(self.ops == _SKIP, _SKIP, _NONE)) > 0
+        points = {3: np.ones(n, dtype=np.bool_), 0: np.ones(n, dtype=np.bool_)} | self.meets
+        carried, steps = np.zeros(n), np.full(n, 3.0)  # stem and two reductions carry nothing
+        for group in range(_GROUPS):
+            chain, unbroken = np.ones(n), np.ones(n, dtype=np.bool_)
+            for cell in reversed(range(self.cells)):
+                gain = self._gains(amplitude, self.variance[group, cell])
+                last = np.maximum(self.depth[:, 3], 0)
+                for node in (2, 1, 0):
+                    depth = np.maximum(self.depth[:, node], 0)
+                    convs = np.where(points[node], last - depth, 0)
+                    share = np.minimum(1.0, 1.0 / np.maximum(chain * gain[node], 1e-12))
+                    carried += convs * share * (unbroken & identity[:, node, 3])
+                    steps += convs > 0
+                    last = np.where(points[node], depth, last)
+                chain = chain * gain[0]
+                unbroken &= identity[:, 0, 3]
+        result: Floats = carried / steps
+        return result
+
+    def _gains(self, amplitude: Floats, variance: Floats) -> Floats:
+        """(node, n) gradient energy at each node for one at the cell's output."""
+        n = len(self.ops)
+        arriving, gains = np.zeros((_NODES, n)), np.zeros((_NODES, n))
+        arriving[3] = gains[3] = 1.0
+        for a in (2, 1, 0):
+            for e, (x, b) in enumerate(_EDGES):
+                if x == a:
+                    per_conv = RELU_GAIN / np.maximum(variance[a], 1e-9)
+                    arriving[a] += self.conv[:, e] * gains[b] * per_conv
+            for b in range(a, _NODES):
+                gains[a] += amplitude[:, a, b] ** 2 * arriving[b]
+        return gains
+
+
+def _weight(rank: float, positions: int) -> float:
+    return float(np.sqrt(rank * positions))

@@ -1,0 +1,280 @@
+"""SED of one network: one pass over its live layers, in execution order.
+
+Every tensor is a sum over *sources* (maps that a convolution, an activation, a concat ... made
+anew), each arriving over linear routes. Branches with a common source so add up in amplitude,
+others in power; equal routes count once. Sources are numbered by what made them, so that the
+same operation applied twice to the same tensor is one source.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from flash.metrics.sed.maps import (
+    IMAGE,
+    PIXEL_ENTROPY,
+    Floats,
+    Route,
+    correlation,
+    relu,
+    resample,
+    route_operator,
+    window_entropy,
+)
+from flash.spaces.layers import INPUT, Layer
+from flash.spaces.network import Network
+
+__all__ = ["Live", "Map", "Trace", "trace"]
+
+_DIRECT: Route = ()
+_WHOLE = {_DIRECT: 1.0}
+
+
+@dataclass(slots=True)
+class Map:
+    """A tensor at initialisation.
+
+    covariance: (SIZE,) mean over its channels.
+    rank:       channels that carry independent entropy (at most ``channels``).
+    sources:    source number -> {route: share of the channels it reaches}.
+    factor:     written by a depthwise convolution, the inside of a factorised one.
+    """
+
+    covariance: Floats
+    channels: int
+    rank: float
+    sources: dict[int, dict[Route, float]]
+    factor: bool = False
+
+    @property
+    def key(self) -> Hashable:
+        """Equal for tensors that are the same function of the same sources."""
+        if len(self.sources) == 1:
+            ((number, routes),) = self.sources.items()
+            if routes == _WHOLE:
+                return number
+        return tuple(sorted((n, tuple(sorted(r.items()))) for n, r in self.sources.items()))
+
+
+class Live:
+    """The live layers of a network: numbers, what each reads, and where all paths meet."""
+
+    def __init__(self, network: Network) -> None:
+        self.layers = network.layers
+        fed = [layer.signal for layer in network.layers]
+        output = int(network.output.producer)
+        needed = {output} if output >= 0 and fed[output] else set()
+        self.reads: dict[int, tuple[int, ...]] = {}
+        for number in range(output, -1, -1):
+            if number in needed:
+                reads = tuple(
+                    p
+                    for x in self.layers[number].inputs
+                    if x.present and ((p := int(x.producer)) == INPUT or (p >= 0 and fed[p]))
+                )
+                self.reads[number] = reads
+                needed.update(reads)
+        self.order = sorted(self.reads)
+
+    @cached_property
+    def articulations(self) -> tuple[int, ...]:
+        """Tensors (by producer) that every path from the input to the output passes, in order."""
+        last = {p: n for n in self.order for p in self.reads[n]}
+        found, open_until = [INPUT], last.get(INPUT, INPUT)
+        for number in self.order:
+            if open_until <= number:
+                found.append(number)
+            open_until = max(open_until, last.get(number, number))
+        return tuple(found)
+
+
+@dataclass
+class Trace:
+    """All maps of a network, and the windows its convolutions read and write."""
+
+    live: Live
+    maps: dict[int, Map] = field(default_factory=dict)
+    restarts: frozenset[int] = frozenset()
+    #: Kernel -> (correlations read, weight of each).
+    windows: dict[tuple[int, int], tuple[list[Floats], list[float]]] = field(default_factory=dict)
+    written: float = 0.0
+
+    @property
+    def sed(self) -> float:
+        """Entropy read and written by the live convolutions (see ``SED.md``)."""
+        total = self.written * PIXEL_ENTROPY
+        for (height, width), (read, weights) in self.windows.items():
+            total += float(window_entropy(np.stack(read), height, width) @ np.array(weights))
+        return total
+
+
+def trace(network: Network) -> Trace:
+    """Propagate the statistics of an image through the live part of ``network``."""
+    live = Live(network)
+    meeting = set(live.articulations)
+    restarts = frozenset(n for n in live.order if n in meeting and int(live.layers[n].stride) > 1)
+    found = Trace(live, restarts=restarts)
+    channels = int(network.source.channels)
+    found.maps[INPUT] = Map(IMAGE, channels, channels, {INPUT: {_DIRECT: 1.0}})
+    walk = _Walk(found)
+    for number in live.order:
+        y = walk.step(number, live.layers[number])
+        found.maps[number] = walk.whole(number, y) if number in meeting else y
+    return found
+
+
+class _Walk:
+    """One forward pass; knows what each source is and its covariance."""
+
+    def __init__(self, found: Trace) -> None:
+        self.found = found
+        self.known: dict[Hashable, int] = {}
+        self.covariances: dict[int, Floats] = {INPUT: IMAGE}
+        self.channels: dict[int, int] = {INPUT: found.maps[INPUT].channels}
+
+    def step(self, number: int, layer: Layer) -> Map:
+        inputs = [self.found.maps[p] for p in self.found.live.reads[number]]
+        x = inputs[0]
+        op = layer.op
+        if op == "conv":
+            return self._conv(number, layer, x)
+        if op in ("avg_pool", "max_pool"):
+            return self._pool(number, layer, x)
+        if op == "add":
+            y = self._sum(inputs)
+            return self._act(y) if layer.act else y
+        if op == "concat":
+            return self._concat(layer, inputs)
+        if op == "act":
+            return self._act(x) if layer.act else x
+        if op == "norm":
+            unit = self._source(("norm", x.key), correlation(x.covariance), x)
+            return self._act(unit) if layer.act else unit
+        if op in ("slice", "pad"):
+            return self._recut(x, op, int(layer.out_channels))
+        # Global pooling and linear layers end the maps; what follows is judged as an image.
+        return self._source((op, number), IMAGE, x, int(layer.out_channels))
+
+    def whole(self, number: int, x: Map) -> Map:
+        """The same map as one source: where all paths meet, what follows sees nothing else."""
+        if isinstance(x.key, int):
+            return x
+        y = self._source(("meeting", number), x.covariance, x)
+        return Map(y.covariance, y.channels, x.rank, y.sources, x.factor)
+
+    # ---------------------------------------------------------------------------- operations
+    def _conv(self, number: int, layer: Layer, x: Map) -> Map:
+        kernel = int(layer.kernel_height), int(layer.kernel_width)
+        positions = int(layer.out_height) * int(layer.out_width)
+        out = int(layer.out_channels)
+        depthwise = int(layer.groups) == int(layer.in_channels) > 1
+        r = IMAGE if number in self.found.restarts else correlation(x.covariance)
+        whole = kernel != (1, 1) or x.factor
+        rank = out if whole else min(out, x.rank)
+        weight = math.sqrt(x.rank * positions)
+        if kernel == (1, 1):
+            self.found.written += weight
+        else:
+            read, weights = self.found.windows.setdefault(kernel, ([], []))
+            read.append(r)
+            weights.append(weight)
+        self.found.written += math.sqrt(rank * positions)
+        if int(layer.stride) > 1 and number not in self.found.restarts:
+            r = resample(r, int(layer.stride))
+        if layer.act:
+            r = relu(r)
+        source = self._source(("conv", number), r, x, out)
+        return Map(r, out, rank, source.sources, depthwise)
+
+    def _pool(self, number: int, layer: Layer, x: Map) -> Map:
+        kernel = int(layer.kernel_height), int(layer.kernel_width)
+        if number in self.found.restarts:
+            return self._source(("pool", number), IMAGE, x)
+        sources = {
+            n: {tuple(sorted((*route, kernel))): share for route, share in routes.items()}
+            for n, routes in x.sources.items()
+        }
+        y = Map(self._covariance(sources), x.channels, x.rank, sources)
+        stride = int(layer.stride)
+        if stride == 1:
+            return y
+        return self._source(("stride", stride, y.key), resample(y.covariance, stride), y)
+
+    def _sum(self, inputs: list[Map]) -> Map:
+        sources: dict[int, dict[Route, float]] = {}
+        for x in inputs:
+            for n, routes in x.sources.items():
+                mine = sources.setdefault(n, {})
+                for route, share in routes.items():
+                    mine[route] = max(mine.get(route, 0.0), share)
+        channels = inputs[0].channels
+        rank = min(channels, sum(x.rank for x in inputs))
+        if len(sources) == sum(len(x.sources) for x in inputs):
+            covariance = inputs[0].covariance
+            for x in inputs[1:]:
+                covariance = covariance + x.covariance
+        else:
+            covariance = self._covariance(sources)
+        return Map(covariance, channels, rank, sources)
+
+    def _concat(self, layer: Layer, inputs: list[Map]) -> Map:
+        channels = sum(x.channels for x in inputs)
+        mean = sum(x.channels * x.covariance for x in inputs) / channels
+        # Channels that arrive twice, or that are sums of others, carry nothing of their own.
+        direct: dict[Hashable, float] = {}
+        origins: dict[Hashable, float] = {}
+        for x in inputs:
+            direct[x.key] = max(direct.get(x.key, 0.0), x.rank)
+            for n, routes in x.sources.items():
+                for route in routes:
+                    origins[n, route] = self.channels[n]
+        rank = min(channels, sum(direct.values()), sum(origins.values()))
+        key = ("concat", tuple((x.key, x.channels) for x in inputs))
+        return self._source(key, np.asarray(mean), inputs[0], channels, rank)
+
+    def _act(self, x: Map) -> Map:
+        key = ("relu", x.key)
+        number = self.known.get(key)
+        covariance = relu(x.covariance) if number is None else self.covariances[number]
+        y = self._source(key, covariance, x)
+        return Map(y.covariance, y.channels, x.rank, y.sources, x.factor)
+
+    @staticmethod
+    def _recut(x: Map, op: str, channels: int) -> Map:
+        """The first channels of ``x``, or ``x`` followed by channels of zeros."""
+        share = 1.0 if op == "slice" else x.channels / channels
+        sources = {
+            n: {route: share * s for route, s in routes.items()} for n, routes in x.sources.items()
+        }
+        return Map(share * x.covariance, channels, min(x.rank, channels), sources)
+
+    # ------------------------------------------------------------------------------- helpers
+    def _source(
+        self, key: Hashable, covariance: Floats, like: Map,
+        channels: int | None = None, rank: float | None = None,
+    ) -> Map:  # fmt: skip
+        """A map made anew, or the one that ``key`` made before."""
+        number = self.known.setdefault(key, len(self.known))
+        width = like.channels if channels is None else channels
+        self.covariances[number] = covariance
+        self.channels[number] = width
+        kept = like.rank if channels is None else width
+        return Map(covariance, width, kept if rank is None else rank, {number: {_DIRECT: 1.0}})
+
+    def _covariance(self, sources: dict[int, dict[Route, float]]) -> Floats:
+        """Mean over the channels of a sum of sources; shares are taken from channel 0 on."""
+        total = np.zeros_like(IMAGE)
+        for n, routes in sources.items():
+            levels = sorted(set(routes.values()), reverse=True)
+            for share, beyond in zip(levels, [*levels[1:], 0.0], strict=True):
+                here = frozenset(route for route, s in routes.items() if s >= share)
+                part = self.covariances[n]
+                if here != {_DIRECT}:
+                    part = part @ route_operator(here)
+                total = total + (share - beyond) * part if share - beyond != 1.0 else total + part
+        return total

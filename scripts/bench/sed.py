@@ -1,0 +1,101 @@
+"""How fast SED is: any network, all NAS-Bench-201 cells, and stage tables for optimizers.
+
+    python scripts/bench/sed.py
+
+Building a table and looking scores up are listed apart; graphs are built beforehand. Each
+time is the fastest of several runs in one process (others may use the machine), except what
+happens once: the first build of the table of cells.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from flash.metrics.nn_degree import nn_degree
+from flash.metrics.rank import score_designs, with_score
+from flash.metrics.sed import score_network
+from flash.metrics.sed.cells import score_cells
+from flash.optimize.problem import SeparableProblem, tabulate
+from flash.spaces.network import Network
+from flash.spaces.reference import reference_network
+from flash.spaces.space import SearchSpace, load_space
+
+SPACES = (
+    "cifar10-concat", "cifar10-add", "nasbench-macro", "cifar10-mobilenet-v2",
+    "imagenet-mobilenet-v2",
+)  # fmt: skip
+REFERENCES = ("resnet18", "resnet50", "mobilenet_v2", "googlenet")
+
+
+def seconds(run: Callable[[], object], repeats: int = 15) -> float:
+    found = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        run()
+        found.append(time.perf_counter() - began)
+    return min(found)
+
+
+def networks() -> None:
+    rng = np.random.default_rng(0)
+    print("One network: SED and isometric depth (rank_score)")
+    for name in REFERENCES:
+        network = reference_network(name)
+        spent = seconds(lambda n=network: score_network(n))  # type: ignore[misc]
+        print(f"  {name:24s}{len(network.layers):6d} layers {spent * 1e3:8.2f} ms")
+    for name in (*SPACES, "nasbench201"):
+        space = load_space(name)
+        several = [space.network(design) for design in space.sample(20, rng)]
+        spent = seconds(lambda s=several: [score_network(n) for n in s], 8) / 20  # type: ignore[misc]
+        print(f"  {name:24s}{_mean_layers(several):6.0f} layers {spent * 1e3:8.2f} ms")
+
+
+def _mean_layers(several: list[Network]) -> float:
+    return statistics.mean(len(network.layers) for network in several)
+
+
+def cells() -> None:
+    space = load_space("nasbench201")
+    began = time.perf_counter()
+    score_cells(5, 16, 32, 32)
+    print(f"All 15,625 NAS-Bench-201 cells: table built in {time.perf_counter() - began:.2f} s")
+    designs = space.sample(1_000_000, np.random.default_rng(0))
+    spent = seconds(lambda: score_designs(space, designs).rank_score, 5)
+    print(f"  looked up: {len(designs) / spent:,.0f} cells/s")
+
+
+def stages() -> None:
+    print("Stage tables: time without SED, more with SED, then designs/s by look-up")
+    for name in SPACES:
+        space = load_space(name)
+        without = seconds(lambda s=space: _problem(s), 5)  # type: ignore[misc]
+        problem = _problem(space)
+        more = seconds(lambda s=space, p=problem: with_score(p, s, "sed"), 5)  # type: ignore[misc]
+        scored = with_score(problem, space, "sed")
+        designs = space.sample(200_000, np.random.default_rng(0))
+        spent = seconds(lambda p=scored, d=designs: p.evaluate(d, "sed"), 5)  # type: ignore[misc]
+        rate = len(designs) / spent
+        print(f"  {name:24s}{without:8.3f} s {more:8.3f} s {rate:16,.0f} designs/s")
+
+
+def _problem(space: SearchSpace) -> SeparableProblem:
+    return tabulate(
+        space,
+        lambda table: {"macs": table.macs.sum(axis=0).astype(np.float64)},
+        lambda table: {"nn_degree": nn_degree(table)},
+        {"macs": "sum", "nn_degree": "sum"},
+    )
+
+
+def main() -> None:
+    networks()
+    cells()
+    stages()
+
+
+if __name__ == "__main__":
+    main()
