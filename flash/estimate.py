@@ -19,6 +19,8 @@ from flash.command import CommandParser, run_command
 from flash.errors import FlashError, InputError, UsageError
 from flash.evaluation import Evaluation, Metrics, evaluate, measure
 from flash.hardware.profile import load_profile
+from flash.metrics.rank import score_designs
+from flash.metrics.sed import Scores
 from flash.report.files import write_text
 from flash.spaces.space import SearchSpace, load_space
 
@@ -50,7 +52,8 @@ def run(
         raise InputError("no designs given; expected one a line")
     indices = np.array(rows)
     result = evaluate(found, profile, indices) if profile else measure(found, indices)
-    return [_row(text, result, i) for i, text in enumerate(designs)]
+    scores = score_designs(found, indices)
+    return [_row(text, result, scores, i) for i, text in enumerate(designs)]
 
 
 def _values(space: SearchSpace, text: str) -> dict[str, int]:
@@ -65,11 +68,13 @@ def _values(space: SearchSpace, text: str) -> dict[str, int]:
     return dict(values)
 
 
-def _row(text: str, found: Metrics, i: int) -> Row:
+def _row(text: str, found: Metrics, scores: Scores, i: int) -> Row:
     row: Row = {
         "design": text,
         "nn_degree": float(found.nn_degree[i]),
         "nn_mass": float(found.nn_mass[i]),
+        "sed": float(scores.sed[i]),
+        "rank_score": float(scores.rank_score[i]),
         "params": int(found.params[i]),
         "macs": int(found.macs[i]),
         "weight_kb": float(found.weight_mb[i]) * 1e3,
@@ -111,10 +116,12 @@ def _parser() -> CommandParser:
 def main(arguments: Sequence[str]) -> None:
     """Run the command; raises ``FlashError`` for whatever the user can mend."""
     options = _parser().parse_args(arguments)
+    if options.runtime and not options.target:
+        raise UsageError("--runtime needs --target")
     if options.csv and options.json:
         raise UsageError("give --csv or --json, not both")
     try:
-        text = sys.stdin.read() if options.designs == "-" else Path(options.designs).read_text()
+        text = sys.stdin.read() if options.designs == "-" else Path(options.designs).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not text"
         raise InputError(f"{options.designs}: {reason}") from None

@@ -21,14 +21,18 @@ from flash.metrics import (
     peak_activation_elements,
     weight_elements,
 )
-from flash.optimize.problem import Floats, SeparableProblem, tabulate
+from flash.metrics.rank import RANK_METRICS, with_score
+from flash.optimize.problem import Combine, Floats, SeparableProblem, tabulate
 from flash.spaces.space import SearchSpace
 from flash.spaces.table import LayerTable
 
-__all__ = ["Evaluation", "Metrics", "evaluate", "measure", "separable"]
+__all__ = ["METRICS", "Evaluation", "Metrics", "evaluate", "measure", "separable"]
 
 #: Designs looked at together: large enough to vectorise, small enough for the cache.
 _CHUNK = 2048
+
+#: Scores a search can maximise.
+METRICS = (*CELL_METRICS, *RANK_METRICS)
 
 Triple = tuple[Floats, Floats, Floats]
 
@@ -92,6 +96,8 @@ def evaluate(space: SearchSpace, profile: Profile, indices: NDArray[np.int64]) -
 def separable(space: SearchSpace, profile: Profile, metric: str) -> SeparableProblem:
     """The stage tables of ``metric`` and of all costs on the target.
 
+    Raises ``UsageError`` for a metric that is no sum over the stages of the space.
+
     Quantities: the metric, ``latency_ms``, ``energy_mj``, ``weight_mb`` (sums over stages)
     and ``activation_mb`` (a maximum).
     """
@@ -104,18 +110,17 @@ def separable(space: SearchSpace, profile: Profile, metric: str) -> SeparablePro
             "activation_mb": _megabytes(peak_activation_elements(table), element_bytes),
         }
 
-    return tabulate(
-        space,
-        stage_costs,
-        lambda table: {metric: CELL_METRICS[metric](table)},
-        {
-            metric: "sum",
-            "latency_ms": "sum",
-            "energy_mj": "sum",
-            "weight_mb": "sum",
-            "activation_mb": "max",
-        },
-    )
+    combine: dict[str, Combine] = {
+        "latency_ms": "sum",
+        "energy_mj": "sum",
+        "weight_mb": "sum",
+        "activation_mb": "max",
+    }
+    if metric in RANK_METRICS:
+        problem = tabulate(space, stage_costs, lambda _: {}, combine)
+        return with_score(problem, space, metric)
+    score = CELL_METRICS[metric]
+    return tabulate(space, stage_costs, lambda t: {metric: score(t)}, {metric: "sum", **combine})
 
 
 def _metrics(table: LayerTable, element_bytes: int) -> dict[str, Floats]:

@@ -162,13 +162,13 @@ def latency_interval(
     what ``features`` returns.
 
     Inside the fitted networks' range it has the width of their held-out errors. Outside it
-    widens (the rule is ours): up to the width of the errors for a family left out at a factor
-    of two, and by that width again for each further factor of ten.
+    widens with every step (the rule is ours): towards the width of the errors for a family
+    left out, reached at a factor of two, and by that width again for each factor of ten.
     """
     interval = profile.runtime.interval
     distance = hull_distance(totals, interval)
     near = np.minimum(distance / np.log(2), 1.0)
-    far = np.maximum(distance - np.log(2), 0.0) / np.log(10)
+    far = distance / np.log(10)
     bounds = []
     inside_outside = (interval.low, interval.outside_low), (interval.high, interval.outside_high)
     for inside, outside in inside_outside:

@@ -66,12 +66,13 @@ def write_text(path: str | Path, text: str) -> None:
     replaced.
     """
     place = Path(path)
-    if place.exists() and not place.is_file() and not place.is_dir():
-        try:
+    try:
+        special = place.exists() and not place.is_file() and not place.is_dir()
+        if special:
             place.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise _cannot_write(place, error) from None
-    else:
+    except (OSError, ValueError) as error:
+        raise _cannot_write(place, error) from None
+    if not special:
         _write_all({place: text})
 
 
@@ -84,7 +85,7 @@ def front_csv(report: SearchReport) -> str:
     rows = csv.writer(stream, lineterminator="\n")
     header = ["id", "picks", "design", "description"]
     header += [f"accuracy{end}_percent" for end in ("", "_low", "_high")]
-    header += ["nn_degree", "nn_mass", "sed"]
+    header += ["nn_degree", "nn_mass", "sed", "rank_score"]
     header += [f"latency{end}_ms" for end in ("", "_low", "_high")]
     header += [f"energy{end}_mj" for end in ("", "_low", "_high")]
     header += ["memory_mb", "weight_mb", "activation_mb", "area_mm2", "params", "macs"]
@@ -96,7 +97,7 @@ def front_csv(report: SearchReport) -> str:
             [
                 *(d.id, " ".join(picks), json.dumps(dict(d.design)), d.description),
                 *_bounds(d.accuracy),
-                *(d.nn_degree, d.nn_mass, d.sed),
+                *(d.nn_degree, d.nn_mass, d.sed, d.rank_score),
                 *_bounds(d.latency_ms),
                 *_bounds(d.energy_mj),
                 *(d.memory_mb, d.weight_mb, d.activation_mb, d.area_mm2, d.params, d.macs),
@@ -120,7 +121,7 @@ def _make_folder(folder: Path) -> list[Path]:
             made.insert(0, path)
         if not folder.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-    except OSError as error:
+    except (OSError, ValueError) as error:
         for path in made:
             with contextlib.suppress(OSError):
                 path.rmdir()
@@ -129,8 +130,12 @@ def _make_folder(folder: Path) -> list[Path]:
 
 
 def _write_all(texts: Mapping[Path, str]) -> None:
-    # Process id in the name: two searches into one folder do not meet.
-    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in texts}
+    # Process id in the name: two searches into one folder do not meet. Not the file's own name,
+    # which may have all the characters that a name may have.
+    temporary = {
+        path: path.parent / f".flash.{os.getpid()}.{number}.tmp"
+        for number, path in enumerate(texts)
+    }
     current = next(iter(texts))
     try:
         for current, text in texts.items():
@@ -142,7 +147,7 @@ def _write_all(texts: Mapping[Path, str]) -> None:
                 os.fsync(file.fileno())
         for current, written in temporary.items():
             written.replace(current)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise _cannot_write(current, error) from None
     finally:
         for written in temporary.values():
@@ -150,6 +155,8 @@ def _write_all(texts: Mapping[Path, str]) -> None:
                 written.unlink(missing_ok=True)
 
 
-def _cannot_write(path: Path, error: OSError) -> FlashError:
+def _cannot_write(path: Path, error: OSError | ValueError) -> FlashError:
+    if isinstance(error, ValueError):  # a null character in the path
+        return UsageError(f"cannot write {path}: {error}")
     line = f"cannot write {path}: {error.strerror or error}"
     return UsageError(line) if error.errno in _WRONG_PLACE else FlashError(line)

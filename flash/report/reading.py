@@ -119,6 +119,7 @@ def _design(value: Any, where: str) -> DesignReport:
         nn_degree=take("nn_degree", _number),
         nn_mass=take("nn_mass", _number),
         sed=perhaps("sed", _number),
+        rank_score=perhaps("rank_score", _number),
         latency_ms=take("latency_ms", _interval),
         energy_mj=perhaps("energy_mj", _interval),
         memory_mb=take("memory_mb", _number),

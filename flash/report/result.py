@@ -37,6 +37,7 @@ QUANTITIES: Mapping[str, str] = MappingProxyType(
         "nn_degree": "NN-Degree",
         "nn_mass": "NN-Mass",
         "sed": "SED",
+        "rank_score": "rank score",
         "latency_ms": "latency",
         "energy_mj": "energy",
         "memory_mb": "memory",
@@ -46,7 +47,7 @@ QUANTITIES: Mapping[str, str] = MappingProxyType(
     }
 )
 #: Those of which more is better; of the others, less is.
-MAXIMISED = ("accuracy", "nn_degree", "nn_mass", "sed")
+MAXIMISED = ("accuracy", "nn_degree", "nn_mass", "sed", "rank_score")
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class DesignReport:
 
     design:        the space's variables by name.
     accuracy:      per cent; None until the space has an accuracy model.
-    sed:           None where the metric was not asked for.
+    sed, rank_score: None where the metric was not asked for.
     latency_ms, energy_mj: on the target; energy is None where the profile has no energy model.
     memory_mb:     weight_mb + activation_mb (peak), in 10^6 bytes.
     area_mm2:      chip area; None on chips one buys ready-made.
@@ -105,11 +106,12 @@ class DesignReport:
     macs: int
     extrapolated: bool
     description: str = ""
+    rank_score: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("nn_degree", "nn_mass", "memory_mb", "weight_mb", "activation_mb"):
             _set_finite(self, name)
-        for name in ("sed", "area_mm2"):
+        for name in ("sed", "rank_score", "area_mm2"):
             if getattr(self, name) is not None:
                 _set_finite(self, name)
         if self.latency_ms.value <= 0:
@@ -140,6 +142,7 @@ class DesignReport:
             "nn_degree": self.nn_degree,
             "nn_mass": self.nn_mass,
             "sed": self.sed,
+            "rank_score": self.rank_score,
             "latency_ms": self.latency_ms.to_dict(),
             "energy_mj": self.energy_mj.to_dict() if self.energy_mj else None,
             "memory_mb": self.memory_mb,

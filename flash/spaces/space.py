@@ -42,13 +42,15 @@ class SearchSpace:
 
     A *design* is one value a variable. Arrays of designs come in two forms: ``indices``
     (positions in each variable's grid, what optimizers work on) and ``values`` (the
-    integers themselves); both have shape (designs, variables).
+    integers themselves); both have shape (designs, variables). ``metric`` is the score a
+    search of the space maximises unless told otherwise.
     """
 
     name: str
     description: str
     family: Family
     grids: tuple[NDArray[np.int64], ...]
+    metric: str = "nn_degree"
 
     @property
     def variables(self) -> tuple[str, ...]:
