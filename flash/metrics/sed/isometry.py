@@ -16,26 +16,23 @@ from flash.spaces.layers import Layer
 
 __all__ = ["isometric_depth"]
 
+_LINEAR = ("add", "avg_pool", "max_pool", "slice", "pad", "concat")
 
-@dataclass(frozen=True)
+
+@dataclass(slots=True)
 class _Step:
     """From one tensor that all paths pass to the next.
 
-    identity: a route without any operation but additions joins the two.
-    gain:     gradient energy at the start for one at the end.
+    layers:   numbers of the layers between, the last one writes ``end``.
     convs:    on the longest path.
     reshapes: channels, height or width differ.
-    bare:     holds an activation or a batch norm and nothing else.
-    inside:   ends inside a factorised convolution (expansion, depthwise, projection), so it
-              is no step of its own.
     """
 
-    identity: bool
-    gain: float
+    start: int
+    end: int
+    layers: Sequence[int]
     convs: int
     reshapes: bool
-    bare: bool
-    inside: bool
 
 
 def isometric_depth(found: Trace) -> float:
@@ -47,15 +44,14 @@ def isometric_depth(found: Trace) -> float:
             chain, identity, begun = 1.0, True, False
             continue
         # What rectifies a region's last map for its reader is no part of the region.
-        if step.bare and not begun:
+        if not begun and all(found.live.layers[n].op in ("act", "norm") for n in step.layers):
             continue
         begun = True
-        chain *= step.gain
-        identity = identity and step.identity
+        identity = identity and _identity(found, step)
         if identity:
+            chain *= _gain(found, step)
             total += step.convs * min(1.0, 1.0 / chain)
-    counted = sum(step.convs > 0 and not step.inside for step in steps)
-    return total / counted if counted else 0.0
+    return total / _counted(found, steps) if total else 0.0
 
 
 def _steps(found: Trace) -> list[_Step]:
@@ -69,14 +65,19 @@ def _steps(found: Trace) -> list[_Step]:
     place = {number: i for i, number in enumerate(live.order)} | {points[0]: -1}
     for start, end in pairwise(points):
         inner = live.order[place[start] + 1 : place[end] + 1]
-        identity, gain = _backward(found, start, end, inner)
         reshapes = start < 0 or _shape(layers[start]) != _shape(layers[end])
-        bare = all(layers[n].op in ("act", "norm") for n in inner)
-        following = live.order[place[end] + 1 : place[end] + 2]
-        inside = _inside(layers[end], layers[following[0]] if following else None)
-        convs = depth[end] - depth[start]
-        steps.append(_Step(identity, gain, convs, reshapes, bare, inside))
+        steps.append(_Step(start, end, inner, depth[end] - depth[start], reshapes))
     return steps
+
+
+def _counted(found: Trace, steps: Sequence[_Step]) -> int:
+    """Steps with convolutions, the factors of one convolution as one."""
+    layers = found.live.layers
+    number = 0
+    for step, following in zip(steps, [*steps[1:], None], strict=True):
+        reader = layers[following.layers[0]] if following else None
+        number += step.convs > 0 and not _inside(layers[step.end], reader)
+    return number
 
 
 def _inside(layer: Layer, reader: Layer | None) -> bool:
@@ -96,38 +97,41 @@ def _shape(layer: Layer) -> tuple[int, int, int]:
     return int(layer.out_channels), int(layer.out_height), int(layer.out_width)
 
 
-def _backward(found: Trace, start: int, end: int, inner: Sequence[int]) -> tuple[bool, float]:
-    """Is there a pure identity from ``start`` to ``end``, and the gain of gradient energy.
+def _identity(found: Trace, step: _Step) -> bool:
+    """Does a route of nothing but additions join the two ends?"""
+    pure = {step.end}
+    for number in reversed(step.layers):
+        layer = found.live.layers[number]
+        if number in pure and layer.op == "add" and not layer.act:
+            pure.update(found.live.reads[number])
+    return step.start in pure
+
+
+def _gain(found: Trace, step: _Step) -> float:
+    """Gradient energy at the start of a step for one at its end.
 
     Linear routes from one tensor to another add up in amplitude, what arrives through
     convolutions and activations in power: each arrival is followed apart.
     """
     layers, maps, reads = found.live.layers, found.maps, found.live.reads
     # Tensor -> {where gradient arrived: amplitude of the linear routes from here to there}.
-    routes: dict[int, dict[int, float]] = {end: {end: 1.0}}
-    energy: dict[int, float] = {end: 1.0}
-    pure = {end}
-    for number in reversed(inner):
+    routes: dict[int, dict[int, float]] = {step.end: {step.end: 1.0}}
+    energy: dict[int, float] = {step.end: 1.0}
+    for number in reversed(step.layers):
         layer = layers[number]
         arrived = routes.pop(number)
-        linear = layer.op in ("add", "avg_pool", "max_pool", "slice", "pad", "concat")
-        linear = linear and not layer.act and int(layer.stride) == 1
-        if linear:
+        if layer.op in _LINEAR and not layer.act and int(layer.stride) == 1:
             for p in reads[number]:
                 mine = routes.setdefault(p, {})
                 for where, amplitude in arrived.items():
                     mine[where] = mine.get(where, 0.0) + amplitude
-            if number in pure and layer.op == "add":
-                pure.update(reads[number])
             continue
         total = sum(a * a * energy[where] for where, a in arrived.items())
-        variance = max(float(maps[reads[number][0]].covariance[0]), 1e-9)
         gain = 0.5 if layer.act else 1.0
         if layer.op in ("conv", "norm"):
-            gain /= variance
+            gain /= max(float(maps[reads[number][0]].covariance[0]), 1e-9)
         # ~number stands for what arrives through this layer.
         energy[~number] = total * gain
         for p in reads[number]:
             routes.setdefault(p, {})[~number] = 1.0
-    at_start = routes.get(start, {})
-    return start in pure, sum(a * a * energy[where] for where, a in at_start.items())
+    return sum(a * a * energy[where] for where, a in routes.get(step.start, {}).items())

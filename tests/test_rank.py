@@ -1,0 +1,123 @@
+"""Scores of designs and stage tables against the graphs they stand for, and against accuracy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from flash.errors import UsageError
+from flash.metrics.nn_degree import network_nn_degree, nn_degree
+from flash.metrics.rank import score_designs, with_score
+from flash.metrics.sed import score_network
+from flash.metrics.sed.cells import cell_numbers, score_cells
+from flash.metrics.sed.stages import stage_sed
+from flash.optimize.problem import tabulate
+from flash.spaces.reference import reference_names, reference_network
+from flash.spaces.space import load_space
+
+CHAINS = ("cifar10-add", "cifar10-concat", "cifar10-mobilenet-v2", "nasbench-macro")
+
+
+@pytest.fixture(scope="module")
+def table():
+    return score_cells(5, 16, 32, 32)
+
+
+# ------------------------------------------------------------------------- equality of views
+
+
+def test_the_table_of_all_cells_equals_their_graphs(table, rng):
+    space = load_space("nasbench201")
+    designs = space.sample(150, rng)
+    numbers = cell_numbers(space.decode(designs))
+    found = score_designs(space, designs)
+    assert found.sed == pytest.approx(table.sed[numbers], rel=1e-9)
+    assert found.isometric_depth == pytest.approx(table.isometric_depth[numbers], rel=1e-9)
+    many = score_designs(space, np.tile(designs, (4, 1)))
+    assert many.rank_score == pytest.approx(np.tile(found.rank_score, 4), rel=1e-9)
+
+
+@pytest.mark.parametrize("name", [*CHAINS, "imagenet-mobilenet-v2"])
+def test_layer_tables_score_designs_as_their_graphs_do(name, rng):
+    space = load_space(name)
+    designs = space.sample(60, rng)
+    found = sum(stage_sed(space.table(designs)).values())
+    assert found == pytest.approx(score_designs(space, designs).sed, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_stage_tables_add_up_to_the_sed_of_the_graph(name, rng):
+    space = load_space(name)
+    problem = with_score(_problem(space), space, "sed")
+    designs = space.sample(60, rng)
+    found = problem.evaluate(designs)
+    assert found["sed"] == pytest.approx(score_designs(space, designs).sed, rel=1e-9)
+    macs = space.table(designs).macs.sum(axis=0)
+    assert found["macs"] == pytest.approx(macs, rel=1e-12)
+
+
+@pytest.mark.parametrize("metric", ["sed", "rank_score"])
+def test_a_space_of_one_stage_takes_either_score(metric, table, rng):
+    space = load_space("nasbench201")
+    problem = with_score(_problem(space), space, metric)
+    designs = space.sample(100, rng)
+    found = problem.evaluate(designs, metric)[metric]
+    assert found == pytest.approx(getattr(table, metric)[cell_numbers(space.decode(designs))])
+
+
+def test_rank_score_of_a_chain_is_refused_as_an_objective():
+    space = load_space("cifar10-concat")
+    with pytest.raises(UsageError, match="rank_score is no sum"):
+        with_score(_problem(space), space, "rank_score")
+
+
+def _problem(space):
+    return tabulate(
+        space,
+        lambda t: {"macs": t.macs.sum(axis=0).astype(float)},
+        lambda t: {"nn_degree": nn_degree(t)},
+        {"macs": "sum", "nn_degree": "sum"},
+    )
+
+
+@pytest.mark.parametrize("name", reference_names())
+def test_published_networks_have_a_finite_score(name):
+    score = score_network(reference_network(name))
+    assert 0 < score.sed < 1e7
+    assert 0 <= score.isometric_depth < 10
+
+
+@pytest.mark.parametrize("name", ["cifar10-add", "cifar10-concat"])
+def test_nn_degree_of_a_bare_graph_equals_the_familys(name, rng):
+    space = load_space(name)
+    designs = space.sample(60, rng)
+    found = [network_nn_degree(space.network(design)) for design in designs]
+    assert found == pytest.approx(nn_degree(space.table(designs)), rel=1e-12)
+
+
+# ------------------------------------------------------------- against trained accuracy
+
+
+@pytest.fixture(scope="module")
+def accuracies(shared_rows):
+    rows = shared_rows("nasbench201/accuracy")
+    space = load_space("nasbench201")
+    cells = np.array([list(space.family.parse(row["arch"]).values()) for row in rows])
+    names = ("cifar10_test", "cifar100_test", "imagenet16_test")
+    return cell_numbers(cells), [np.array([float(row[n]) for row in rows]) for n in names]
+
+
+def test_sed_ranks_all_cells(table, accuracies):
+    numbers, truths = accuracies
+    found = [spearmanr(table.sed[numbers], truth)[0] for truth in truths]
+    assert all(f >= least for f, least in zip(found, (0.91, 0.89, 0.86), strict=True)), found
+
+
+def test_rank_score_ranks_all_cells_and_the_best_tenth(table, accuracies):
+    numbers, truths = accuracies
+    score = table.rank_score[numbers]
+    found = [spearmanr(score, truth)[0] for truth in truths]
+    assert all(f >= least for f, least in zip(found, (0.92, 0.91, 0.88), strict=True)), found
+    best = truths[0] >= np.quantile(truths[0], 0.9)
+    assert spearmanr(score[best], truths[0][best])[0] >= 0.55
