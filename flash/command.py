@@ -1,21 +1,24 @@
 """What every flash command shares: argument errors, exit codes, interruption.
 
-Exit codes: 0 done, 2 wrong arguments, 3 no design meets the limits, 4 bad input file,
-130 interrupted. An error is one line on standard error.
+Exit codes: 0 done, 1 disk, memory or output failed, 2 wrong arguments, 3 no design meets the
+limits, 4 bad input file, 130 interrupted. An error is one line on standard error.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from types import FrameType
+from typing import Any, NoReturn, TextIO
 
 from flash import __version__
 from flash.errors import FlashError, UsageError, did_you_mean
 
-__all__ = ["CommandParser", "run_command"]
+__all__ = ["CommandParser", "quiet_interrupts", "run_command"]
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -38,6 +41,10 @@ class CommandParser(argparse.ArgumentParser):
             message = f"unknown option {word}{self._closest(word)}"
         raise UsageError(f"{message} (see {self.prog} --help)")
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        # The inherited one hides that help and version could not be printed.
+        (file or sys.stdout).write(message)
+
     def _closest(self, word: str) -> str:
         options = [option for option in self._option_string_actions if option.startswith("--")]
         hint = did_you_mean(word, options)
@@ -47,18 +54,62 @@ class CommandParser(argparse.ArgumentParser):
 def run_command(
     main: Callable[[Sequence[str]], None], arguments: Sequence[str] | None = None
 ) -> int:
-    """Run ``main`` on the arguments and return the exit code; never a traceback for users."""
+    """Run ``main`` on the arguments and return the exit code; never a traceback for users.
+
+    1 says that the machine failed: no room for the result, standard output closed, memory
+    used up. A reader of the output that went away (``head``) is no failure.
+    """
+    if signal.getsignal(signal.SIGINT) is _leave_quietly:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if sys.stdout is None:  # what Python makes of ``>&-``
+        return _failed("cannot write the result: standard output is closed", 1)
     try:
-        main(sys.argv[1:] if arguments is None else arguments)
+        with contextlib.suppress(SystemExit):  # --help and --version: printed like a result
+            main(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
     except FlashError as error:
-        print(f"flash: {error}", file=sys.stderr)  # noqa: T201 - the one place errors are told
-        return error.exit_code
+        return _failed(str(error), error.exit_code)
     except KeyboardInterrupt:
-        print("flash: interrupted", file=sys.stderr)  # noqa: T201
-        return 130
+        return _failed("interrupted", 130)
+    except MemoryError:
+        return _failed("not enough memory", 1)
     except BrokenPipeError:
-        # The reader of our output (head, less) went away: nothing is wrong, say nothing.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        _drop(sys.stdout)
+    except OSError as error:
+        _drop(sys.stdout)
+        what = error.filename or "the result"
+        return _failed(f"cannot write {what}: {error.strerror or error}", 1)
     return 0
+
+
+def quiet_interrupts() -> None:
+    """Let Ctrl-C end the program in one line until ``run_command`` takes over.
+
+    For the second that numpy and scipy take to import, when there is nothing to clean up; a
+    KeyboardInterrupt there would be a traceback, or be turned into other errors by C code.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _leave_quietly)
+
+
+def _leave_quietly(number: int, frame: FrameType | None) -> NoReturn:
+    os._exit(_failed("interrupted", 130))
+
+
+def _failed(message: str, code: int) -> int:
+    """Tell the user, in one line whatever the message quotes; returns ``code``."""
+    line = "".join(c if c.isprintable() else " " for c in f"flash: {message}")
+    if sys.stderr is not None:  # else print would take standard output
+        try:
+            print(line, file=sys.stderr, flush=True)  # noqa: T201 - the one place errors are told
+        except OSError:
+            _drop(sys.stderr)
+    return code
+
+
+def _drop(stream: TextIO) -> None:
+    """Send what is still to be written nowhere: the interpreter flushes when it ends."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)

@@ -24,7 +24,11 @@ __all__ = [
     "SpaceError",
     "UsageError",
     "did_you_mean",
+    "shown",
 ]
+
+#: Characters of a value that a message shows: enough to find it in a file.
+_SHOWN = 100
 
 
 class FlashError(Exception):
@@ -66,3 +70,12 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     if close:
         return f" (did you mean '{close[0]}'?)"
     return f" (known: {', '.join(words)})" if words else ""
+
+
+def shown(value: object) -> str:
+    """A value from a file or the command line as a message shows it: one line, not too long."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of thousands of digits, lists in lists
+        return "a value too large to show"
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
