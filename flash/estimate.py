@@ -121,7 +121,11 @@ def main(arguments: Sequence[str]) -> None:
     if options.csv and options.json:
         raise UsageError("give --csv or --json, not both")
     try:
-        text = sys.stdin.read() if options.designs == "-" else Path(options.designs).read_text(encoding="utf-8")
+        text = (
+            sys.stdin.read()
+            if options.designs == "-"
+            else Path(options.designs).read_text(encoding="utf-8")
+        )
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not text"
         raise InputError(f"{options.designs}: {reason}") from None

@@ -5,6 +5,7 @@ From Python: ``report = flash.search(target="rpi3b", max_latency_ms=20)``.
 
 from __future__ import annotations
 
+import argparse
 import math
 import sys
 import time
@@ -18,9 +19,9 @@ from numpy.typing import NDArray
 from flash import Command
 from flash.command import CommandParser, run_command
 from flash.errors import InfeasibleError, UsageError, did_you_mean
-from flash.evaluation import Evaluation, evaluate, separable
+from flash.evaluation import METRICS, Evaluation, evaluate, separable
 from flash.hardware.profile import Profile, load_profile
-from flash.metrics import CELL_METRICS
+from flash.metrics.rank import RANK_METRICS
 from flash.optimize import (
     Limit,
     Objective,
@@ -34,6 +35,7 @@ from flash.optimize import (
     objective,
     shgo_front,
 )
+from flash.optimize.problem import Floats
 from flash.quantities import (
     format_energy,
     format_latency,
@@ -86,7 +88,7 @@ def run(
     *,
     runtime: str | None = None,
     objectives: Sequence[str] = ("score", "latency"),
-    metric: str = "nn_degree",
+    metric: str | None = None,
     max_latency_ms: float | None = None,
     max_energy_mj: float | None = None,
     max_memory_mb: float | None = None,
@@ -99,7 +101,7 @@ def run(
     target, space: a name that comes with flash or the path of a TOML file.
     runtime:       one of the profile's runtimes; its default one if not given.
     objectives:    "score" and any of "latency", "energy", "memory".
-    metric:        the score, "nn_degree" or "nn_mass".
+    metric:        the score, one of ``flash.evaluation.METRICS``; the space's own by default.
     limits:        in the unit of their name; ``min_score`` in units of the metric.
     optimizer:     "shgo" (certified by the exact optimizer, whose front is returned),
                    "exact" or "nsga2" (needs the extra of that name).
@@ -110,40 +112,44 @@ def run(
         "latency_ms": max_latency_ms,
         "energy_mj": max_energy_mj,
         "memory_mb": max_memory_mb,
-        metric: min_score,
+        "score": min_score,
     }
     request = _request(target, space, runtime, objectives, metric, bounds, optimizer, seed)
     return _search(request)[0]
 
 
 def _request(
-    target: str, space: str, runtime: str | None, objectives: Sequence[str], metric: str,
-    bounds: dict[str, float | None], optimizer: str, seed: int,
+    target: str, space_name: str, runtime: str | None, objectives: Sequence[str],
+    metric: str | None, bounds: dict[str, float | None], optimizer: str, seed: int,
 ) -> _Request:  # fmt: skip
-    if metric not in CELL_METRICS:
-        raise UsageError(f"unknown metric '{metric}'{did_you_mean(metric, CELL_METRICS)}")
+    space, profile = load_space(space_name), load_profile(target, runtime)
+    metric = metric or space.metric
+    if metric not in METRICS:
+        raise UsageError(f"unknown metric '{metric}'{did_you_mean(metric, METRICS)}")
     if optimizer not in _OPTIMIZERS:
         raise UsageError(f"unknown optimizer '{optimizer}'{did_you_mean(optimizer, _OPTIMIZERS)}")
-    profile = load_profile(target, runtime)
-    limits = [Limit(_objective(name, metric), v) for name, v in bounds.items() if v is not None]
-    for limit in limits:
-        if not math.isfinite(limit.bound) or limit.bound <= 0:
-            raise UsageError(f"the limit on {limit.quantity.name} must be a positive number")
+    limits = []
+    for name, bound in bounds.items():
+        if bound is None:
+            continue
+        if not isinstance(bound, int | float) or not math.isfinite(bound) or bound < 0:
+            raise UsageError(f"the limit on {name} must be a number of 0 or more, got {bound!r}")
+        limits.append(Limit(_objective(name, metric), bound))
     named = []
-    for name in objectives:
+    for name in [objectives] if isinstance(objectives, str) else objectives:
         known = ("score", *_COSTS)
         if name not in known:
             raise UsageError(f"unknown objective '{name}'{did_you_mean(name, known)}")
-        named.append(_objective(_COSTS.get(name, metric), metric))
+        named.append(_objective(_COSTS.get(name, name), metric))
     if len(set(named)) != len(named) or len(named) < 2:
         raise UsageError("a front needs at least two different objectives, e.g. score,latency")
-    return _Request(
-        load_space(space), profile, metric, tuple(named), tuple(limits), optimizer, seed
-    )
+    if not isinstance(seed, int) or seed < 0:
+        raise UsageError(f"the seed must be a whole number of 0 or more, got {seed!r}")
+    return _Request(space, profile, metric, tuple(named), tuple(limits), optimizer, seed)
 
 
 def _objective(name: str, metric: str) -> Objective:
-    return Objective(metric, "max") if name == metric else objective(name)
+    return Objective(metric, "max") if name == "score" else objective(name)
 
 
 # ------------------------------------------------------------------------------ the search
@@ -152,15 +158,21 @@ def _objective(name: str, metric: str) -> Objective:
 def _search(request: _Request) -> tuple[SearchReport, list[tuple[float, float]]]:
     """The report, and random designs (latency_ms, score) for the picture's background."""
     space, profile = request.space, request.profile
+    asked = {limit.quantity.name: limit.bound for limit in request.limits}
     began = time.perf_counter()
     problem = separable(space, profile, request.metric)
+    if request.metric in RANK_METRICS:
+        # Zero means that no path leads from the input to the output: no network at all.
+        alive = Limit(_objective("score", request.metric), float(np.finfo(np.float64).tiny))
+        request = replace(request, limits=(*request.limits, alive))
     try:
-        result = _optimize(problem, request)
+        exact = exact_front(problem, request.objectives, request.limits)
     except InfeasibleError:
         raise InfeasibleError(_nearest(problem, request)) from None
+    result = _compare(problem, request, exact)
     result = replace(result, seconds=time.perf_counter() - began)
-    found = evaluate(space, profile, result.indices)
-    front = [_design(space, profile, result.indices[i], found, i) for i in range(len(result))]
+    found, score = _looked_up(problem, evaluate(space, profile, result.indices), result, request)
+    front = [_design(request, result.indices[i], found, i, score[i]) for i in range(len(result))]
     rng = np.random.default_rng(request.seed)
     random = problem.evaluate(space.sample(_BACKGROUND, rng), "latency_ms", request.metric)
     background = list(zip(random["latency_ms"], random[request.metric], strict=True))
@@ -168,7 +180,7 @@ def _search(request: _Request) -> tuple[SearchReport, list[tuple[float, float]]]
         target=profile.summary(),
         space=SpaceSummary(space.name, space.size, space.distinct),
         objectives=[of.name for of in request.objectives],
-        limits={limit.quantity.name: limit.bound for limit in request.limits},
+        limits=asked,
         optimizer=OptimizerSummary(
             result.name,
             result.evaluations,
@@ -178,31 +190,54 @@ def _search(request: _Request) -> tuple[SearchReport, list[tuple[float, float]]]
             result.message,
         ),
         front=front,
-        picks=_picks(result, front, found, request.metric),
+        picks=_picks(result, front, found.latency_ms[0], score),
         notes=_notes(profile, found),
     )
     return report, background
 
 
-def _optimize(problem: SeparableProblem, request: _Request) -> OptimizerResult:
-    """The exact front, and how close the optimizer asked for came to it."""
-    exact = exact_front(problem, request.objectives, request.limits)
+def _compare(
+    problem: SeparableProblem, request: _Request, exact: OptimizerResult
+) -> OptimizerResult:
+    """The exact front, with how close the optimizer asked for came to it."""
     if request.optimizer == "exact":
         return exact
-    if request.optimizer == "nsga2":
-        found = nsga2_front(problem, request.objectives, request.limits, seed=request.seed)
-    else:
-        found = shgo_front(problem, request.objectives, request.limits, seed=request.seed)
+    heuristic = nsga2_front if request.optimizer == "nsga2" else shgo_front
+    name, shown = request.optimizer, f"shown is the exact front ({len(exact):,} designs)"
+    try:
+        found = heuristic(problem, request.objectives, request.limits, seed=request.seed)
+    except InfeasibleError:
+        message = f"{name.upper()} found no design within the limits; {shown}"
+        return replace(exact, name=name, gap_percent=100.0, message=message)
     found = certify_front(problem, found, request.limits, exact)
-    return replace(
-        found,
-        indices=exact.indices,
-        values=exact.values,
-        message=(
-            f"{found.name.upper()} within {found.gap_percent:.2g} % of the exact hypervolume "
-            f"({len(found):,} designs); shown is the exact front ({len(exact):,} designs)"
-        ),
+    message = (
+        f"{name.upper()} within {_percent(found.gap_percent)} % of the exact hypervolume "
+        f"({len(found):,} designs); {shown}"
     )
+    return replace(found, indices=exact.indices, values=exact.values, message=message)
+
+
+def _percent(gap: float | None) -> str:
+    # Below a millionth of a per cent only rounding is left.
+    return f"{gap:.2g}" if gap and gap >= 1e-6 else "0"
+
+
+def _looked_up(
+    problem: SeparableProblem, found: Evaluation, result: OptimizerResult, request: _Request
+) -> tuple[Evaluation, Floats]:
+    """The evaluation with the very numbers the limits were checked on, and the score.
+
+    Layers and stage tables add up in different orders; the last digits differ.
+    """
+    same = problem.evaluate(result.indices)
+    found = replace(
+        found,
+        latency_ms=(same["latency_ms"], *found.latency_ms[1:]),
+        energy_mj=(same["energy_mj"], *found.energy_mj[1:]),
+        weight_mb=same["weight_mb"],
+        activation_mb=same["activation_mb"],
+    )
+    return found, same[request.metric]
 
 
 def _nearest(problem: SeparableProblem, request: _Request) -> str:
@@ -232,19 +267,22 @@ def _amount(name: str, value: float) -> str:
 
 
 def _design(
-    space: SearchSpace, profile: Profile, indices: NDArray[np.int64], found: Evaluation, row: int
+    request: _Request, indices: NDArray[np.int64], found: Evaluation, row: int, score: float
 ) -> DesignReport:
+    space, profile = request.space, request.profile
     named = space.named(indices)
     latency, low, high = (float(v[row]) for v in found.latency_ms)
     energy, energy_low, energy_high = (float(v[row]) for v in found.energy_mj)
+    extrapolated = bool(found.extrapolated[row])
     return DesignReport(
         id=space.identify(indices),
         design=named,
         accuracy=None,
         nn_degree=found.nn_degree[row],
         nn_mass=found.nn_mass[row],
-        sed=None,
-        latency_ms=Interval(latency, low, high, _interval_origin(profile)),
+        sed=score if request.metric == "sed" else None,
+        rank_score=score if request.metric == "rank_score" else None,
+        latency_ms=Interval(latency, low, high, _interval_origin(profile, extrapolated)),
         energy_mj=Interval(energy, energy_low, energy_high, profile.energy.how),
         memory_mb=found.weight_mb[row] + found.activation_mb[row],
         weight_mb=found.weight_mb[row],
@@ -252,22 +290,21 @@ def _design(
         area_mm2=None,
         params=int(found.params[row]),
         macs=int(found.macs[row]),
-        extrapolated=bool(found.extrapolated[row]),
+        extrapolated=extrapolated,
         description=space.family.describe(named),
     )
 
 
-def _interval_origin(profile: Profile) -> str:
-    found = profile.runtime.provenance
-    return f"90 % of held-out errors ({found.held_out}), {found.networks} networks"
+def _interval_origin(profile: Profile, widened: bool) -> str:
+    origin = f"90 % of held-out errors ({profile.runtime.provenance.held_out})"
+    return f"{origin}, widened outside the fitted networks (our rule)" if widened else origin
 
 
 def _picks(
-    result: OptimizerResult, front: Sequence[DesignReport], found: Evaluation, metric: str
+    result: OptimizerResult, front: Sequence[DesignReport], latency_ms: Floats, score: Floats
 ) -> Picks:
-    score = getattr(found, metric)
     return Picks(
-        fastest=front[int(np.argmin(found.latency_ms[0]))].id,
+        fastest=front[int(np.argmin(latency_ms))].id,
         balanced=front[knee(result.values, result.signs)].id,
         most_accurate=front[int(np.argmax(score))].id,
     )
@@ -311,7 +348,7 @@ def _parser() -> CommandParser:
         metavar="A,B",
         help="two or more of score, latency, energy, memory (%(default)s)",
     )
-    add("--metric", default="nn_degree", metavar="M", help="nn_degree or nn_mass (%(default)s)")
+    add("--metric", metavar="M", help=f"{', '.join(METRICS)} (the space's own)")
     add("--optimizer", default="shgo", metavar="O", help="shgo, exact or nsga2 (%(default)s)")
     add("--seed", default="0", metavar="N", help="seed of everything random (%(default)s)")
     add("--out", metavar="DIR", help="folder for front.json, front.csv, front.svg (flash-out)")
@@ -323,27 +360,24 @@ def _parser() -> CommandParser:
 def main(arguments: Sequence[str]) -> None:
     """Run the command; raises ``FlashError`` for whatever the user can mend."""
     options = _parser().parse_args(arguments)
-    if options.min_accuracy is not None:
-        parse_accuracy_percent(options.min_accuracy, "--min-accuracy")
-        raise UsageError(
-            f"space {options.space} is not calibrated, so it has no accuracy to limit; "
-            "use --min-score"
-        )
-    if options.max_area is not None:
-        parse_area_mm2(options.max_area, "--max-area")
-        raise UsageError(f"target {options.target} has no chip area to limit; leave --max-area out")
+    parsers = {
+        "latency_ms": ("--max-latency", options.max_latency, parse_latency_ms),
+        "energy_mj": ("--max-energy", options.max_energy, parse_energy_mj),
+        "memory_mb": ("--max-memory", options.max_memory, parse_memory_mb),
+        "score": ("--min-score", options.min_score, _number),
+    }
     bounds = {
-        "latency_ms": options.max_latency
-        and parse_latency_ms(options.max_latency, "--max-latency"),
-        "energy_mj": options.max_energy and parse_energy_mj(options.max_energy, "--max-energy"),
-        "memory_mb": options.max_memory and parse_memory_mb(options.max_memory, "--max-memory"),
-        options.metric: options.min_score and _number(options.min_score, "--min-score"),
+        name: None if text is None else parse(text, option)
+        for name, (option, text, parse) in parsers.items()
     }
     request = _request(
         options.target, options.space, options.runtime, options.objectives.split(","),
-        options.metric, bounds, options.optimizer, int(_number(options.seed, "--seed", whole=True)),
+        options.metric, bounds, options.optimizer, _seed(options.seed),
     )  # fmt: skip
+    _refuse_what_the_target_lacks(options, request)
     report, background = _search(request)
+    if "" in (options.json, options.out):
+        raise UsageError("--json and --out need a name")
     if options.json == "-":
         sys.stdout.write(report.to_json())
     elif options.json:
@@ -355,15 +389,34 @@ def main(arguments: Sequence[str]) -> None:
         print_report(report, files=written, quiet=options.quiet)
 
 
-def _number(text: str, option: str, *, whole: bool = False) -> float:
+def _refuse_what_the_target_lacks(options: argparse.Namespace, request: _Request) -> None:
+    if options.min_accuracy is not None:
+        parse_accuracy_percent(options.min_accuracy, "--min-accuracy")
+        raise UsageError(
+            f"space {request.space.name} is not calibrated, so it has no accuracy to limit; "
+            "use --min-score"
+        )
+    if options.max_area is not None:
+        parse_area_mm2(options.max_area, "--max-area")
+        raise UsageError(
+            f"target {request.profile.name} has no chip area to limit; leave --max-area out"
+        )
+
+
+def _number(text: str, option: str) -> float:
     try:
-        value = int(text) if whole else float(text)
+        value = float(text)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value) or value < 0:
-        kind = "a whole number" if whole else "a number"
-        raise UsageError(f"{option} {text}: expected {kind} of 0 or more")
+    if not 0 <= value <= 1e12:
+        raise UsageError(f"{option} {text}: expected a number from 0 to 1e12")
     return value
+
+
+def _seed(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise UsageError(f"--seed {text}: expected a whole number of 0 or more")
+    return int(text)
 
 
 sys.modules[__name__].__class__ = Command

@@ -122,6 +122,21 @@ def test_every_limit_holds_on_the_front():
         assert design.nn_degree >= 200.0
 
 
+def test_a_dead_cell_is_no_design_of_a_front():
+    report = flash.search(target="rpi4b", space="nasbench201")
+    assert report.objectives[0] == "rank_score"
+    assert all(design.rank_score > 0 for design in report.front)
+
+
+def test_a_search_by_sed_reports_the_sed_of_the_very_graphs(small):
+    from flash.metrics.sed import score_network
+
+    report, space = flash.search(target="rpi3b", space=small, metric="sed"), load_space(small)
+    for design in report.front:
+        network = space.network(space.design(design.design))
+        assert design.sed == pytest.approx(score_network(network).sed, rel=1e-9)
+
+
 def test_intervals_contain_their_value_and_name_their_origin():
     report = flash.search(target="rpi3b", max_latency_ms=30.0)
     for design in report.front:
@@ -172,6 +187,10 @@ def test_estimate_takes_designs_as_json_and_needs_no_target():
         (["--objectives", "score"], 2, "two different objectives"),
         (["--objectives", "score,latncy"], 2, "did you mean 'latency'"),
         (["--seed", "one"], 2, "--seed one"),
+        (["--min-score", ""], 2, "--min-score"),
+        (["--max-latency", ""], 2, "--max-latency"),
+        (["--json", ""], 2, "need a name"),
+        (["--metric", "rank_score"], 2, "no sum over the stages"),
         (["--min-accuracy", "92"], 2, "not calibrated"),
         (["--max-area", "40mm2"], 2, "no chip area"),
         (["--out", "/dev/null/front"], 2, "/dev/null"),

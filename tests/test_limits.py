@@ -9,6 +9,7 @@ import flash
 from flash.evaluation import separable
 from flash.hardware.profile import load_profile
 from flash.optimize.certify import certify_best
+from flash.optimize.exact import exact_front
 from flash.optimize.objectives import Limit, Objective, meets, objective, single, values_of
 from flash.optimize.shgo import shgo_best
 from flash.spaces.space import load_space
@@ -41,11 +42,11 @@ def _random_limits(problem, designs, rng):
 
 
 def _check(space, problem, designs, settings):
-    report = flash.search(target="rpi3b", optimizer="exact", **settings)
+    report = flash.search(target="rpi3b", **settings)
     limits = [Limit(_COSTS[name], bound) for name, bound in settings.items()]
     for name, bound in settings.items():
         quantity = _COSTS[name].name
-        assert all(d.quantity(quantity) <= bound * (1 + 1e-9) for d in report.front)
+        assert all(d.quantity(quantity) <= bound for d in report.front)
     allowed = designs[meets(problem, designs, limits)]
     rivals = values_of(problem, allowed, [_SCORE, _COSTS["max_latency_ms"]])
     front = np.array([[d.nn_degree, d.latency_ms.value] for d in report.front])
@@ -60,6 +61,35 @@ def test_designs_under_random_limits_keep_them_and_are_dominated_by_no_random_de
     rng = np.random.default_rng(5)
     for _ in range(4):
         _check(space, problem, designs, _random_limits(problem, designs, rng))
+
+
+def test_a_design_that_only_the_exact_optimizer_finds_is_returned(default):
+    """Limits so tight around one design that SHGO finds nothing: still no 'infeasible'."""
+    space, problem, _ = default
+    front = exact_front(problem, [_SCORE, _COSTS["max_latency_ms"]])
+    row = len(front) // 2
+    values = problem.evaluate(front.indices[row : row + 1])
+    report = flash.search(
+        target="rpi3b",
+        max_latency_ms=float(values["latency_ms"][0]),
+        max_memory_mb=float(values["weight_mb"][0] + values["activation_mb"][0]),
+        min_score=float(values["nn_degree"][0]),
+    )
+    assert space.identify(front.indices[row]) in {design.id for design in report.front}
+
+
+def test_every_starred_design_has_a_wider_interval_than_the_fitted_networks():
+    for target in ("rpi3b", "rpi4b"):
+        inside = load_profile(target).runtime.interval
+        starred = [
+            d for d in flash.search(target=target, optimizer="exact").front if d.extrapolated
+        ]
+        assert starred
+        for design in starred:
+            latency = design.latency_ms
+            assert latency.high / latency.value > inside.high * (1 + 1e-6)
+            assert latency.low / latency.value < inside.low * (1 - 1e-6)
+            assert "widened" in latency.how
 
 
 @pytest.mark.slow

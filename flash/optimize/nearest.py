@@ -8,10 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.optimize.exact import exact_front
-from flash.optimize.objectives import Limit
+from flash.optimize.objectives import Limit, Scalar
 from flash.optimize.problem import Floats, SeparableProblem
+from flash.optimize.shgo import shgo_best
 
 __all__ = ["nearest_to_limits"]
+
+#: The exact front of more limited quantities than this takes too long for an error message.
+_EXACT = 2
 
 
 def nearest_to_limits(
@@ -20,14 +24,24 @@ def nearest_to_limits(
     """The design whose worst excess over a limit is the least.
 
     Returns its indices, shape (variables,), and for each limit the design's value and the
-    share by which that misses the bound (0 or less where the limit is met). The excess
-    falls when a limited quantity improves, so the exact front of those quantities holds the
-    design.
+    share by which that misses the bound (0 where the limit is met). The excess never rises
+    when a limited quantity improves, so the exact front of those quantities holds the
+    design; with more than two limits it is searched for by SHGO instead.
     """
-    front = exact_front(problem, [limit.quantity for limit in limits])
-    bounds = np.array([limit.bound for limit in limits])
-    low, high = np.minimum(front.values, bounds), np.maximum(front.values, bounds)
-    met = np.stack([limit.met(front.values[:, k]) for k, limit in enumerate(limits)], axis=1)
-    excess = np.where(met, 0.0, high / np.maximum(low, 1e-300) - 1)
+    objectives = tuple(limit.quantity for limit in limits)
+    if len(limits) <= _EXACT:
+        front = exact_front(problem, objectives)
+    else:
+        nearness = Scalar("nearness", objectives, lambda v: -_excess(v, limits).max(axis=1))
+        front = shgo_best(problem, nearness)
+    excess = _excess(front.values, limits)
     best = int(np.argmin(excess.max(axis=1)))
     return front.indices[best], front.values[best], excess[best]
+
+
+def _excess(values: Floats, limits: Sequence[Limit]) -> Floats:
+    """Share by which each value misses its bound, shape (designs, limits)."""
+    bounds = np.array([limit.bound for limit in limits])
+    low, high = np.minimum(values, bounds), np.maximum(values, bounds)
+    met = np.stack([limit.met(values[:, k]) for k, limit in enumerate(limits)], axis=1)
+    return np.where(met, 0.0, high / np.maximum(low, 1e-300) - 1)

@@ -118,6 +118,11 @@ def choose_columns(
     return list(columns.values())
 
 
+def _breakable(text: str) -> str:
+    """A benchmark's string has no blanks; its nodes are joined by ``+``, where a line may end."""
+    return text if " " in text else text.replace("+", "+ ")
+
+
 def _total(columns: dict[str, Column]) -> int:
     return sum(column.wide for column in columns.values()) + _GAP * (len(columns) - 1)
 
@@ -131,7 +136,7 @@ def _columns(report: SearchReport, rows: Sequence[Row], dash: str) -> list[Colum
     designs = [row.design for row in rows]
     columns = [
         Column("label", "", "", tuple(row.label for row in rows), right=False),
-        Column("design", "design", "", tuple(d.short for d in designs), right=False),
+        Column("design", "design", "", tuple(_breakable(d.short) for d in designs), right=False),
     ]
     for name in dict.fromkeys((report.score, "nn_degree")):
         columns.append(_quantity(name, "%" if name == "accuracy" else "", designs, dash))

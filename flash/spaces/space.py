@@ -30,10 +30,12 @@ _KEYS = frozenset(
         "input",
         "settings",
         "variables",
-        "accuracy",
+        "metric",
     }
 )
 _SCHEMA = "flash.space/1"
+#: Scores a space may name as its own; ``flash.evaluation`` computes them.
+_METRICS = ("nn_degree", "nn_mass", "rank_score", "sed")
 
 
 @dataclass(frozen=True)
@@ -224,10 +226,14 @@ def _space(document: dict[str, Any], path: Path) -> SearchSpace:
         raise SpaceError(f"[variables] lacks {', '.join(missing)}")
     grids = {name: _grid(name, ranges[name]) for name in family.variables}
     family.check(grids)
+    metric = document.get("metric", "nn_degree")
+    if metric not in _METRICS:
+        raise SpaceError(f"unknown metric '{metric}'{did_you_mean(str(metric), _METRICS)}")
     return SearchSpace(
         name=str(document.get("name", path.stem)),
         description=str(document.get("description", "")),
         family=family,
+        metric=metric,
         grids=tuple(np.array(grids[name], dtype=np.int64) for name in family.variables),
     )
 
