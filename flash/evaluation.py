@@ -22,10 +22,19 @@ from flash.metrics import (
     weight_elements,
 )
 from flash.optimize.problem import Floats, SeparableProblem, tabulate
+from flash.spaces.network import Network
 from flash.spaces.space import SearchSpace
 from flash.spaces.table import LayerTable
 
-__all__ = ["Evaluation", "Metrics", "evaluate", "measure", "separable"]
+__all__ = [
+    "Evaluation",
+    "Metrics",
+    "evaluate",
+    "evaluate_network",
+    "measure",
+    "measure_network",
+    "separable",
+]
 
 #: Designs looked at together: large enough to vectorise, small enough for the cache.
 _CHUNK = 2048
@@ -37,6 +46,7 @@ Triple = tuple[Floats, Floats, Floats]
 class Metrics:
     """What designs are, without a target; arrays of shape (designs,).
 
+    nn_degree, nn_mass: NaN for a network without cells, such as one read from a file.
     weight_mb, activation_mb: 10^6 bytes in the target's precision (fp32 without one).
     """
 
@@ -66,17 +76,29 @@ def measure(space: SearchSpace, indices: NDArray[np.int64]) -> Metrics:
     return Metrics(**_in_chunks(space, indices, lambda t: _metrics(t, BYTES["fp32"])))
 
 
+def measure_network(network: Network) -> Metrics:
+    """What can be said of one network without a target; arrays of shape (1,)."""
+    return Metrics(**_without_cells(network, _metrics(_table(network), BYTES["fp32"])))
+
+
 def evaluate(space: SearchSpace, profile: Profile, indices: NDArray[np.int64]) -> Evaluation:
     """Everything about designs (indices, shape (designs, variables)) on a target."""
-    element_bytes = BYTES[profile.runtime.precision]
+    return _evaluation(_in_chunks(space, indices, lambda t: _look(t, profile)), profile)
 
-    def look(table: LayerTable) -> dict[str, Floats]:
-        found = _metrics(table, element_bytes)
-        found |= costs(table, profile)
-        found |= {f"total_{name}": v for name, v in features(table, profile).items()}
-        return found
 
-    found = _in_chunks(space, indices, look)
+def evaluate_network(network: Network, profile: Profile) -> Evaluation:
+    """Everything about one network on a target; arrays of shape (1,)."""
+    return _evaluation(_without_cells(network, _look(_table(network), profile)), profile)
+
+
+def _look(table: LayerTable, profile: Profile) -> dict[str, Floats]:
+    found = _metrics(table, BYTES[profile.runtime.precision])
+    found |= costs(table, profile)
+    found |= {f"total_{name}": v for name, v in features(table, profile).items()}
+    return found
+
+
+def _evaluation(found: dict[str, Floats], profile: Profile) -> Evaluation:
     totals = {name[6:]: found.pop(name) for name in list(found) if name.startswith("total_")}
     latency, energy = found.pop("latency_ms"), found.pop("energy_mj")
     low, high, extrapolated = latency_interval(latency, totals, profile)
@@ -87,6 +109,17 @@ def evaluate(space: SearchSpace, profile: Profile, indices: NDArray[np.int64]) -
         energy_mj=(energy, energy_low, energy_high),
         extrapolated=extrapolated,
     )
+
+
+def _table(network: Network) -> LayerTable:
+    return LayerTable(network.layers, [True] * len(network.layers), network.output, 1)
+
+
+def _without_cells(network: Network, found: dict[str, Floats]) -> dict[str, Floats]:
+    """Scores that are sums over cells are unknown, not 0, where there are none."""
+    if all(layer.cell < 0 for layer in network.layers):
+        found |= {name: np.full(1, np.nan) for name in CELL_METRICS}
+    return found
 
 
 def separable(space: SearchSpace, profile: Profile, metric: str) -> SeparableProblem:

@@ -49,6 +49,6 @@ def __getattr__(name: str) -> Any:
         if not extra or (error.name or "").startswith("flash"):
             raise
         raise UsageError(
-            f"this needs the package {error.name}: pip install 'flash-codesign[{extra}]'"
+            f"this needs the package {error.name or extra}: pip install 'flash-codesign[{extra}]'"
         ) from None
     return getattr(home, name)
