@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, inliner, numpy_helper, shape_inference
 
 from flash.errors import InputError, UsageError
+from flash.runtimes.onnx_operators import refuse_unknown
 from flash.runtimes.onnx_shapes import SMALL, infer_shapes, known_shapes
 from flash.runtimes.onnx_writer import PRODUCER
 
@@ -108,19 +109,20 @@ def prepare_graph(
     try:
         if model.functions:
             model = inliner.inline_local_functions(model)
+        refuse_unknown(model.graph.node, path)
         constants = _lighten(model.graph)
         onnx.checker.check_model(model)
-        source = _fix_input(model.graph, path, input_shape, constants)
-        del model.graph.value_info[:]
-        model.graph.output[0].type.tensor_type.ClearField("shape")
-        model = infer_shapes(model)
-        constants |= {
-            t.name: numpy_helper.to_array(t)
-            for t in model.graph.initializer
-            if t.name not in constants
-        }
     except _MALFORMED as error:
-        raise InputError(f"{path}: {_short(str(error) or type(error).__name__)}") from None
+        raise InputError(f"{path}: not a valid ONNX model: {_reason(error)}") from None
+    source = _fix_input(model.graph, path, input_shape, constants)
+    del model.graph.value_info[:]
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    try:
+        model = infer_shapes(model)
+        for tensor in model.graph.initializer:
+            constants[tensor.name] = numpy_helper.to_array(tensor)
+    except _MALFORMED as error:
+        raise InputError(f"{path}: its shapes do not fit together: {_reason(error)}") from None
     graph = model.graph
     return Graph(
         tuple(graph.node), source, graph.output[0].name, _shapes(graph, path), constants, own
@@ -202,6 +204,10 @@ def _shapes(graph: onnx.GraphProto, path: str) -> dict[str, tuple[int, ...]]:
                 "the model (e.g. with onnxsim) or export it with a fixed input shape"
             )
     return shapes
+
+
+def _reason(error: Exception) -> str:
+    return _short(str(error) or type(error).__name__)
 
 
 def _short(text: str) -> str:

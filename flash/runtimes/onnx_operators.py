@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import prod
 from typing import Any, Final
 
 import onnx
 
+from flash.errors import InputError
+
 __all__ = [
-    "ACTIVATIONS", "BINARY", "FOLDABLE", "GATED", "SHAPE_ARITHMETIC", "VIEWS", "map_sizes",
-    "node_attributes",
+    "ACTIVATIONS", "BINARY", "COSTED", "FOLDABLE", "GATED", "SHAPE_ARITHMETIC", "VIEWS",
+    "map_sizes", "node_attributes", "refuse_unknown",
 ]  # fmt: skip
 
 #: Activation operator -> what flash calls it.
@@ -38,6 +40,37 @@ SHAPE_ARITHMETIC: Final = (
 FOLDABLE: Final = (
     *SHAPE_ARITHMETIC, *VIEWS, *BINARY, "Concat", "Slice", "Sqrt", "Split", "Transpose",
 )  # fmt: skip
+
+
+#: Work on activations and have a cost (of nothing, for views).
+COSTED: Final = (
+    *ACTIVATIONS, *BINARY, *VIEWS, "AveragePool", "BatchNormalization", "Concat", "Conv", "Gemm",
+    "GlobalAveragePool", "GlobalMaxPool", "MatMul", "MaxPool", "Pad", "ReduceMean", "Slice",
+    "Split", "Transpose",
+)  # fmt: skip
+
+
+def refuse_unknown(nodes: Iterable[onnx.NodeProto], path: str) -> None:
+    """Raise ``InputError``, one line, for operators without a known cost."""
+    known = {*COSTED, *SHAPE_ARITHMETIC, "Constant", "Shape", "Size"}
+    unknown: dict[str, list[str]] = {}
+    for number, node in enumerate(nodes):
+        standard = node.domain in ("", "ai.onnx")
+        if not standard or node.op_type not in known:
+            operator = node.op_type if standard else f"{node.domain}.{node.op_type}"
+            unknown.setdefault(operator, []).append(node.name or f"number {number}")
+    if not unknown:
+        return
+    listed = ", ".join(
+        f"{op} (node '{nodes[0]}'" + (f" and {len(nodes) - 1} more)" if nodes[1:] else ")")
+        for op, nodes in list(unknown.items())[:5]
+    )
+    if any("Quantize" in op or op.startswith("QLinear") for op in unknown):
+        advice = "the model is quantized: give the one it was made from"
+    else:
+        advice = f"supported: {', '.join(sorted(COSTED))}"
+    line = f"{path}: no cost is known for {listed}; {advice}"
+    raise InputError(" ".join(line.split()))
 
 
 def map_sizes(shape: Sequence[int]) -> tuple[int, int, int]:

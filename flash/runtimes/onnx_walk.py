@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from flash.errors import InputError
 from flash.runtimes.onnx_file import Graph
-from flash.runtimes.onnx_operators import FOLDABLE, SHAPE_ARITHMETIC, map_sizes, node_attributes
+from flash.runtimes.onnx_operators import FOLDABLE, map_sizes, node_attributes
 from flash.spaces.layers import (
     INPUT,
     ZEROS,
@@ -63,7 +63,6 @@ class GraphWalk(ABC):
     def network(self) -> Network:
         """The network the nodes make; ``InputError`` for what has no cost."""
         handlers = self._handlers()
-        self._refuse_unknown(handlers)
         for node in self._graph.nodes:
             if node.op_type in ("Constant", "Shape", "Size") or self._is_known(node):
                 self._know(node)
@@ -79,27 +78,7 @@ class GraphWalk(ABC):
             raise InputError(f"{self._path}: its output does not depend on its input by any layer")
         return Network(tuple(self._layers), self._source, self._values[self._graph.output])
 
-    # ------------------------------------------------------------------- what is not costed
-    def _refuse_unknown(self, handlers: Mapping[str, Any]) -> None:
-        known = {*handlers, *SHAPE_ARITHMETIC, "Constant", "Shape", "Size"}
-        unknown: dict[str, list[str]] = {}
-        for number, node in enumerate(self._graph.nodes):
-            standard = node.domain in ("", "ai.onnx")
-            if not standard or node.op_type not in known:
-                operator = node.op_type if standard else f"{node.domain}.{node.op_type}"
-                unknown.setdefault(operator, []).append(node.name or f"number {number}")
-        if not unknown:
-            return
-        listed = ", ".join(
-            f"{op} (node '{nodes[0]}'" + (f" and {len(nodes) - 1} more)" if nodes[1:] else ")")
-            for op, nodes in list(unknown.items())[:5]
-        )
-        if any("Quantize" in op or op.startswith("QLinear") for op in unknown):
-            advice = "the model is quantized: give the one it was made from"
-        else:
-            advice = f"supported: {', '.join(sorted(handlers))}"
-        raise InputError(f"{self._path}: no cost is known for {listed}; {advice}")
-
+    # ---------------------------------------------------------------------------- refusals
     def _check_size(self, node: onnx.NodeProto) -> None:
         if not self._layers:
             return
