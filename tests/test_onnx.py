@@ -424,7 +424,7 @@ def test_a_file_costs_what_its_design_costs(exported, capsys):
     assert list(rows[0]) == list(design)
     assert [row["design"] for row in rows] == [str(path)] * 2
     assert rows[0]["nn_degree"] == "", "a file does not tell its cells"
-    for name in set(design) - {"design", "nn_degree", "nn_mass", "extrapolated", "activation_kb"}:
+    for name in set(design) - {"design", "nn_degree", "nn_mass", "extrapolated"}:
         assert float(rows[0][name]) == pytest.approx(design[name], rel=1e-12), name
     assert rows[0]["extrapolated"] == str(design["extrapolated"])
 
