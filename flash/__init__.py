@@ -10,14 +10,15 @@ import importlib
 from types import ModuleType
 from typing import Any
 
-__all__ = ["COMMANDS", "__version__", "estimate", "search"]
+__all__ = ["COMMANDS", "__version__", "estimate", "export", "search"]
 
 __version__ = "0.1.0"
 
 #: Commands and what they do, in the order people meet them.
 COMMANDS = {
     "search": "space + target -> certified Pareto designs",
-    "estimate": "designs of a space -> metrics and costs on a target",
+    "estimate": "designs of a space, or ONNX files -> metrics and costs on a target",
+    "export": "designs of a front -> checked ONNX files and a manifest",
 }
 
 

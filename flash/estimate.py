@@ -1,6 +1,7 @@
-"""``python -m flash.estimate``: designs of a space -> metrics, and costs on a target.
+"""``python -m flash.estimate``: designs or ONNX files -> metrics, and costs on a target.
 
-From Python: ``rows = flash.estimate(space="nasbench201", designs=[...], target="rpi4b")``.
+From Python: ``rows = flash.estimate(space="nasbench201", designs=[...], target="rpi4b")`` or
+``rows = flash.estimate(models=["resnet18.onnx"], target="rpi4b")``.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,32 +19,57 @@ import numpy as np
 
 from flash import Command
 from flash.command import CommandParser, run_command
-from flash.errors import FlashError, InputError, UsageError
-from flash.evaluation import Evaluation, Metrics, evaluate, measure
-from flash.hardware.profile import load_profile
+from flash.errors import FlashError, InputError, UsageError, did_you_mean
+from flash.evaluation import (
+    Evaluation,
+    Metrics,
+    evaluate,
+    evaluate_network,
+    measure,
+    measure_network,
+)
+from flash.hardware.profile import Profile, load_profile
 from flash.metrics.rank import score_designs
-from flash.metrics.sed import Scores
+from flash.metrics.sed import Scores, score_network
 from flash.report.files import write_text
 from flash.spaces.space import SearchSpace, load_space
 
 __all__ = ["main", "run"]
 
-Row = dict[str, str | int | float | bool]
+#: A value is None where it is not known.
+Row = dict[str, str | int | float | bool | None]
+
+_METRICS = ("nn_degree", "nn_mass", "sed", "rank_score", "params", "macs")
+_DEFAULT_SPACE = "cifar10-concat"
 
 
 def run(
-    space: str, designs: Sequence[str], target: str | None = None, *, runtime: str | None = None
+    space: str = "",
+    designs: Sequence[str] = (),
+    target: str | None = None,
+    *,
+    models: Sequence[str | Path] = (),
+    runtime: str | None = None,
+    input_shape: Sequence[int] | None = None,
 ) -> list[Row]:
-    """One row a design, in the order given.
+    """One row a design, or one an ONNX file, in the order given.
 
     designs: each a JSON object of the space's variables, ``w1=8 d1=3 ...``, or the
-             benchmark's own string.
+             benchmark's own string; not together with ``models``.
     target:  a profile's name or file; without one there are no latency and energy.
+    models:  ONNX files; ``design`` is then the file as named here. NN-Degree and NN-Mass are
+             None: a file does not say which layers form a cell.
+    input_shape: sizes for the models' dynamic axes, e.g. ``(1, 3, 224, 224)``.
 
-    Raises ``InputError`` with the line's number for a design that is not of the space.
+    Raises ``InputError`` with the line's number for a design that is not of the space, and
+    with the file's name for one that is no model or has operators without a known cost.
     """
-    found = load_space(space)
+    if models and (space or designs):
+        raise UsageError("give ONNX files or a space and its designs, not both")
     profile = load_profile(target, runtime) if target else None
+    if models:
+        return [_model_row(path, profile, input_shape) for path in models]
+    found = load_space(space or _DEFAULT_SPACE)
     rows = []
     for number, text in enumerate(designs, start=1):
         try:
@@ -54,6 +82,16 @@ def run(
     result = evaluate(found, profile, indices) if profile else measure(found, indices)
     scores = score_designs(found, indices)
     return [_row(text, result, scores, i) for i, text in enumerate(designs)]
+
+
+def _model_row(path: str | Path, profile: Profile | None, input_shape: Sequence[int] | None) -> Row:
+    from flash.runtimes import read_onnx  # noqa: PLC0415 (an extra)
+
+    network = read_onnx(path, input_shape)
+    result = evaluate_network(network, profile) if profile else measure_network(network)
+    score = score_network(network)
+    scores = Scores(np.array([score.sed]), np.array([score.isometric_depth]))
+    return _row(str(path), result, scores, 0)
 
 
 def _values(space: SearchSpace, text: str) -> dict[str, int]:
@@ -71,8 +109,8 @@ def _values(space: SearchSpace, text: str) -> dict[str, int]:
 def _row(text: str, found: Metrics, scores: Scores, i: int) -> Row:
     row: Row = {
         "design": text,
-        "nn_degree": float(found.nn_degree[i]),
-        "nn_mass": float(found.nn_mass[i]),
+        "nn_degree": _known(found.nn_degree[i]),
+        "nn_mass": _known(found.nn_mass[i]),
         "sed": float(scores.sed[i]),
         "rank_score": float(scores.rank_score[i]),
         "params": int(found.params[i]),
@@ -91,6 +129,10 @@ def _row(text: str, found: Metrics, scores: Scores, i: int) -> Row:
     return row
 
 
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
 def _csv(rows: Sequence[Row]) -> str:
     stream = io.StringIO()
     writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
@@ -101,16 +143,34 @@ def _csv(rows: Sequence[Row]) -> str:
 
 def _parser() -> CommandParser:
     parser = CommandParser(
-        "estimate", "Metrics of designs of a space, and their costs on a target."
+        "estimate", "Metrics of designs of a space or of ONNX files, and their costs on a target."
     )
     add = parser.add_argument
-    add("--space", default="cifar10-concat", metavar="S", help="space name or file (%(default)s)")
-    add("--designs", required=True, metavar="FILE", help="one design a line; '-' reads stdin")
+    add("models", nargs="*", metavar="MODEL.onnx", help="networks as ONNX files")
+    add("--space", metavar="S", help=f"instead: space name or file ({_DEFAULT_SPACE})")
+    add("--designs", metavar="FILE", help="and its designs, one a line; '-' reads stdin")
+    add("--metric", metavar="M", help=f"only this metric of {', '.join(_METRICS)}")
     add("--target", metavar="T", help="profile name or TOML file")
     add("--runtime", metavar="R", help="one of the profile's runtimes (its default one)")
+    add("--input-shape", metavar="1x3x224x224", help="sizes for dynamic axes of the models")
     add("--csv", metavar="FILE", help="write CSV to FILE; '-' (the default) is stdout")
     add("--json", metavar="FILE", help="write JSON instead, to FILE or to stdout with '-'")
     return parser
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    if not re.fullmatch(r"[1-9][0-9]{0,8}(x[1-9][0-9]{0,8})+", text):
+        raise UsageError(f"--input-shape {text}: expected sizes such as 1x3x224x224")
+    return tuple(int(size) for size in text.split("x"))
+
+
+def _designs(file: str) -> list[str]:
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
+        raise InputError(f"{file}: {reason}") from None
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -118,19 +178,27 @@ def main(arguments: Sequence[str]) -> None:
     options = _parser().parse_args(arguments)
     if options.runtime and not options.target:
         raise UsageError("--runtime needs --target")
+    if options.metric and options.metric not in _METRICS:
+        known = did_you_mean(options.metric, _METRICS)
+        raise UsageError(f"unknown metric '{options.metric}'{known}")
     if options.csv and options.json:
         raise UsageError("give --csv or --json, not both")
-    try:
-        text = (
-            sys.stdin.read()
-            if options.designs == "-"
-            else Path(options.designs).read_text(encoding="utf-8")
-        )
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not text"
-        raise InputError(f"{options.designs}: {reason}") from None
-    designs = [line.strip() for line in text.splitlines() if line.strip()]
-    rows = run(options.space, designs, options.target, runtime=options.runtime)
+    if options.models and (options.space or options.designs):
+        raise UsageError("give ONNX files or --space and --designs, not both")
+    if not options.models and not options.designs:
+        raise UsageError("give ONNX files, or designs of a space with --designs FILE")
+    if options.input_shape and not options.models:
+        raise UsageError("--input-shape is for ONNX files; a space has its own input")
+    rows = run(
+        options.space or "",
+        _designs(options.designs) if options.designs else (),
+        options.target,
+        models=options.models,
+        runtime=options.runtime,
+        input_shape=_sizes(options.input_shape) if options.input_shape else None,
+    )
+    if options.metric:
+        rows = [{name: row[name] for name in ("design", options.metric)} for row in rows]
     if options.json:
         output, place = json.dumps(rows, indent=1, ensure_ascii=False) + "\n", options.json
     else:

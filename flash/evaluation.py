@@ -16,6 +16,7 @@ from flash.hardware.processor import costs, energy_interval, features, latency_i
 from flash.hardware.profile import BYTES, Profile
 from flash.metrics import (
     CELL_METRICS,
+    network_nn_degree,
     nn_degree,
     nn_mass,
     peak_activation_elements,
@@ -23,10 +24,20 @@ from flash.metrics import (
 )
 from flash.metrics.rank import RANK_METRICS, with_score
 from flash.optimize.problem import Combine, Floats, SeparableProblem, tabulate
+from flash.spaces.network import Network
 from flash.spaces.space import SearchSpace
 from flash.spaces.table import LayerTable
 
-__all__ = ["METRICS", "Evaluation", "Metrics", "evaluate", "measure", "separable"]
+__all__ = [
+    "METRICS",
+    "Evaluation",
+    "Metrics",
+    "evaluate",
+    "evaluate_network",
+    "measure",
+    "measure_network",
+    "separable",
+]
 
 #: Designs looked at together: large enough to vectorise, small enough for the cache.
 _CHUNK = 2048
@@ -41,6 +52,7 @@ Triple = tuple[Floats, Floats, Floats]
 class Metrics:
     """What designs are, without a target; arrays of shape (designs,).
 
+    nn_degree, nn_mass: NaN for a network without cells, such as one read from a file.
     weight_mb, activation_mb: 10^6 bytes in the target's precision (fp32 without one).
     """
 
@@ -70,17 +82,29 @@ def measure(space: SearchSpace, indices: NDArray[np.int64]) -> Metrics:
     return Metrics(**_in_chunks(space, indices, lambda t: _metrics(t, BYTES["fp32"])))
 
 
+def measure_network(network: Network) -> Metrics:
+    """What can be said of one network without a target; arrays of shape (1,)."""
+    return Metrics(**_without_cells(network, _metrics(_table(network), BYTES["fp32"])))
+
+
 def evaluate(space: SearchSpace, profile: Profile, indices: NDArray[np.int64]) -> Evaluation:
     """Everything about designs (indices, shape (designs, variables)) on a target."""
-    element_bytes = BYTES[profile.runtime.precision]
+    return _evaluation(_in_chunks(space, indices, lambda t: _look(t, profile)), profile)
 
-    def look(table: LayerTable) -> dict[str, Floats]:
-        found = _metrics(table, element_bytes)
-        found |= costs(table, profile)
-        found |= {f"total_{name}": v for name, v in features(table, profile).items()}
-        return found
 
-    found = _in_chunks(space, indices, look)
+def evaluate_network(network: Network, profile: Profile) -> Evaluation:
+    """Everything about one network on a target; arrays of shape (1,)."""
+    return _evaluation(_without_cells(network, _look(_table(network), profile)), profile)
+
+
+def _look(table: LayerTable, profile: Profile) -> dict[str, Floats]:
+    found = _metrics(table, BYTES[profile.runtime.precision])
+    found |= costs(table, profile)
+    found |= {f"total_{name}": v for name, v in features(table, profile).items()}
+    return found
+
+
+def _evaluation(found: dict[str, Floats], profile: Profile) -> Evaluation:
     totals = {name[6:]: found.pop(name) for name in list(found) if name.startswith("total_")}
     latency, energy = found.pop("latency_ms"), found.pop("energy_mj")
     low, high, extrapolated = latency_interval(latency, totals, profile)
@@ -91,6 +115,20 @@ def evaluate(space: SearchSpace, profile: Profile, indices: NDArray[np.int64]) -
         energy_mj=(energy, energy_low, energy_high),
         extrapolated=extrapolated,
     )
+
+
+def _table(network: Network) -> LayerTable:
+    return LayerTable(network.layers, [True] * len(network.layers), network.output, 1)
+
+
+def _without_cells(network: Network, found: dict[str, Floats]) -> dict[str, Floats]:
+    """Where nobody says what a cell is: NN-Degree from the graph, NN-Mass unknown (not 0)."""
+    if all(layer.cell < 0 for layer in network.layers):
+        found |= {
+            "nn_degree": np.array([network_nn_degree(network)]),
+            "nn_mass": np.full(1, np.nan),
+        }
+    return found
 
 
 def separable(space: SearchSpace, profile: Profile, metric: str) -> SeparableProblem:

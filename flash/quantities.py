@@ -22,18 +22,14 @@ __all__ = [
     "format_area",
     "format_count",
     "format_energy",
-    "format_frequency",
     "format_latency",
     "format_memory",
     "format_number",
-    "format_power",
     "parse_accuracy_percent",
     "parse_area_mm2",
     "parse_energy_mj",
-    "parse_frequency_mhz",
     "parse_latency_ms",
     "parse_memory_mb",
-    "parse_power_w",
 ]
 
 
@@ -74,9 +70,7 @@ _MEMORY = _Kind(
     ("B", "kB", "MB", "GB"),
 )
 _AREA = _Kind("area", {"mm2": "1", "um2": "1e-6"}, ("mm2", "um2"), ("um2", "mm2"))
-_POWER = _Kind("power", {"mW": "1e-3", "W": "1"}, ("W", "mW"), ("mW", "W"))
-_FREQUENCY = _Kind("frequency", {"MHz": "1", "GHz": "1e3"}, ("MHz", "GHz"), ("MHz", "GHz"))
-_KINDS = (_LATENCY, _ENERGY, _MEMORY, _AREA, _POWER, _FREQUENCY)
+_KINDS = (_LATENCY, _ENERGY, _MEMORY, _AREA)
 
 _NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
 _QUANTITY = re.compile(rf"\s*({_NUMBER})\s*([^\s\d.,+-][^\s,+-]*)?\s*", re.ASCII)
@@ -112,16 +106,6 @@ def parse_memory_mb(text: str, option: str = "") -> float:
 def parse_area_mm2(text: str, option: str = "") -> float:
     """Square millimetres from ``"40mm2"`` or ``"9000um2"``; see ``parse_latency_ms``."""
     return _parse(text, _AREA, option)
-
-
-def parse_power_w(text: str, option: str = "") -> float:
-    """Watts from ``"5W"`` or ``"800mW"``; see ``parse_latency_ms``."""
-    return _parse(text, _POWER, option)
-
-
-def parse_frequency_mhz(text: str, option: str = "") -> float:
-    """Megahertz from ``"1200MHz"`` or ``"1.2GHz"``; see ``parse_latency_ms``."""
-    return _parse(text, _FREQUENCY, option)
 
 
 def parse_accuracy_percent(text: str, option: str = "") -> float:
@@ -232,16 +216,6 @@ def format_memory(memory_mb: float) -> str:
 def format_area(area_mm2: float) -> str:
     """An area for people: ``"40.0 mm2"``."""
     return _format(area_mm2, _AREA)
-
-
-def format_power(power_w: float) -> str:
-    """A power for people: ``"3.70 W"``."""
-    return _format(power_w, _POWER)
-
-
-def format_frequency(frequency_mhz: float) -> str:
-    """A frequency for people: ``"1.20 GHz"``."""
-    return _format(frequency_mhz, _FREQUENCY)
 
 
 def _format(value: float, kind: _Kind) -> str:

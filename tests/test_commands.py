@@ -274,3 +274,20 @@ def test_python_dash_m_and_the_console_command_agree():
         assert done.returncode == 2
         assert done.stderr.startswith("flash: unknown target 'nope'")
         assert "Traceback" not in done.stderr
+
+
+def test_estimate_by_one_metric_keeps_the_order_and_needs_no_target(tmp_path, capsys):
+    cells = [
+        "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|",
+        "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|none~2|",
+    ]
+    path = tmp_path / "cells.txt"
+    path.write_text("\n".join(cells))
+    options = ["--space", "nasbench201", "--designs", path, "--metric", "sed", "--csv", "-"]
+    assert _run("estimate", *options) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [list(row) for row in rows] == [["design", "sed"]] * 2
+    assert [row["design"] for row in rows] == cells
+    assert float(rows[0]["sed"]) == 0 < float(rows[1]["sed"])
+    assert _run("estimate", *options[:-3], "sad") == 2
+    assert "did you mean 'sed'" in capsys.readouterr().err

@@ -185,6 +185,24 @@ def test_a_users_file_is_a_space(tmp_path):
         ("cells = 1", "cels = 1", "did you mean 'cells'"),
         ("space/1", "space/9", "flash.space/1"),
         ("[settings]", "[settings", "not valid TOML"),
+        ("w1 = [8, 16]", "w1 = " + "[" * 20_000, "nested too deeply"),
+        ("classes = 10", "classes = " + "1" * 5000, "not valid TOML"),
+        ("classes = 10", "classes = 0x" + "f" * 5000, "a value too large to show"),
+        ("classes = 10", "classes = 1_000_001", "positive integer up to 1000000"),
+        ("classes = 10", "classes = true", "must be a positive integer"),
+        ("height = 32", "height = 8193", "[input] height must be a positive integer up to 8192"),
+        ("height = 32", "height = 32.0", "[input] height must be"),
+        ('"concat"', '["concat"]', "family must be one line of printable text"),
+        ('family = "concat"', 'family = "concat"\nname = 5', "name must be one line"),
+        ('family = "concat"', 'family = "concat"\nname = "a\\nb"', "name must be one line"),
+        ('family = "concat"', 'family = "concat"\nname = ""', "name must be one line"),
+        ('family = "concat"', 'family = "concat"\ndescription = "\\u001b[31m"', "description must"),
+        ("[8, 16]", "[true, 16]", "must be a list of integers"),
+        ("[8, 16]", "[8, 999999999999999999999999]", "takes 1 to 4096"),
+        ("[8, 16]", f"[{', '.join(map(str, range(1, 4098)))}]", "has 4097 values; at most 4096"),
+        ("to = 16, step = 8", "to = 1_000_000_000_000, step = 1", "values; at most 4096"),
+        ("to = 16, step = 8", "to = 16, step = true", "must be a list of integers"),
+        ("to = 16, step = 8", "to = 16, step = 0", "must be a list of integers"),
     ],
 )
 def test_a_wrong_file_is_named_with_its_mistake(tmp_path, old, new, message):
@@ -195,6 +213,64 @@ def test_a_wrong_file_is_named_with_its_mistake(tmp_path, old, new, message):
     assert path in str(caught.value)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["settings", "variables"])
+def test_a_table_that_is_a_number_is_refused(tmp_path, key):
+    lines = _GOOD.split(f"[{key}]")[0].replace("[input]", f"{key} = 5\n[input]", 1)
+    with pytest.raises(SpaceError, match=rf"\[{key}\] must be a table, got 5"):
+        load_space(_write(tmp_path, lines))
+
+
+_SETTINGS = {
+    "add": "cells = 3\nstem = 16",
+    "mobilenet_v2": "stem = 32\nstem_stride = 1\nchannels = [16]\nstrides = [1]\nhead = 64",
+    "nasbench201": "cells = 5\nchannels = 16",
+    "nasbench_macro": "stem = 32\nlayers = [2, 3, 3]\nhead = 1280",
+}
+
+
+@pytest.mark.parametrize(
+    ("family", "old", "new", "message"),
+    [
+        ("add", "cells = 3", 'cells = "three"', "cells must be an integer from 1 to 16"),
+        ("add", "cells = 3", "cells = 17", "cells must be an integer from 1 to 16"),
+        ("add", "cells = 3", "cells = true", "cells must be an integer from 1 to 16"),
+        ("add", "cells = 3", "cells = 0", "cells must be an integer from 1 to 16"),
+        ("add", "stem = 16", "stem = 16.5", "stem must be an integer from 1 to 65536"),
+        ("add", "stem = 16", "stem = -1", "stem must be an integer from 1 to 65536"),
+        ("add", "stem = 16", "stem = 65537", "stem must be an integer from 1 to 65536"),
+        ("mobilenet_v2", "strides = [1]", "strides = 3", "strides must be a list of 1 to 16"),
+        ("mobilenet_v2", "strides = [1]", "strides = [0]", "each from 1 to 8, got [0]"),
+        ("mobilenet_v2", "strides = [1]", "strides = [1, 1]", "one entry a stage each"),
+        ("mobilenet_v2", "stem_stride = 1", "stem_stride = 0", "stem_stride must be an integer"),
+        ("mobilenet_v2", "channels = [16]", 'channels = ["x"]', "channels must be a list"),
+        ("mobilenet_v2", "channels = [16]", "channels = []", "channels must be a list of 1 to 16"),
+        ("mobilenet_v2", "channels = [16]\n", "", "[settings] lacks channels"),
+        ("mobilenet_v2", "head = 64", "head = 999999999999999999999", "head must be an integer"),
+        ("nasbench201", "channels = 16", "channels = [16]", "channels must be an integer"),
+        ("nasbench_macro", "[2, 3, 3]", '"abc"', "layers must be a list of 1 to 8 integers"),
+        ("nasbench_macro", "[2, 3, 3]", "[2, -3]", "each from 1 to 16, got [2, -3]"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_it_may_be(tmp_path, family, old, new, message):
+    head = _GOOD.partition("[settings]")[0].replace("concat", family)
+    assert _SETTINGS[family].count(old) == 1
+    path = _write(tmp_path, f"{head}[settings]\n{_SETTINGS[family].replace(old, new)}\n")
+    with pytest.raises(SpaceError) as caught:
+        load_space(path)
+    assert f"{path}: [settings]" in str(caught.value)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_network_beyond_64_bit_counts_is_refused(tmp_path):
+    text = _GOOD.replace("concat", "mobilenet_v2").partition("[settings]")[0]
+    text = text.replace("height = 32", "height = 8192").replace("width = 32", "width = 8192")
+    text += "[settings]\nchannels = [65536]\nstrides = [1]\n[variables]\n"
+    text += "width1 = [1000]\nexpand1 = [16]\nkernel1 = [15]\ndepth1 = [64]\nskip1 = [1]\n"
+    with pytest.raises(SpaceError, match="the largest network is beyond all that can be counted"):
+        load_space(_write(tmp_path, text))
 
 
 def test_an_unknown_space_gets_the_closest_name():
@@ -210,6 +286,37 @@ def test_a_value_outside_the_space_is_refused_by_name():
         space.design({f"e{i}": 0 for i in range(5)})
     with pytest.raises(SpaceError, match="did you mean 'e0'"):
         space.design({"e00": 0})
+
+
+@pytest.mark.parametrize("value", [999999999999999999999999, -(10**30), 8.0, True, "8", None])
+def test_a_value_that_is_no_integer_of_the_space_is_refused_by_name(value, tmp_path):
+    space = load_space(_write(tmp_path, _GOOD.replace("[8, 16]", "[1, 8, 16]")))
+    with pytest.raises(SpaceError, match="^w1=.* is not in space mine; w1 is one of 1, 8, 16$"):
+        space.design({"w1": value, "d1": 3, "t1": 0})
+    assert space.design({"w1": np.int64(8), "d1": 3, "t1": 0}).tolist() == [1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("cifar10-concat", "w=8,16,32 w=8,16,32", "gives w twice"),
+        ("cifar10-concat", f"w={'9' * 5000},16,32", "a number of over 9 digits"),
+        ("cifar10-concat", "w=8,16", "w takes 3 values"),
+        ("cifar10-concat", "x" * 5000, "is no design: expected a line such as w=1,1,1"),
+        ("nasbench-macro", "0" * 5000, "expected 8 digits 0 to 2"),
+        ("nasbench201", "junk|{0}", "is no cell"),
+        ("nasbench201", "|{0}junk", "is no cell"),
+        ("nasbench201", "junk {0}", "is no cell"),
+        ("nasbench201", "|none~0|none~0|none~1|none~0|none~1|none~2|", "is no cell"),
+        ("nasbench201", "{1}", "unknown operation 'nune' \\(did you mean 'none'"),
+    ],
+)
+def test_a_text_that_is_no_design_is_refused_in_one_short_line(name, text, message):
+    cell = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
+    with pytest.raises(SpaceError, match=message) as caught:
+        load_space(name).family.parse(text.format(cell, cell.replace("none~1", "nune~1")))
+    assert len(str(caught.value)) < 300
+    assert "\n" not in str(caught.value)
 
 
 def test_shipped_files_are_found_by_name():

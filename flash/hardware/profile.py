@@ -7,14 +7,13 @@ those means nothing, so each has coefficients, held-out errors and sources of it
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from flash.data import data_file, known_names
-from flash.errors import ProfileError, UsageError, did_you_mean
+from flash.data import data_file, known_names, parse_toml, read_text
+from flash.errors import ProfileError, UsageError, did_you_mean, shown
 from flash.hardware.kernels import KERNEL_CLASSES
 from flash.hardware.section import Section
 
@@ -30,6 +29,9 @@ BYTES: Mapping[str, int] = {"fp32": 4, "fp16": 2, "int8": 1}
 EXECUTES = ("all", "used", "live")
 #: Totals of a network that say whether it resembles the fitted ones.
 HULL_FEATURES = ("macs", "bytes", "kernels", "conv_share")
+
+#: Larger than any coefficient of hardware; keeps every cost a finite number.
+_LARGEST = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,20 +235,13 @@ def load_profile(name_or_path: str, runtime: str | None = None) -> Profile:
     if path is None:
         known = known_names("hw_profiles")
         raise UsageError(f"unknown target '{name_or_path}'{did_you_mean(name_or_path, known)}")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ProfileError(f"{path}: cannot be read: {error}") from None
-    profile = parse_profile(text, path)
+    profile = parse_profile(read_text(path, ProfileError), path)
     return profile if runtime is None else profile.select(runtime)
 
 
 def parse_profile(text: str, path: Path) -> Profile:
     """The profile in ``text``; ``path`` is named in errors (``ProfileError``)."""
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ProfileError(f"{path}: not valid TOML: {error}") from None
+    document = parse_toml(text, path, ProfileError)
     try:
         return _profile(document)
     except ProfileError as error:
@@ -256,7 +251,7 @@ def parse_profile(text: str, path: Path) -> Profile:
 def _profile(document: dict[str, Any]) -> Profile:
     top = Section("", document)
     if document.get("schema") != SCHEMA:
-        raise ProfileError(f'expected schema = "{SCHEMA}", got {document.get("schema")!r}')
+        raise ProfileError(f'expected schema = "{SCHEMA}", got {shown(document.get("schema"))}')
     top.text("schema")
     kind = top.choice("kind", ("processor",))
     device = _device(top.section("device"))
@@ -276,8 +271,8 @@ def _profile(document: dict[str, Any]) -> Profile:
 def _device(s: Section) -> Device:
     device = Device(
         soc=s.text("soc"), cpu=s.text("cpu"), cores=s.integer("cores"),
-        clock_mhz=s.positive("clock_mhz"), peak_gflops=s.positive("peak_gflops"),
-        memory_gb_s=s.positive("memory_gb_s"), sources=s.texts("sources"),
+        clock_mhz=s.rate("clock_mhz"), peak_gflops=s.rate("peak_gflops"),
+        memory_gb_s=s.rate("memory_gb_s"), sources=s.texts("sources"),
     )  # fmt: skip
     s.done()
     return device
@@ -286,7 +281,7 @@ def _device(s: Section) -> Device:
 def _runtime(name: str, s: Section) -> Runtime:
     runtime = Runtime(
         name=name, framework=s.text("framework"), version=s.text("version"),
-        threads=s.integer("threads", least=0), clock_mhz=s.number("clock_mhz"),
+        threads=s.integer("threads", least=0), clock_mhz=s.number("clock_mhz", most=_LARGEST),
         precision=s.choice("precision", tuple(BYTES)), executes=s.choice("executes", EXECUTES),
         coefficients=_coefficients(s.section("coefficients")),
         interval=_interval(s.section("interval")),
@@ -301,10 +296,10 @@ def _coefficients(s: Section) -> Coefficients:
     per_class = {}
     for name in ("gmac_s", "gb_s", "reduction_half", "outputs_half"):
         table = s.section(name)
-        read = table.positive if name in ("gmac_s", "gb_s") else table.number
-        per_class[name] = tuple(read(kernel_class) for kernel_class in KERNEL_CLASSES)
+        least = 1e-6 if name in ("gmac_s", "gb_s") else 0.0
+        per_class[name] = tuple(table.number(kind, least, _LARGEST) for kind in KERNEL_CLASSES)
         table.done()
-    coefficients = Coefficients(overhead_us=s.number("overhead_us"), **per_class)
+    coefficients = Coefficients(overhead_us=s.number("overhead_us", most=_LARGEST), **per_class)
     s.done()
     return coefficients
 
@@ -315,18 +310,24 @@ def _interval(s: Section) -> Interval:
         hull[name] = ranges.pair(name)
     ranges.done()
     interval = Interval(
-        low=s.fraction("low"), high=s.at_least_one("high"),
-        outside_low=s.fraction("outside_low"), outside_high=s.at_least_one("outside_high"),
+        low=s.low_factor("low"), high=s.high_factor("high"),
+        outside_low=s.low_factor("outside_low"), outside_high=s.high_factor("outside_high"),
         hull=hull,
     )  # fmt: skip
+    # What nothing like it was measured for cannot be known better than what was fitted.
+    if interval.outside_low > interval.low:
+        s.refuse("outside_low", f"must be at most low, {interval.low:g}")
+    if interval.outside_high < interval.high:
+        s.refuse("outside_high", f"must be at least high, {interval.high:g}")
     s.done()
     return interval
 
 
 def _energy(s: Section) -> Energy:
     energy = Energy(
-        power_w=s.positive("power_w"), mj_per_gmac=s.number("mj_per_gmac"),
-        mj_per_gb=s.number("mj_per_gb"), low=s.fraction("low"), high=s.at_least_one("high"),
+        power_w=s.power("power_w"), mj_per_gmac=s.number("mj_per_gmac", most=_LARGEST),
+        mj_per_gb=s.number("mj_per_gb", most=_LARGEST),
+        low=s.low_factor("low"), high=s.high_factor("high"),
         how=s.text("how"), networks=s.integer("networks", least=0), sources=s.texts("sources"),
     )  # fmt: skip
     s.done()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
-from flash.errors import ProfileError, did_you_mean
+from flash.errors import ProfileError, did_you_mean, shown
 
 __all__ = ["Section"]
 
@@ -29,27 +29,30 @@ class Section:
         """The keys of the table, in file order; at least one."""
         if not self._values:
             raise ProfileError(f"[{self._place}] is empty")
+        for key in self._values:
+            if not key or not key.isprintable():
+                raise ProfileError(f"[{self._place}] has the name {shown(key)}: not printable text")
         return tuple(self._values)
 
     def section(self, key: str) -> Section:
         """The table inside this one."""
         value = self._get(key)
         if not isinstance(value, dict):
-            raise ProfileError(f"{self._at(key)} must be a table, got {value!r}")
+            raise ProfileError(f"{self._at(key)} must be a table, got {shown(value)}")
         return Section(self._at(key), value)
 
     def text(self, key: str) -> str:
-        """A string that is not empty and has one line."""
+        """A string that is not empty and has one line of printable characters."""
         value = self._get(key)
-        if not isinstance(value, str) or not value.strip() or "\n" in value:
-            raise ProfileError(f"{self._at(key)} must be one line of text, got {value!r}")
-        return value
+        if not _is_line(value):
+            raise ProfileError(f"{self._at(key)} must be one line of text, got {shown(value)}")
+        return str(value)
 
     def texts(self, key: str) -> tuple[str, ...]:
-        """A list of strings."""
+        """A list of strings, each as ``text``."""
         value = self._get(key)
-        if not isinstance(value, list) or not all(isinstance(x, str) and x for x in value):
-            raise ProfileError(f"{self._at(key)} must be a list of texts, got {value!r}")
+        if not isinstance(value, list) or not all(map(_is_line, value)):
+            raise ProfileError(f"{self._at(key)} must be a list of texts, got {shown(value)}")
         return tuple(value)
 
     def choice(self, key: str, known: Sequence[str]) -> str:
@@ -59,36 +62,32 @@ class Section:
             raise ProfileError(f"{self._at(key)} is '{value}'{did_you_mean(value, known)}")
         return value
 
-    def integer(self, key: str, least: int = 1) -> int:
-        """A whole number, at least ``least``."""
+    def integer(self, key: str, least: int = 1, most: int = 1_000_000) -> int:
+        """A whole number in [least, most]."""
         value = self._get(key)
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ProfileError(
-                f"{self._at(key)} must be a whole number from {least}, got {value!r}"
-            )
+        if type(value) is not int or not least <= value <= most:
+            self.refuse(key, f"must be a whole number from {least} to {most}, got {shown(value)}")
         return value
 
     def number(self, key: str, least: float = 0.0, most: float = math.inf) -> float:
         """A finite number in [least, most]."""
         return self._checked(key, self._get(key), least, most)
 
-    def positive(self, key: str) -> float:
-        """A finite number above 0."""
-        value = self.number(key)
-        if value == 0:
-            raise ProfileError(f"{self._at(key)} must be above 0")
-        return value
+    def rate(self, key: str) -> float:
+        """A rate, bandwidth or frequency that hardware may have, in units of 10^6 or 10^9."""
+        return self.number(key, 1e-6, 1e9)
 
-    def fraction(self, key: str) -> float:
-        """A number in (0, 1]."""
-        value = self.number(key, most=1.0)
-        if value == 0:
-            raise ProfileError(f"{self._at(key)} must be above 0")
-        return value
+    def power(self, key: str) -> float:
+        """A power that hardware may draw, in watts."""
+        return self.number(key, 1e-6, 1e6)
 
-    def at_least_one(self, key: str) -> float:
-        """A finite number from 1."""
-        return self.number(key, least=1.0)
+    def low_factor(self, key: str) -> float:
+        """The lower end of an interval as a factor, in [0.001, 1]."""
+        return self.number(key, 1e-3, 1.0)
+
+    def high_factor(self, key: str) -> float:
+        """The upper end of an interval as a factor, in [1, 1000]."""
+        return self.number(key, 1.0, 1e3)
 
     def correlation(self, key: str) -> float:
         """A number in [-1, 1]."""
@@ -98,18 +97,25 @@ class Section:
         """Two numbers, smallest and largest."""
         value = self._get(key)
         if not isinstance(value, list) or len(value) != 2:
-            raise ProfileError(f"{self._at(key)} must be [smallest, largest], got {value!r}")
+            raise ProfileError(f"{self._at(key)} must be [smallest, largest], got {shown(value)}")
         low, high = (self._checked(key, x, 0.0, math.inf) for x in value)
         if low > high:
-            raise ProfileError(f"{self._at(key)} must rise, got {value!r}")
+            raise ProfileError(f"{self._at(key)} must rise, got {shown(value)}")
         return low, high
 
+    def refuse(self, key: str, why: str) -> NoReturn:
+        """Raise ``ProfileError``: the value of ``key`` is wrong, and ``why``."""
+        raise ProfileError(f"{self._at(key)} {why}")
+
     def _checked(self, key: str, value: Any, least: float, most: float) -> float:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not math.isfinite(value) or not least <= value <= most:
+        try:
+            number = float(value) if type(value) in (int, float) else math.nan
+        except OverflowError:  # an integer of 400 digits
+            number = math.nan
+        if not math.isfinite(number) or not least <= number <= most:
             limits = f"from {least:g}" + ("" if most == math.inf else f" to {most:g}")
-            raise ProfileError(f"{self._at(key)} must be a number {limits}, got {value!r}")
-        return float(value)
+            self.refuse(key, f"must be a number {limits}, got {shown(value)}")
+        return number
 
     def _get(self, key: str) -> Any:
         self._read.add(key)
@@ -119,3 +125,7 @@ class Section:
 
     def _at(self, key: str) -> str:
         return f"{self._place}.{key}" if self._place else key
+
+
+def _is_line(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip()) and value.isprintable()

@@ -20,7 +20,7 @@ from flash.errors import FlashError, UsageError
 from flash.report.picture import front_svg
 from flash.report.result import Interval, SearchReport
 
-__all__ = ["front_csv", "write_files", "write_text"]
+__all__ = ["front_csv", "write_files", "write_folder", "write_text"]
 
 # The folder or name given cannot work: the user's arguments, exit code 2. The rest (disk
 # full, quota, input/output error) is the machine's and leaves with exit code 1.
@@ -42,21 +42,32 @@ def write_files(
     Returns the files' paths. Raises ``UsageError`` for a folder that cannot be written and
     ``FlashError`` for a disk that cannot take them, one line each; nothing new is left then.
     """
+    return write_folder(
+        folder,
+        {
+            "front.json": report.to_json(),
+            "front.csv": front_csv(report),
+            "front.svg": front_svg(report, background),
+        },
+    )
+
+
+def write_folder(folder: str | Path, contents: Mapping[str, str | bytes]) -> tuple[Path, ...]:
+    """Write files (name -> content) into a folder, all or none; makes the folder if need be.
+
+    Returns the files' paths; errors as for ``write_files``.
+    """
     place = Path(folder)
-    texts = {
-        place / "front.json": report.to_json(),
-        place / "front.csv": front_csv(report),
-        place / "front.svg": front_svg(report, background),
-    }
+    files = {place / name: content for name, content in contents.items()}
     made = _make_folder(place)
     try:
-        _write_all(texts)
+        _write_all(files)
     except BaseException:
         for created in made:
             with contextlib.suppress(OSError):
                 created.rmdir()
         raise
-    return tuple(texts)
+    return tuple(files)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -129,20 +140,20 @@ def _make_folder(folder: Path) -> list[Path]:
     return made
 
 
-def _write_all(texts: Mapping[Path, str]) -> None:
+def _write_all(contents: Mapping[Path, str | bytes]) -> None:
     # Process id in the name: two searches into one folder do not meet. Not the file's own name,
     # which may have all the characters that a name may have.
     temporary = {
         path: path.parent / f".flash.{os.getpid()}.{number}.tmp"
-        for number, path in enumerate(texts)
+        for number, path in enumerate(contents)
     }
-    current = next(iter(texts))
+    current = next(iter(contents))
     try:
-        for current, text in texts.items():
+        for current, content in contents.items():
             if current.is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            with temporary[current].open("w", encoding="utf-8", newline="") as file:
-                file.write(text)
+            with temporary[current].open("wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
                 file.flush()
                 os.fsync(file.fileno())
         for current, written in temporary.items():

@@ -39,7 +39,7 @@ INPUT: Final = -1
 ZEROS: Final = -2
 
 #: Operations that move or combine activations without weights or a window.
-ELEMENTWISE: Final = ("act", "add", "concat", "norm", "pad", "slice")
+ELEMENTWISE: Final = ("act", "add", "concat", "copy", "mul", "norm", "pad", "slice")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +65,8 @@ class Layer:
 
     op:        ``conv``, ``linear``, ``max_pool``, ``avg_pool``, ``global_pool``, or one of
                ``ELEMENTWISE``. A conv carries its batch norm (``norm``) and activation
-               (``act``), because runtimes fuse them into one kernel.
+               (``act``), because runtimes fuse them into one kernel. ``mul`` and ``copy``
+               (a product of tensors, data moved about) come from files only.
     name:      readable, unique in the network.
     stage:     the part of the family that emitted it (see ``Family.stages``).
     cell:      number of the cell it belongs to, -1 outside cells.

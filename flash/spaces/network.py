@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from flash.spaces.emitter import Emitter
-from flash.spaces.layers import Flags, Ints, Layer, Tensor, layer_macs, layer_params
+from flash.spaces.layers import ZEROS, Flags, Ints, Layer, Tensor, layer_macs, layer_params
 
 __all__ = ["GraphEmitter", "Network"]
 
@@ -56,7 +56,7 @@ class Network:
                 return x
             if old in renumbered:
                 return replace(x, producer=renumbered[old])
-            return replace(x, producer=-2, present=False, signal=False)
+            return replace(x, producer=ZEROS, present=False, signal=False)
 
         layers = tuple(
             replace(self.layers[n], inputs=tuple(moved(x) for x in self.layers[n].inputs))
@@ -85,8 +85,7 @@ class GraphEmitter(Emitter):
     def _record(
         self, layer: Layer, needed: Flags = True, otherwise: Tensor | None = None
     ) -> Tensor:
-        if not needed:
-            assert otherwise is not None
+        if otherwise is not None and not needed:
             return otherwise
         self._layers.append(layer)
         return self._result(layer, len(self._layers) - 1)

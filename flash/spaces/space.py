@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.data import data_file, known_names
-from flash.errors import SpaceError, UsageError, did_you_mean
+from flash.data import data_file, known_names, parse_toml, read_text
+from flash.errors import SpaceError, UsageError, did_you_mean, shown
 from flash.spaces.families import FAMILIES, Family, InputShape
+from flash.spaces.layers import in_elements, out_elements
 from flash.spaces.network import GraphEmitter, Network
 from flash.spaces.table import LayerTable, TableEmitter
 
@@ -34,6 +34,13 @@ _KEYS = frozenset(
     }
 )
 _SCHEMA = "flash.space/1"
+# Far beyond any network that fits a device; they keep a typing error from filling the memory.
+_MOST_CLASSES = 1_000_000
+_MOST_CHANNELS = 65_536
+_LONGEST_SIDE = 8_192
+_MOST_VALUES = 4_096
+#: No count of the largest network may come near the end of 64-bit integers.
+_LARGEST_COUNT = 1 << 62
 #: Scores a space may name as its own; ``flash.evaluation`` computes them.
 _METRICS = ("nn_degree", "nn_mass", "rank_score", "sed")
 
@@ -116,10 +123,7 @@ class SearchSpace:
             found = np.searchsorted(grid, values[:, k]).clip(0, len(grid) - 1)
             wrong = grid[found] != values[:, k]
             if wrong.any():
-                raise SpaceError(
-                    f"{name}={values[wrong.argmax(), k]} is not in space {self.name}; "
-                    f"{name} is one of {_shorten(grid)}"
-                )
+                raise self._outside(name, int(values[wrong.argmax(), k]), grid)
             indices[:, k] = found
         return indices
 
@@ -134,9 +138,20 @@ class SearchSpace:
         missing = [name for name in self.variables if name not in values]
         if missing:
             raise SpaceError(f"the design lacks a value for {', '.join(missing)}")
-        row = np.array([[values[name] for name in self.variables]], dtype=np.int64)
-        indices: NDArray[np.int64] = self.encode(row)[0]
-        return indices
+        row = []
+        for name, grid in zip(self.variables, self.grids, strict=True):
+            # Compared as Python integers: a file may hold one that fits no array.
+            value, allowed = values[name], grid.tolist()
+            whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+            if not whole or value not in allowed:
+                raise self._outside(name, value, grid)
+            row.append(allowed.index(value))
+        return np.array(row, dtype=np.int64)
+
+    def _outside(self, name: str, value: Any, grid: NDArray[np.int64]) -> SpaceError:
+        return SpaceError(
+            f"{name}={shown(value)} is not in space {self.name}; {name} is one of {_shorten(grid)}"
+        )
 
     def named(self, indices: NDArray[np.int64]) -> dict[str, int]:
         """The values of one design by name."""
@@ -188,12 +203,7 @@ def load_space(name_or_path: str) -> SearchSpace:
     if path is None:
         known = known_names("models")
         raise UsageError(f"unknown space '{name_or_path}'{did_you_mean(name_or_path, known)}")
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SpaceError(f"{path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpaceError(f"{path}: not valid TOML: {error}") from None
+    document = parse_toml(read_text(path, SpaceError), path, SpaceError)
     try:
         return _space(document, path)
     except SpaceError as error:
@@ -205,16 +215,14 @@ def _space(document: dict[str, Any], path: Path) -> SearchSpace:
         if key not in _KEYS:
             raise SpaceError(f"unknown key '{key}'{did_you_mean(key, _KEYS)}")
     if document.get("schema") != _SCHEMA:
-        raise SpaceError(f'expected schema = "{_SCHEMA}", got {document.get("schema")!r}')
-    family_name = document.get("family")
+        raise SpaceError(f'expected schema = "{_SCHEMA}", got {shown(document.get("schema"))}')
+    family_name = _text(document.get("family"), "family")
     if family_name not in FAMILIES:
-        raise SpaceError(
-            f"unknown family '{family_name}'{did_you_mean(str(family_name), FAMILIES)}"
-        )
+        raise SpaceError(f"unknown family '{family_name}'{did_you_mean(family_name, FAMILIES)}")
     shape = _input_shape(document.get("input", {}))
-    classes = _positive(document.get("classes"), "classes")
-    family = FAMILIES[family_name](shape, classes, document.get("settings", {}))
-    ranges = document.get("variables", {})
+    classes = _positive(document.get("classes"), "classes", _MOST_CLASSES)
+    family = FAMILIES[family_name](shape, classes, _table(document, "settings"))
+    ranges = _table(document, "variables")
     for name in ranges:
         if name not in family.variables:
             raise SpaceError(
@@ -229,45 +237,79 @@ def _space(document: dict[str, Any], path: Path) -> SearchSpace:
     metric = document.get("metric", "nn_degree")
     if metric not in _METRICS:
         raise SpaceError(f"unknown metric '{metric}'{did_you_mean(str(metric), _METRICS)}")
-    return SearchSpace(
-        name=str(document.get("name", path.stem)),
-        description=str(document.get("description", "")),
+    space = SearchSpace(
+        name=_text(document.get("name", path.stem), "name"),
+        description=_text(document.get("description", " "), "description").strip(),
         family=family,
         metric=metric,
         grids=tuple(np.array(grids[name], dtype=np.int64) for name in family.variables),
     )
+    _countable(space)
+    return space
+
+
+def _countable(space: SearchSpace) -> None:
+    """Refuse a space whose largest network has counts that 64-bit integers cannot hold."""
+    largest = space.network(np.array([len(grid) - 1 for grid in space.grids]))
+    moved = sum(int(in_elements(x) + out_elements(x)) for x in largest.layers)
+    if max(largest.macs, largest.params, moved) > _LARGEST_COUNT:
+        raise SpaceError(
+            "the largest network is beyond all that can be counted: give a smaller input, or "
+            "smaller settings or variables"
+        )
 
 
 def _input_shape(given: Any) -> InputShape:
-    sizes = ("channels", "height", "width")
+    sizes = {"channels": _MOST_CHANNELS, "height": _LONGEST_SIDE, "width": _LONGEST_SIDE}
     if not isinstance(given, dict) or set(given) != set(sizes):
         raise SpaceError("[input] must give channels, height and width, and nothing else")
-    return InputShape(*(_positive(given[size], f"[input] {size}") for size in sizes))
+    return InputShape(*(_positive(given[k], f"[input] {k}", most) for k, most in sizes.items()))
 
 
-def _positive(value: Any, what: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise SpaceError(f"{what} must be a positive integer, got {value!r}")
+def _table(document: dict[str, Any], key: str) -> dict[str, Any]:
+    table = document.get(key, {})
+    if not isinstance(table, dict):
+        raise SpaceError(f"[{key}] must be a table, got {shown(table)}")
+    return table
+
+
+def _text(value: Any, what: str) -> str:
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise SpaceError(f"{what} must be one line of printable text, got {shown(value)}")
+    return value
+
+
+def _positive(value: Any, what: str, most: int) -> int:
+    if type(value) is not int or not 1 <= value <= most:
+        raise SpaceError(f"{what} must be a positive integer up to {most}, got {shown(value)}")
     return value
 
 
 def _grid(name: str, given: Any) -> list[int]:
     """``[8, 16, 24]``, or ``{from = 8, to = 64, step = 8}`` with both ends included."""
+    place = f"[variables.{name}]"
     if isinstance(given, dict) and set(given) == {"from", "to", "step"}:
         low, high, step = given["from"], given["to"], given["step"]
-        if all(isinstance(v, int) for v in (low, high, step)) and step > 0 and low <= high:
+        if all(type(v) is int for v in (low, high, step)) and step > 0 and low <= high:
+            _few_enough((high - low) // step + 1, place)
             if (high - low) % step:
                 raise SpaceError(
-                    f"[variables.{name}] steps of {step} from {low} do not end at {high}"
+                    f"{place} steps of {shown(step)} from {shown(low)} do not end at {shown(high)}"
                 )
             return list(range(low, high + 1, step))
     elif isinstance(given, list) and given and all(type(v) is int for v in given):
+        _few_enough(len(given), place)
         if all(a < b for a, b in zip(given, given[1:], strict=False)):
             return given
-        raise SpaceError(f"[variables.{name}] must be in rising order without repeats")
+        raise SpaceError(f"{place} must be in rising order without repeats")
     raise SpaceError(
-        f"[variables.{name}] must be a list of integers or {{from, to, step}}, got {given!r}"
+        f"{place} must be a list of integers or {{from, to, step}}, got {shown(given)}"
     )
+
+
+def _few_enough(values: int, place: str) -> None:
+    if values > _MOST_VALUES:
+        raise SpaceError(f"{place} has {shown(values)} values; at most {_MOST_VALUES} are possible")
 
 
 def _shorten(grid: NDArray[np.int64]) -> str:

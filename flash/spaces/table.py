@@ -37,8 +37,9 @@ class LayerTable:
     """Struct of arrays over rows x designs.
 
     ``active[r, n]`` says whether design ``n`` has layer ``r``; values of inactive entries
-    mean nothing. Per-row facts are ``ops``, ``stages``, ``cells`` and ``names``. Integer
-    columns, shape (rows, designs), are attributes: ``table["out_channels"]``.
+    mean nothing. ``layers[r]`` is what the emitter recorded for row ``r`` (its operation, name,
+    stage and cell); ``output`` is the tensor the networks return. A layer's integers are read
+    as columns of shape (rows, designs): ``table["out_channels"]``.
     """
 
     def __init__(

@@ -9,11 +9,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from flash.errors import SpaceError, did_you_mean
+from flash.errors import SpaceError, did_you_mean, shown
 from flash.spaces.emitter import Emitter
 from flash.spaces.layers import Ints, Tensor
 
-__all__ = ["Family", "InputShape", "Stage", "clip"]
+__all__ = ["Family", "InputShape", "Setting", "Stage", "clip"]
+
+#: Digits of a number in a design; no variable of any family takes more.
+_DIGITS = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,36 @@ class Stage:
     cell: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a space file may say of one setting.
+
+    default: its value where the file says nothing; None if the file must give it.
+    most:    the largest value; the smallest is 1.
+    entries: 0 for one integer, else the most integers a list may hold (it holds at least one).
+    """
+
+    default: int | tuple[int, ...] | None
+    most: int = 65_536
+    entries: int = 0
+
+    def check(self, name: str, value: Any) -> None:
+        """Raise ``SpaceError`` naming the setting if ``value`` is not of this kind."""
+        if self.entries:
+            several = isinstance(value, list | tuple) and 1 <= len(value) <= self.entries
+            if several and all(self._fits(v) for v in value):
+                return
+            what = f"a list of 1 to {self.entries} integers, each from 1 to {self.most}"
+        else:
+            if self._fits(value):
+                return
+            what = f"an integer from 1 to {self.most}"
+        raise SpaceError(f"[settings] {name} must be {what}, got {shown(value)}")
+
+    def _fits(self, value: Any) -> bool:
+        return type(value) is int and 1 <= value <= self.most
+
+
 class Family(ABC):
     """A parameterised set of networks, written once as code that emits layers.
 
@@ -52,13 +85,13 @@ class Family(ABC):
     """
 
     name: ClassVar[str]
-    #: Settings a space file may give, with their defaults (None: must be given).
-    settings: ClassVar[Mapping[str, Any]]
+    #: Settings a space file may give.
+    settings: ClassVar[Mapping[str, Setting]]
 
     def __init__(self, shape: InputShape, classes: int, settings: Mapping[str, Any]) -> None:
         self.shape = shape
         self.classes = classes
-        missing = [k for k, v in self.settings.items() if v is None and k not in settings]
+        missing = [k for k, s in self.settings.items() if s.default is None and k not in settings]
         if missing:
             raise SpaceError(f"[settings] lacks {', '.join(missing)} (family {self.name})")
         unknown = sorted(set(settings) - set(self.settings))
@@ -67,7 +100,10 @@ class Family(ABC):
                 f"[settings] has the unknown key '{unknown[0]}'"
                 f"{did_you_mean(unknown[0], self.settings)}"
             )
-        self.options: dict[str, Any] = {**self.settings, **settings}
+        for name, value in settings.items():
+            self.settings[name].check(name, value)
+        self.options: dict[str, Any] = {k: s.default for k, s in self.settings.items()}
+        self.options |= settings
 
     @property
     @abstractmethod
@@ -111,12 +147,18 @@ class Family(ABC):
             numbers = listed.split(",")
             if role not in roles or not all(n.isascii() and n.isdigit() for n in numbers):
                 example = " ".join(f"{r}={','.join('1' * len(n))}" for r, n in roles.items())
-                raise SpaceError(f"'{text}' is no design: expected a line such as {example}")
+                raise SpaceError(f"{shown(text)} is no design: expected a line such as {example}")
             if len(numbers) != len(roles[role]):
                 raise SpaceError(
-                    f"'{text}' is no design: {role} takes {len(roles[role])} values, one each for "
-                    f"{', '.join(roles[role])}"
+                    f"{shown(text)} is no design: {role} takes {len(roles[role])} values, one "
+                    f"each for {', '.join(roles[role])}"
                 )
+            if max(map(len, numbers)) > _DIGITS:
+                raise SpaceError(
+                    f"{shown(text)} is no design: {role} has a number of over {_DIGITS} digits"
+                )
+            if roles[role][0] in values:
+                raise SpaceError(f"{shown(text)} is no design: it gives {role} twice")
             values.update(zip(roles[role], map(int, numbers), strict=True))
         return values
 
@@ -132,7 +174,7 @@ class Family(ABC):
         bad = [v for v in values[name] if not low <= v <= high]
         if bad:
             raise SpaceError(
-                f"[variables.{name}] has the value {bad[0]}; family {self.name} takes "
+                f"[variables.{name}] has the value {shown(bad[0])}; family {self.name} takes "
                 f"{low} to {high}"
             )
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from flash.spaces.emitter import Emitter
-from flash.spaces.families.base import Family, Stage, clip
+from flash.spaces.families.base import Family, Setting, Stage, clip
 from flash.spaces.layers import Ints, Tensor
 
 __all__ = ["AddFamily", "ConcatFamily"]
@@ -26,7 +26,7 @@ class _CellFamily(Family):
     (its first layer, which alone sees the width of the cell before) and the body.
     """
 
-    settings = {"cells": 3, "stem": 16}
+    settings = {"cells": Setting(3, most=16), "stem": Setting(16)}
     depth_name: ClassVar[str]
 
     def _cell_variables(self, cell: int) -> tuple[str, str, str]:

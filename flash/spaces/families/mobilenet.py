@@ -7,7 +7,7 @@ from typing import Any
 
 from flash.errors import SpaceError
 from flash.spaces.emitter import Emitter
-from flash.spaces.families.base import Family, InputShape, Stage, clip
+from flash.spaces.families.base import Family, InputShape, Setting, Stage, clip
 from flash.spaces.layers import Ints, Tensor
 
 __all__ = ["MobileNetV2Family"]
@@ -28,7 +28,13 @@ class MobileNetV2Family(Family):
     """
 
     name = "mobilenet_v2"
-    settings = {"stem": 32, "stem_stride": 2, "channels": None, "strides": None, "head": 1280}
+    settings = {
+        "stem": Setting(32),
+        "stem_stride": Setting(2, most=8),
+        "channels": Setting(None, entries=16),
+        "strides": Setting(None, most=8, entries=16),
+        "head": Setting(1280),
+    }
 
     def __init__(self, shape: InputShape, classes: int, settings: Mapping[str, Any]) -> None:
         super().__init__(shape, classes, settings)

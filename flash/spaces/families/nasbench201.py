@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from flash.errors import SpaceError, did_you_mean
+from flash.errors import SpaceError, did_you_mean, shown
 from flash.spaces.emitter import Emitter
-from flash.spaces.families.base import Family, Stage
+from flash.spaces.families.base import Family, Setting, Stage
 from flash.spaces.layers import Ints, Tensor
 
 __all__ = ["OPERATIONS", "NasBench201Family"]
@@ -19,6 +19,14 @@ _NONE, _SKIP, _CONV1, _CONV3, _POOL = range(5)
 #: (from node, to node) of variables e0 ... e5, in the order of the benchmark's strings.
 _EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 
+#: The benchmark's string, the operations as groups.
+_FORM = re.compile(
+    r"\+".join(
+        r"\|" + "".join(rf"([^|+~\s]+)~{start}\|" for start, end in _EDGES if end == node)
+        for node in (1, 2, 3)
+    )
+)
+
 
 class NasBench201Family(Family):
     """Stem, three groups of equal cells at 16, 32, 64 channels with residual reductions between.
@@ -28,7 +36,7 @@ class NasBench201Family(Family):
     """
 
     name = "nasbench201"
-    settings = {"cells": 5, "channels": 16}
+    settings = {"cells": Setting(5, most=16), "channels": Setting(16)}
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -101,15 +109,17 @@ class NasBench201Family(Family):
 
     def parse(self, text: str) -> dict[str, int]:
         """The design a benchmark string names; raises ``SpaceError`` for anything else."""
-        found = re.findall(r"([^|+~\s]+)~(\d)", text)
-        expected = [str(start) for start, _ in _EDGES]
-        if [start for _, start in found] != expected:
-            raise SpaceError(f"'{text}' is no cell: expected |op~0|+|op~0|op~1|+|op~0|op~1|op~2|")
-        for op, _ in found:
+        found = _FORM.fullmatch(text)
+        if found is None:
+            raise SpaceError(
+                f"{shown(text)} is no cell: expected |op~0|+|op~0|op~1|+|op~0|op~1|op~2|"
+            )
+        for op in found.groups():
             if op not in OPERATIONS:
                 raise SpaceError(
-                    f"'{text}': unknown operation '{op}'{did_you_mean(op, OPERATIONS)}"
+                    f"{shown(text)}: unknown operation {shown(op)}{did_you_mean(op, OPERATIONS)}"
                 )
         return {
-            name: OPERATIONS.index(op) for name, (op, _) in zip(self.variables, found, strict=True)
+            name: OPERATIONS.index(op)
+            for name, op in zip(self.variables, found.groups(), strict=True)
         }

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
-from flash.errors import SpaceError
+from flash.errors import SpaceError, shown
 from flash.spaces.emitter import Emitter
-from flash.spaces.families.base import Family, Stage
+from flash.spaces.families.base import Family, Setting, Stage
 from flash.spaces.layers import Ints, Tensor
 
 __all__ = ["NasBenchMacroFamily"]
@@ -25,7 +25,11 @@ class NasBenchMacroFamily(Family):
     """
 
     name = "nasbench_macro"
-    settings = {"stem": 32, "layers": (2, 3, 3), "head": 1280}
+    settings = {
+        "stem": Setting(32),
+        "layers": Setting((2, 3, 3), most=16, entries=8),
+        "head": Setting(1280),
+    }
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -79,7 +83,9 @@ class NasBenchMacroFamily(Family):
     def parse(self, text: str) -> dict[str, int]:
         """The design a benchmark string such as ``00120021`` names."""
         if len(text) != len(self.variables) or not set(text) <= set("012"):
-            raise SpaceError(f"'{text}' is no design: expected {len(self.variables)} digits 0 to 2")
+            raise SpaceError(
+                f"{shown(text)} is no design: expected {len(self.variables)} digits 0 to 2"
+            )
         return {name: int(digit) for name, digit in zip(self.variables, text, strict=True)}
 
     def describe(self, values: Mapping[str, int]) -> str:

@@ -1,0 +1,270 @@
+"""``python -m flash.export``: designs of a search's front -> checked ONNX files and a manifest.
+
+From Python: ``manifest = flash.export("flash-out/front.json", ["balanced"], out="build")``.
+
+The same inputs give the same bytes. The manifest, ``manifest.json`` of schema
+``flash.manifest/1``, holds
+
+* ``flash``, ``onnx``, ``onnxruntime``: versions; ``seed``; ``format``;
+* ``report``: name and SHA-256 of the report exported from; ``space``; ``target`` with the
+  provenance of its cost model;
+* ``designs``: for each, ``id``, ``picks`` it is, ``design``, ``description``, ``file`` with
+  ``sha256`` and ``bytes``, ``opset``, ``input`` and ``output`` (name, shape, type), ``weights``
+  (how they came about), ``params``, ``macs``, the expected ``latency_ms`` and ``energy_mj`` with
+  their intervals, ``extrapolated``, and ``verified``: what was checked before it was written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from flash import Command, __version__
+from flash.command import CommandParser, run_command
+from flash.errors import InputError, UsageError, did_you_mean
+from flash.quantities import format_latency, format_number
+from flash.report.files import write_folder, write_text
+from flash.report.result import DesignReport, SearchReport
+from flash.spaces.network import Network
+from flash.spaces.space import SearchSpace, load_space
+
+__all__ = ["SCHEMA", "main", "run"]
+
+SCHEMA = "flash.manifest/1"
+_FORMATS = ("onnx",)
+_PICKS = ("fastest", "balanced", "most_accurate")
+
+
+def run(
+    report: str | Path,
+    designs: Sequence[str] = ("balanced",),
+    out: str | Path = "build",
+    *,
+    format: str = "onnx",  # the command's option of this name
+    space: str | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Write the designs as ``<space>-<id>.onnx`` with ``manifest.json`` into a folder.
+
+    report:  ``front.json`` of a search; "-" reads standard input.
+    designs: ids, or "fastest", "balanced", "most_accurate".
+    space:   the space's file, where it is none that comes with flash.
+    seed:    of the weights (nobody has trained them) and of the verifying input.
+
+    Returns the manifest. Nothing is written unless every model passes ONNX's checker and
+    strict shape inference and runs in onnxruntime to finite numbers of the declared shape.
+    Raises ``UsageError`` (unknown design, folder that cannot be written, missing extra) or
+    ``InputError`` (a report that is damaged or does not fit the space).
+    """
+    if format not in _FORMATS:
+        raise UsageError(f"unknown format '{format}'{did_you_mean(format, _FORMATS)}")
+    if not designs:
+        raise UsageError("name at least one design")
+    text = _read(report)
+    name = "standard input" if str(report) == "-" else str(report)
+    found = SearchReport.from_json(text, name)
+    chosen = list(dict.fromkeys(_identify(found, word, name) for word in designs))
+    where = _space(found, space, name)
+    by_id = {design.id: design for design in found.front}
+    contents: dict[str, str | bytes] = {}
+    entries = []
+    for identity in chosen:
+        network = _network(where, by_id[identity], name)
+        file = f"{_file_name(where.name)}-{identity}.onnx"
+        contents[file], entry = _model(network, file, seed)
+        entries.append(_entry(found, by_id[identity], file) | entry)
+    manifest = _head(found, name, text, seed) | {"designs": entries}
+    contents["manifest.json"] = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
+    write_folder(out, contents)
+    return manifest
+
+
+# --------------------------------------------------------------------------- from the report
+def _read(report: str | Path) -> str:
+    if str(report) == "-":
+        return sys.stdin.read()
+    try:
+        return Path(report).read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{report}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{report}: not text") from None
+
+
+def _identify(report: SearchReport, word: str, name: str) -> str:
+    if word in _PICKS:
+        identity: str = getattr(report.picks, word)
+        return identity
+    ids = {design.id for design in report.front}
+    if word not in ids:
+        hint = did_you_mean(word, {*ids, *_PICKS})
+        if "did you mean" not in hint:
+            hint = f" (known: {', '.join(_PICKS)}, or one of its {len(ids):,} ids)"
+        raise UsageError(f"{name} has no design '{word}'{hint}")
+    return word
+
+
+def _space(report: SearchReport, given: str | None, name: str) -> SearchSpace:
+    try:
+        space = load_space(given or report.space.name)
+    except UsageError as error:
+        if given:
+            raise
+        raise UsageError(
+            f"{name} is of space '{report.space.name}', which does not come with flash: give its "
+            f"file with --space ({error})"
+        ) from None
+    if space.size != report.space.size:
+        raise InputError(
+            f"{name} is of a space '{report.space.name}' with {report.space.size:,} designs; "
+            f"{given or space.name} has {space.size:,}"
+        )
+    return space
+
+
+def _network(space: SearchSpace, design: DesignReport, name: str) -> Network:
+    """The design's network, if it is the one the report speaks of."""
+    try:
+        indices = space.design(design.design)
+    except InputError as error:
+        raise InputError(f"{name}: design {design.id}: {error}") from None
+    network = space.network(indices)
+    reported = (design.id, design.params, design.macs)
+    if (space.identify(indices), network.params, network.macs) != reported:
+        raise InputError(
+            f"{name}: design {design.id} does not have the id, params and MACs that space "
+            f"{space.name} gives it: the report was made with another space or changed since"
+        )
+    return network
+
+
+def _file_name(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip(".-") or "network"
+
+
+# ----------------------------------------------------------------------------- what is written
+def _model(network: Network, file: str, seed: int) -> tuple[bytes, dict[str, Any]]:
+    """The verified model as bytes, and what the manifest says of it."""
+    from flash.runtimes import (  # noqa: PLC0415 (an extra)
+        OPSET,
+        network_model,
+        random_weights,
+        verify_onnx,
+    )
+
+    model = network_model(network, random_weights(network, seed), Path(file).stem)
+    content: bytes = model.SerializeToString(deterministic=True)
+    verify_onnx(content, seed)
+    (source,), (output,) = model.graph.input, model.graph.output
+    return content, {
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "bytes": len(content),
+        "opset": OPSET,
+        "input": _signature(source),
+        "output": _signature(output),
+        "weights": f"random (He normal), seed {seed}; batch norms are the identity",
+        "verified": [
+            "onnx.checker with strict shape inference",
+            f"onnxruntime: finite output of the declared shape on a normal input of seed {seed}",
+        ],
+    }
+
+
+def _signature(value: Any) -> dict[str, Any]:
+    shape = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+    return {"name": value.name, "shape": shape, "type": "float32"}
+
+
+def _entry(report: SearchReport, design: DesignReport, file: str) -> dict[str, Any]:
+    energy = design.energy_mj
+    return {
+        "id": design.id,
+        "picks": [pick for pick in _PICKS if getattr(report.picks, pick) == design.id],
+        "design": dict(design.design),
+        "description": design.description,
+        "file": file,
+        "params": design.params,
+        "macs": design.macs,
+        "latency_ms": design.latency_ms.to_dict(),
+        "energy_mj": None if energy is None else energy.to_dict(),
+        "extrapolated": design.extrapolated,
+    }
+
+
+def _head(report: SearchReport, name: str, text: str, seed: int) -> dict[str, Any]:
+    import onnx  # noqa: PLC0415 (an extra; needed before this point)
+    import onnxruntime  # noqa: PLC0415
+
+    return {
+        "schema": SCHEMA,
+        "flash": __version__,
+        "onnx": onnx.__version__,
+        "onnxruntime": onnxruntime.__version__,
+        "format": "onnx",
+        "seed": seed,
+        "report": {"file": Path(name).name, "sha256": hashlib.sha256(text.encode()).hexdigest()},
+        "space": vars(report.space),
+        "target": dict(report.target),
+    }
+
+
+# ------------------------------------------------------------------------- the command line
+def _parser() -> CommandParser:
+    parser = CommandParser(
+        "export",
+        "Designs of a search's front as checked ONNX files, with a manifest.",
+        "Exit codes: 0 done, 2 wrong arguments, 4 bad file, 130 interrupted.",
+    )
+    add = parser.add_argument
+    add("report", metavar="front.json", help="what flash.search wrote; '-' reads stdin")
+    add("--design", metavar="D", help="an id, fastest, balanced (default) or most_accurate")
+    add("--designs", metavar="A,B", help="several of them")
+    add("--format", default="onnx", metavar="F", help="onnx (%(default)s)")
+    add("--out", default="build", metavar="DIR", help="folder for the files (%(default)s)")
+    add("--space", metavar="FILE", help="the space's file, if it is your own")
+    add("--seed", default="0", metavar="N", help="seed of the random weights (%(default)s)")
+    add("--json", metavar="FILE", help="write the manifest to FILE too, or to stdout with '-'")
+    return parser
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command; raises ``FlashError`` for whatever the user can mend."""
+    options = _parser().parse_args(arguments)
+    if options.design and options.designs:
+        raise UsageError("give --design or --designs, not both")
+    if not re.fullmatch(r"[0-9]{1,18}", options.seed):
+        raise UsageError(f"--seed {options.seed}: expected a whole number of 0 or more")
+    words = (options.designs or options.design or "balanced").split(",")
+    manifest = run(
+        options.report, words, options.out,
+        format=options.format, space=options.space, seed=int(options.seed),
+    )  # fmt: skip
+    document = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
+    if options.json == "-":
+        sys.stdout.write(document)
+        return
+    if options.json:
+        write_text(options.json, document)
+    for entry in manifest["designs"]:
+        sys.stdout.write(f"written: {Path(options.out) / entry['file']} ({_summary(entry)})\n")
+    sys.stdout.write(f"written: {Path(options.out) / 'manifest.json'}\n")
+
+
+def _summary(entry: Mapping[str, Any]) -> str:
+    latency = entry["latency_ms"]
+    bounds = f"{format_latency(latency['low'])} to {format_latency(latency['high'])}"
+    return (
+        f"{format_number(entry['params'])} params, {format_number(entry['macs'])} MACs, "
+        f"expected {format_latency(latency['value'])}, {bounds}; random weights"
+    )
+
+
+sys.modules[__name__].__class__ = Command
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

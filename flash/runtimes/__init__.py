@@ -1,0 +1,54 @@
+"""What runs networks or stores them for others to run: the only folder with heavy imports.
+
+Each function is imported when it is first asked for; where the library behind it is missing,
+the error names the extra that brings it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from flash.errors import UsageError
+
+if TYPE_CHECKING:
+    from flash.runtimes.onnx_reader import network_of, read_onnx
+    from flash.runtimes.onnx_session import run_onnx, verify_onnx
+    from flash.runtimes.onnx_writer import OPSET, network_model
+    from flash.runtimes.weights import random_weights
+
+__all__ = [
+    "OPSET",
+    "network_model",
+    "network_of",
+    "random_weights",
+    "read_onnx",
+    "run_onnx",
+    "verify_onnx",
+]
+
+#: Public name -> (module, extra that brings the libraries the module imports).
+_HOMES = {
+    "OPSET": ("onnx_writer", "onnx"),
+    "network_model": ("onnx_writer", "onnx"),
+    "network_of": ("onnx_reader", "onnx"),
+    "random_weights": ("weights", ""),
+    "read_onnx": ("onnx_reader", "onnx"),
+    "run_onnx": ("onnx_session", "onnx"),
+    "verify_onnx": ("onnx_session", "onnx"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'flash.runtimes' has no attribute '{name}'")
+    module, extra = _HOMES[name]
+    try:
+        home = importlib.import_module(f"flash.runtimes.{module}")
+    except ImportError as error:
+        if not extra or (error.name or "").startswith("flash"):
+            raise
+        raise UsageError(
+            f"this needs the package {error.name or extra}: pip install 'flash-codesign[{extra}]'"
+        ) from None
+    return getattr(home, name)

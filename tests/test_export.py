@@ -1,0 +1,227 @@
+"""Exported designs: files that run, a manifest that holds, nothing left behind on failure."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import flash
+from flash.command import run_command
+from flash.errors import FlashError
+from flash.report.result import SearchReport
+from flash.spaces.space import load_space
+
+REASON = "needs the extra onnx: pip install 'flash-codesign[onnx]'"
+onnx = pytest.importorskip("onnx", reason=REASON)
+pytest.importorskip("onnxruntime", reason=REASON)
+
+from numpy_networks import compute  # noqa: E402
+
+from flash.runtimes import (  # noqa: E402
+    network_model,
+    network_of,
+    random_weights,
+    run_onnx,
+    verify_onnx,
+)
+
+
+@pytest.fixture(scope="module")
+def front(tmp_path_factory):
+    """front.json of a search whose designs are small."""
+    path = tmp_path_factory.mktemp("search") / "front.json"
+    path.write_text(flash.search(target="rpi4b", max_latency_ms=5.0).to_json(), encoding="utf-8")
+    return path
+
+
+def _export(*arguments):
+    assert flash.export is not None
+    return run_command(sys.modules["flash.export"].main, list(map(str, arguments)))
+
+
+def test_the_exported_design_is_the_reports(front, tmp_path, capsys):
+    out = tmp_path / "new" / "build"
+    assert _export(front, "--design", "fastest", "--out", out, "--seed", 3) == 0
+    assert capsys.readouterr().out.count("written: ") == 2
+    manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
+    report = SearchReport.from_json(front.read_text(encoding="utf-8"))
+    design = next(d for d in report.front if d.id == report.picks.fastest)
+    (entry,) = manifest["designs"]
+    content = (out / entry["file"]).read_bytes()
+    assert manifest["schema"] == "flash.manifest/1"
+    assert manifest["seed"] == 3
+    assert manifest["target"]["provenance"] == list(report.target["provenance"])
+    assert entry["sha256"] == hashlib.sha256(content).hexdigest()
+    assert entry["bytes"] == len(content)
+    assert entry["latency_ms"] == design.latency_ms.to_dict()
+    assert "fastest" in entry["picks"]
+    assert sorted(p.name for p in out.iterdir()) == sorted([entry["file"], "manifest.json"])
+
+    model = onnx.load_model_from_string(content)
+    onnx.checker.check_model(model, full_check=True)
+    assert model.opset_import[0].version == entry["opset"]
+    read = network_of(model)
+    assert (read.params, read.macs) == (entry["params"], entry["macs"])
+    space = load_space(report.space.name)
+    network = space.network(space.design(design.design))
+    image = np.random.default_rng(1).standard_normal(entry["input"]["shape"]).astype(np.float32)
+    got = run_onnx(content, {entry["input"]["name"]: image})[entry["output"]["name"]]
+    assert list(got.shape) == entry["output"]["shape"]
+    want = compute(network, random_weights(network, 3), image[0]).ravel()
+    assert np.abs(got.ravel() - want).max() <= 1e-4
+
+
+def test_the_same_inputs_give_the_same_bytes_and_another_seed_others(front, tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        assert _export(front, "--design", "fastest", "--out", tmp_path / name, "--seed", seed) == 0
+    files = [
+        {p.name: p.read_bytes() for p in (tmp_path / name).iterdir()} for name in ("a", "b", "c")
+    ]
+    assert files[0] == files[1]
+    assert all(files[0][name] != files[2][name] for name in files[0])
+
+
+def test_several_designs_share_a_manifest_and_json_goes_to_stdout(front, tmp_path, capsys):
+    report = SearchReport.from_json(front.read_text(encoding="utf-8"))
+    wanted = f"balanced,{report.front[1].id},balanced,most_accurate"
+    assert _export(front, "--designs", wanted, "--out", tmp_path, "--json", "-") == 0
+    manifest = json.loads(capsys.readouterr().out)
+    ids = [report.picks.balanced, report.front[1].id, report.picks.most_accurate]
+    assert [entry["id"] for entry in manifest["designs"]] == ids
+    assert all((tmp_path / entry["file"]).is_file() for entry in manifest["designs"])
+
+
+def test_a_report_comes_from_stdin_too(front, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(front.read_text(encoding="utf-8")))
+    manifest = flash.export("-", ["fastest"], tmp_path)
+    assert manifest["report"]["file"] == "standard input"
+
+
+def test_a_space_of_ones_own_is_named_by_its_file(tmp_path, capsys):
+    text = 'schema = "flash.space/1"\nname = "../mine"\nfamily = "nasbench_macro"\nclasses = 10\n'
+    text += "[input]\nchannels = 3\nheight = 32\nwidth = 32\n[settings]\nstem = 4\nhead = 16\n"
+    text += "[variables]\n" + "".join(f"o{i} = [0, 1]\n" for i in range(8))
+    path, front = tmp_path / "mine.toml", tmp_path / "front.json"
+    path.write_text(text, encoding="utf-8")
+    front.write_text(flash.search(target="rpi4b", space=str(path)).to_json(), encoding="utf-8")
+    assert _export(front, "--out", tmp_path / "out") == 2
+    assert "space '../mine', which does not come with flash: give its file" in (
+        capsys.readouterr().err
+    )
+    assert _export(front, "--out", tmp_path / "out", "--space", path) == 0
+    written = sorted(p.name for p in (tmp_path / "out").iterdir())
+    # A space's name cannot lead out of the folder.
+    assert written[0] == "manifest.json"
+    assert written[1].startswith("mine-")
+
+
+# ---------------------------------------------------------------------------- wrong inputs
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--design", "balancd"], 2, "did you mean 'balanced'"),
+        (["--designs", "fastest,zzzz"], 2, "has no design 'zzzz'"),
+        (["--design", "fastest", "--designs", "fastest"], 2, "not both"),
+        (["--format", "onxx"], 2, "did you mean 'onnx'"),
+        (["--seed", "-1"], 2, "--seed"),
+        (["--out", "/dev/null/build"], 2, "cannot write /dev/null/build"),
+        (["--space", "nasbench201"], 4, "nasbench201 has 15,625"),
+        (["--space", "nope"], 2, "unknown space 'nope'"),
+        (["--desing", "fastest"], 2, "did you mean '--design'"),
+    ],
+)
+def test_wrong_arguments_get_one_line_and_leave_nothing(
+    front, arguments, code, message, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert _export(front, *arguments) == code
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert message in printed.err
+    assert printed.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def _cut(text):
+    return text[: len(text) // 2]
+
+
+def _other_params(text):
+    document = json.loads(text)
+    for design in document["front"]:
+        design["params"] += 1
+    return json.dumps(document)
+
+
+def _no_such_value(text):
+    document = json.loads(text)
+    for design in document["front"]:
+        design["design"]["w1"] = 7
+    return json.dumps(document)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_cut, "not valid JSON"),
+        (lambda _: '{"schema": "flash.profile/1"}', "expected schema 'flash.search/1'"),
+        (_other_params, "does not have the id, params and MACs"),
+        (_no_such_value, "w1=7 is not in space"),
+    ],
+)
+def test_a_report_that_is_not_what_it_says_is_refused(front, change, message, tmp_path, capsys):
+    wrong = tmp_path / "wrong.json"
+    wrong.write_text(change(front.read_text(encoding="utf-8")), encoding="utf-8")
+    assert _export(wrong, "--out", tmp_path / "build") == 4
+    error = capsys.readouterr().err
+    assert f"{wrong}: " in error
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "build").exists()
+
+
+def test_a_missing_report_is_named(tmp_path, capsys):
+    assert _export(tmp_path / "none.json", "--out", tmp_path / "build") == 4
+    assert "none.json: No such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
+def test_without_the_extra_nothing_is_written(front, package, tmp_path):
+    code = (
+        f"import sys; sys.modules[{package!r}] = None; import flash.export as e;"
+        "from flash.command import run_command; sys.exit(run_command(e.main))"
+    )
+    command = [sys.executable, "-c", code, str(front), "--out", str(tmp_path / "build")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"flash: this needs the package {package}: pip install 'flash-codesign[onnx]'\n"
+    )
+    assert not (tmp_path / "build").exists()
+
+
+def test_a_model_that_fails_its_check_is_not_written(front, tmp_path, monkeypatch, capsys):
+    import flash.runtimes.onnx_session as session
+
+    def sick(content, inputs):
+        return {"output": np.full((1, 10), np.nan, np.float32)}
+
+    monkeypatch.setattr(session, "run_onnx", sick)
+    assert _export(front, "--design", "fastest", "--out", tmp_path / "build") == 1
+    assert "not finite" in capsys.readouterr().err
+    assert not (tmp_path / "build").exists()
+
+
+def test_weights_that_overflow_are_found_by_running_the_model():
+    network = load_space("nasbench-macro").network(np.full(8, 1))
+    weights = {k: v * np.float32(1e30) for k, v in random_weights(network).items()}
+    with pytest.raises(FlashError, match="not finite"):
+        verify_onnx(network_model(network, weights).SerializeToString())
