@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 
 import numpy as np
 import pytest
@@ -102,10 +103,10 @@ def test_shapes_follow_the_arguments_and_no_memory_costs_nothing():
     ("call", "message"),
     [
         (lambda: sram_area_mm2(8, 180), "no figures for 180 nm"),
-        (lambda: dram_pj_per_bit("LPDDR5"), "did you mean 'LPDDR4'"),
+        (lambda: dram_pj_per_bit("LPDR4"), "did you mean 'LPDDR4'"),
         (lambda: mac_pj(8, 45, "alladin"), "did you mean 'aladdin'"),
     ],
 )
 def test_what_is_not_known_is_refused(call, message):
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(UsageError, match=re.escape(message)):
         call()
