@@ -32,7 +32,6 @@ from numpy.typing import NDArray
 
 from flash.errors import UsageError, did_you_mean
 from flash.hardware.memories import (
-    area_scale,
     dram_pj_per_bit,
     energy_scale,
     mac_area_um2,
@@ -140,12 +139,11 @@ def systolic_areas_mm2(hardware: SystolicHardware, variables: Variables) -> dict
         mac_area_um2(bits, node, hardware.mac_model)
         + register_area_um2(3 * bits + _sum_bits(bits), node)
     ) + register_area_um2(8 * hardware.pe_scratchpad_bytes, node)
-    shrink = area_scale(28, node)
     parts = {
         "array": rows * cols * element_um2 / 1e6,
         "sram": hardware.sram_factor * sram_area_mm2(values["buffer_kib"], node),
-        "edge": (rows + cols) * hardware.edge_um2_28nm * shrink / 1e6,
-        "control": hardware.control_mm2_28nm * shrink,
+        "edge": (rows + cols) * hardware.edge_um2 / 1e6,
+        "control": np.broadcast_to(hardware.control_mm2, np.shape(rows * cols)),
     }
     return {name: np.asarray(area, dtype=np.float64) for name, area in parts.items()}
 

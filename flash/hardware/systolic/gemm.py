@@ -210,11 +210,14 @@ def _input_stationary(g: Gemm, a: Array) -> Traffic:
 _TRAFFIC = (_output_stationary, _weight_stationary, _input_stationary)
 
 
-def _chunks(stream: Ints, across: Ints, a: Array) -> tuple[Ints, Ints]:
-    """Longest chunk of ``stream`` vectors whose partial sums fit, and how many there are."""
-    fitting = a.held_sums_bytes // (np.minimum(a.cols, across) * a.sum_bytes)
-    length = np.minimum(np.maximum(fitting, 1).astype(np.int64), stream)
-    return length, _folds(stream, length)
+def _chunks(stream: Ints, across: Ints, a: Array) -> tuple[Numbers, Ints]:
+    """Longest chunk of ``stream`` vectors whose partial sums fit, and how many there are.
+
+    The length is not rounded, so that what fits never depends on rounding; the number is.
+    """
+    fitting = np.maximum(a.held_sums_bytes / (np.minimum(a.cols, across) * a.sum_bytes), 1)
+    whole = np.minimum(np.floor(fitting).astype(np.int64), stream)
+    return np.minimum(fitting, stream), _folds(stream, whole)
 
 
 def _reload_cycles(folds: Ints, chunks: Ints, a: Array) -> Ints:

@@ -48,9 +48,9 @@ class SystolicHardware:
     keeps_activations:  tensors that fit half of the input buffer stay on the chip.
     keeps_weights:      weights stay on the chip from one image to the next.
     pe_factor:          area of a processing element over its MAC and registers.
-    edge_um2_28nm:      feeding and draining one row or column, the vector lane included.
+    edge_um2:           feeding and draining one row or column, the vector lane included.
     sram_factor:        area of a buffer over that of its bare macro.
-    control_mm2_28nm:   what is there once.
+    control_mm2:        what is there once.
     pe_scratchpad_bytes: memory in each processing element, read once a MAC.
     """
 
@@ -72,9 +72,9 @@ class SystolicHardware:
     keeps_activations: bool
     keeps_weights: bool
     pe_factor: float
-    edge_um2_28nm: float
+    edge_um2: float
     sram_factor: float
-    control_mm2_28nm: float
+    control_mm2: float
     pe_scratchpad_bytes: float
 
     @property
@@ -136,11 +136,11 @@ _SECTIONS: Mapping[str, Mapping[str, Any]] = {
         "keeps_activations": bool,
         "keeps_weights": bool,
     },
-    "area": {
+    "area": {  # all at the profile's own node
         "pe_factor": (1.0, 100.0),
-        "edge_um2_28nm": (0.0, 1e7),
+        "edge_um2": (0.0, 1e7),
         "sram_factor": (1.0, 100.0),
-        "control_mm2_28nm": (0.0, 1e3),
+        "control_mm2": (0.0, 1e3),
         "pe_scratchpad_bytes": (0.0, 65536.0),
     },
 }
