@@ -2,12 +2,12 @@
 
 A crossbar is little more than its converters (three quarters of ISAAC's area and two thirds
 of its energy), and no two models of them agree: at 8 bits and 32 nm the energies below span
-0.8 to 1.7 pJ and the areas 1,200 to 6,600 um2, at 4 bits 0.05 to 0.83 pJ. So there is no best
+0.7 to 1.6 pJ and the areas 1,200 to 6,590 um2, at 4 bits 0.05 to 0.78 pJ. So there is no best
 model here; results carry the lowest and the highest as an interval.
 
 isaac:   the SAR converter of ISAAC (Kull et al., ISSCC 2013, through ISCA 2016): 2 mW and
-         1200 um2 at 8 bits and 1.2 GS/s. Proportional to bits, one comparison each, as PUMA's
-         constants do; not scaled with the node.
+         1200 um2 at 8 bits and 1.28 GS/s (128 columns in 100 ns). Proportional to bits, one
+         comparison each, as PUMA's constants are; not scaled with the node.
 survey:  regression on Murmann's survey of published converters at 1.28 GS/s: the values of
          the hwcomponents-adc package 1.0.21, run for this project; its dependence on the node is
          a power law (energy 1.88, area 1.555; exact within 1 % from 16 to 65 nm).
@@ -54,7 +54,7 @@ def by_node(scale: Callable[[float, float], float], start_nm: float, nodes_nm: F
 def _isaac(bits: Floats, rows: Floats, node_nm: Floats) -> Converter:
     share = bits / 8.0
     like = 0.0 * (rows + node_nm)
-    return Converter(2.0 / 1.2 * share + like, 1200.0 * share + like, 1 / 1.28 + 0 * bits + like)
+    return Converter(2.0 / 1.28 * share + like, 1200.0 * share + like, 1 / 1.28 + 0 * bits + like)
 
 
 _SURVEY_BITS: Final = (4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0)

@@ -10,6 +10,9 @@ What is exact and what is a bound, for whoever optimises over it. Given the hard
   that latency and energy become sums over layers (and over the stages of a family), never
   above those of ``placed``. Minimise with ``least``, then state the best design's ``placed``:
   the difference bounds what any other design could gain;
+* ``_low`` and ``_high`` of one stage are over the converter models; their sums over stages are
+  an outer interval, since each stage may take its ends from another model. Compare converters
+  one at a time (a profile with one in ``adc_models``) where that matters.
 * leakage of idle tiles is (sum of tiles) x (sum of times). ``least`` lets only tiles at
   work leak, which is below it and a sum over layers.
 """

@@ -7,8 +7,8 @@ canonical router, within 0.3 % of its runs at 2 x 2 to 12 x 12.
 A link saturates well below one flit a cycle, because a packet holds the only virtual channel
 while it is routed. With rho the load of the busiest link over that ``capacity`` the wait at
 every router is that of an M/D/1 queue, ``rho / (2 (1 - rho))`` cycles; at rho >= 1 there is no
-steady state. The capacity, 0.30, is fitted to BookSim2: it predicts which of its runs saturate,
-and the latency of the others within a few per cent (``scripts/validate/imc.py``).
+steady state. The capacity, 0.28, is fitted to BookSim2: it predicts which of its runs saturate,
+and the latency of the others within 7 % (``scripts/validate/imc.py``).
 
 A burst of F flits over the busiest link can be injected at any pace rho; it then takes
 ``F / (c rho) + H rho / (2 (1 - rho))`` cycles. The best pace gives
@@ -87,34 +87,57 @@ def mean_hops(
     """Mean Manhattan distance between the tiles of two stretches of the snake, exactly.
 
     ``start`` is the number of a stretch's first tile, ``size`` its tiles; -1 and 1 mean the
-    chip's input. Shapes broadcast. By E|X - Y| = sum_t F(t) (1 - G(t)) + G(t) (1 - F(t)) with
-    F, G the shares of the tiles in the first t + 1 columns (or rows).
+    chip's input. Shapes broadcast. A stretch is a part of a row, full rows, and a part of a
+    row; distances between such runs add up in closed form.
     """
     outside = start_a < 0
-    begin_a, begin_b = np.where(outside, 0, start_a), start_b
-    number_a, number_b = np.maximum(size_a, 1), np.maximum(size_b, 1)
-    total = outside.astype(np.float64) + np.zeros(np.shape(side))
-    for line in range(int(np.max(side)) - 1):
-        inside = line < side - 1
-        for count in (_in_columns, _in_rows):
-            f = (count(begin_a + number_a, line, side) - count(begin_a, line, side)) / number_a
-            g = (count(begin_b + number_b, line, side) - count(begin_b, line, side)) / number_b
-            total = total + np.where(inside, f * (1 - g) + g * (1 - f), 0.0)
-    return np.asarray(total, dtype=np.float64)
+    size_a, size_b = np.maximum(size_a, 1), np.maximum(size_b, 1)
+    ones = _runs(np.where(outside, 0, start_a), size_a, side)
+    others = _runs(start_b, size_b, side)
+    total = np.zeros(np.broadcast_shapes(np.shape(size_a), np.shape(size_b), np.shape(side)))
+    for left, right, top, bottom in ones:
+        for left2, right2, top2, bottom2 in others:
+            rows, rows2 = bottom - top + 1, bottom2 - top2 + 1
+            columns, columns2 = right - left + 1, right2 - left2 + 1
+            across = _distances(left, right, left2, right2) * rows * rows2
+            down = _distances(top, bottom, top2, bottom2) * columns * columns2
+            total = total + across + down
+    return np.asarray(total / (size_a * size_b) + outside, dtype=np.float64)
 
 
-def _in_columns(tiles: Floats, line: int, side: Floats) -> Floats:
-    """Of the first ``tiles`` tiles of the snake, those in columns 0 to ``line``."""
-    full = np.floor(tiles / side)
-    rest = tiles - full * side
-    forth = np.minimum(rest, line + 1)
-    back = np.maximum(rest - (side - 1 - line), 0)
-    counted: Floats = full * (line + 1) + np.where(full % 2 == 0, forth, back)
-    return counted
+def _runs(start: Floats, size: Floats, side: Floats) -> list[tuple[Floats, Floats, Floats, Floats]]:
+    """Left, right, top and bottom of three blocks of tiles; empty ones have no columns."""
+    end = start + size
+    first, last = np.ceil(start / side), np.floor(end / side)
+    one_row = last < first
+    head_end = np.where(one_row, end, first * side)
+    tail_start = np.where(one_row, end, last * side)
+    rows = np.maximum(last - first, 0)
+    runs = [(np.zeros_like(rows), np.where(rows > 0, side, 0) - 1, first, first + rows - 1)]
+    for begin, stop, row in (
+        (start, head_end, np.floor(start / side)),
+        (tail_start, end, last),
+    ):
+        left, width = begin - row * side, stop - begin
+        left = np.where(row % 2 == 0, left, side - left - width)
+        runs.append((left, left + width - 1, row, row))
+    return runs
 
 
-def _in_rows(tiles: Floats, line: int, side: Floats) -> Floats:
-    return np.minimum(tiles, (line + 1) * side)
+def _distances(a: Floats, b: Floats, c: Floats, d: Floats) -> Floats:
+    """Sum of |i - j| over integers i in a..b and j in c..d (0 where either is empty).
+
+    (|k|^3 - |k|) / 6 has |k| as its second difference, so the sum telescopes twice.
+    """
+
+    def twice_summed(k: Floats) -> Floats:
+        size = np.abs(k)
+        value: Floats = (size**3 - size) / 6
+        return value
+
+    total = twice_summed(b - c + 1) + twice_summed(a - d - 1)
+    total = total - twice_summed(a - c) - twice_summed(b - d)
+    return np.where((b >= a) & (d >= c), total, 0.0)
 
 
 def least_mean_hops(size: Floats) -> Floats:
