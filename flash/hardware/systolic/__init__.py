@@ -7,14 +7,12 @@ systolic_costs(space.table(indices), hardware, chip)["latency_ms"]
 systolic_area_mm2(hardware, chip)
 """
 
-from flash.hardware.systolic.costs import (
-    LayerReport,
-    breakdown,
+from flash.hardware.systolic.chip import (
     systolic_area_mm2,
     systolic_areas_mm2,
-    systolic_costs,
     systolic_weight_mb,
 )
+from flash.hardware.systolic.costs import LayerReport, breakdown, systolic_costs
 from flash.hardware.systolic.gemm import DATAFLOWS
 from flash.hardware.systolic.profile import (
     VARIABLES,
