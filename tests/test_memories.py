@@ -94,7 +94,7 @@ def test_scales_are_ratios_and_smaller_nodes_are_smaller(a, b):
 
 
 def test_shapes_follow_the_arguments_and_no_memory_costs_nothing():
-    assert sram_area_mm2(np.array([0.0, 1.0]), 32).tolist() == [0.0, pytest.approx(0.0017716)]
+    assert sram_area_mm2(np.array([0.0, 1.0]), 32).tolist() == [0.0, pytest.approx(0.0017727)]
     assert sram_read_pj(np.full((3, 2), 8.0), 45).shape == (3, 2)
     assert sram_read_pj(8, 45, 128) == pytest.approx(2 * sram_read_pj(8, 45, 64))
 
