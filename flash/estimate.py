@@ -17,7 +17,7 @@ import numpy as np
 from flash import Command
 from flash.command import CommandParser, run_command
 from flash.errors import FlashError, InputError, UsageError
-from flash.evaluation import Evaluation, evaluate, measure
+from flash.evaluation import Evaluation, Metrics, evaluate, measure
 from flash.hardware.profile import load_profile
 from flash.report.files import write_text
 from flash.spaces.space import SearchSpace, load_space
@@ -65,7 +65,7 @@ def _values(space: SearchSpace, text: str) -> dict[str, int]:
     return dict(values)
 
 
-def _row(text: str, found: Evaluation, i: int) -> Row:
+def _row(text: str, found: Metrics, i: int) -> Row:
     row: Row = {
         "design": text,
         "nn_degree": float(found.nn_degree[i]),
@@ -75,12 +75,13 @@ def _row(text: str, found: Evaluation, i: int) -> Row:
         "weight_kb": float(found.weight_mb[i]) * 1e3,
         "activation_kb": float(found.activation_mb[i]) * 1e3,
     }
-    for name, triple in (("latency", found.latency_ms), ("energy", found.energy_mj)):
-        if triple is not None:
-            unit = "ms" if name == "latency" else "mj"
+    if isinstance(found, Evaluation):
+        for name, unit, triple in (
+            ("latency", "ms", found.latency_ms),
+            ("energy", "mj", found.energy_mj),
+        ):
             value, low, high = (float(v[i]) for v in triple)
             row |= {f"{name}_{unit}": value, f"{name}_low_{unit}": low, f"{name}_high_{unit}": high}
-    if found.latency_ms is not None:
         row["extrapolated"] = bool(found.extrapolated[i])
     return row
 
@@ -94,7 +95,9 @@ def _csv(rows: Sequence[Row]) -> str:
 
 
 def _parser() -> CommandParser:
-    parser = CommandParser("estimate", "Metrics of designs of a space, and their costs on a target.")
+    parser = CommandParser(
+        "estimate", "Metrics of designs of a space, and their costs on a target."
+    )
     add = parser.add_argument
     add("--space", default="cifar10-concat", metavar="S", help="space name or file (%(default)s)")
     add("--designs", required=True, metavar="FILE", help="one design a line; '-' reads stdin")

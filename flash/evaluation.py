@@ -25,7 +25,7 @@ from flash.optimize.problem import Floats, SeparableProblem, tabulate
 from flash.spaces.space import SearchSpace
 from flash.spaces.table import LayerTable
 
-__all__ = ["Evaluation", "evaluate", "measure", "separable"]
+__all__ = ["Evaluation", "Metrics", "evaluate", "measure", "separable"]
 
 #: Designs looked at together: large enough to vectorise, small enough for the cache.
 _CHUNK = 2048
@@ -34,12 +34,10 @@ Triple = tuple[Floats, Floats, Floats]
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """Quantities of designs, arrays of shape (designs,).
+class Metrics:
+    """What designs are, without a target; arrays of shape (designs,).
 
     weight_mb, activation_mb: 10^6 bytes in the target's precision (fp32 without one).
-    latency_ms, energy_mj:    value, low and high of the 90 % interval; None without a target.
-    extrapolated:             the cost model was fitted to nothing like the design.
     """
 
     nn_degree: Floats
@@ -48,14 +46,24 @@ class Evaluation:
     macs: Floats
     weight_mb: Floats
     activation_mb: Floats
-    latency_ms: Triple | None = None
-    energy_mj: Triple | None = None
-    extrapolated: NDArray[np.bool_] | None = None
 
 
-def measure(space: SearchSpace, indices: NDArray[np.int64]) -> Evaluation:
+@dataclass(frozen=True)
+class Evaluation(Metrics):
+    """What designs are and cost; arrays of shape (designs,).
+
+    latency_ms, energy_mj: value, low and high of the 90 % interval.
+    extrapolated:          the cost model was fitted to nothing like the design.
+    """
+
+    latency_ms: Triple
+    energy_mj: Triple
+    extrapolated: NDArray[np.bool_]
+
+
+def measure(space: SearchSpace, indices: NDArray[np.int64]) -> Metrics:
     """What can be said of designs (indices, shape (designs, variables)) without a target."""
-    return Evaluation(**_in_chunks(space, indices, lambda t: _metrics(t, BYTES["fp32"])))
+    return Metrics(**_in_chunks(space, indices, lambda t: _metrics(t, BYTES["fp32"])))
 
 
 def evaluate(space: SearchSpace, profile: Profile, indices: NDArray[np.int64]) -> Evaluation:
@@ -87,13 +95,13 @@ def separable(space: SearchSpace, profile: Profile, metric: str) -> SeparablePro
     Quantities: the metric, ``latency_ms``, ``energy_mj``, ``weight_mb`` (sums over stages)
     and ``activation_mb`` (a maximum).
     """
-    mb = BYTES[profile.runtime.precision] / 1e6
+    element_bytes = BYTES[profile.runtime.precision]
 
     def stage_costs(table: LayerTable) -> Mapping[str, Floats]:
         return {
             **costs(table, profile),
-            "weight_mb": weight_elements(table) * mb,
-            "activation_mb": peak_activation_elements(table) * mb,
+            "weight_mb": _megabytes(weight_elements(table), element_bytes),
+            "activation_mb": _megabytes(peak_activation_elements(table), element_bytes),
         }
 
     return tabulate(
@@ -114,11 +122,16 @@ def _metrics(table: LayerTable, element_bytes: int) -> dict[str, Floats]:
     return {
         "nn_degree": nn_degree(table),
         "nn_mass": nn_mass(table),
-        "params": table.params.sum(axis=0),
-        "macs": table.macs.sum(axis=0),
-        "weight_mb": weight_elements(table) * (element_bytes / 1e6),
-        "activation_mb": peak_activation_elements(table) * (element_bytes / 1e6),
+        "params": table.params.sum(axis=0).astype(np.float64),
+        "macs": table.macs.sum(axis=0).astype(np.float64),
+        "weight_mb": _megabytes(weight_elements(table), element_bytes),
+        "activation_mb": _megabytes(peak_activation_elements(table), element_bytes),
     }
+
+
+def _megabytes(elements: NDArray[np.int64], element_bytes: int) -> Floats:
+    megabytes: Floats = elements.astype(np.float64) * (element_bytes / 1e6)
+    return megabytes
 
 
 def _in_chunks(

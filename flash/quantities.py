@@ -155,7 +155,7 @@ def _parse(text: str, kind: _Kind, option: str) -> float:
     if unit is None:
         raise UsageError(f"{where}: give a unit, e.g. {_examples(number, kind)}")
     if unit not in kind.units:
-        raise UsageError(f"{where}: {_wrong_unit(unit, kind)}")
+        raise UsageError(f"{where}: {_wrong_unit(_one_line(unit), kind)}")
     if float(number) <= 0:
         raise UsageError(f"{where}: the {kind.name} must be above zero")
     # The range check comes first: Decimal has its own, different, limits.

@@ -10,23 +10,35 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flash import Command
 from flash.command import CommandParser, run_command
-from flash.errors import UsageError, did_you_mean
+from flash.errors import InfeasibleError, UsageError, did_you_mean
 from flash.evaluation import Evaluation, evaluate, separable
 from flash.hardware.profile import Profile, load_profile
 from flash.metrics import CELL_METRICS
-from flash.optimize.certify import certify
-from flash.optimize.exact import exact_front
-from flash.optimize.objectives import Limit, Objective, objective
-from flash.optimize.pareto import knee
-from flash.optimize.problem import SeparableProblem
-from flash.optimize.result import OptimizerResult
+from flash.optimize import (
+    Limit,
+    Objective,
+    OptimizerResult,
+    SeparableProblem,
+    certify_front,
+    exact_front,
+    knee,
+    nearest_to_limits,
+    nsga2_front,
+    objective,
+    shgo_front,
+)
 from flash.quantities import (
+    format_energy,
+    format_latency,
+    format_memory,
+    format_number,
     parse_accuracy_percent,
     parse_area_mm2,
     parse_energy_mj,
@@ -35,6 +47,7 @@ from flash.quantities import (
 )
 from flash.report.files import write_files, write_text
 from flash.report.result import (
+    QUANTITIES,
     DesignReport,
     Interval,
     OptimizerSummary,
@@ -112,8 +125,6 @@ def _request(
     if optimizer not in _OPTIMIZERS:
         raise UsageError(f"unknown optimizer '{optimizer}'{did_you_mean(optimizer, _OPTIMIZERS)}")
     profile = load_profile(target, runtime)
-    if profile.energy is None and (bounds["energy_mj"] is not None or "energy" in objectives):
-        raise UsageError(f"target {profile.name} has no energy model")
     limits = [Limit(_objective(name, metric), v) for name, v in bounds.items() if v is not None]
     for limit in limits:
         if not math.isfinite(limit.bound) or limit.bound <= 0:
@@ -143,10 +154,13 @@ def _search(request: _Request) -> tuple[SearchReport, list[tuple[float, float]]]
     space, profile = request.space, request.profile
     began = time.perf_counter()
     problem = separable(space, profile, request.metric)
-    result = _optimize(problem, request)
+    try:
+        result = _optimize(problem, request)
+    except InfeasibleError:
+        raise InfeasibleError(_nearest(problem, request)) from None
     result = replace(result, seconds=time.perf_counter() - began)
     found = evaluate(space, profile, result.indices)
-    front = [_design(space, result.indices[i], found, i) for i in range(len(result.indices))]
+    front = [_design(space, profile, result.indices[i], found, i) for i in range(len(result))]
     rng = np.random.default_rng(request.seed)
     random = problem.evaluate(space.sample(_BACKGROUND, rng), "latency_ms", request.metric)
     background = list(zip(random["latency_ms"], random[request.metric], strict=True))
@@ -171,24 +185,58 @@ def _search(request: _Request) -> tuple[SearchReport, list[tuple[float, float]]]
 
 
 def _optimize(problem: SeparableProblem, request: _Request) -> OptimizerResult:
+    """The exact front, and how close the optimizer asked for came to it."""
+    exact = exact_front(problem, request.objectives, request.limits)
     if request.optimizer == "exact":
-        return exact_front(problem, request.objectives, request.limits)
+        return exact
     if request.optimizer == "nsga2":
-        from flash.optimize.nsga2 import nsga2_front  # noqa: PLC0415 - imports an extra
-
-        result = nsga2_front(problem, request.objectives, request.limits, seed=request.seed)
+        found = nsga2_front(problem, request.objectives, request.limits, seed=request.seed)
     else:
-        from flash.optimize.shgo import shgo_front  # noqa: PLC0415 - imports scipy.optimize
+        found = shgo_front(problem, request.objectives, request.limits, seed=request.seed)
+    found = certify_front(problem, found, request.limits, exact)
+    return replace(
+        found,
+        indices=exact.indices,
+        values=exact.values,
+        message=(
+            f"{found.name.upper()} within {found.gap_percent:.2g} % of the exact hypervolume "
+            f"({len(found):,} designs); shown is the exact front ({len(exact):,} designs)"
+        ),
+    )
 
-        result = shgo_front(problem, request.objectives, request.limits, seed=request.seed)
-    return certify(result, exact_front(problem, request.objectives, request.limits))
+
+def _nearest(problem: SeparableProblem, request: _Request) -> str:
+    """Which limit binds, and the design that comes nearest to all of them."""
+    indices, values, excess = nearest_to_limits(problem, request.limits)
+    worst = request.limits[int(np.argmax(excess))]
+    has = ", ".join(
+        f"{QUANTITIES[limit.quantity.name]} {_amount(limit.quantity.name, float(value))}"
+        for limit, value in zip(request.limits, values, strict=True)
+    )
+    side = "at most" if worst.quantity.sense == "min" else "at least"
+    name = worst.quantity.name
+    return (
+        f"no design of {request.space.name} meets the limits; {QUANTITIES[name]} {side} "
+        f"{_amount(name, worst.bound)} binds: the nearest design "
+        f"({request.space.family.describe(request.space.named(indices))}) has {has}"
+    )
+
+
+def _amount(name: str, value: float) -> str:
+    formats = {
+        "latency_ms": format_latency,
+        "energy_mj": format_energy,
+        "memory_mb": format_memory,
+    }
+    return formats.get(name, format_number)(value)
 
 
 def _design(
-    space: SearchSpace, indices: NDArray[np.int64], found: Evaluation, row: int
+    space: SearchSpace, profile: Profile, indices: NDArray[np.int64], found: Evaluation, row: int
 ) -> DesignReport:
     named = space.named(indices)
-    energy = found.energy_mj
+    latency, low, high = (float(v[row]) for v in found.latency_ms)
+    energy, energy_low, energy_high = (float(v[row]) for v in found.energy_mj)
     return DesignReport(
         id=space.identify(indices),
         design=named,
@@ -196,8 +244,8 @@ def _design(
         nn_degree=found.nn_degree[row],
         nn_mass=found.nn_mass[row],
         sed=None,
-        latency_ms=Interval(*(float(v[row]) for v in found.latency_ms), found.latency_how),
-        energy_mj=energy and Interval(*(float(v[row]) for v in energy), found.energy_how),
+        latency_ms=Interval(latency, low, high, _interval_origin(profile)),
+        energy_mj=Interval(energy, energy_low, energy_high, profile.energy.how),
         memory_mb=found.weight_mb[row] + found.activation_mb[row],
         weight_mb=found.weight_mb[row],
         activation_mb=found.activation_mb[row],
@@ -207,6 +255,11 @@ def _design(
         extrapolated=bool(found.extrapolated[row]),
         description=space.family.describe(named),
     )
+
+
+def _interval_origin(profile: Profile) -> str:
+    found = profile.runtime.provenance
+    return f"90 % of held-out errors ({found.held_out}), {found.networks} networks"
 
 
 def _picks(
@@ -280,7 +333,8 @@ def main(arguments: Sequence[str]) -> None:
         parse_area_mm2(options.max_area, "--max-area")
         raise UsageError(f"target {options.target} has no chip area to limit; leave --max-area out")
     bounds = {
-        "latency_ms": options.max_latency and parse_latency_ms(options.max_latency, "--max-latency"),
+        "latency_ms": options.max_latency
+        and parse_latency_ms(options.max_latency, "--max-latency"),
         "energy_mj": options.max_energy and parse_energy_mj(options.max_energy, "--max-energy"),
         "memory_mb": options.max_memory and parse_memory_mb(options.max_memory, "--max-memory"),
         options.metric: options.min_score and _number(options.min_score, "--min-score"),
@@ -294,11 +348,11 @@ def main(arguments: Sequence[str]) -> None:
         sys.stdout.write(report.to_json())
     elif options.json:
         write_text(options.json, report.to_json())
-    written = ()
+    written: tuple[Path, ...] = ()
     if options.out or not options.json:
         written = write_files(report, options.out or "flash-out", background)
     if options.json != "-":
-        print_report(report, written, quiet=options.quiet)
+        print_report(report, files=written, quiet=options.quiet)
 
 
 def _number(text: str, option: str, *, whole: bool = False) -> float:

@@ -28,6 +28,24 @@ def test_filter_keeps_each_best_point_once(values):
     assert len(kept) == len(literal)
 
 
+@pytest.mark.parametrize("distinct", [3, 40, 10**9])
+def test_many_points_are_filtered_as_few_are(distinct):
+    rng = np.random.default_rng(distinct)
+    values = np.floor(rng.random((30_000, 2)) * distinct)
+    values[:, 1] += distinct - values[:, 0]
+    kept = non_dominated(values)
+    best: dict[float, float] = {}
+    for x, y in values.tolist():
+        best[x] = min(y, best.get(x, np.inf))
+    literal, lowest = set(), np.inf
+    for x in sorted(best):
+        if best[x] < lowest:
+            lowest = best[x]
+            literal.add((x, lowest))
+    assert {tuple(row) for row in values[kept].tolist()} == literal
+    assert kept.sum() == len(literal)
+
+
 def test_first_of_equal_points_is_kept():
     values = np.array([[2.0, 2.0], [1.0, 3.0], [1.0, 3.0], [2.0, 2.0]])
     assert non_dominated(values).tolist() == [True, True, False, False]

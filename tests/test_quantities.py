@@ -7,7 +7,7 @@ import doctest
 import functools
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flash import quantities as q
@@ -105,6 +105,7 @@ def test_the_message_names_the_option_when_argparse_calls_the_parser():
         parser.parse_args(["--max-latency", "20"])
 
 
+@example("0\x85")  # a line break to Python, no white space to an ASCII pattern
 @given(st.text(max_size=12))
 def test_any_text_is_read_as_a_positive_number_or_refused_in_one_line(text):
     try:

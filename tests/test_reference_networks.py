@@ -9,9 +9,7 @@ import pytest
 from flash.errors import UsageError
 from flash.spaces.reference import reference_names, reference_network
 
-SHARED = Path(
-    os.environ.get("FLASH_SHARED", Path(__file__).resolve().parents[1].parent / "shared")
-)
+SHARED = Path(os.environ.get("FLASH_SHARED", Path(__file__).resolve().parents[1].parent / "shared"))
 
 # Parameters as torchvision (alexnet ... vgg19, mnasnet1_0), ONNX's model zoo (googlenet) and
 # timm (efficientnet_lite) report them; mobilenet_v1 from Keras without its moving averages.

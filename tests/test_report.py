@@ -325,7 +325,7 @@ def test_the_table_says_what_everything_rests_on():
 
 
 def test_narrow_tables_drop_the_least_important_columns_first():
-    wide, middle, narrow = (render_plain(make_report(), width=w) for w in (140, 100, 64))
+    wide, middle, narrow = (render_plain(make_report(), width=w) for w in (140, 100, 76))
     assert "MACs" in wide
     assert "params" in wide
     assert "MACs" not in middle
@@ -516,7 +516,7 @@ def test_a_very_large_front_is_drawn_once_a_pixel():
     front = [make_design(k, k / 5999) for k in range(6000)]
     report = make_report(front=front, picks=Picks("d0", "d3000", "d5999"))
     count = len(marks(drawn(report), "design"))
-    assert 1000 < count < 6000
+    assert 700 < count < 3000  # the curve is some 800 pixels long
 
 
 def test_any_text_gives_well_formed_xml():

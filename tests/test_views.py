@@ -59,6 +59,14 @@ def test_table_and_graph_have_the_same_layers_on_random_designs(space, rng):
             assert _graph_layers(network) == _table_layers(table, i)
 
 
+@pytest.mark.slow
+def test_every_layer_agrees_on_a_thousand_random_designs(space, rng):
+    designs = space.sample(1000, rng)
+    table = space.table(designs)
+    for i, design in enumerate(designs):
+        assert _graph_layers(space.network(design)) == _table_layers(table, i)
+
+
 def test_memory_and_degree_of_a_graph_equal_those_of_the_table(space, rng):
     designs = space.sample(40, rng)
     table = space.table(designs)

@@ -1,0 +1,50 @@
+"""Optimizers: exact for spaces that separate, hierarchical SHGO, NSGA-II; Pareto tools."""
+
+from flash.optimize.certify import certify_best, certify_front, hypervolume_gap
+from flash.optimize.exact import exact_best, exact_front, least_possible
+from flash.optimize.nearest import nearest_to_limits
+from flash.optimize.nsga2 import nsga2_front
+from flash.optimize.objectives import (
+    Limit,
+    Objective,
+    Scalar,
+    flash_scalar,
+    meets,
+    objective,
+    single,
+    values_of,
+)
+from flash.optimize.pareto import hypervolume, knee, non_dominated, reference_point
+from flash.optimize.problem import SeparableProblem, StageTable, tabulate
+from flash.optimize.result import OptimizerResult
+from flash.optimize.shgo import Effort, shgo_best, shgo_front
+
+__all__ = [
+    "Effort",
+    "Limit",
+    "Objective",
+    "OptimizerResult",
+    "Scalar",
+    "SeparableProblem",
+    "StageTable",
+    "certify_best",
+    "certify_front",
+    "exact_best",
+    "exact_front",
+    "flash_scalar",
+    "hypervolume",
+    "hypervolume_gap",
+    "knee",
+    "least_possible",
+    "meets",
+    "nearest_to_limits",
+    "non_dominated",
+    "nsga2_front",
+    "objective",
+    "reference_point",
+    "shgo_best",
+    "shgo_front",
+    "single",
+    "tabulate",
+    "values_of",
+]

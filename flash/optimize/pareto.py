@@ -21,6 +21,9 @@ __all__ = ["hypervolume", "knee", "non_dominated", "reference_point"]
 
 Flags = NDArray[np.bool_]
 
+#: From this many points on it pays to drop the hopeless before sorting.
+_MANY = 2048
+
 
 def non_dominated(values: Floats, signs: Sequence[float] | None = None) -> Flags:
     """Mask, shape (designs,): no other design is as good everywhere and better somewhere.
@@ -53,13 +56,22 @@ def _best_of_line(points: Floats) -> Flags:
 
 def _staircase(x: Floats, y: Floats) -> Flags:
     """In order of x, then y, a point survives if its y is below every y before it."""
-    order = np.lexsort((y, x))
-    sorted_y = y[order]
-    survives = np.ones(len(x), dtype=np.bool_)
-    survives[1:] = sorted_y[1:] < np.minimum.accumulate(sorted_y)[:-1]
     mask = np.zeros(len(x), dtype=np.bool_)
-    mask[order[survives]] = True
+    rows = np.arange(len(x)) if len(x) < _MANY else _below_sample(x, y)
+    rows = rows[np.lexsort((y[rows], x[rows]))]
+    lowest = np.minimum.accumulate(y[rows])
+    mask[rows[:1]] = True
+    mask[rows[1:][y[rows[1:]] < lowest[:-1]]] = True
     return mask
+
+
+def _below_sample(x: Floats, y: Floats) -> NDArray[np.int64]:
+    """Rows that no point of a small sample dominates: most drop out without being sorted."""
+    sample = np.arange(0, len(x), len(x) // 256)
+    sample = sample[np.lexsort((y[sample], x[sample]))]
+    lowest = np.minimum.accumulate(y[sample])
+    before = np.searchsorted(x[sample], x, side="right") - 1
+    return np.flatnonzero((before < 0) | (y <= lowest[before]))
 
 
 def reference_point(values: Floats, signs: Sequence[float]) -> Floats:

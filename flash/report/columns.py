@@ -15,11 +15,11 @@ _GAP = 2
 _LEAST_DESIGN_WIDTH = 22
 #: What is given up, in this order, until the table fits: a whole column, or its long form.
 _STEPS = (
+    ("memory_mb", "short"),
+    ("energy_mj", "short"),
+    ("nn_degree", "drop"),
     ("macs", "drop"),
     ("params", "drop"),
-    ("nn_degree", "drop"),
-    ("energy_mj", "short"),
-    ("memory_mb", "short"),
     ("design", "wrap"),
     ("energy_mj", "drop"),
     ("memory_mb", "drop"),

@@ -89,8 +89,9 @@ def front_csv(report: SearchReport) -> str:
     header += [f"energy{end}_mj" for end in ("", "_low", "_high")]
     header += ["memory_mb", "weight_mb", "activation_mb", "area_mm2", "params", "macs"]
     rows.writerow([*header, "extrapolated"])
+    named = [(label.replace(" ", "_"), identity) for label, identity in report.picks.items()]
     for d in report.front:
-        picks = [label.replace(" ", "_") for label, pick in report.picked if pick.id == d.id]
+        picks = [label for label, identity in named if identity == d.id]
         rows.writerow(
             [
                 *(d.id, " ".join(picks), json.dumps(dict(d.design)), d.description),

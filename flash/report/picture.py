@@ -21,6 +21,8 @@ __all__ = ["front_svg"]
 _WIDTH, _HEIGHT = 880.0, 470.0
 _UNITS = {"accuracy": "%", "latency_ms": "ms", "energy_mj": "mJ", "memory_mb": "MB"}
 _UNITS |= {"area_mm2": "mm²"}
+#: Share of the score's range left free above and below: a label with its gap fits in.
+_ROOM = 0.23
 #: Above this many designs, markers that fall on the same pixel are drawn once.
 _MANY = 2000
 
@@ -84,7 +86,7 @@ class _Picture:
             if self.x.shows(latency) and score <= max(scores) and math.isfinite(score)
         ]
         scores += [score for _, score in self.random]
-        self.y = Axis.around(scores, self.plot.bottom, self.plot.top, log=False, margin=0.08)
+        self.y = Axis.around(scores, self.plot.bottom, self.plot.top, log=False, margin=_ROOM)
         self.parts: list[str] = []
 
     def draw(self) -> str:
@@ -121,7 +123,12 @@ class _Picture:
         self._text(left, 51, "sub", textwrap.shorten(self.report.certificate, 120))
         count = len(self.report.front)
         # Widths of text are estimates: 6.3 px a character at this size.
-        key = [('class="design" r="4"', f"{count:,} design{'s' * (count > 1)}, none dominated")]
+        key = [
+            (
+                'class="design" r="4"',
+                f"{count:,} designs, none dominated" if count > 1 else "1 design",
+            )
+        ]
         if self.random:
             key.append(('class="random" r="3"', "random designs"))
         key.append(('class="picked" r="6"', "pick, with its interval"))
@@ -226,7 +233,9 @@ class _Picture:
         for design in designs.values():
             self._bars(design)
         inner = Box(self.plot.left, self.plot.top, self.plot.right, self.plot.bottom)
-        seen = [self._pixel(design) for design in self.report.front] + self._between()
+        # On a grid of 4 px: what a label hides is a matter of area, not of how many lie there.
+        marks = [self._pixel(design) for design in self.report.front] + self._between()
+        seen = sorted({(round(x / 4) * 4.0, round(y / 4) * 4.0) for x, y in marks})
         labels = place_labels(points, sizes, inner, seen)
         for (x, y), place, (name, value) in zip(points, labels, texts, strict=True):
             self.parts.append(f'<circle class="picked" cx="{x:.1f}" cy="{y:.1f}" r="7"/>')
@@ -238,8 +247,8 @@ class _Picture:
         """Pixels along the step line, which labels should not hide either."""
         corners, points = self._steps(), []
         for (x1, y1), (x2, y2) in zip(corners, corners[1:], strict=False):
-            points += [(x1 + k * (x2 - x1) / 8, y1) for k in range(9)]
-            points += [(x2, y1 + k * (y2 - y1) / 8) for k in range(9)]
+            points += [(x1 + k * (x2 - x1) / 16, y1) for k in range(17)]
+            points += [(x2, y1 + k * (y2 - y1) / 16) for k in range(17)]
         return points
 
     def _value(self, design: DesignReport) -> str:

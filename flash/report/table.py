@@ -21,14 +21,14 @@ from flash.report.result import SearchReport
 
 __all__ = ["print_report", "render_plain"]
 
-_PIPE_WIDTH = 100
+_PIPE_WIDTH = 120
 _EXTRAPOLATED = "* unlike anything the cost model was fitted to: its interval is widened"
 
 
 def print_report(
     report: SearchReport,
-    *,
     files: Sequence[str | Path] = (),
+    *,
     stream: TextIO | None = None,
     quiet: bool = False,
 ) -> None:

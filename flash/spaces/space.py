@@ -92,7 +92,7 @@ class SearchSpace:
         canonical = self.family.canonical(values)
         if not names:
             return [((), ())]
-        rows = np.unique(np.stack([canonical[name] for name in names], axis=1), axis=0)
+        rows = _unique_rows(np.stack([canonical[name] for name in names], axis=1))
         at = [names.index(name) for name in kept]
         return [(tuple(row[: len(known)]), tuple(row[k] for k in at)) for row in rows.tolist()]
 
@@ -160,6 +160,19 @@ class SearchSpace:
         """The graph of one design."""
         emitter = GraphEmitter()
         return emitter.network(*self.family.emit(emitter, self.named(indices)))
+
+
+def _unique_rows(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Each row once; much faster than sorting rows, as each is packed into one number."""
+    low = rows.min(axis=0)
+    spans = (rows.max(axis=0) - low + 1).tolist()
+    if math.prod(spans) >= 1 << 62:
+        return np.unique(rows, axis=0)
+    number = np.zeros(len(rows), dtype=np.int64)
+    for column, span in enumerate(spans):
+        number = number * span + (rows[:, column] - low[column])
+    _, first = np.unique(number, return_index=True)
+    return rows[first]
 
 
 def load_space(name_or_path: str) -> SearchSpace:

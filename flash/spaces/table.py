@@ -102,9 +102,10 @@ class LayerTable:
             reaches[row] &= candidates[row]
             for x in self.layers[row].inputs:
                 wanted = reaches[row] & x.present
-                if wanted.any():
-                    producer = np.broadcast_to(np.asarray(x.producer), columns.shape)
-                    reaches[producer[wanted], columns[wanted]] = True
+                if isinstance(x.producer, int):
+                    reaches[x.producer] |= wanted
+                elif wanted.any():
+                    reaches[np.asarray(x.producer)[wanted], columns[wanted]] = True
         return reaches[: len(self)]
 
     @cached_property

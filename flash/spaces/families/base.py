@@ -96,20 +96,36 @@ class Family(ABC):
         return dict(values)
 
     def describe(self, values: Mapping[str, int]) -> str:
-        """A design in one short line."""
-        return " ".join(f"{name}={values[name]}" for name in self.variables)
+        """A design in one short line, variables of one role together: ``w=8,16,32 d=3,3,4``."""
+        return " ".join(
+            f"{role}={','.join(str(values[name]) for name in names)}"
+            for role, names in self._roles().items()
+        )
 
     def parse(self, text: str) -> dict[str, int]:
         """The design that ``describe`` (or the benchmark a family comes from) writes so."""
         values: dict[str, int] = {}
+        roles = self._roles()
         for word in text.split():
-            name, equals, number = word.partition("=")
-            if not equals or not number.lstrip("-").isdigit():
+            role, _, listed = word.partition("=")
+            numbers = listed.split(",")
+            if role not in roles or not all(n.isascii() and n.isdigit() for n in numbers):
+                example = " ".join(f"{r}={','.join('1' * len(n))}" for r, n in roles.items())
+                raise SpaceError(f"'{text}' is no design: expected a line such as {example}")
+            if len(numbers) != len(roles[role]):
                 raise SpaceError(
-                    f"'{text}' is no design: expected {self.variables[0]}=... and so on"
+                    f"'{text}' is no design: {role} takes {len(roles[role])} values, one each for "
+                    f"{', '.join(roles[role])}"
                 )
-            values[name] = int(number)
+            values.update(zip(roles[role], map(int, numbers), strict=True))
         return values
+
+    def _roles(self) -> dict[str, list[str]]:
+        """Variables by their name without its number, in order."""
+        roles: dict[str, list[str]] = {}
+        for name in self.variables:
+            roles.setdefault(name.rstrip("0123456789"), []).append(name)
+        return roles
 
     def _require(self, values: Mapping[str, Sequence[int]], name: str, low: int, high: int) -> None:
         """Every value of variable ``name`` lies in [low, high]."""

@@ -1,0 +1,127 @@
+"""What a layer is to a processor: one kernel, with a class, an amount of work and of traffic.
+
+Batch norm and activation behind a convolution are part of its kernel, as every runtime we
+know fuses them. A sum of n tensors runs as n - 1 binary sums.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flash.spaces.layers import Ints, Layer
+
+__all__ = ["KERNEL_CLASSES", "SIMD_LANES", "Kernel", "kernel_of", "lane_multiple"]
+
+#: Kernel classes; ``Kernel.kind`` is a position in this tuple.
+#: conv3x3 is the 3x3 convolution with stride 1, which some runtimes compute by Winograd's
+#: method; conv any other window; grouped convolutions count with their window's class.
+KERNEL_CLASSES: Final = (
+    "pointwise", "conv3x3", "conv", "depthwise", "linear", "pool", "elementwise",
+)  # fmt: skip
+_POINTWISE, _CONV3, _CONV, _DEPTHWISE, _LINEAR, _POOL, _ELEMENTWISE = range(7)
+
+#: fp32 lanes of a 128-bit NEON register: output channels are computed in multiples of it.
+SIMD_LANES: Final = 4
+
+
+class Kernel(NamedTuple):
+    """One kernel, or the same kernel in many designs (arrays, one value a design).
+
+    kind:      class (see ``KERNEL_CLASSES``), one a design where designs differ.
+    positions: output positions.
+    reduction: multiply-accumulates an output element takes (window elements for a pool).
+    outputs:   output channels, those of each group rounded up to SIMD lanes.
+    elements:  activations read and written.
+    weights:   weights read; ``weights * positions`` are the multiply-accumulates.
+    launches:  kernels run (n - 1 for a sum of n tensors).
+
+    Work is ``positions * reduction * outputs``; elementwise kernels have none.
+    """
+
+    kind: Ints
+    positions: Ints
+    reduction: Ints
+    outputs: Ints
+    elements: Ints
+    weights: Ints
+    launches: Ints
+
+
+def lane_multiple(channels: Ints) -> Ints:
+    """``channels`` rounded up to a multiple of ``SIMD_LANES``."""
+    return (channels + (SIMD_LANES - 1)) & -SIMD_LANES
+
+
+def kernel_of(layer: Layer) -> Kernel:
+    """The kernel that runs ``layer``."""
+    if layer.op == "conv":
+        return _convolution(layer)
+    if layer.op == "linear":
+        inputs, features = layer.in_channels, layer.out_channels
+        outputs = lane_multiple(features)
+        return Kernel(_LINEAR, 1, inputs, outputs, inputs + features, inputs * features, 1)
+    if layer.op in ("max_pool", "avg_pool"):
+        window = layer.kernel_height * layer.kernel_width
+        return _pool(layer, layer.out_height * layer.out_width, window)
+    if layer.op == "global_pool":
+        return _pool(layer, 1, layer.in_height * layer.in_width)
+    # Areas first: they are plain integers in most spaces, channels seldom are.
+    area = layer.out_height * layer.out_width
+    if layer.op == "add":
+        sums = layer.operands - 1
+        moved: Any = layer.out_channels * (3 * area) * sums
+        return Kernel(_ELEMENTWISE, 0, 0, 0, moved, 0, sums)
+    elements: Ints
+    if layer.in_channels is layer.out_channels:
+        elements = layer.out_channels * (2 * area)
+    else:
+        elements = (layer.in_channels + layer.out_channels) * area
+    return Kernel(_ELEMENTWISE, 0, 0, 0, elements, 0, 1)
+
+
+def _pool(layer: Layer, positions: Ints, window: Ints) -> Kernel:
+    area = layer.in_height * layer.in_width + layer.out_height * layer.out_width
+    elements = layer.out_channels * area
+    return Kernel(_POOL, positions, window, lane_multiple(layer.out_channels), elements, 0, 1)
+
+
+def _convolution(layer: Layer) -> Kernel:
+    channels, groups = layer.out_channels, layer.groups
+    positions = layer.out_height * layer.out_width
+    window = layer.kernel_height * layer.kernel_width
+    elements = layer.in_channels * (layer.in_height * layer.in_width) + channels * positions
+    if isinstance(groups, int) and groups == 1:
+        reduction = layer.in_channels * window
+        return Kernel(
+            _window_class(layer), positions, reduction, lane_multiple(channels), elements,
+            channels * reduction, 1,
+        )  # fmt: skip
+    channelwise = Kernel(
+        _DEPTHWISE, positions, window, lane_multiple(channels), elements, channels * window, 1
+    )
+    depthwise = np.asarray((groups == layer.in_channels) & (groups > 1))
+    if depthwise.all():
+        return channelwise
+    reduction = layer.in_channels // groups * window
+    grouped = Kernel(
+        _window_class(layer), positions, reduction, lane_multiple(channels // groups) * groups,
+        elements, channels * reduction, 1,
+    )  # fmt: skip
+    if not depthwise.any():
+        return grouped
+    return Kernel(*(np.where(depthwise, a, b) for a, b in zip(channelwise, grouped, strict=True)))
+
+
+def _window_class(layer: Layer) -> Ints:
+    height, width = layer.kernel_height, layer.kernel_width
+    if isinstance(height, int) and isinstance(width, int) and isinstance(layer.stride, int):
+        if height == width == 1:
+            return _POINTWISE
+        return _CONV3 if height == width == 3 and layer.stride == 1 else _CONV
+    one = np.asarray((height == 1) & (width == 1))
+    three = np.asarray((height == 3) & (width == 3) & (layer.stride == 1))
+    kind: NDArray[np.int64] = np.where(one, _POINTWISE, np.where(three, _CONV3, _CONV))
+    return kind

@@ -1,0 +1,242 @@
+"""Latency and energy of networks on a processor (CPU): a sum over kernels.
+
+A kernel of class c with P positions, reduction length K, N output channels (rounded up to the
+SIMD width) and B bytes of traffic takes
+
+    t = overhead + max( P (K + K_c) (N + N_c) / rate_c ,  B / bandwidth_c )
+
+that is, a roofline whose efficiency K / (K + K_c) * N / (N + N_c) rises with the reduction
+length and with the output channels. All coefficients are positive, so a network with more
+layers, channels or positions is never predicted faster. Energy adds the board's power over
+that time to what each multiply-accumulate and byte costs on top:
+
+    E = P_0 t + e_mac * MACs + e_byte * B
+
+Both are sums over kernels without a constant of the network, so the costs of the stages of a
+separable space add up to the cost of the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flash.hardware.kernels import KERNEL_CLASSES, Kernel, kernel_of
+from flash.hardware.profile import BYTES, HULL_FEATURES, Coefficients, Interval, Profile
+from flash.spaces.layers import Flags, Ints, Layer
+from flash.spaces.network import Network
+from flash.spaces.table import LayerTable
+
+__all__ = [
+    "costs", "energy_interval", "executed", "executed_layers", "features", "hull_distance",
+    "kernel_ms", "latency_interval", "layer_latency_ms", "network_costs", "network_features",
+]  # fmt: skip
+
+Floats = NDArray[np.float64]
+
+_CONVOLUTIONS = tuple(KERNEL_CLASSES.index(c) for c in ("conv3x3", "conv"))
+
+
+def kernel_ms(kernel: Kernel, coefficients: Coefficients, element_bytes: int) -> Any:
+    """Milliseconds of a kernel: a float, or one a design."""
+    c, kind = coefficients, kernel.kind
+    by_class = (c.gmac_s, c.gb_s, c.reduction_half, c.outputs_half)
+    own: list[Any] = [x[kind] if isinstance(kind, int) else np.array(x)[kind] for x in by_class]
+    rate, bandwidth, k_half, n_half = own
+    time = _traffic(kernel) * (element_bytes * 1e-6 / bandwidth)
+    if not _is_zero(kernel.positions):
+        # Scalar factors first: most rows have only one factor that differs by design.
+        work = (kernel.positions * (1e-6 / rate)) * (kernel.reduction + k_half)
+        work = work * (kernel.outputs + n_half)
+        if isinstance(work, np.ndarray) or isinstance(time, np.ndarray):
+            time = np.maximum(work, time)
+        else:
+            time = max(work, time)
+    return time + kernel.launches * (c.overhead_us * 1e-3)
+
+
+def _traffic(kernel: Kernel) -> Ints:
+    """Elements a kernel reads and writes, weights included."""
+    return kernel.elements if _is_zero(kernel.weights) else kernel.elements + kernel.weights
+
+
+def _is_zero(value: Ints) -> bool:
+    return isinstance(value, int) and value == 0
+
+
+def executed(table: LayerTable, profile: Profile) -> list[Flags]:
+    """For each row, which designs run it on the profile's runtime.
+
+    A table of some stages only, whose rows never reach the output, cannot say what is used;
+    there every active row counts.
+    """
+    mode = profile.runtime.executes
+    partial = int(np.max(np.asarray(table.output.producer))) < 0
+    grid: NDArray[np.bool_] = table.active
+    if not partial and mode != "all":
+        grid = table.used if mode == "used" else table.live
+    return [True if row.all() else row for row in grid]
+
+
+def costs(table: LayerTable, profile: Profile) -> dict[str, Floats]:
+    """``latency_ms`` and ``energy_mj`` of every design, each of shape (designs,).
+
+    Additive over rows: the costs of the stages of a network add up to the network's.
+    """
+    energy = profile.runtime.energy
+    wanted = ["latency_ms"]
+    wanted += ["macs"] if energy.mj_per_gmac else []
+    wanted += ["bytes"] if energy.mj_per_gb else []
+    totals = _totals(table, profile, wanted)
+    return {"latency_ms": totals["latency_ms"], "energy_mj": _energy_mj(totals, profile)}
+
+
+def features(table: LayerTable, profile: Profile) -> dict[str, Floats]:
+    """What ``latency_interval`` needs of every design: totals of shape (designs,).
+
+    ``macs``, ``bytes``, ``kernels`` and ``conv_macs`` (those of windows larger than 1 x 1,
+    depthwise ones left out). Additive over rows, as the costs are.
+    """
+    return _totals(table, profile, _FEATURES)
+
+
+def layer_latency_ms(layer: Layer, profile: Profile) -> Any:
+    """Milliseconds of one layer that runs: a float, or one a design."""
+    runtime = profile.runtime
+    return kernel_ms(kernel_of(layer), runtime.coefficients, BYTES[runtime.precision])
+
+
+def network_costs(network: Network, profile: Profile) -> dict[str, float]:
+    """``latency_ms`` and ``energy_mj`` of one network."""
+    totals = _network_totals(network, profile, ("latency_ms", "macs", "bytes"))
+    energy_mj = float(_energy_mj(totals, profile)[0])
+    return {"latency_ms": float(totals["latency_ms"][0]), "energy_mj": energy_mj}
+
+
+def network_features(network: Network, profile: Profile) -> dict[str, Floats]:
+    """``features`` of one network, each of shape (1,)."""
+    return _network_totals(network, profile, _FEATURES)
+
+
+def executed_layers(network: Network, executes: str) -> tuple[Layer, ...]:
+    """The layers of a network that a runtime with this ``executes`` runs."""
+    if executes == "all":
+        return network.layers
+    return (network.used() if executes == "used" else network.live()).layers
+
+
+# ------------------------------------------------------------------------------- intervals
+def hull_distance(totals: Mapping[str, Floats], interval: Interval) -> Floats:
+    """How far networks lie outside the fitted ones, shape (designs,); 0 inside.
+
+    The largest of: log-distance of MACs, bytes and kernels to the fitted range (0.69 is a
+    factor of two), and distance of the share of MACs in windows larger than 1 x 1.
+    """
+    macs = np.maximum(totals["macs"], 1.0)
+    position = {
+        "macs": macs,
+        "bytes": np.maximum(totals["bytes"], 1.0),
+        "kernels": np.maximum(totals["kernels"], 1.0),
+        "conv_share": totals["conv_macs"] / macs,
+    }
+    distance = np.zeros(np.shape(macs))
+    for name in HULL_FEATURES:
+        low, high = interval.hull[name]
+        value = position[name]
+        if name == "conv_share":
+            outside = np.maximum(low - value, value - high)
+        else:
+            outside = np.maximum(np.log(max(low, 1e-9) / value), np.log(value / max(high, 1e-9)))
+        distance = np.maximum(distance, outside)
+    return distance
+
+
+def latency_interval(
+    latency_ms: Floats, totals: Mapping[str, Floats], profile: Profile
+) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """90 % prediction interval of predicted latencies: low and high in ms, and whether the
+    design lies clearly outside the fitted networks; each of shape (designs,). ``totals`` is
+    what ``features`` returns.
+
+    Inside the fitted networks' range it has the width of their held-out errors. Outside it
+    widens (the rule is ours): up to the width of the errors for a family left out at a factor
+    of two, and by that width again for each further factor of ten.
+    """
+    interval = profile.runtime.interval
+    distance = hull_distance(totals, interval)
+    near = np.minimum(distance / np.log(2), 1.0)
+    far = np.maximum(distance - np.log(2), 0.0) / np.log(10)
+    bounds = []
+    inside_outside = (interval.low, interval.outside_low), (interval.high, interval.outside_high)
+    for inside, outside in inside_outside:
+        exponent = np.log(inside) * (1 - near) + np.log(outside) * (near + far)
+        bounds.append(latency_ms * np.exp(exponent))
+    return bounds[0], bounds[1], distance > _CLEARLY_OUTSIDE
+
+
+def energy_interval(
+    energy_mj: Floats, low_factor: Floats, high_factor: Floats, profile: Profile
+) -> tuple[Floats, Floats]:
+    """90 % interval (low, high) of predicted energies, in mJ, shape (designs,).
+
+    The factors are the latency interval's bounds over the latency; the uncertainty of the
+    power multiplies them.
+    """
+    energy = profile.energy
+    return energy_mj * low_factor * energy.low, energy_mj * high_factor * energy.high
+
+
+#: A tenth beyond the fitted range is not called extrapolation (the interval widens anyway).
+_CLEARLY_OUTSIDE = float(np.log(1.1))
+
+# ---------------------------------------------------------------------------------- totals
+_FEATURES = ("macs", "bytes", "kernels", "conv_macs")
+
+
+def _totals(table: LayerTable, profile: Profile, wanted: Sequence[str]) -> dict[str, Floats]:
+    totals = {name: np.zeros(table.designs) for name in wanted}
+    for layer, runs in zip(table.layers, executed(table, profile), strict=True):
+        for name, value in _layer_totals(layer, profile, wanted):
+            totals[name] += value if runs is True else value * runs
+    return totals
+
+
+def _network_totals(network: Network, profile: Profile, wanted: Sequence[str]) -> dict[str, Floats]:
+    totals = {name: np.zeros(1) for name in wanted}
+    for layer in executed_layers(network, profile.runtime.executes):
+        for name, value in _layer_totals(layer, profile, wanted):
+            totals[name] += value
+    return totals
+
+
+def _layer_totals(
+    layer: Layer, profile: Profile, wanted: Sequence[str]
+) -> Iterator[tuple[str, Any]]:
+    runtime = profile.runtime
+    kernel = kernel_of(layer)
+    element_bytes = BYTES[runtime.precision]
+    if "latency_ms" in wanted:
+        yield "latency_ms", kernel_ms(kernel, runtime.coefficients, element_bytes)
+    if "bytes" in wanted:
+        yield "bytes", _traffic(kernel) * element_bytes
+    if "kernels" in wanted:
+        yield "kernels", kernel.launches
+    if "macs" in wanted and layer.op in ("conv", "linear"):
+        macs = kernel.weights * kernel.positions
+        yield "macs", macs
+        if "conv_macs" in wanted:
+            yield "conv_macs", macs * np.isin(kernel.kind, _CONVOLUTIONS)
+
+
+def _energy_mj(totals: Mapping[str, Floats], profile: Profile) -> Floats:
+    energy = profile.runtime.energy
+    # A watt for a millisecond is a millijoule.
+    result = energy.power_w * totals["latency_ms"]
+    if energy.mj_per_gmac:
+        result = result + energy.mj_per_gmac * 1e-9 * totals["macs"]
+    if energy.mj_per_gb:
+        result = result + energy.mj_per_gb * 1e-9 * totals["bytes"]
+    return result

@@ -1,0 +1,72 @@
+"""Local search on the integers: what turns a sampled design into a locally best one."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flash.optimize.problem import Floats
+
+__all__ = ["moves", "polish", "steps"]
+
+Ints = NDArray[np.int64]
+
+#: At most this many moves of two variables at once; large spaces get a fixed random part.
+_MOST_PAIRS = 600
+
+
+def steps(variables: int) -> Ints:
+    """One variable up or down by one, shape (2 variables, variables)."""
+    unit = np.eye(variables, dtype=np.int64)
+    return np.concatenate([unit, -unit])
+
+
+def moves(
+    sizes: tuple[int, ...], rng: np.random.Generator, exchanges: Sequence[int] = (1, 2)
+) -> Ints:
+    """Changes to try, shape (moves, variables).
+
+    One variable by 1, 2, 4, ... (less than its size), and every two variables against each
+    other by any of ``exchanges``: along a limit, one cell can only gain what another gives up.
+    """
+    unit = np.eye(len(sizes), dtype=np.int64)
+    single = [
+        sign * (1 << power) * unit[k]
+        for k, size in enumerate(sizes)
+        for power in range(max(1, (size - 1).bit_length()))
+        for sign in (1, -1)
+    ]
+    pairs = [
+        a * unit[i] - b * unit[j]
+        for i, j in itertools.permutations(range(len(sizes)), 2)
+        for a, b in itertools.product(exchanges, repeat=2)
+    ]
+    if len(pairs) > _MOST_PAIRS:
+        pairs = [pairs[k] for k in rng.choice(len(pairs), _MOST_PAIRS, replace=False)]
+    return np.stack(single + pairs)
+
+
+def polish(
+    design: Ints,
+    cost: float,
+    costs_of: Callable[[Ints], Floats],
+    changes: Ints,
+    tops: Ints,
+    most: int = 60,
+) -> tuple[Ints, float]:
+    """Steepest descent: take the best of all ``changes`` until none helps.
+
+    costs_of: indices (designs, variables) -> (designs,), less is better.
+    tops:     largest index of each variable.
+    """
+    for _ in range(most):
+        near = np.clip(design + changes, 0, tops)
+        costs = costs_of(near)
+        best = int(np.argmin(costs))
+        if not costs[best] < cost:
+            break
+        design, cost = near[best], float(costs[best])
+    return design, cost

@@ -1,0 +1,46 @@
+"""The whole process: wall time and peak memory of a search, beside importing what it stands on.
+
+    python scripts/bench/process.py [options of flash.search ...]
+
+The baseline is ``import numpy, scipy.optimize``; runs alternate, the ratio is of the medians.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+_ROUNDS = 5
+_BASE = ["-c", "import numpy, scipy.optimize"]
+
+
+def _run(arguments: list[str]) -> tuple[float, float]:
+    """Wall seconds and peak resident memory (MB) of one Python process."""
+    began = time.perf_counter()
+    process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - began
+    if status:
+        raise SystemExit(f"{arguments} failed")
+    return seconds, usage.ru_maxrss / 1024
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        options = sys.argv[1:] or ["--target", "rpi3b"]
+        search = ["-m", "flash.search", *options, "--out", folder]
+        _run(_BASE), _run(search)
+        pairs = [(_run(_BASE), _run(search)) for _ in range(_ROUNDS)]
+    base, found = (statistics.median(pair[k][0] for pair in pairs) for k in (0, 1))
+    peak = max(pair[1][1] for pair in pairs)
+    print(f"import numpy, scipy.optimize   {base:.2f} s (median of {_ROUNDS})")
+    print(f"flash.search {' '.join(options)}   {found:.2f} s, peak memory {peak:.0f} MB")
+    print(f"ratio {found / base:.2f}; allowed 3 x {base:.2f} + 1 = {3 * base + 1:.2f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Scoring throughput: designs a second by look-up in stage tables, and layer by layer.
+
+    python scripts/bench/scoring.py [--space S] [--target T]
+
+Prints each rate with the number of designs and its ratio to the layer-by-layer rate of the
+same run. Rates are of one process; absolute times vary with the machine, ratios count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from flash.evaluation import evaluate, separable
+from flash.hardware.processor import costs
+from flash.hardware.profile import load_profile
+from flash.metrics import nn_degree
+from flash.spaces.space import load_space
+
+_ROUNDS = 3
+
+
+def _seconds(action: Callable[[], object]) -> float:
+    """The shortest of a few runs."""
+    times = []
+    for _ in range(_ROUNDS):
+        began = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--space", default="cifar10-concat")
+    parser.add_argument("--target", default="rpi3b")
+    options = parser.parse_args()
+    space, profile = load_space(options.space), load_profile(options.target)
+    rng = np.random.default_rng(0)
+    many, few, fewer = (space.sample(n, rng) for n in (1_000_000, 20_480, 2_048))
+    problem = separable(space, profile, "nn_degree")
+
+    def layer_by_layer(work: Callable[..., object]) -> Callable[[], None]:
+        def action() -> None:
+            for start in range(0, len(few), 2048):
+                work(space.table(few[start : start + 2048]))
+
+        return action
+
+    timed = [
+        ("layers, everything + intervals", len(fewer), lambda: evaluate(space, profile, fewer)),
+        ("layers, latency + energy", len(few), layer_by_layer(lambda t: costs(t, profile))),
+        ("layers, NN-Degree", len(few), layer_by_layer(nn_degree)),
+        (
+            "tables, NN-Degree + latency + energy",
+            len(many),
+            lambda: problem.evaluate(many, "nn_degree", "latency_ms", "energy_mj"),
+        ),
+        ("tables, NN-Degree", len(many), lambda: problem.evaluate(many, "nn_degree")),
+    ]
+    print(f"space {space.name} ({space.size:,} designs), target {profile.name}")
+    build = _seconds(lambda: separable(space, profile, "nn_degree"))
+    print(f"{'stage tables, built once':40} {build:.3f} s")
+    base = 0.0
+    for name, designs, action in timed:
+        rate = designs / _seconds(action)
+        base = base or rate
+        print(f"{name:40} {designs:>9,} designs  {rate:>12,.0f} /s  x{rate / base:.1f}")
+
+
+if __name__ == "__main__":
+    main()

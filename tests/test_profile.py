@@ -1,0 +1,106 @@
+"""Hardware profiles: read strictly, written so that they read back the same."""
+
+from pathlib import Path
+
+import pytest
+
+from flash.data import known_names
+from flash.errors import ProfileError, UsageError
+from flash.hardware.profile import load_profile, parse_profile
+from flash.hardware.profile_file import profile_text, write_profile
+
+SHIPPED = ("rpi3b", "rpi4b")
+
+
+def edited(old: str, new: str) -> str:
+    text = profile_text(load_profile("rpi3b"))
+    assert text.count(old) >= 1, old
+    return text.replace(old, new, 1)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_profiles_load_under_their_own_name(name: str) -> None:
+    assert name in known_names("hw_profiles")
+    assert load_profile(name).name == name
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_written_profile_reads_back_equal(name: str, tmp_path: Path) -> None:
+    profile = load_profile(name)
+    write_profile(profile, tmp_path / "copy.toml", "a comment\nof two lines")
+    assert load_profile(str(tmp_path / "copy.toml")) == profile
+    assert [p.name for p in tmp_path.iterdir()] == ["copy.toml"]
+
+
+def test_every_runtime_states_its_held_out_error_and_source() -> None:
+    for name in SHIPPED:
+        for runtime in load_profile(name).runtimes.values():
+            line = runtime.provenance_line
+            assert "held out" in line
+            assert "median error" in line
+            assert "\n" not in line
+            assert runtime.provenance.networks > 0
+            assert runtime.provenance.sources
+
+
+def test_the_summary_names_runtime_and_sources() -> None:
+    summary = load_profile("rpi4b").summary()
+    assert summary["name"] == "rpi4b"
+    assert summary["threads"] == 4
+    assert any("inference_results" in line for line in summary["provenance"])
+
+
+def test_an_assumed_power_is_named_as_such_and_a_measured_one_is_not() -> None:
+    for name, assumed in (("rpi3b", True), ("rpi4b", False)):
+        profile = load_profile(name)
+        (line,) = (x for x in profile.summary()["provenance"] if x.startswith("energy: "))
+        assert ("assumed" in line) is assumed
+        assert ("fitted" in line) is not assumed
+        assert any("nearly its power times the latency" in note for note in profile.notes)
+
+
+def test_a_runtime_is_picked_by_name_or_suffix() -> None:
+    assert load_profile("rpi3b", "ncnn") == load_profile("rpi3b:ncnn")
+    assert load_profile("rpi3b").runtime.name == "tvm"
+    with pytest.raises(UsageError, match="did you mean 'ncnn'"):
+        load_profile("rpi3b", "ncn")
+
+
+def test_an_unknown_target_names_the_nearest() -> None:
+    with pytest.raises(UsageError, match="did you mean 'rpi3b'"):
+        load_profile("rpi3")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('schema = "flash.profile/1"', 'schema = "flash.profile/9"', "expected schema"),
+        ('kind = "processor"', 'kind = "procesor"', "did you mean 'processor'"),
+        ("overhead_us", "overhed_us", "'runtimes.ncnn.coefficients.overhead_us' is missing"),
+        ("threads = 4", "threads = 4\nthread = 4", "unknown key .*did you mean 'threads'"),
+        ("threads = 4", "threads = 4.5", "threads must be a whole number"),
+        ("cores = 4", "cores = true", "cores must be a whole number"),
+        ("clock_mhz = 1200.0", "clock_mhz = nan", "must be a number from 0"),
+        ("clock_mhz = 1200.0", "clock_mhz = -1", "must be a number from 0"),
+        ("pointwise = ", "pointwise = -", "gmac_s.pointwise must be a number from 0"),
+        ('executes = "used"', 'executes = "unused"', "did you mean 'used'"),
+        ('default_runtime = "tvm"', 'default_runtime = "tvn"', "did you mean 'tvm'"),
+        ("power_w = 3.7", 'power_w = "3.7"', "power_w must be a number"),
+        ("power_w = 3.7", "power_w = 0", "power_w must be above 0"),
+        ("macs = [", "macs = [9e99, ", "macs must be"),
+        ("[device]", "[device", "not valid TOML"),
+    ],
+)
+def test_a_bad_profile_is_refused_with_its_place(old: str, new: str, message: str) -> None:
+    with pytest.raises(ProfileError, match=message) as caught:
+        parse_profile(edited(old, new), Path("my chip.toml"))
+    assert "my chip.toml" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 4
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ProfileError, match="cannot be read"):
+        load_profile(str(path))
