@@ -18,9 +18,9 @@ from flash import Command
 from flash.command import CommandParser, run_command
 from flash.errors import FlashError, InputError, UsageError
 from flash.evaluation import Evaluation, Metrics, evaluate, measure
-from flash.hardware.profile import load_profile
 from flash.report.files import write_text
 from flash.spaces.space import SearchSpace, load_space
+from flash.targets import Given, load_target
 
 __all__ = ["main", "run"]
 
@@ -28,18 +28,26 @@ Row = dict[str, str | int | float | bool]
 
 
 def run(
-    space: str, designs: Sequence[str], target: str | None = None, *, runtime: str | None = None
+    space: str,
+    designs: Sequence[str],
+    target: str | None = None,
+    *,
+    runtime: str | None = None,
+    hardware: Given | None = None,
 ) -> list[Row]:
     """One row a design, in the order given.
 
     designs: each a JSON object of the space's variables, ``w1=8 d1=3 ...``, or the
              benchmark's own string.
     target:  a profile's name or file; without one there are no latency and energy.
+    hardware: the chip of an accelerator, ``rows=16,cols=32``; its default one otherwise.
 
     Raises ``InputError`` with the line's number for a design that is not of the space.
     """
     found = load_space(space)
-    profile = load_profile(target, runtime) if target else None
+    if hardware is not None and not target:
+        raise UsageError("hardware variables need a target, e.g. --target systolic")
+    priced_on = load_target(target, runtime, hardware) if target else None
     rows = []
     for number, text in enumerate(designs, start=1):
         try:
@@ -49,7 +57,7 @@ def run(
     if not rows:
         raise InputError("no designs given; expected one a line")
     indices = np.array(rows)
-    result = evaluate(found, profile, indices) if profile else measure(found, indices)
+    result = evaluate(found, priced_on, indices) if priced_on else measure(found, indices)
     return [_row(text, result, i) for i, text in enumerate(designs)]
 
 
@@ -79,9 +87,13 @@ def _row(text: str, found: Metrics, i: int) -> Row:
         for name, unit, triple in (
             ("latency", "ms", found.latency_ms),
             ("energy", "mj", found.energy_mj),
+            ("area", "mm2", found.area_mm2),
         ):
+            if triple is None:
+                continue
             value, low, high = (float(v[i]) for v in triple)
             row |= {f"{name}_{unit}": value, f"{name}_low_{unit}": low, f"{name}_high_{unit}": high}
+        row |= {name: float(v[i]) for name, v in found.details.items()}
         row["extrapolated"] = bool(found.extrapolated[i])
     return row
 
@@ -103,6 +115,7 @@ def _parser() -> CommandParser:
     add("--designs", required=True, metavar="FILE", help="one design a line; '-' reads stdin")
     add("--target", metavar="T", help="profile name or TOML file")
     add("--runtime", metavar="R", help="one of the profile's runtimes (its default one)")
+    add("--hardware", metavar="A=N,B=N", help="an accelerator's chip (its default one)")
     add("--csv", metavar="FILE", help="write CSV to FILE; '-' (the default) is stdout")
     add("--json", metavar="FILE", help="write JSON instead, to FILE or to stdout with '-'")
     return parser
@@ -119,7 +132,13 @@ def main(arguments: Sequence[str]) -> None:
         reason = getattr(error, "strerror", None) or "not text"
         raise InputError(f"{options.designs}: {reason}") from None
     designs = [line.strip() for line in text.splitlines() if line.strip()]
-    rows = run(options.space, designs, options.target, runtime=options.runtime)
+    rows = run(
+        options.space,
+        designs,
+        options.target,
+        runtime=options.runtime,
+        hardware=options.hardware,
+    )
     if options.json:
         output, place = json.dumps(rows, indent=1, ensure_ascii=False) + "\n", options.json
     else:

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash import Command
+from flash.bounded import bounded_front
 from flash.command import CommandParser, run_command
 from flash.errors import InfeasibleError, UsageError, did_you_mean
 from flash.evaluation import Evaluation, evaluate, separable
-from flash.hardware.profile import Profile, load_profile
 from flash.metrics import CELL_METRICS
 from flash.optimize import (
     Limit,
@@ -29,16 +29,11 @@ from flash.optimize import (
     certify_front,
     exact_front,
     knee,
-    nearest_to_limits,
     nsga2_front,
     objective,
     shgo_front,
 )
 from flash.quantities import (
-    format_energy,
-    format_latency,
-    format_memory,
-    format_number,
     parse_accuracy_percent,
     parse_area_mm2,
     parse_energy_mj,
@@ -47,7 +42,6 @@ from flash.quantities import (
 )
 from flash.report.files import write_files, write_text
 from flash.report.result import (
-    QUANTITIES,
     DesignReport,
     Interval,
     OptimizerSummary,
@@ -57,27 +51,40 @@ from flash.report.result import (
 )
 from flash.report.table import print_report
 from flash.spaces.space import SearchSpace, load_space
+from flash.targets import Given, Target, Triple, load_target
+from flash.unmet import why_unmet
 
 __all__ = ["main", "run"]
 
 _OPTIMIZERS = ("shgo", "exact", "nsga2")
 #: What users call the objectives other than the score -> quantity.
-_COSTS = {"latency": "latency_ms", "energy": "energy_mj", "memory": "memory_mb"}
+_COSTS = {
+    "latency": "latency_ms",
+    "energy": "energy_mj",
+    "memory": "memory_mb",
+    "area": "area_mm2",
+}
 #: Random designs drawn behind the front in the picture.
 _BACKGROUND = 400
 
 
 @dataclass(frozen=True)
 class _Request:
-    """What to search for, checked."""
+    """What to search for, checked; ``limits`` are the user's own."""
 
     space: SearchSpace
-    profile: Profile
+    target: Target
     metric: str
     objectives: tuple[Objective, ...]
     limits: tuple[Limit, ...]
     optimizer: str
     seed: int
+
+    @property
+    def bounds(self) -> tuple[Limit, ...]:
+        """The limits, and the weights that the chip can hold."""
+        held = Limit(objective("weight_mb"), self.target.weight_limit_mb)
+        return self.limits if held.bound == math.inf else (*self.limits, held)
 
 
 def run(
@@ -85,11 +92,13 @@ def run(
     space: str = "cifar10-concat",
     *,
     runtime: str | None = None,
+    hardware: Given | None = None,
     objectives: Sequence[str] = ("score", "latency"),
     metric: str = "nn_degree",
     max_latency_ms: float | None = None,
     max_energy_mj: float | None = None,
     max_memory_mb: float | None = None,
+    max_area_mm2: float | None = None,
     min_score: float | None = None,
     optimizer: str = "shgo",
     seed: int = 0,
@@ -98,7 +107,8 @@ def run(
 
     target, space: a name that comes with flash or the path of a TOML file.
     runtime:       one of the profile's runtimes; its default one if not given.
-    objectives:    "score" and any of "latency", "energy", "memory".
+    hardware:      the chip of an accelerator, ``rows=16,cols=32``; the rest its default chip's.
+    objectives:    "score" and any of "latency", "energy", "memory", on accelerators "area".
     metric:        the score, "nn_degree" or "nn_mass".
     limits:        in the unit of their name; ``min_score`` in units of the metric.
     optimizer:     "shgo" (certified by the exact optimizer, whose front is returned),
@@ -110,21 +120,22 @@ def run(
         "latency_ms": max_latency_ms,
         "energy_mj": max_energy_mj,
         "memory_mb": max_memory_mb,
+        "area_mm2": max_area_mm2,
         metric: min_score,
     }
-    request = _request(target, space, runtime, objectives, metric, bounds, optimizer, seed)
+    priced_on = load_target(target, runtime, hardware)
+    request = _request(priced_on, space, objectives, metric, bounds, optimizer, seed)
     return _search(request)[0]
 
 
 def _request(
-    target: str, space: str, runtime: str | None, objectives: Sequence[str], metric: str,
+    target: Target, space: str, objectives: Sequence[str], metric: str,
     bounds: dict[str, float | None], optimizer: str, seed: int,
 ) -> _Request:  # fmt: skip
     if metric not in CELL_METRICS:
         raise UsageError(f"unknown metric '{metric}'{did_you_mean(metric, CELL_METRICS)}")
     if optimizer not in _OPTIMIZERS:
         raise UsageError(f"unknown optimizer '{optimizer}'{did_you_mean(optimizer, _OPTIMIZERS)}")
-    profile = load_profile(target, runtime)
     limits = [Limit(_objective(name, metric), v) for name, v in bounds.items() if v is not None]
     for limit in limits:
         if not math.isfinite(limit.bound) or limit.bound <= 0:
@@ -135,11 +146,13 @@ def _request(
         if name not in known:
             raise UsageError(f"unknown objective '{name}'{did_you_mean(name, known)}")
         named.append(_objective(_COSTS.get(name, metric), metric))
+    if "area_mm2" not in target.quantities and (
+        bounds["area_mm2"] is not None or "area" in objectives
+    ):
+        raise UsageError(f"target {target.name} has no chip area; leave area out")
     if len(set(named)) != len(named) or len(named) < 2:
         raise UsageError("a front needs at least two different objectives, e.g. score,latency")
-    return _Request(
-        load_space(space), profile, metric, tuple(named), tuple(limits), optimizer, seed
-    )
+    return _Request(load_space(space), target, metric, tuple(named), tuple(limits), optimizer, seed)
 
 
 def _objective(name: str, metric: str) -> Objective:
@@ -151,21 +164,22 @@ def _objective(name: str, metric: str) -> Objective:
 
 def _search(request: _Request) -> tuple[SearchReport, list[tuple[float, float]]]:
     """The report, and random designs (latency_ms, score) for the picture's background."""
-    space, profile = request.space, request.profile
+    space, target = request.space, request.target
     began = time.perf_counter()
-    problem = separable(space, profile, request.metric)
+    problem = separable(space, target, request.metric)
     try:
         result = _optimize(problem, request)
-    except InfeasibleError:
-        raise InfeasibleError(_nearest(problem, request)) from None
+    except InfeasibleError as error:
+        why = why_unmet(space, problem, request.bounds, target.exact)
+        raise InfeasibleError(why or str(error)) from None
     result = replace(result, seconds=time.perf_counter() - began)
-    found = evaluate(space, profile, result.indices)
-    front = [_design(space, profile, result.indices[i], found, i) for i in range(len(result))]
+    found = evaluate(space, target, result.indices)
+    front = [_design(space, target, result.indices[i], found, i) for i in range(len(result))]
     rng = np.random.default_rng(request.seed)
     random = problem.evaluate(space.sample(_BACKGROUND, rng), "latency_ms", request.metric)
     background = list(zip(random["latency_ms"], random[request.metric], strict=True))
     report = SearchReport(
-        target=profile.summary(),
+        target=target.summary(),
         space=SpaceSummary(space.name, space.size, space.distinct),
         objectives=[of.name for of in request.objectives],
         limits={limit.quantity.name: limit.bound for limit in request.limits},
@@ -179,21 +193,32 @@ def _search(request: _Request) -> tuple[SearchReport, list[tuple[float, float]]]
         ),
         front=front,
         picks=_picks(result, front, found, request.metric),
-        notes=_notes(profile, found),
+        notes=_notes(target, found),
     )
     return report, background
 
 
 def _optimize(problem: SeparableProblem, request: _Request) -> OptimizerResult:
     """The exact front, and how close the optimizer asked for came to it."""
-    exact = exact_front(problem, request.objectives, request.limits)
-    if request.optimizer == "exact":
-        return exact
+    objectives, limits = request.objectives, request.bounds
+    found: list[OptimizerResult] = []
     if request.optimizer == "nsga2":
-        found = nsga2_front(problem, request.objectives, request.limits, seed=request.seed)
-    else:
-        found = shgo_front(problem, request.objectives, request.limits, seed=request.seed)
-    found = certify_front(problem, found, request.limits, exact)
+        found.append(nsga2_front(problem, objectives, limits, seed=request.seed))
+    elif request.optimizer == "shgo":
+        found.append(shgo_front(problem, objectives, limits, seed=request.seed))
+    if not request.target.exact:
+        return bounded_front(request.space, request.target, problem, objectives, limits, found)
+    exact = exact_front(problem, objectives, limits)
+    return _certified(problem, found[0], limits, exact) if found else exact
+
+
+def _certified(
+    problem: SeparableProblem,
+    found: OptimizerResult,
+    limits: Sequence[Limit],
+    exact: OptimizerResult,
+) -> OptimizerResult:
+    found = certify_front(problem, found, limits, exact)
     return replace(
         found,
         indices=exact.indices,
@@ -205,38 +230,10 @@ def _optimize(problem: SeparableProblem, request: _Request) -> OptimizerResult:
     )
 
 
-def _nearest(problem: SeparableProblem, request: _Request) -> str:
-    """Which limit binds, and the design that comes nearest to all of them."""
-    indices, values, excess = nearest_to_limits(problem, request.limits)
-    worst = request.limits[int(np.argmax(excess))]
-    has = ", ".join(
-        f"{QUANTITIES[limit.quantity.name]} {_amount(limit.quantity.name, float(value))}"
-        for limit, value in zip(request.limits, values, strict=True)
-    )
-    side = "at most" if worst.quantity.sense == "min" else "at least"
-    name = worst.quantity.name
-    return (
-        f"no design of {request.space.name} meets the limits; {QUANTITIES[name]} {side} "
-        f"{_amount(name, worst.bound)} binds: the nearest design "
-        f"({request.space.family.describe(request.space.named(indices))}) has {has}"
-    )
-
-
-def _amount(name: str, value: float) -> str:
-    formats = {
-        "latency_ms": format_latency,
-        "energy_mj": format_energy,
-        "memory_mb": format_memory,
-    }
-    return formats.get(name, format_number)(value)
-
-
 def _design(
-    space: SearchSpace, profile: Profile, indices: NDArray[np.int64], found: Evaluation, row: int
+    space: SearchSpace, target: Target, indices: NDArray[np.int64], found: Evaluation, row: int
 ) -> DesignReport:
     named = space.named(indices)
-    latency, low, high = (float(v[row]) for v in found.latency_ms)
-    energy, energy_low, energy_high = (float(v[row]) for v in found.energy_mj)
     return DesignReport(
         id=space.identify(indices),
         design=named,
@@ -244,12 +241,12 @@ def _design(
         nn_degree=found.nn_degree[row],
         nn_mass=found.nn_mass[row],
         sed=None,
-        latency_ms=Interval(latency, low, high, _interval_origin(profile)),
-        energy_mj=Interval(energy, energy_low, energy_high, profile.energy.how),
+        latency_ms=_interval(found.latency_ms, row, target.latency_how),
+        energy_mj=_interval(found.energy_mj, row, target.energy_how),
         memory_mb=found.weight_mb[row] + found.activation_mb[row],
         weight_mb=found.weight_mb[row],
         activation_mb=found.activation_mb[row],
-        area_mm2=None,
+        area_mm2=found.area_mm2 and _interval(found.area_mm2, row, target.area_how),
         params=int(found.params[row]),
         macs=int(found.macs[row]),
         extrapolated=bool(found.extrapolated[row]),
@@ -257,9 +254,9 @@ def _design(
     )
 
 
-def _interval_origin(profile: Profile) -> str:
-    found = profile.runtime.provenance
-    return f"90 % of held-out errors ({found.held_out}), {found.networks} networks"
+def _interval(triple: Triple, row: int, how: str) -> Interval:
+    value, low, high = (float(values[row]) for values in triple)
+    return Interval(value, low, high, how)
 
 
 def _picks(
@@ -273,8 +270,8 @@ def _picks(
     )
 
 
-def _notes(profile: Profile, found: Evaluation) -> list[str]:
-    notes = list(profile.notes)
+def _notes(target: Target, found: Evaluation) -> list[str]:
+    notes = list(target.notes)
     outside = int(found.extrapolated.sum())
     if outside:
         notes.append(
@@ -298,6 +295,7 @@ def _parser() -> CommandParser:
     add = parser.add_argument
     add("--target", default="rpi3b", metavar="T", help="profile name or TOML file (%(default)s)")
     add("--runtime", metavar="R", help="one of the profile's runtimes (its default one)")
+    add("--hardware", metavar="A=N,B=N", help="an accelerator's chip (its default one)")
     add("--space", default="cifar10-concat", metavar="S", help="space name or file (%(default)s)")
     add("--max-latency", metavar="20ms", help="latency limit (us, ms, s)")
     add("--max-energy", metavar="5mJ", help="energy limit (uJ, mJ, J)")
@@ -309,7 +307,7 @@ def _parser() -> CommandParser:
         "--objectives",
         default="score,latency",
         metavar="A,B",
-        help="two or more of score, latency, energy, memory (%(default)s)",
+        help="two or more of score, latency, energy, memory, area (%(default)s)",
     )
     add("--metric", default="nn_degree", metavar="M", help="nn_degree or nn_mass (%(default)s)")
     add("--optimizer", default="shgo", metavar="O", help="shgo, exact or nsga2 (%(default)s)")
@@ -329,19 +327,18 @@ def main(arguments: Sequence[str]) -> None:
             f"space {options.space} is not calibrated, so it has no accuracy to limit; "
             "use --min-score"
         )
-    if options.max_area is not None:
-        parse_area_mm2(options.max_area, "--max-area")
-        raise UsageError(f"target {options.target} has no chip area to limit; leave --max-area out")
     bounds = {
         "latency_ms": options.max_latency
         and parse_latency_ms(options.max_latency, "--max-latency"),
         "energy_mj": options.max_energy and parse_energy_mj(options.max_energy, "--max-energy"),
         "memory_mb": options.max_memory and parse_memory_mb(options.max_memory, "--max-memory"),
+        "area_mm2": options.max_area and parse_area_mm2(options.max_area, "--max-area"),
         options.metric: options.min_score and _number(options.min_score, "--min-score"),
     }
     request = _request(
-        options.target, options.space, options.runtime, options.objectives.split(","),
-        options.metric, bounds, options.optimizer, int(_number(options.seed, "--seed", whole=True)),
+        load_target(options.target, options.runtime, options.hardware), options.space,
+        options.objectives.split(","), options.metric, bounds, options.optimizer,
+        int(_number(options.seed, "--seed", whole=True)),
     )  # fmt: skip
     report, background = _search(request)
     if options.json == "-":

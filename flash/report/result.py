@@ -83,7 +83,7 @@ class DesignReport:
     sed:           None where the metric was not asked for.
     latency_ms, energy_mj: on the target; energy is None where the profile has no energy model.
     memory_mb:     weight_mb + activation_mb (peak), in 10^6 bytes.
-    area_mm2:      chip area; None on chips one buys ready-made.
+    area_mm2:      of the chip; None on chips one buys ready-made.
     macs:          multiply-accumulates of one inference.
     extrapolated:  the cost model saw nothing like it, so the interval was widened.
     description:   the design in short, for people.
@@ -100,7 +100,7 @@ class DesignReport:
     memory_mb: float
     weight_mb: float
     activation_mb: float
-    area_mm2: float | None
+    area_mm2: Interval | None
     params: int
     macs: int
     extrapolated: bool
@@ -109,9 +109,8 @@ class DesignReport:
     def __post_init__(self) -> None:
         for name in ("nn_degree", "nn_mass", "memory_mb", "weight_mb", "activation_mb"):
             _set_finite(self, name)
-        for name in ("sed", "area_mm2"):
-            if getattr(self, name) is not None:
-                _set_finite(self, name)
+        if self.sed is not None:
+            _set_finite(self, "sed")
         if self.latency_ms.value <= 0:
             raise ValueError(f"design {self.id}: a latency of {self.latency_ms.value} ms")
         # Plain Python numbers and bools: JSON knows none of NumPy's.
@@ -145,7 +144,7 @@ class DesignReport:
             "memory_mb": self.memory_mb,
             "weight_mb": self.weight_mb,
             "activation_mb": self.activation_mb,
-            "area_mm2": self.area_mm2,
+            "area_mm2": self.area_mm2.to_dict() if self.area_mm2 else None,
             "params": self.params,
             "macs": self.macs,
             "extrapolated": self.extrapolated,
@@ -306,7 +305,7 @@ class SearchReport:
 
     def _intervals(self) -> tuple[tuple[str, str], ...]:
         lines = []
-        for name in ("accuracy", "latency_ms", "energy_mj"):
+        for name in ("accuracy", "latency_ms", "energy_mj", "area_mm2"):
             found = [getattr(design, name) for design in self.front]
             how = dict.fromkeys(interval.how for interval in found if interval is not None)
             if how:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from flash.data import data_file, known_names
 from flash.errors import ProfileError, UsageError, did_you_mean
+from flash.hardware.default_chip import default_chip
 from flash.hardware.imc.converters import ADC_MODELS
 from flash.hardware.memories import NODES_NM
 
@@ -27,7 +28,7 @@ _SCHEMA: Final = "flash.imc/1"
 _KEYS: Final = frozenset(
     {
         "schema", "name", "description", "provenance", "precision", "settings", "chip_link",
-        "variables", "parts", "noc",
+        "variables", "default", "parts", "noc",
     }
 )  # fmt: skip
 #: What a part comes with: every row, column or cell of a crossbar, every row or column of a
@@ -149,7 +150,7 @@ class ImcHardware:
     """A family of chips: what its parts cost, and which values its variables may take.
 
     Everything in it is published or derived by formula (``provenance`` "analytical"); nothing
-    is measured.
+    is measured. ``default`` is the chip meant when a variable is not given.
     """
 
     name: str
@@ -161,6 +162,7 @@ class ImcHardware:
     parts: Mapping[str, Part]
     noc: Noc
     variables: Mapping[str, NDArray[np.int64]]
+    default: Mapping[str, int]
 
     @property
     def size(self) -> int:
@@ -231,6 +233,7 @@ def _hardware(document: dict[str, Any], path: Path) -> ImcHardware:
     missing = [name for name in PARTS if name not in parts]
     if missing:
         raise ProfileError(f"[parts] lacks {', '.join(missing)}")
+    grids = _grids(_section(document, "variables"))
     hardware = ImcHardware(
         name=str(document.get("name", path.stem)),
         description=str(document.get("description", "")),
@@ -240,7 +243,10 @@ def _hardware(document: dict[str, Any], path: Path) -> ImcHardware:
         link=_record(ChipLink, _section(document, "chip_link"), "[chip_link]"),
         parts={name: _record(Part, parts[name], f"[parts.{name}]") for name in PARTS},
         noc=_record(Noc, noc, "[noc]"),
-        variables=_grids(_section(document, "variables")),
+        variables=grids,
+        default=default_chip(
+            document.get("default", {}), {n: g.tolist() for n, g in grids.items()}, {}
+        ),
     )
     _check(hardware)
     return hardware

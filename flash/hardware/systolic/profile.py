@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from flash.data import data_file, known_names
 from flash.errors import ProfileError, UsageError, did_you_mean
+from flash.hardware.default_chip import default_chip
 from flash.hardware.memories import DRAM_PJ_PER_BIT, MAC_MODELS, NODES_NM
 from flash.hardware.systolic.gemm import DATAFLOWS
 
@@ -41,6 +42,7 @@ class SystolicHardware:
     """A systolic accelerator; see ``hw_profiles/systolic.toml`` for the source of each figure.
 
     variables:          values of each hardware variable a search may choose, rising.
+    default:            the chip meant when a variable is not given.
     sources:            constant -> where it comes from.
     mac_model:          one of ``memories.MAC_MODELS``.
     *_share:            parts of the buffer for inputs, weights, and outputs with partial sums.
@@ -58,6 +60,7 @@ class SystolicHardware:
     description: str
     provenance: str
     variables: Mapping[str, tuple[int, ...]]
+    default: Mapping[str, int]
     sources: Mapping[str, str]
     node_nm: float
     mac_model: str
@@ -147,7 +150,7 @@ _SECTIONS: Mapping[str, Mapping[str, Any]] = {
 
 
 def _hardware(document: Mapping[str, Any]) -> SystolicHardware:
-    known = ("schema", *_TEXTS, "variables", *_SECTIONS)
+    known = ("schema", *_TEXTS, "variables", "default", *_SECTIONS)
     _only(document, known, "")
     if document.get("schema") != SCHEMA:
         raise ProfileError(f'expected schema = "{SCHEMA}", got {document.get("schema")!r}')
@@ -166,9 +169,12 @@ def _hardware(document: Mapping[str, Any]) -> SystolicHardware:
     texts: dict[str, Any] = {name: _text(document, name) for name in _TEXTS}
     variables = _table(document, "variables")
     _only(variables, VARIABLES, "variables.")
+    grids = {name: _grid(variables, name) for name in VARIABLES}
+    default = default_chip(document.get("default", {}), grids, {"dataflow": DATAFLOWS})
     return SystolicHardware(
         **texts,
-        variables=MappingProxyType({name: _grid(variables, name) for name in VARIABLES}),
+        variables=MappingProxyType(grids),
+        default=MappingProxyType(default),
         sources=MappingProxyType(sources),
         **constants,
     )
