@@ -28,11 +28,11 @@ from flash.evaluation import (
     measure,
     measure_network,
 )
-from flash.hardware.profile import Profile, load_profile
 from flash.metrics.rank import score_designs
 from flash.metrics.sed import Scores, score_network
 from flash.report.files import write_text
 from flash.spaces.space import SearchSpace, load_space
+from flash.targets import Given, Target, load_target
 
 __all__ = ["main", "run"]
 
@@ -50,12 +50,14 @@ def run(
     *,
     models: Sequence[str | Path] = (),
     runtime: str | None = None,
+    hardware: Given | None = None,
     input_shape: Sequence[int] | None = None,
 ) -> list[Row]:
     """One row a design, or one an ONNX file, in the order given.
 
     designs: each a JSON object of the space's variables, ``w1=8 d1=3 ...``, or the
              benchmark's own string; not together with ``models``.
+    hardware: the chip of an accelerator, ``rows=16,cols=32``; its default one otherwise.
     target:  a profile's name or file; without one there are no latency and energy.
     models:  ONNX files; ``design`` is then the file as named here. NN-Degree and NN-Mass are
              None: a file does not say which layers form a cell.
@@ -66,9 +68,11 @@ def run(
     """
     if models and (space or designs):
         raise UsageError("give ONNX files or a space and its designs, not both")
-    profile = load_profile(target, runtime) if target else None
+    if hardware is not None and not target:
+        raise UsageError("hardware variables need a target, e.g. --target systolic")
+    priced_on = load_target(target, runtime, hardware) if target else None
     if models:
-        return [_model_row(path, profile, input_shape) for path in models]
+        return [_model_row(path, priced_on, input_shape) for path in models]
     found = load_space(space or _DEFAULT_SPACE)
     rows = []
     for number, text in enumerate(designs, start=1):
@@ -79,16 +83,16 @@ def run(
     if not rows:
         raise InputError("no designs given; expected one a line")
     indices = np.array(rows)
-    result = evaluate(found, profile, indices) if profile else measure(found, indices)
+    result = evaluate(found, priced_on, indices) if priced_on else measure(found, indices)
     scores = score_designs(found, indices)
     return [_row(text, result, scores, i) for i, text in enumerate(designs)]
 
 
-def _model_row(path: str | Path, profile: Profile | None, input_shape: Sequence[int] | None) -> Row:
+def _model_row(path: str | Path, target: Target | None, input_shape: Sequence[int] | None) -> Row:
     from flash.runtimes import read_onnx  # noqa: PLC0415 (an extra)
 
     network = read_onnx(path, input_shape)
-    result = evaluate_network(network, profile) if profile else measure_network(network)
+    result = evaluate_network(network, target) if target else measure_network(network)
     score = score_network(network)
     scores = Scores(np.array([score.sed]), np.array([score.isometric_depth]))
     return _row(str(path), result, scores, 0)
@@ -122,9 +126,13 @@ def _row(text: str, found: Metrics, scores: Scores, i: int) -> Row:
         for name, unit, triple in (
             ("latency", "ms", found.latency_ms),
             ("energy", "mj", found.energy_mj),
+            ("area", "mm2", found.area_mm2),
         ):
+            if triple is None:
+                continue
             value, low, high = (float(v[i]) for v in triple)
             row |= {f"{name}_{unit}": value, f"{name}_low_{unit}": low, f"{name}_high_{unit}": high}
+        row |= {name: float(v[i]) for name, v in found.details.items()}
         row["extrapolated"] = bool(found.extrapolated[i])
     return row
 
@@ -152,6 +160,7 @@ def _parser() -> CommandParser:
     add("--metric", metavar="M", help=f"only this metric of {', '.join(_METRICS)}")
     add("--target", metavar="T", help="profile name or TOML file")
     add("--runtime", metavar="R", help="one of the profile's runtimes (its default one)")
+    add("--hardware", metavar="A=N,B=N", help="an accelerator's chip (its default one)")
     add("--input-shape", metavar="1x3x224x224", help="sizes for dynamic axes of the models")
     add("--csv", metavar="FILE", help="write CSV to FILE; '-' (the default) is stdout")
     add("--json", metavar="FILE", help="write JSON instead, to FILE or to stdout with '-'")
@@ -195,6 +204,7 @@ def main(arguments: Sequence[str]) -> None:
         options.target,
         models=options.models,
         runtime=options.runtime,
+        hardware=options.hardware,
         input_shape=_sizes(options.input_shape) if options.input_shape else None,
     )
     if options.metric:

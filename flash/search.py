@@ -5,7 +5,6 @@ From Python: ``report = flash.search(target="rpi3b", max_latency_ms=20)``.
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 import time
@@ -17,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash import Command
+from flash.bounded import bounded_front
 from flash.command import CommandParser, run_command
 from flash.errors import InfeasibleError, UsageError, did_you_mean
 from flash.evaluation import METRICS, Evaluation, evaluate, separable
-from flash.hardware.profile import Profile, load_profile
 from flash.metrics.rank import RANK_METRICS
 from flash.optimize import (
     Limit,
@@ -30,17 +29,12 @@ from flash.optimize import (
     certify_front,
     exact_front,
     knee,
-    nearest_to_limits,
     nsga2_front,
     objective,
     shgo_front,
 )
 from flash.optimize.problem import Floats
 from flash.quantities import (
-    format_energy,
-    format_latency,
-    format_memory,
-    format_number,
     parse_accuracy_percent,
     parse_area_mm2,
     parse_energy_mj,
@@ -49,7 +43,6 @@ from flash.quantities import (
 )
 from flash.report.files import write_files, write_text
 from flash.report.result import (
-    QUANTITIES,
     DesignReport,
     Interval,
     OptimizerSummary,
@@ -59,27 +52,46 @@ from flash.report.result import (
 )
 from flash.report.table import print_report
 from flash.spaces.space import SearchSpace, load_space
+from flash.targets import Given, Target, Triple, load_target
+from flash.unmet import why_unmet
 
 __all__ = ["main", "run"]
 
 _OPTIMIZERS = ("shgo", "exact", "nsga2")
 #: What users call the objectives other than the score -> quantity.
-_COSTS = {"latency": "latency_ms", "energy": "energy_mj", "memory": "memory_mb"}
+_COSTS = {
+    "latency": "latency_ms",
+    "energy": "energy_mj",
+    "memory": "memory_mb",
+    "area": "area_mm2",
+}
 #: Random designs drawn behind the front in the picture.
 _BACKGROUND = 400
 
 
 @dataclass(frozen=True)
 class _Request:
-    """What to search for, checked."""
+    """What to search for, checked; ``limits`` are the user's own."""
 
     space: SearchSpace
-    profile: Profile
+    target: Target
     metric: str
     objectives: tuple[Objective, ...]
     limits: tuple[Limit, ...]
     optimizer: str
     seed: int
+
+    @property
+    def bounds(self) -> tuple[Limit, ...]:
+        """The limits, the weights that the chip can hold, and that there is a network at all."""
+        bounds = list(self.limits)
+        if self.target.weight_limit_mb < math.inf:
+            bounds.append(Limit(objective("weight_mb"), self.target.weight_limit_mb))
+        if self.metric in RANK_METRICS:
+            # Zero means that no path leads from the input to the output.
+            tiny = float(np.finfo(np.float64).tiny)
+            bounds.append(Limit(Objective(self.metric, "max"), tiny))
+        return tuple(bounds)
 
 
 def run(
@@ -87,11 +99,13 @@ def run(
     space: str = "cifar10-concat",
     *,
     runtime: str | None = None,
+    hardware: Given | None = None,
     objectives: Sequence[str] = ("score", "latency"),
     metric: str | None = None,
     max_latency_ms: float | None = None,
     max_energy_mj: float | None = None,
     max_memory_mb: float | None = None,
+    max_area_mm2: float | None = None,
     min_score: float | None = None,
     optimizer: str = "shgo",
     seed: int = 0,
@@ -100,7 +114,8 @@ def run(
 
     target, space: a name that comes with flash or the path of a TOML file.
     runtime:       one of the profile's runtimes; its default one if not given.
-    objectives:    "score" and any of "latency", "energy", "memory".
+    hardware:      the chip of an accelerator, ``rows=16,cols=32``; the rest its default chip's.
+    objectives:    "score" and any of "latency", "energy", "memory", on accelerators "area".
     metric:        the score, one of ``flash.evaluation.METRICS``; the space's own by default.
     limits:        in the unit of their name; ``min_score`` in units of the metric.
     optimizer:     "shgo" (certified by the exact optimizer, whose front is returned),
@@ -112,17 +127,19 @@ def run(
         "latency_ms": max_latency_ms,
         "energy_mj": max_energy_mj,
         "memory_mb": max_memory_mb,
+        "area_mm2": max_area_mm2,
         "score": min_score,
     }
-    request = _request(target, space, runtime, objectives, metric, bounds, optimizer, seed)
+    priced_on = load_target(target, runtime, hardware)
+    request = _request(priced_on, space, objectives, metric, bounds, optimizer, seed)
     return _search(request)[0]
 
 
 def _request(
-    target: str, space_name: str, runtime: str | None, objectives: Sequence[str],
-    metric: str | None, bounds: dict[str, float | None], optimizer: str, seed: int,
+    target: Target, space_name: str, objectives: Sequence[str], metric: str | None,
+    bounds: dict[str, float | None], optimizer: str, seed: int,
 ) -> _Request:  # fmt: skip
-    space, profile = load_space(space_name), load_profile(target, runtime)
+    space = load_space(space_name)
     metric = metric or space.metric
     if metric not in METRICS:
         raise UsageError(f"unknown metric '{metric}'{did_you_mean(metric, METRICS)}")
@@ -141,11 +158,15 @@ def _request(
         if name not in known:
             raise UsageError(f"unknown objective '{name}'{did_you_mean(name, known)}")
         named.append(_objective(_COSTS.get(name, name), metric))
+    if "area_mm2" not in target.quantities and (
+        bounds["area_mm2"] is not None or "area" in objectives
+    ):
+        raise UsageError(f"target {target.name} has no chip area; leave area out")
     if len(set(named)) != len(named) or len(named) < 2:
         raise UsageError("a front needs at least two different objectives, e.g. score,latency")
     if not isinstance(seed, int) or seed < 0:
         raise UsageError(f"the seed must be a whole number of 0 or more, got {seed!r}")
-    return _Request(space, profile, metric, tuple(named), tuple(limits), optimizer, seed)
+    return _Request(space, target, metric, tuple(named), tuple(limits), optimizer, seed)
 
 
 def _objective(name: str, metric: str) -> Objective:
@@ -157,30 +178,28 @@ def _objective(name: str, metric: str) -> Objective:
 
 def _search(request: _Request) -> tuple[SearchReport, list[tuple[float, float]]]:
     """The report, and random designs (latency_ms, score) for the picture's background."""
-    space, profile = request.space, request.profile
-    asked = {limit.quantity.name: limit.bound for limit in request.limits}
+    space, target = request.space, request.target
     began = time.perf_counter()
-    problem = separable(space, profile, request.metric)
-    if request.metric in RANK_METRICS:
-        # Zero means that no path leads from the input to the output: no network at all.
-        alive = Limit(_objective("score", request.metric), float(np.finfo(np.float64).tiny))
-        request = replace(request, limits=(*request.limits, alive))
+    problem = separable(space, target, request.metric)
     try:
-        exact = exact_front(problem, request.objectives, request.limits)
-    except InfeasibleError:
-        raise InfeasibleError(_nearest(problem, request)) from None
-    result = _compare(problem, request, exact)
+        result = _optimize(problem, request)
+    except InfeasibleError as error:
+        why = why_unmet(space, problem, request.bounds, target.exact)
+        raise InfeasibleError(why or str(error)) from None
     result = replace(result, seconds=time.perf_counter() - began)
-    found, score = _looked_up(problem, evaluate(space, profile, result.indices), result, request)
+    found = evaluate(space, target, result.indices)
+    if target.exact:
+        found = _looked_up(problem, found, result)
+    score = problem.evaluate(result.indices, request.metric)[request.metric]
     front = [_design(request, result.indices[i], found, i, score[i]) for i in range(len(result))]
     rng = np.random.default_rng(request.seed)
     random = problem.evaluate(space.sample(_BACKGROUND, rng), "latency_ms", request.metric)
     background = list(zip(random["latency_ms"], random[request.metric], strict=True))
     report = SearchReport(
-        target=profile.summary(),
+        target=target.summary(),
         space=SpaceSummary(space.name, space.size, space.distinct),
         objectives=[of.name for of in request.objectives],
-        limits=asked,
+        limits={limit.quantity.name: limit.bound for limit in request.limits},
         optimizer=OptimizerSummary(
             result.name,
             result.evaluations,
@@ -191,25 +210,26 @@ def _search(request: _Request) -> tuple[SearchReport, list[tuple[float, float]]]
         ),
         front=front,
         picks=_picks(result, front, found.latency_ms[0], score),
-        notes=_notes(profile, found),
+        notes=_notes(target, found),
     )
     return report, background
 
 
-def _compare(
-    problem: SeparableProblem, request: _Request, exact: OptimizerResult
-) -> OptimizerResult:
-    """The exact front, with how close the optimizer asked for came to it."""
+def _optimize(problem: SeparableProblem, request: _Request) -> OptimizerResult:
+    """The exact front (or a bounded one), and how close the optimizer asked for came to it."""
+    objectives, limits = request.objectives, request.bounds
+    found = _heuristic(problem, request)
+    if not request.target.exact:
+        more = [found] if found else []
+        return bounded_front(request.space, request.target, problem, objectives, limits, more)
+    exact = exact_front(problem, objectives, limits)
     if request.optimizer == "exact":
         return exact
-    heuristic = nsga2_front if request.optimizer == "nsga2" else shgo_front
     name, shown = request.optimizer, f"shown is the exact front ({len(exact):,} designs)"
-    try:
-        found = heuristic(problem, request.objectives, request.limits, seed=request.seed)
-    except InfeasibleError:
+    if found is None:
         message = f"{name.upper()} found no design within the limits; {shown}"
         return replace(exact, name=name, gap_percent=100.0, message=message)
-    found = certify_front(problem, found, request.limits, exact)
+    found = certify_front(problem, found, limits, exact)
     message = (
         f"{name.upper()} within {_percent(found.gap_percent)} % of the exact hypervolume "
         f"({len(found):,} designs); {shown}"
@@ -217,63 +237,48 @@ def _compare(
     return replace(found, indices=exact.indices, values=exact.values, message=message)
 
 
+def _heuristic(problem: SeparableProblem, request: _Request) -> OptimizerResult | None:
+    """What SHGO or NSGA-II finds, None if it finds nothing or neither was asked for."""
+    if request.optimizer == "exact":
+        return None
+    front = nsga2_front if request.optimizer == "nsga2" else shgo_front
+    try:
+        return front(problem, request.objectives, request.bounds, seed=request.seed)
+    except InfeasibleError:
+        return None
+
+
 def _percent(gap: float | None) -> str:
     # Below a millionth of a per cent only rounding is left.
     return f"{gap:.2g}" if gap and gap >= 1e-6 else "0"
 
 
-def _looked_up(
-    problem: SeparableProblem, found: Evaluation, result: OptimizerResult, request: _Request
-) -> tuple[Evaluation, Floats]:
-    """The evaluation with the very numbers the limits were checked on, and the score.
+def _looked_up(problem: SeparableProblem, found: Evaluation, result: OptimizerResult) -> Evaluation:
+    """The evaluation with the very numbers the limits were checked on.
 
     Layers and stage tables add up in different orders; the last digits differ.
     """
     same = problem.evaluate(result.indices)
-    found = replace(
+
+    def around(value: Floats, triple: Triple) -> Triple:
+        return value, np.minimum(triple[1], value), np.maximum(triple[2], value)
+
+    return replace(
         found,
-        latency_ms=(same["latency_ms"], *found.latency_ms[1:]),
-        energy_mj=(same["energy_mj"], *found.energy_mj[1:]),
+        latency_ms=around(same["latency_ms"], found.latency_ms),
+        energy_mj=around(same["energy_mj"], found.energy_mj),
         weight_mb=same["weight_mb"],
         activation_mb=same["activation_mb"],
     )
-    return found, same[request.metric]
-
-
-def _nearest(problem: SeparableProblem, request: _Request) -> str:
-    """Which limit binds, and the design that comes nearest to all of them."""
-    indices, values, excess = nearest_to_limits(problem, request.limits)
-    worst = request.limits[int(np.argmax(excess))]
-    has = ", ".join(
-        f"{QUANTITIES[limit.quantity.name]} {_amount(limit.quantity.name, float(value))}"
-        for limit, value in zip(request.limits, values, strict=True)
-    )
-    side = "at most" if worst.quantity.sense == "min" else "at least"
-    name = worst.quantity.name
-    return (
-        f"no design of {request.space.name} meets the limits; {QUANTITIES[name]} {side} "
-        f"{_amount(name, worst.bound)} binds: the nearest design "
-        f"({request.space.family.describe(request.space.named(indices))}) has {has}"
-    )
-
-
-def _amount(name: str, value: float) -> str:
-    formats = {
-        "latency_ms": format_latency,
-        "energy_mj": format_energy,
-        "memory_mb": format_memory,
-    }
-    return formats.get(name, format_number)(value)
 
 
 def _design(
     request: _Request, indices: NDArray[np.int64], found: Evaluation, row: int, score: float
 ) -> DesignReport:
-    space, profile = request.space, request.profile
+    space, target = request.space, request.target
     named = space.named(indices)
-    latency, low, high = (float(v[row]) for v in found.latency_ms)
-    energy, energy_low, energy_high = (float(v[row]) for v in found.energy_mj)
     extrapolated = bool(found.extrapolated[row])
+    widened = ", widened outside the fitted networks (our rule)" if extrapolated else ""
     return DesignReport(
         id=space.identify(indices),
         design=named,
@@ -282,12 +287,12 @@ def _design(
         nn_mass=found.nn_mass[row],
         sed=score if request.metric == "sed" else None,
         rank_score=score if request.metric == "rank_score" else None,
-        latency_ms=Interval(latency, low, high, _interval_origin(profile, extrapolated)),
-        energy_mj=Interval(energy, energy_low, energy_high, profile.energy.how),
+        latency_ms=_interval(found.latency_ms, row, target.latency_how + widened),
+        energy_mj=_interval(found.energy_mj, row, target.energy_how),
         memory_mb=found.weight_mb[row] + found.activation_mb[row],
         weight_mb=found.weight_mb[row],
         activation_mb=found.activation_mb[row],
-        area_mm2=None,
+        area_mm2=found.area_mm2 and _interval(found.area_mm2, row, target.area_how),
         params=int(found.params[row]),
         macs=int(found.macs[row]),
         extrapolated=extrapolated,
@@ -295,9 +300,9 @@ def _design(
     )
 
 
-def _interval_origin(profile: Profile, widened: bool) -> str:
-    origin = f"90 % of held-out errors ({profile.runtime.provenance.held_out})"
-    return f"{origin}, widened outside the fitted networks (our rule)" if widened else origin
+def _interval(triple: Triple, row: int, how: str) -> Interval:
+    value, low, high = (float(values[row]) for values in triple)
+    return Interval(value, low, high, how)
 
 
 def _picks(
@@ -310,8 +315,8 @@ def _picks(
     )
 
 
-def _notes(profile: Profile, found: Evaluation) -> list[str]:
-    notes = list(profile.notes)
+def _notes(target: Target, found: Evaluation) -> list[str]:
+    notes = list(target.notes)
     outside = int(found.extrapolated.sum())
     if outside:
         notes.append(
@@ -335,6 +340,7 @@ def _parser() -> CommandParser:
     add = parser.add_argument
     add("--target", default="rpi3b", metavar="T", help="profile name or TOML file (%(default)s)")
     add("--runtime", metavar="R", help="one of the profile's runtimes (its default one)")
+    add("--hardware", metavar="A=N,B=N", help="an accelerator's chip (its default one)")
     add("--space", default="cifar10-concat", metavar="S", help="space name or file (%(default)s)")
     add("--max-latency", metavar="20ms", help="latency limit (us, ms, s)")
     add("--max-energy", metavar="5mJ", help="energy limit (uJ, mJ, J)")
@@ -346,7 +352,7 @@ def _parser() -> CommandParser:
         "--objectives",
         default="score,latency",
         metavar="A,B",
-        help="two or more of score, latency, energy, memory (%(default)s)",
+        help="two or more of score, latency, energy, memory, area (%(default)s)",
     )
     add("--metric", metavar="M", help=f"{', '.join(METRICS)} (the space's own)")
     add("--optimizer", default="shgo", metavar="O", help="shgo, exact or nsga2 (%(default)s)")
@@ -364,6 +370,7 @@ def main(arguments: Sequence[str]) -> None:
         "latency_ms": ("--max-latency", options.max_latency, parse_latency_ms),
         "energy_mj": ("--max-energy", options.max_energy, parse_energy_mj),
         "memory_mb": ("--max-memory", options.max_memory, parse_memory_mb),
+        "area_mm2": ("--max-area", options.max_area, parse_area_mm2),
         "score": ("--min-score", options.min_score, _number),
     }
     bounds = {
@@ -371,10 +378,16 @@ def main(arguments: Sequence[str]) -> None:
         for name, (option, text, parse) in parsers.items()
     }
     request = _request(
-        options.target, options.space, options.runtime, options.objectives.split(","),
-        options.metric, bounds, options.optimizer, _seed(options.seed),
+        load_target(options.target, options.runtime, options.hardware), options.space,
+        options.objectives.split(","), options.metric, bounds, options.optimizer,
+        _seed(options.seed),
     )  # fmt: skip
-    _refuse_what_the_target_lacks(options, request)
+    if options.min_accuracy is not None:
+        parse_accuracy_percent(options.min_accuracy, "--min-accuracy")
+        raise UsageError(
+            f"space {request.space.name} is not calibrated, so it has no accuracy to limit; "
+            "use --min-score"
+        )
     report, background = _search(request)
     if "" in (options.json, options.out):
         raise UsageError("--json and --out need a name")
@@ -387,20 +400,6 @@ def main(arguments: Sequence[str]) -> None:
         written = write_files(report, options.out or "flash-out", background)
     if options.json != "-":
         print_report(report, files=written, quiet=options.quiet)
-
-
-def _refuse_what_the_target_lacks(options: argparse.Namespace, request: _Request) -> None:
-    if options.min_accuracy is not None:
-        parse_accuracy_percent(options.min_accuracy, "--min-accuracy")
-        raise UsageError(
-            f"space {request.space.name} is not calibrated, so it has no accuracy to limit; "
-            "use --min-score"
-        )
-    if options.max_area is not None:
-        parse_area_mm2(options.max_area, "--max-area")
-        raise UsageError(
-            f"target {request.profile.name} has no chip area to limit; leave --max-area out"
-        )
 
 
 def _number(text: str, option: str) -> float:

@@ -233,7 +233,7 @@ def test_the_csv_has_units_in_its_names_and_full_precision():
     assert float(rows[1]["accuracy_percent"]) == report.front[1].quantity("accuracy")
     assert json.loads(rows[1]["design"]) == report.front[1].design
     assert [row["picks"] for row in rows] == ["fastest", "balanced", "most_accurate"]
-    assert rows[0]["area_mm2"] == ""
+    assert rows[0]["area_mm2"] == rows[0]["area_low_mm2"] == ""
 
 
 def test_writing_again_replaces_the_files(tmp_path):
@@ -336,7 +336,10 @@ def test_narrow_tables_drop_the_least_important_columns_first():
 
 
 def test_unknown_energy_takes_no_column_and_area_takes_one_where_known():
-    front = [make_design(k, k / 4, energy_mj=None, area_mm2=12.5 + k) for k in range(5)]
+    front = [
+        make_design(k, k / 4, energy_mj=None, area_mm2=Interval(12.5 + k, 12.0, 20.0, "of models"))
+        for k in range(5)
+    ]
     text = render_plain(make_report(5, front=front), width=140)
     assert "energy" not in text.replace("energy is nearly", "").replace("energy from", "")
     assert "area" in text

@@ -16,6 +16,7 @@ _LEAST_DESIGN_WIDTH = 22
 #: What is given up, in this order, until the table fits: a whole column, or its long form.
 _STEPS = (
     ("memory_mb", "short"),
+    ("area_mm2", "short"),
     ("energy_mj", "short"),
     ("nn_degree", "drop"),
     ("macs", "drop"),

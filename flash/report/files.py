@@ -99,8 +99,9 @@ def front_csv(report: SearchReport) -> str:
     header += ["nn_degree", "nn_mass", "sed", "rank_score"]
     header += [f"latency{end}_ms" for end in ("", "_low", "_high")]
     header += [f"energy{end}_mj" for end in ("", "_low", "_high")]
-    header += ["memory_mb", "weight_mb", "activation_mb", "area_mm2", "params", "macs"]
-    rows.writerow([*header, "extrapolated"])
+    header += ["memory_mb", "weight_mb", "activation_mb"]
+    header += [f"area{end}_mm2" for end in ("", "_low", "_high")]
+    rows.writerow([*header, "params", "macs", "extrapolated"])
     named = [(label.replace(" ", "_"), identity) for label, identity in report.picks.items()]
     for d in report.front:
         picks = [label for label, identity in named if identity == d.id]
@@ -111,7 +112,9 @@ def front_csv(report: SearchReport) -> str:
                 *(d.nn_degree, d.nn_mass, d.sed, d.rank_score),
                 *_bounds(d.latency_ms),
                 *_bounds(d.energy_mj),
-                *(d.memory_mb, d.weight_mb, d.activation_mb, d.area_mm2, d.params, d.macs),
+                *(d.memory_mb, d.weight_mb, d.activation_mb),
+                *_bounds(d.area_mm2),
+                *(d.params, d.macs),
                 "true" if d.extrapolated else "false",
             ]
         )

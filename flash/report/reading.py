@@ -125,7 +125,7 @@ def _design(value: Any, where: str) -> DesignReport:
         memory_mb=take("memory_mb", _number),
         weight_mb=take("weight_mb", _number),
         activation_mb=take("activation_mb", _number),
-        area_mm2=perhaps("area_mm2", _number),
+        area_mm2=perhaps("area_mm2", _interval),
         params=take("params", _integer),
         macs=take("macs", _integer),
         extrapolated=take("extrapolated", _flag),

@@ -84,7 +84,7 @@ class DesignReport:
     sed, rank_score: None where the metric was not asked for.
     latency_ms, energy_mj: on the target; energy is None where the profile has no energy model.
     memory_mb:     weight_mb + activation_mb (peak), in 10^6 bytes.
-    area_mm2:      chip area; None on chips one buys ready-made.
+    area_mm2:      of the chip; None on chips one buys ready-made.
     macs:          multiply-accumulates of one inference.
     extrapolated:  the cost model saw nothing like it, so the interval was widened.
     description:   the design in short, for people.
@@ -101,7 +101,7 @@ class DesignReport:
     memory_mb: float
     weight_mb: float
     activation_mb: float
-    area_mm2: float | None
+    area_mm2: Interval | None
     params: int
     macs: int
     extrapolated: bool
@@ -111,7 +111,7 @@ class DesignReport:
     def __post_init__(self) -> None:
         for name in ("nn_degree", "nn_mass", "memory_mb", "weight_mb", "activation_mb"):
             _set_finite(self, name)
-        for name in ("sed", "rank_score", "area_mm2"):
+        for name in ("sed", "rank_score"):
             if getattr(self, name) is not None:
                 _set_finite(self, name)
         if self.latency_ms.value <= 0:
@@ -148,7 +148,7 @@ class DesignReport:
             "memory_mb": self.memory_mb,
             "weight_mb": self.weight_mb,
             "activation_mb": self.activation_mb,
-            "area_mm2": self.area_mm2,
+            "area_mm2": self.area_mm2.to_dict() if self.area_mm2 else None,
             "params": self.params,
             "macs": self.macs,
             "extrapolated": self.extrapolated,
@@ -309,7 +309,7 @@ class SearchReport:
 
     def _intervals(self) -> tuple[tuple[str, str], ...]:
         lines = []
-        for name in ("accuracy", "latency_ms", "energy_mj"):
+        for name in ("accuracy", "latency_ms", "energy_mj", "area_mm2"):
             found = [getattr(design, name) for design in self.front]
             how = dict.fromkeys(interval.how for interval in found if interval is not None)
             if how:

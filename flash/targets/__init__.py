@@ -1,0 +1,23 @@
+"""Targets: what networks are priced on, whatever kind of hardware, behind one interface."""
+
+from flash.targets.base import Costs, Target, Triple
+from flash.targets.chips import Given, parse_hardware
+from flash.targets.imc import ImcTarget
+from flash.targets.loading import as_target, fixed_chip, load_hardware, load_target
+from flash.targets.processor import ProcessorTarget
+from flash.targets.systolic import SystolicTarget
+
+__all__ = [
+    "Costs",
+    "Given",
+    "ImcTarget",
+    "ProcessorTarget",
+    "SystolicTarget",
+    "Target",
+    "Triple",
+    "as_target",
+    "fixed_chip",
+    "load_hardware",
+    "load_target",
+    "parse_hardware",
+]

@@ -1,0 +1,95 @@
+"""What every target offers to the commands, whatever kind of hardware it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flash.optimize.problem import Combine, Floats
+from flash.spaces.table import LayerTable
+
+__all__ = ["Costs", "Target", "Triple"]
+
+#: Value, low and high.
+Triple = tuple[Floats, Floats, Floats]
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Costs of designs; arrays of shape (designs,).
+
+    latency_ms, energy_mj, area_mm2: value, low and high; area is None where a target has none.
+    extrapolated: the cost model was fitted to nothing like the design.
+    details:      what else the target tells of a design (tiles, utilisation, ...).
+    """
+
+    latency_ms: Triple
+    energy_mj: Triple
+    extrapolated: NDArray[np.bool_]
+    area_mm2: Triple | None = None
+    details: Mapping[str, Floats] = field(default_factory=dict)
+
+
+class Target(Protocol):
+    """A device, or one chip of a family, that networks are priced on.
+
+    weight_bytes, activation_bytes: of one element.
+    weight_limit_mb: weights the chip can hold, 10^6 bytes; infinite where they may stay outside.
+    latency_how, energy_how, area_how: how the intervals came about.
+    exact:           stage costs add up to the costs; else they are lower bounds of them.
+    quantities:      names of ``stage_costs`` and how each combines over stages.
+    notes:           what a reader of the figures should know, a sentence each.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name of the profile."""
+
+    @property
+    def weight_bytes(self) -> float:
+        """Bytes of a weight."""
+
+    @property
+    def activation_bytes(self) -> float:
+        """Bytes of an activation."""
+
+    @property
+    def weight_limit_mb(self) -> float:
+        """Weights (10^6 bytes) that fit."""
+
+    @property
+    def latency_how(self) -> str:
+        """Where the interval of a latency comes from."""
+
+    @property
+    def energy_how(self) -> str:
+        """Where the interval of an energy comes from."""
+
+    @property
+    def area_how(self) -> str:
+        """Where the interval of an area comes from; empty without area."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether stage costs add up to the costs."""
+
+    @property
+    def quantities(self) -> Mapping[str, Combine]:
+        """Quantities of ``stage_costs`` and how they combine."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for the reader."""
+
+    def summary(self) -> dict[str, Any]:
+        """Name, description and provenance as plain values, for reports."""
+
+    def costs(self, table: LayerTable) -> Costs:
+        """Costs of every design of a table of whole networks."""
+
+    def stage_costs(self, table: LayerTable) -> Mapping[str, Floats]:
+        """Costs of some stages of every design, each of shape (designs,)."""

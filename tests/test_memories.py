@@ -1,0 +1,112 @@
+"""Memories and logic: against the published models they are fitted to, and against sense."""
+
+from __future__ import annotations
+
+import csv
+import re
+
+import numpy as np
+import pytest
+from conftest import shared_folder
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flash.errors import UsageError
+from flash.hardware.memories import (
+    area_scale,
+    dram_pj_per_bit,
+    energy_scale,
+    mac_area_um2,
+    mac_pj,
+    register_area_um2,
+    register_pj,
+    sram_area_mm2,
+    sram_read_pj,
+    sram_write_pj,
+)
+
+
+@pytest.fixture(scope="module")
+def cacti():
+    """Runs of CACTI 7 with a 64-bit port: (node, KiB, area mm2, read pJ, write pJ)."""
+    path = shared_folder() / "data" / "accelerators" / "cacti7_sram_hwcomponents.csv"
+    if not path.exists():
+        pytest.skip("CACTI 7 runs are not on this machine")
+    with path.open(encoding="utf-8") as stream:
+        rows = [row for row in csv.DictReader(stream) if row["port_width_bits"] == "64"]
+    names = ("node_nm", "size_KB", "area_mm2", "read_pJ_per_access", "write_pJ_per_access")
+    return np.array([[float(row[name]) for name in names] for row in rows])
+
+
+@pytest.mark.parametrize(
+    ("column", "model", "within"),
+    [(2, sram_area_mm2, 0.103), (3, sram_read_pj, 0.192), (4, sram_write_pj, 0.116)],
+)
+def test_sram_is_as_near_to_cacti_as_documented(cacti, column, model, within):
+    assert len(cacti) == 52
+    ratio = np.array([model(row[1], row[0]) for row in cacti]) / cacti[:, column]
+    assert np.abs(np.log(ratio)).max() < np.log1p(within)
+
+
+def test_published_mac_figures_are_reproduced_at_five_nodes():
+    # hwcomponents-library: Aladdin's units scaled by Stillmaker & Baas, 8-bit and 16-bit.
+    published = {
+        45: (1.03, 783, 3.89, 2727), 32: (0.68, 358, 2.56, 1246), 28: (0.53, 293, 2.00, 1021),
+        16: (0.179, 147, 0.675, 512), 7: (0.097, 46, 0.367, 161),
+    }  # fmt: skip
+    for node, (pj8, um8, pj16, um16) in published.items():
+        assert mac_pj([8, 16], node) == pytest.approx([pj8, pj16], rel=0.01)
+        assert mac_area_um2([8, 16], node) == pytest.approx([um8, um16], rel=0.01)
+
+
+def test_sram_between_and_below_the_known_nodes():
+    at = {node: float(sram_area_mm2(64, node)) for node in (7, 16, 22, 28, 32)}
+    assert at[22] < at[28] < at[32]
+    assert at[16] / at[22] == pytest.approx(area_scale(22, 16))
+    # Published bit cells: 22 nm 0.092 to 0.108, 7 nm 0.027 um2.
+    assert 0.027 / 0.108 * 0.8 < at[7] / at[22] < 0.027 / 0.092 * 1.2
+
+
+def test_register_file_is_dearer_than_sram_in_area_and_cheaper_in_energy():
+    kib = 8 * 1024
+    assert register_area_um2(kib, 32) / 1e6 > 5 * sram_area_mm2(1, 32)
+    assert register_pj(64, 32) < sram_read_pj(1, 32)
+
+
+def test_horowitz_has_the_cheaper_multiplier():
+    assert 0.2 < mac_pj(8, 45, "horowitz") / mac_pj(8, 45) < 0.4
+    assert mac_pj(8, 45, "horowitz") == pytest.approx(0.3)
+
+
+@given(st.floats(1, 4096), st.floats(1, 4096), st.sampled_from([7.0, 14.0, 22.0, 28.0, 45.0, 65.0]))
+def test_a_larger_sram_is_never_smaller_or_cheaper(a, b, node):
+    small, large = sorted((a, b))
+    for quantity in (sram_area_mm2, sram_read_pj, sram_write_pj):
+        assert quantity(small, node) <= quantity(large, node)
+
+
+@given(st.floats(7, 65), st.floats(7, 65))
+def test_scales_are_ratios_and_smaller_nodes_are_smaller(a, b):
+    small, large = sorted((a, b))
+    for scale in (area_scale, energy_scale):
+        assert scale(large, small) <= 1 + 1e-12
+        assert scale(small, large) * scale(large, small) == pytest.approx(1)
+
+
+def test_shapes_follow_the_arguments_and_no_memory_costs_nothing():
+    assert sram_area_mm2(np.array([0.0, 1.0]), 32).tolist() == [0.0, pytest.approx(0.0017727)]
+    assert sram_read_pj(np.full((3, 2), 8.0), 45).shape == (3, 2)
+    assert sram_read_pj(8, 45, 128) == pytest.approx(2 * sram_read_pj(8, 45, 64))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: sram_area_mm2(8, 180), "no figures for 180 nm"),
+        (lambda: dram_pj_per_bit("LPDR4"), "did you mean 'LPDDR4'"),
+        (lambda: mac_pj(8, 45, "alladin"), "did you mean 'aladdin'"),
+    ],
+)
+def test_what_is_not_known_is_refused(call, message):
+    with pytest.raises(UsageError, match=re.escape(message)):
+        call()
