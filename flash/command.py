@@ -9,16 +9,15 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
-from types import FrameType
 from typing import Any, NoReturn, TextIO
 
 from flash import __version__
 from flash.errors import FlashError, UsageError, did_you_mean
+from flash.interrupts import interrupts_raise
 
-__all__ = ["CommandParser", "quiet_interrupts", "run_command"]
+__all__ = ["CommandParser", "run_command"]
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -59,8 +58,7 @@ def run_command(
     1 says that the machine failed: no room for the result, standard output closed, memory
     used up. A reader of the output that went away (``head``) is no failure.
     """
-    if signal.getsignal(signal.SIGINT) is _leave_quietly:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    interrupts_raise()
     if sys.stdout is None:  # what Python makes of ``>&-``
         return _failed("cannot write the result: standard output is closed", 1)
     try:
@@ -80,20 +78,6 @@ def run_command(
         what = error.filename or "the result"
         return _failed(f"cannot write {what}: {error.strerror or error}", 1)
     return 0
-
-
-def quiet_interrupts() -> None:
-    """Let Ctrl-C end the program in one line until ``run_command`` takes over.
-
-    For the second that numpy and scipy take to import, when there is nothing to clean up; a
-    KeyboardInterrupt there would be a traceback, or be turned into other errors by C code.
-    """
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _leave_quietly)
-
-
-def _leave_quietly(number: int, frame: FrameType | None) -> NoReturn:
-    os._exit(_failed("interrupted", 130))
 
 
 def _failed(message: str, code: int) -> int:

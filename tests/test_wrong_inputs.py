@@ -136,8 +136,9 @@ def test_every_error_is_one_line(error, code, says, capsys):
 
 _IMPORTING = """
 import sys, time
-from flash.command import quiet_interrupts, run_command
+from flash.interrupts import quiet_interrupts
 quiet_interrupts()
+from flash.command import run_command
 print("importing", flush=True)
 {}
 """
