@@ -6,6 +6,11 @@ From Python: ``rows = flash.estimate(space="nasbench201", designs=[...], target=
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before anything that takes long to import
+    from flash.interrupts import quiet_interrupts
+
+    quiet_interrupts()
+
 import csv
 import io
 import json
@@ -102,12 +107,15 @@ def _values(space: SearchSpace, text: str) -> dict[str, int]:
     if not text.lstrip().startswith("{"):
         return space.family.parse(text)
     try:
-        values = json.loads(text)
-    except json.JSONDecodeError as error:
+        pairs: list[tuple[str, int]] = json.loads(text, object_pairs_hook=list)
+    except (ValueError, RecursionError) as error:
         raise InputError(f"not valid JSON: {error}") from None
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise InputError("a variable is given twice")
     if not all(type(v) is int for v in values.values()):
         raise InputError("the values of a design are whole numbers")
-    return dict(values)
+    return values
 
 
 def _row(text: str, found: Metrics, scores: Scores, i: int) -> Row:
@@ -175,6 +183,8 @@ def _sizes(text: str) -> tuple[int, ...]:
 
 def _designs(file: str) -> list[str]:
     try:
+        if file == "-" and sys.stdin is None:
+            raise InputError("standard input is closed")
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not text"

@@ -16,6 +16,11 @@ The same inputs give the same bytes. The manifest, ``manifest.json`` of schema
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before anything that takes long to import
+    from flash.interrupts import quiet_interrupts
+
+    quiet_interrupts()
+
 import hashlib
 import json
 import re

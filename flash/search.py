@@ -5,6 +5,11 @@ From Python: ``report = flash.search(target="rpi3b", max_latency_ms=20)``.
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before anything that takes long to import
+    from flash.interrupts import quiet_interrupts
+
+    quiet_interrupts()
+
 import math
 import sys
 import time
@@ -334,8 +339,8 @@ def _parser() -> CommandParser:
         "search",
         "Pareto designs of a search space for a target, certified by an exact optimizer.",
         "Quantities take units: --max-latency 20ms --max-energy 5mJ --max-memory 8MB.\n"
-        "Exit codes: 0 done, 2 wrong arguments, 3 no design meets the limits, 4 bad file,\n"
-        "130 interrupted.",
+        "Exit codes: 0 done, 1 disk or output failed, 2 wrong arguments, 3 no design meets the\n"
+        "limits, 4 bad file, 130 interrupted.",
     )
     add = parser.add_argument
     add("--target", default="rpi3b", metavar="T", help="profile name or TOML file (%(default)s)")
