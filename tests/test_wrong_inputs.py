@@ -151,7 +151,12 @@ print("importing", flush=True)
 def test_an_interrupt_while_importing_or_running_is_one_line(then):
     code = _IMPORTING.format(f"sys.exit({then})")
     with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A background job inherits SIGINT ignored, and would ignore it for good.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as process:
         for _ in range(1 + ("running" in then)):
             process.stdout.readline()
