@@ -16,23 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash import Command
-from flash.bounded import bounded_front
 from flash.command import CommandParser, run_command
 from flash.errors import InfeasibleError, UsageError, did_you_mean
-from flash.evaluation import Evaluation, evaluate, separable
+from flash.evaluation import Evaluation
 from flash.metrics import CELL_METRICS
-from flash.optimize import (
-    Limit,
-    Objective,
-    OptimizerResult,
-    SeparableProblem,
-    certify_front,
-    exact_front,
-    knee,
-    nsga2_front,
-    objective,
-    shgo_front,
-)
+from flash.optimize import Limit, Objective, OptimizerResult, knee, objective
 from flash.quantities import (
     parse_accuracy_percent,
     parse_area_mm2,
@@ -50,13 +38,11 @@ from flash.report.result import (
     SpaceSummary,
 )
 from flash.report.table import print_report
-from flash.spaces.space import SearchSpace, load_space
-from flash.targets import Given, Target, Triple, load_target
-from flash.unmet import why_unmet
+from flash.subject import OPTIMIZERS, Effort, NetworksAndChips, Subject, load_subject
+from flash.targets import Given, Triple
 
 __all__ = ["main", "run"]
 
-_OPTIMIZERS = ("shgo", "exact", "nsga2")
 #: What users call the objectives other than the score -> quantity.
 _COSTS = {
     "latency": "latency_ms",
@@ -66,24 +52,24 @@ _COSTS = {
 }
 #: Random designs drawn behind the front in the picture.
 _BACKGROUND = 400
+#: Time for the certificate of a search of network and chip.
+CERTIFY_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class _Request:
     """What to search for, checked; ``limits`` are the user's own."""
 
-    space: SearchSpace
-    target: Target
+    subject: Subject
     metric: str
     objectives: tuple[Objective, ...]
     limits: tuple[Limit, ...]
-    optimizer: str
-    seed: int
+    effort: Effort
 
     @property
     def bounds(self) -> tuple[Limit, ...]:
         """The limits, and the weights that the chip can hold."""
-        held = Limit(objective("weight_mb"), self.target.weight_limit_mb)
+        held = Limit(objective("weight_mb"), self.subject.target.weight_limit_mb)
         return self.limits if held.bound == math.inf else (*self.limits, held)
 
 
@@ -93,7 +79,7 @@ def run(
     *,
     runtime: str | None = None,
     hardware: Given | None = None,
-    objectives: Sequence[str] = ("score", "latency"),
+    objectives: Sequence[str] | None = None,
     metric: str = "nn_degree",
     max_latency_ms: float | None = None,
     max_energy_mj: float | None = None,
@@ -102,13 +88,17 @@ def run(
     min_score: float | None = None,
     optimizer: str = "shgo",
     seed: int = 0,
+    certify_seconds: float = CERTIFY_SECONDS,
 ) -> SearchReport:
     """Search ``space`` for Pareto designs on ``target``.
 
     target, space: a name that comes with flash or the path of a TOML file.
     runtime:       one of the profile's runtimes; its default one if not given.
-    hardware:      the chip of an accelerator, ``rows=16,cols=32``; the rest its default chip's.
-    objectives:    "score" and any of "latency", "energy", "memory", on accelerators "area".
+    hardware:      on accelerators, the hardware variables that are given (``rows=16,cols=32``); the
+                   others are searched with the network. "default" takes them all from the
+                   profile's default chip.
+    objectives:    "score" and any of "latency", "energy", "memory", on accelerators "area";
+                   score and latency if not given, and area where hardware is searched.
     metric:        the score, "nn_degree" or "nn_mass".
     limits:        in the unit of their name; ``min_score`` in units of the metric.
     optimizer:     "shgo" (certified by the exact optimizer, whose front is returned),
@@ -123,23 +113,28 @@ def run(
         "area_mm2": max_area_mm2,
         metric: min_score,
     }
-    priced_on = load_target(target, runtime, hardware)
-    request = _request(priced_on, space, objectives, metric, bounds, optimizer, seed)
+    subject = load_subject(target, runtime, hardware, space)
+    request = _request(subject, objectives, metric, bounds, optimizer, seed, certify_seconds)
     return _search(request)[0]
 
 
 def _request(
-    target: Target, space: str, objectives: Sequence[str], metric: str,
-    bounds: dict[str, float | None], optimizer: str, seed: int,
+    subject: Subject, objectives: Sequence[str] | None, metric: str,
+    bounds: dict[str, float | None], optimizer: str, seed: int, certify_seconds: float,
 ) -> _Request:  # fmt: skip
     if metric not in CELL_METRICS:
         raise UsageError(f"unknown metric '{metric}'{did_you_mean(metric, CELL_METRICS)}")
-    if optimizer not in _OPTIMIZERS:
-        raise UsageError(f"unknown optimizer '{optimizer}'{did_you_mean(optimizer, _OPTIMIZERS)}")
+    if optimizer not in OPTIMIZERS:
+        raise UsageError(f"unknown optimizer '{optimizer}'{did_you_mean(optimizer, OPTIMIZERS)}")
+    target = subject.target
     limits = [Limit(_objective(name, metric), v) for name, v in bounds.items() if v is not None]
     for limit in limits:
         if not math.isfinite(limit.bound) or limit.bound <= 0:
             raise UsageError(f"the limit on {limit.quantity.name} must be a positive number")
+    if objectives is None:
+        objectives = ("score", "latency")
+        if isinstance(subject, NetworksAndChips):
+            objectives = (*objectives, "area")
     named = []
     for name in objectives:
         known = ("score", *_COSTS)
@@ -152,7 +147,8 @@ def _request(
         raise UsageError(f"target {target.name} has no chip area; leave area out")
     if len(set(named)) != len(named) or len(named) < 2:
         raise UsageError("a front needs at least two different objectives, e.g. score,latency")
-    return _Request(load_space(space), target, metric, tuple(named), tuple(limits), optimizer, seed)
+    effort = Effort(optimizer, seed, certify_seconds)
+    return _Request(subject, metric, tuple(named), tuple(limits), effort)
 
 
 def _objective(name: str, metric: str) -> Objective:
@@ -164,18 +160,19 @@ def _objective(name: str, metric: str) -> Objective:
 
 def _search(request: _Request) -> tuple[SearchReport, list[tuple[float, float]]]:
     """The report, and random designs (latency_ms, score) for the picture's background."""
-    space, target = request.space, request.target
+    subject = request.subject
+    space, target = subject.space, subject.target
     began = time.perf_counter()
-    problem = separable(space, target, request.metric)
+    problem = subject.problem(request.metric)
     try:
-        result = _optimize(problem, request)
+        result = subject.optimize(problem, request.objectives, request.bounds, request.effort)
     except InfeasibleError as error:
-        why = why_unmet(space, problem, request.bounds, target.exact)
+        why = subject.why_unmet(problem, request.bounds)
         raise InfeasibleError(why or str(error)) from None
     result = replace(result, seconds=time.perf_counter() - began)
-    found = evaluate(space, target, result.indices)
-    front = [_design(space, target, result.indices[i], found, i) for i in range(len(result))]
-    rng = np.random.default_rng(request.seed)
+    found = subject.evaluate(result.indices)
+    front = [_design(subject, result.indices[i], found, i) for i in range(len(result))]
+    rng = np.random.default_rng(request.effort.seed)
     random = problem.evaluate(space.sample(_BACKGROUND, rng), "latency_ms", request.metric)
     background = list(zip(random["latency_ms"], random[request.metric], strict=True))
     report = SearchReport(
@@ -193,50 +190,18 @@ def _search(request: _Request) -> tuple[SearchReport, list[tuple[float, float]]]
         ),
         front=front,
         picks=_picks(result, front, found, request.metric),
-        notes=_notes(target, found),
+        notes=_notes(target.notes, found),
     )
     return report, background
 
 
-def _optimize(problem: SeparableProblem, request: _Request) -> OptimizerResult:
-    """The exact front, and how close the optimizer asked for came to it."""
-    objectives, limits = request.objectives, request.bounds
-    found: list[OptimizerResult] = []
-    if request.optimizer == "nsga2":
-        found.append(nsga2_front(problem, objectives, limits, seed=request.seed))
-    elif request.optimizer == "shgo":
-        found.append(shgo_front(problem, objectives, limits, seed=request.seed))
-    if not request.target.exact:
-        return bounded_front(request.space, request.target, problem, objectives, limits, found)
-    exact = exact_front(problem, objectives, limits)
-    return _certified(problem, found[0], limits, exact) if found else exact
-
-
-def _certified(
-    problem: SeparableProblem,
-    found: OptimizerResult,
-    limits: Sequence[Limit],
-    exact: OptimizerResult,
-) -> OptimizerResult:
-    found = certify_front(problem, found, limits, exact)
-    return replace(
-        found,
-        indices=exact.indices,
-        values=exact.values,
-        message=(
-            f"{found.name.upper()} within {found.gap_percent:.2g} % of the exact hypervolume "
-            f"({len(found):,} designs); shown is the exact front ({len(exact):,} designs)"
-        ),
-    )
-
-
 def _design(
-    space: SearchSpace, target: Target, indices: NDArray[np.int64], found: Evaluation, row: int
+    subject: Subject, indices: NDArray[np.int64], found: Evaluation, row: int
 ) -> DesignReport:
-    named = space.named(indices)
+    space, target = subject.space, subject.target
     return DesignReport(
         id=space.identify(indices),
-        design=named,
+        design=space.named(indices),
         accuracy=None,
         nn_degree=found.nn_degree[row],
         nn_mass=found.nn_mass[row],
@@ -250,7 +215,8 @@ def _design(
         params=int(found.params[row]),
         macs=int(found.macs[row]),
         extrapolated=bool(found.extrapolated[row]),
-        description=space.family.describe(named),
+        description=space.describe(indices),
+        hardware=subject.hardware(indices),
     )
 
 
@@ -270,8 +236,8 @@ def _picks(
     )
 
 
-def _notes(target: Target, found: Evaluation) -> list[str]:
-    notes = list(target.notes)
+def _notes(given: Sequence[str], found: Evaluation) -> list[str]:
+    notes = list(given)
     outside = int(found.extrapolated.sum())
     if outside:
         notes.append(
@@ -295,7 +261,11 @@ def _parser() -> CommandParser:
     add = parser.add_argument
     add("--target", default="rpi3b", metavar="T", help="profile name or TOML file (%(default)s)")
     add("--runtime", metavar="R", help="one of the profile's runtimes (its default one)")
-    add("--hardware", metavar="A=N,B=N", help="an accelerator's chip (its default one)")
+    add(
+        "--hardware",
+        metavar="A=N,B=N",
+        help="give hardware variables of an accelerator; the others are searched ('default': none)",
+    )
     add("--space", default="cifar10-concat", metavar="S", help="space name or file (%(default)s)")
     add("--max-latency", metavar="20ms", help="latency limit (us, ms, s)")
     add("--max-energy", metavar="5mJ", help="energy limit (uJ, mJ, J)")
@@ -305,12 +275,18 @@ def _parser() -> CommandParser:
     add("--min-accuracy", metavar="92", help="lower limit on predicted accuracy, per cent")
     add(
         "--objectives",
-        default="score,latency",
         metavar="A,B",
-        help="two or more of score, latency, energy, memory, area (%(default)s)",
+        help="two or more of score, latency, energy, memory, area (score,latency; with hardware "
+        "searched score,latency,area)",
     )
     add("--metric", default="nn_degree", metavar="M", help="nn_degree or nn_mass (%(default)s)")
     add("--optimizer", default="shgo", metavar="O", help="shgo, exact or nsga2 (%(default)s)")
+    add(
+        "--certify-seconds",
+        default=str(CERTIFY_SECONDS),
+        metavar="S",
+        help="time for the certificate where hardware is searched (%(default)s)",
+    )
     add("--seed", default="0", metavar="N", help="seed of everything random (%(default)s)")
     add("--out", metavar="DIR", help="folder for front.json, front.csv, front.svg (flash-out)")
     add("--json", metavar="FILE", help="write the JSON document to FILE, or to stdout with '-'")
@@ -336,9 +312,10 @@ def main(arguments: Sequence[str]) -> None:
         options.metric: options.min_score and _number(options.min_score, "--min-score"),
     }
     request = _request(
-        load_target(options.target, options.runtime, options.hardware), options.space,
-        options.objectives.split(","), options.metric, bounds, options.optimizer,
-        int(_number(options.seed, "--seed", whole=True)),
+        load_subject(options.target, options.runtime, options.hardware, options.space),
+        options.objectives and options.objectives.split(","), options.metric, bounds,
+        options.optimizer, int(_number(options.seed, "--seed", whole=True)),
+        _number(options.certify_seconds, "--certify-seconds"),
     )  # fmt: skip
     report, background = _search(request)
     if options.json == "-":

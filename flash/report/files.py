@@ -82,7 +82,7 @@ def front_csv(report: SearchReport) -> str:
     """
     stream = io.StringIO()
     rows = csv.writer(stream, lineterminator="\n")
-    header = ["id", "picks", "design", "description"]
+    header = ["id", "picks", "design", "hardware", "description"]
     header += [f"accuracy{end}_percent" for end in ("", "_low", "_high")]
     header += ["nn_degree", "nn_mass", "sed"]
     header += [f"latency{end}_ms" for end in ("", "_low", "_high")]
@@ -95,7 +95,8 @@ def front_csv(report: SearchReport) -> str:
         picks = [label for label, identity in named if identity == d.id]
         rows.writerow(
             [
-                *(d.id, " ".join(picks), json.dumps(dict(d.design)), d.description),
+                *(d.id, " ".join(picks), json.dumps(dict(d.design))),
+                *(json.dumps(dict(d.hardware)) if d.hardware else "", d.description),
                 *_bounds(d.accuracy),
                 *(d.nn_degree, d.nn_mass, d.sed),
                 *_bounds(d.latency_ms),

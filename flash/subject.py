@@ -1,0 +1,160 @@
+"""What a search goes through: networks on one device or chip, or networks with their chips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flash.bounded import bounded_front
+from flash.codesign import (
+    CoSpace,
+    FamilyTarget,
+    evaluate_joint,
+    joint_problem,
+    joint_space,
+    search_joint,
+    why_no_chip,
+)
+from flash.evaluation import Evaluation, evaluate, separable
+from flash.hardware.profile import Profile
+from flash.optimize import (
+    Limit,
+    Objective,
+    OptimizerResult,
+    SeparableProblem,
+    certify_front,
+    exact_front,
+    nsga2_front,
+    shgo_front,
+)
+from flash.spaces.space import SearchSpace, load_space
+from flash.targets import Given, Target, fixed_chip, load_hardware
+from flash.unmet import why_unmet
+
+__all__ = ["OPTIMIZERS", "Effort", "Networks", "NetworksAndChips", "Subject", "load_subject"]
+
+Ints = NDArray[np.int64]
+
+OPTIMIZERS = ("shgo", "exact", "nsga2")
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Which optimizer, its seed, and the time a certificate may take where hardware is searched."""
+
+    optimizer: str
+    seed: int
+    certify_seconds: float
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The networks of a space on one device or chip."""
+
+    space: SearchSpace
+    target: Target
+
+    def problem(self, metric: str) -> SeparableProblem:
+        """Stage tables of the metric and all costs."""
+        return separable(self.space, self.target, metric)
+
+    def evaluate(self, indices: Ints) -> Evaluation:
+        """Everything about designs."""
+        return evaluate(self.space, self.target, indices)
+
+    def hardware(self, indices: Ints) -> Mapping[str, int]:
+        """The chip of a design: the target's."""
+        return self.target.chip
+
+    def why_unmet(self, problem: SeparableProblem, limits: Sequence[Limit]) -> str:
+        """Why no design meets the limits, in one line; empty if some may."""
+        return why_unmet(self.space, problem, limits, self.target.exact)
+
+    def optimize(
+        self,
+        problem: SeparableProblem,
+        objectives: Sequence[Objective],
+        limits: Sequence[Limit],
+        effort: Effort,
+    ) -> OptimizerResult:
+        """The exact front, and how close the optimizer asked for came to it."""
+        found: list[OptimizerResult] = []
+        if effort.optimizer == "nsga2":
+            found.append(nsga2_front(problem, objectives, limits, seed=effort.seed))
+        elif effort.optimizer == "shgo":
+            found.append(shgo_front(problem, objectives, limits, seed=effort.seed))
+        if not self.target.exact:
+            return bounded_front(self.space, self.target, problem, objectives, limits, found)
+        exact = exact_front(problem, objectives, limits)
+        return _certified(problem, found[0], limits, exact) if found else exact
+
+
+@dataclass(frozen=True)
+class NetworksAndChips:
+    """The networks of a space with every chip of a family."""
+
+    space: CoSpace
+    target: FamilyTarget
+
+    def problem(self, metric: str) -> SeparableProblem:
+        """Stage tables over hardware and network variables."""
+        return joint_problem(self.space, metric)
+
+    def evaluate(self, indices: Ints) -> Evaluation:
+        """Everything about designs, each on its own chip."""
+        return evaluate_joint(self.space, indices)
+
+    def hardware(self, indices: Ints) -> Mapping[str, int]:
+        """The chip of a design."""
+        return self.space.hardware(indices)
+
+    def why_unmet(self, problem: SeparableProblem, limits: Sequence[Limit]) -> str:
+        """Why no design meets the limits, in one line."""
+        return why_no_chip(self.space, problem, limits)
+
+    def optimize(
+        self,
+        problem: SeparableProblem,
+        objectives: Sequence[Objective],
+        limits: Sequence[Limit],
+        effort: Effort,
+    ) -> OptimizerResult:
+        """The front over chips and networks, with its certificate or bound."""
+        return search_joint(
+            self.space, problem, objectives, limits, exact=self.target.exact,
+            optimizer=effort.optimizer, seed=effort.seed, seconds=effort.certify_seconds,
+        )  # fmt: skip
+
+
+Subject = Networks | NetworksAndChips
+
+
+def load_subject(target: str, runtime: str | None, hardware: Given | None, space: str) -> Subject:
+    """The subject that a user names; raises as ``load_space`` and ``load_hardware`` do."""
+    network, found = load_space(space), load_hardware(target, runtime)
+    if not isinstance(found, Profile):
+        joint = joint_space(network, found, hardware)
+        if joint is not None:
+            return NetworksAndChips(*joint)
+    return Networks(network, fixed_chip(found, hardware))
+
+
+def _certified(
+    problem: SeparableProblem,
+    found: OptimizerResult,
+    limits: Sequence[Limit],
+    exact: OptimizerResult,
+) -> OptimizerResult:
+    found = certify_front(problem, found, limits, exact)
+    return replace(
+        found,
+        indices=exact.indices,
+        values=exact.values,
+        message=(
+            f"{found.name.upper()} within {found.gap_percent:.2g} % of the exact hypervolume "
+            f"({len(found):,} designs); shown is the exact front ({len(exact):,} designs)"
+        ),
+    )
