@@ -28,6 +28,7 @@ from flash.quantities import (
     parse_latency_ms,
     parse_memory_mb,
 )
+from flash.report.chip import ChipView
 from flash.report.files import write_files, write_text
 from flash.report.result import (
     DesignReport,
@@ -158,8 +159,12 @@ def _objective(name: str, metric: str) -> Objective:
 # ------------------------------------------------------------------------------ the search
 
 
-def _search(request: _Request) -> tuple[SearchReport, list[tuple[float, float]]]:
-    """The report, and random designs (latency_ms, score) for the picture's background."""
+def _search(
+    request: _Request,
+) -> tuple[SearchReport, list[tuple[float, float]], ChipView | None]:
+    """The report, random designs (latency_ms, score) for the picture's background, and the
+    balanced design's chip.
+    """
     subject = request.subject
     space, target = subject.space, subject.target
     began = time.perf_counter()
@@ -192,7 +197,9 @@ def _search(request: _Request) -> tuple[SearchReport, list[tuple[float, float]]]
         picks=_picks(result, front, found, request.metric),
         notes=_notes(target.notes, found),
     )
-    return report, background
+    balanced = [design.id for design in front].index(report.picks.balanced)
+    title = f"Balanced design of {space.name}, target {target.name}"
+    return report, background, subject.chip(result.indices[balanced], title)
 
 
 def _design(
@@ -317,14 +324,14 @@ def main(arguments: Sequence[str]) -> None:
         options.optimizer, int(_number(options.seed, "--seed", whole=True)),
         _number(options.certify_seconds, "--certify-seconds"),
     )  # fmt: skip
-    report, background = _search(request)
+    report, background, chip = _search(request)
     if options.json == "-":
         sys.stdout.write(report.to_json())
     elif options.json:
         write_text(options.json, report.to_json())
     written: tuple[Path, ...] = ()
     if options.out or not options.json:
-        written = write_files(report, options.out or "flash-out", background)
+        written = write_files(report, options.out or "flash-out", background, chip)
     if options.json != "-":
         print_report(report, files=written, quiet=options.quiet)
 

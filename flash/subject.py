@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.bounded import bounded_front
+from flash.chip_view import chip_view
 from flash.codesign import (
     CoSpace,
     FamilyTarget,
@@ -30,6 +31,7 @@ from flash.optimize import (
     nsga2_front,
     shgo_front,
 )
+from flash.report.chip import ChipView
 from flash.spaces.space import SearchSpace, load_space
 from flash.targets import Given, Target, fixed_chip, load_hardware
 from flash.unmet import why_unmet
@@ -68,6 +70,10 @@ class Networks:
     def hardware(self, indices: Ints) -> Mapping[str, int]:
         """The chip of a design: the target's."""
         return self.target.chip
+
+    def chip(self, indices: Ints, title: str) -> ChipView | None:
+        """What there is to draw of a design's chip."""
+        return chip_view(self.space, self.target, indices, title)
 
     def why_unmet(self, problem: SeparableProblem, limits: Sequence[Limit]) -> str:
         """Why no design meets the limits, in one line; empty if some may."""
@@ -110,6 +116,12 @@ class NetworksAndChips:
     def hardware(self, indices: Ints) -> Mapping[str, int]:
         """The chip of a design."""
         return self.space.hardware(indices)
+
+    def chip(self, indices: Ints, title: str) -> ChipView | None:
+        """What there is to draw of a design's chip."""
+        target = fixed_chip(self.space.family, self.space.hardware(indices))
+        network = indices[len(self.space.free) :]
+        return chip_view(self.space.network, target, network, title)
 
     def why_unmet(self, problem: SeparableProblem, limits: Sequence[Limit]) -> str:
         """Why no design meets the limits, in one line."""

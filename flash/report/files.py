@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from flash.errors import FlashError, UsageError
+from flash.report.chip import ChipView, chip_svg
 from flash.report.picture import front_svg
 from flash.report.result import Interval, SearchReport
 
@@ -35,8 +36,11 @@ def write_files(
     report: SearchReport,
     folder: str | Path,
     background: Sequence[tuple[float, float]] = (),
+    chip: ChipView | None = None,
 ) -> tuple[Path, ...]:
-    """Write ``front.json``, ``front.csv`` and ``front.svg``; makes the folder if need be.
+    """Write ``front.json``, ``front.csv``, ``front.svg``, and ``chip.svg`` if there is a chip.
+
+    Makes the folder if need be.
 
     background: (latency_ms, score) of designs to draw faintly behind the front.
     Returns the files' paths. Raises ``UsageError`` for a folder that cannot be written and
@@ -48,6 +52,8 @@ def write_files(
         place / "front.csv": front_csv(report),
         place / "front.svg": front_svg(report, background),
     }
+    if chip is not None:
+        texts[place / "chip.svg"] = chip_svg(chip)
     made = _make_folder(place)
     try:
         _write_all(texts)
