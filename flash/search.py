@@ -81,6 +81,7 @@ def run(
     runtime: str | None = None,
     hardware: Given | None = None,
     objectives: Sequence[str] | None = None,
+    objective: str | None = None,
     metric: str = "nn_degree",
     max_latency_ms: float | None = None,
     max_energy_mj: float | None = None,
@@ -100,6 +101,8 @@ def run(
                    profile's default chip.
     objectives:    "score" and any of "latency", "energy", "memory", on accelerators "area";
                    score and latency if not given, and area where hardware is searched.
+    objective:     "flash" asks for one design instead of a front: the most score over area
+                   (where there is one) x latency x energy.
     metric:        the score, "nn_degree" or "nn_mass".
     limits:        in the unit of their name; ``min_score`` in units of the metric.
     optimizer:     "shgo" (certified by the exact optimizer, whose front is returned),
@@ -115,18 +118,22 @@ def run(
         metric: min_score,
     }
     subject = load_subject(target, runtime, hardware, space)
-    request = _request(subject, objectives, metric, bounds, optimizer, seed, certify_seconds)
+    if objective is not None:
+        objectives = _single(subject, objectives, objective)
+    effort = Effort(optimizer, seed, certify_seconds, objective is not None)
+    request = _request(subject, objectives, metric, bounds, effort)
     return _search(request)[0]
 
 
 def _request(
     subject: Subject, objectives: Sequence[str] | None, metric: str,
-    bounds: dict[str, float | None], optimizer: str, seed: int, certify_seconds: float,
+    bounds: dict[str, float | None], effort: Effort,
 ) -> _Request:  # fmt: skip
     if metric not in CELL_METRICS:
         raise UsageError(f"unknown metric '{metric}'{did_you_mean(metric, CELL_METRICS)}")
-    if optimizer not in OPTIMIZERS:
-        raise UsageError(f"unknown optimizer '{optimizer}'{did_you_mean(optimizer, OPTIMIZERS)}")
+    if effort.optimizer not in OPTIMIZERS:
+        hint = did_you_mean(effort.optimizer, OPTIMIZERS)
+        raise UsageError(f"unknown optimizer '{effort.optimizer}'{hint}")
     target = subject.target
     limits = [Limit(_objective(name, metric), v) for name, v in bounds.items() if v is not None]
     for limit in limits:
@@ -148,8 +155,17 @@ def _request(
         raise UsageError(f"target {target.name} has no chip area; leave area out")
     if len(set(named)) != len(named) or len(named) < 2:
         raise UsageError("a front needs at least two different objectives, e.g. score,latency")
-    effort = Effort(optimizer, seed, certify_seconds)
     return _Request(subject, metric, tuple(named), tuple(limits), effort)
+
+
+def _single(subject: Subject, objectives: Sequence[str] | None, name: str) -> tuple[str, ...]:
+    """The objectives whose ratio ``name`` stands for."""
+    if name != "flash":
+        raise UsageError(f"unknown objective '{name}'{did_you_mean(name, ['flash'])}")
+    if objectives is not None:
+        raise UsageError("give --objective flash or --objectives, not both")
+    area = ("area",) if "area_mm2" in subject.target.quantities else ()
+    return ("score", "latency", "energy", *area)
 
 
 def _objective(name: str, metric: str) -> Objective:
@@ -286,6 +302,11 @@ def _parser() -> CommandParser:
         help="two or more of score, latency, energy, memory, area (score,latency; with hardware "
         "searched score,latency,area)",
     )
+    add(
+        "--objective",
+        metavar="flash",
+        help="one design instead of a front: the most score over (area x latency x energy)",
+    )
     add("--metric", default="nn_degree", metavar="M", help="nn_degree or nn_mass (%(default)s)")
     add("--optimizer", default="shgo", metavar="O", help="shgo, exact or nsga2 (%(default)s)")
     add(
@@ -318,12 +339,17 @@ def main(arguments: Sequence[str]) -> None:
         "area_mm2": options.max_area and parse_area_mm2(options.max_area, "--max-area"),
         options.metric: options.min_score and _number(options.min_score, "--min-score"),
     }
-    request = _request(
-        load_subject(options.target, options.runtime, options.hardware, options.space),
-        options.objectives and options.objectives.split(","), options.metric, bounds,
-        options.optimizer, int(_number(options.seed, "--seed", whole=True)),
+    subject = load_subject(options.target, options.runtime, options.hardware, options.space)
+    objectives = options.objectives and options.objectives.split(",")
+    if options.objective is not None:
+        objectives = _single(subject, objectives, options.objective)
+    effort = Effort(
+        options.optimizer,
+        int(_number(options.seed, "--seed", whole=True)),
         _number(options.certify_seconds, "--certify-seconds"),
-    )  # fmt: skip
+        options.objective is not None,
+    )
+    request = _request(subject, objectives, options.metric, bounds, effort)
     report, background, chip = _search(request)
     if options.json == "-":
         sys.stdout.write(report.to_json())

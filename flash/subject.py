@@ -16,9 +16,11 @@ from flash.codesign import (
     evaluate_joint,
     joint_problem,
     joint_space,
+    ratio,
     search_joint,
     why_no_chip,
 )
+from flash.errors import UsageError
 from flash.evaluation import Evaluation, evaluate, separable
 from flash.hardware.profile import Profile
 from flash.optimize import (
@@ -27,6 +29,7 @@ from flash.optimize import (
     OptimizerResult,
     SeparableProblem,
     certify_front,
+    exact_best,
     exact_front,
     nsga2_front,
     shgo_front,
@@ -45,11 +48,16 @@ OPTIMIZERS = ("shgo", "exact", "nsga2")
 
 @dataclass(frozen=True)
 class Effort:
-    """Which optimizer, its seed, and the time a certificate may take where hardware is searched."""
+    """How to search.
+
+    certify_seconds: time for the certificate where hardware is searched.
+    single:          not the front but the design of most score over the product of the costs.
+    """
 
     optimizer: str
     seed: int
     certify_seconds: float
+    single: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,6 +95,8 @@ class Networks:
         effort: Effort,
     ) -> OptimizerResult:
         """The exact front, and how close the optimizer asked for came to it."""
+        if effort.single:
+            return self._single(problem, objectives, limits, effort)
         found: list[OptimizerResult] = []
         if effort.optimizer == "nsga2":
             found.append(nsga2_front(problem, objectives, limits, seed=effort.seed))
@@ -96,6 +106,21 @@ class Networks:
             return bounded_front(self.space, self.target, problem, objectives, limits, found)
         exact = exact_front(problem, objectives, limits)
         return _certified(problem, found[0], limits, exact) if found else exact
+
+    def _single(
+        self,
+        problem: SeparableProblem,
+        objectives: Sequence[Objective],
+        limits: Sequence[Limit],
+        effort: Effort,
+    ) -> OptimizerResult:
+        """The exact optimum of the ratio."""
+        if not self.target.exact:
+            raise UsageError(
+                f"--objective flash needs exact sums, which one chip of {self.target.name} lacks; "
+                "leave --hardware out"
+            )
+        return exact_best(problem, ratio(objectives), limits)
 
 
 @dataclass(frozen=True)
@@ -138,6 +163,7 @@ class NetworksAndChips:
         return search_joint(
             self.space, problem, objectives, limits, exact=self.target.exact,
             optimizer=effort.optimizer, seed=effort.seed, seconds=effort.certify_seconds,
+            single=effort.single,
         )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from flash.codesign.catalog import CoSpace, FamilyTarget, joint_space
 from flash.codesign.certificate import certified_front
 from flash.codesign.pricing import evaluate_joint
-from flash.codesign.searching import search_joint, why_no_chip
+from flash.codesign.searching import ratio, search_joint, why_no_chip
 from flash.codesign.tables import joint_problem
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "evaluate_joint",
     "joint_problem",
     "joint_space",
+    "ratio",
     "search_joint",
     "why_no_chip",
 ]

@@ -13,17 +13,20 @@ from flash.bounded import real_values
 from flash.codesign.catalog import CoSpace
 from flash.codesign.certificate import certified_front, relaxed_chip
 from flash.codesign.pricing import evaluate_joint
+from flash.codesign.scalar import best_design
 from flash.errors import InfeasibleError
 from flash.optimize import (
     Effort,
     Limit,
     Objective,
     OptimizerResult,
+    Scalar,
     SeparableProblem,
     exact_front,
     hypervolume_gap,
     meets,
     nsga2_front,
+    shgo_best,
     shgo_front,
     values_of,
 )
@@ -31,11 +34,13 @@ from flash.optimize.problem import Floats
 from flash.quantities import format_number
 from flash.report.result import QUANTITIES
 
-__all__ = ["search_joint", "why_no_chip"]
+__all__ = ["ratio", "search_joint", "why_no_chip"]
 
 Ints = NDArray[np.int64]
-#: The joint space has long fronts; three rounds of their neighbours keep SHGO within a second.
-_EFFORT = Effort(sweeps=3)
+#: Rounds until the front's neighbours hold nothing new, nearly always.
+_ROUNDS = Effort(sweeps=40)
+#: Where costs are bounds, designs must be priced again: fewer rounds of the front's neighbours.
+_FEWER = Effort(sweeps=3)
 #: Designs shown at most.
 _SHOWN = 1500
 
@@ -50,11 +55,13 @@ def search_joint(
     optimizer: str,
     seed: int,
     seconds: float,
+    single: bool = False,
 ) -> OptimizerResult:
     """The front of the joint space, at most 1,500 designs of it, and its certificate or bound.
 
     exact: the problem's quantities are the costs, no lower bounds.  seconds: for the
-    certificate. Raises ``InfeasibleError`` if no chip has a design within the limits.
+    certificate.  single: instead the one design of most score over the product of the other
+    objectives. Raises ``InfeasibleError`` if no chip has a design within the limits.
     """
 
     def price(indices: Ints) -> tuple[Floats, NDArray[np.bool_]]:
@@ -68,17 +75,34 @@ def search_joint(
         return real_values(found, objectives), within
 
     start = None
+    product = ratio(objectives)
     try:
         if optimizer == "nsga2":
             start = nsga2_front(problem, objectives, limits, seed=seed)
+        elif optimizer == "shgo" and single:
+            start = shgo_best(problem, product, limits, seed=seed)
         elif optimizer == "shgo":
-            start = shgo_front(problem, objectives, limits, seed=seed, effort=_EFFORT)
+            start = shgo_front(
+                problem, objectives, limits, seed=seed, effort=_ROUNDS if exact else _FEWER
+            )
     except InfeasibleError:
         start = None  # the certificate says whether there is none
+    if single:
+        return best_design(space, problem, product, limits, start, price, seconds)
     if start is not None and not exact:
         start = _thin(start, 4 * _SHOWN)
     result = certified_front(space, problem, objectives, limits, start, price, exact, seconds)
     return _thin(result, _SHOWN)
+
+
+def ratio(objectives: Sequence[Objective]) -> Scalar:
+    """The first objective over the product of the others: FLASH's own, to be maximised."""
+    first, *costs = (of.name for of in objectives)
+    return Scalar(
+        f"{first}/({' '.join(costs)})",
+        tuple(objectives),
+        lambda values: values[:, 0] / np.prod(values[:, 1:], axis=1),
+    )
 
 
 def _thin(result: OptimizerResult, most: int) -> OptimizerResult:
