@@ -21,23 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash import Command
-from flash.bounded import bounded_front
 from flash.command import CommandParser, run_command
 from flash.errors import InfeasibleError, UsageError, did_you_mean
-from flash.evaluation import METRICS, Evaluation, evaluate, separable
+from flash.evaluation import METRICS, Evaluation
+from flash.metrics import CELL_METRICS
 from flash.metrics.rank import RANK_METRICS
-from flash.optimize import (
-    Limit,
-    Objective,
-    OptimizerResult,
-    SeparableProblem,
-    certify_front,
-    exact_front,
-    knee,
-    nsga2_front,
-    objective,
-    shgo_front,
-)
+from flash.optimize import Limit, Objective, OptimizerResult, SeparableProblem, knee, objective
 from flash.optimize.problem import Floats
 from flash.quantities import (
     parse_accuracy_percent,
@@ -46,6 +35,7 @@ from flash.quantities import (
     parse_latency_ms,
     parse_memory_mb,
 )
+from flash.report.chip import ChipView
 from flash.report.files import write_files, write_text
 from flash.report.result import (
     DesignReport,
@@ -56,13 +46,11 @@ from flash.report.result import (
     SpaceSummary,
 )
 from flash.report.table import print_report
-from flash.spaces.space import SearchSpace, load_space
-from flash.targets import Given, Target, Triple, load_target
-from flash.unmet import why_unmet
+from flash.subject import OPTIMIZERS, Effort, Networks, NetworksAndChips, Subject, load_subject
+from flash.targets import Given, Triple
 
 __all__ = ["main", "run"]
 
-_OPTIMIZERS = ("shgo", "exact", "nsga2")
 #: What users call the objectives other than the score -> quantity.
 _COSTS = {
     "latency": "latency_ms",
@@ -72,26 +60,26 @@ _COSTS = {
 }
 #: Random designs drawn behind the front in the picture.
 _BACKGROUND = 400
+#: Time for the certificate of a search of network and chip.
+CERTIFY_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class _Request:
     """What to search for, checked; ``limits`` are the user's own."""
 
-    space: SearchSpace
-    target: Target
+    subject: Subject
     metric: str
     objectives: tuple[Objective, ...]
     limits: tuple[Limit, ...]
-    optimizer: str
-    seed: int
+    effort: Effort
 
     @property
     def bounds(self) -> tuple[Limit, ...]:
         """The limits, the weights that the chip can hold, and that there is a network at all."""
         bounds = list(self.limits)
-        if self.target.weight_limit_mb < math.inf:
-            bounds.append(Limit(objective("weight_mb"), self.target.weight_limit_mb))
+        if self.subject.target.weight_limit_mb < math.inf:
+            bounds.append(Limit(objective("weight_mb"), self.subject.target.weight_limit_mb))
         if self.metric in RANK_METRICS:
             # Zero means that no path leads from the input to the output.
             tiny = float(np.finfo(np.float64).tiny)
@@ -105,7 +93,8 @@ def run(
     *,
     runtime: str | None = None,
     hardware: Given | None = None,
-    objectives: Sequence[str] = ("score", "latency"),
+    objectives: Sequence[str] | None = None,
+    objective: str | None = None,
     metric: str | None = None,
     max_latency_ms: float | None = None,
     max_energy_mj: float | None = None,
@@ -114,13 +103,19 @@ def run(
     min_score: float | None = None,
     optimizer: str = "shgo",
     seed: int = 0,
+    certify_seconds: float = CERTIFY_SECONDS,
 ) -> SearchReport:
     """Search ``space`` for Pareto designs on ``target``.
 
     target, space: a name that comes with flash or the path of a TOML file.
     runtime:       one of the profile's runtimes; its default one if not given.
-    hardware:      the chip of an accelerator, ``rows=16,cols=32``; the rest its default chip's.
-    objectives:    "score" and any of "latency", "energy", "memory", on accelerators "area".
+    hardware:      on accelerators, the hardware variables that are given (``rows=16,cols=32``); the
+                   others are searched with the network. "default" takes them all from the
+                   profile's default chip.
+    objectives:    "score" and any of "latency", "energy", "memory", on accelerators "area";
+                   score and latency if not given, and area where hardware is searched.
+    objective:     "flash" asks for one design instead of a front: the most score over area
+                   (where there is one) x latency x energy.
     metric:        the score, one of ``flash.evaluation.METRICS``; the space's own by default.
     limits:        in the unit of their name; ``min_score`` in units of the metric.
     optimizer:     "shgo" (certified by the exact optimizer, whose front is returned),
@@ -135,21 +130,24 @@ def run(
         "area_mm2": max_area_mm2,
         "score": min_score,
     }
-    priced_on = load_target(target, runtime, hardware)
-    request = _request(priced_on, space, objectives, metric, bounds, optimizer, seed)
+    subject = load_subject(target, runtime, hardware, space)
+    if objective is not None:
+        objectives = _single(subject, objectives, objective)
+    effort = Effort(optimizer, seed, certify_seconds, objective is not None)
+    request = _request(subject, objectives, metric, bounds, effort)
     return _search(request)[0]
 
 
 def _request(
-    target: Target, space_name: str, objectives: Sequence[str], metric: str | None,
-    bounds: dict[str, float | None], optimizer: str, seed: int,
+    subject: Subject, objectives: Sequence[str] | None, metric: str | None,
+    bounds: dict[str, float | None], effort: Effort,
 ) -> _Request:  # fmt: skip
-    space = load_space(space_name)
-    metric = metric or space.metric
-    if metric not in METRICS:
-        raise UsageError(f"unknown metric '{metric}'{did_you_mean(metric, METRICS)}")
-    if optimizer not in _OPTIMIZERS:
-        raise UsageError(f"unknown optimizer '{optimizer}'{did_you_mean(optimizer, _OPTIMIZERS)}")
+    metric = _metric(subject, metric)
+    if effort.optimizer not in OPTIMIZERS:
+        hint = did_you_mean(effort.optimizer, OPTIMIZERS)
+        raise UsageError(f"unknown optimizer '{effort.optimizer}'{hint}")
+    if not isinstance(effort.seed, int) or effort.seed < 0:
+        raise UsageError(f"the seed must be a whole number of 0 or more, got {effort.seed!r}")
     limits = []
     for name, bound in bounds.items():
         if bound is None:
@@ -157,6 +155,11 @@ def _request(
         if not isinstance(bound, int | float) or not math.isfinite(bound) or bound < 0:
             raise UsageError(f"the limit on {name} must be a number of 0 or more, got {bound!r}")
         limits.append(Limit(_objective(name, metric), bound))
+    target = subject.target
+    if objectives is None:
+        objectives = ("score", "latency")
+        if isinstance(subject, NetworksAndChips):
+            objectives = (*objectives, "area")
     named = []
     for name in [objectives] if isinstance(objectives, str) else objectives:
         known = ("score", *_COSTS)
@@ -169,9 +172,32 @@ def _request(
         raise UsageError(f"target {target.name} has no chip area; leave area out")
     if len(set(named)) != len(named) or len(named) < 2:
         raise UsageError("a front needs at least two different objectives, e.g. score,latency")
-    if not isinstance(seed, int) or seed < 0:
-        raise UsageError(f"the seed must be a whole number of 0 or more, got {seed!r}")
-    return _Request(space, target, metric, tuple(named), tuple(limits), optimizer, seed)
+    return _Request(subject, metric, tuple(named), tuple(limits), effort)
+
+
+def _metric(subject: Subject, metric: str | None) -> str:
+    if not isinstance(subject, NetworksAndChips):
+        metric, known = metric or subject.space.metric, METRICS
+    else:
+        metric, known = metric or "nn_degree", tuple(CELL_METRICS)
+        if metric in RANK_METRICS:
+            raise UsageError(
+                f"--metric {metric} cannot be searched together with hardware; fix the chip with "
+                f"--hardware default, or take {' or '.join(known)}"
+            )
+    if metric not in known:
+        raise UsageError(f"unknown metric '{metric}'{did_you_mean(metric, known)}")
+    return metric
+
+
+def _single(subject: Subject, objectives: Sequence[str] | None, name: str) -> tuple[str, ...]:
+    """The objectives whose ratio ``name`` stands for."""
+    if name != "flash":
+        raise UsageError(f"unknown objective '{name}'{did_you_mean(name, ['flash'])}")
+    if objectives is not None:
+        raise UsageError("give --objective flash or --objectives, not both")
+    area = ("area",) if "area_mm2" in subject.target.quantities else ()
+    return ("score", "latency", "energy", *area)
 
 
 def _objective(name: str, metric: str) -> Objective:
@@ -181,23 +207,28 @@ def _objective(name: str, metric: str) -> Objective:
 # ------------------------------------------------------------------------------ the search
 
 
-def _search(request: _Request) -> tuple[SearchReport, list[tuple[float, float]]]:
-    """The report, and random designs (latency_ms, score) for the picture's background."""
-    space, target = request.space, request.target
+def _search(
+    request: _Request,
+) -> tuple[SearchReport, list[tuple[float, float]], ChipView | None]:
+    """The report, random designs (latency_ms, score) for the picture's background, and the
+    balanced design's chip.
+    """
+    subject = request.subject
+    space, target = subject.space, subject.target
     began = time.perf_counter()
-    problem = separable(space, target, request.metric)
+    problem = subject.problem(request.metric)
     try:
-        result = _optimize(problem, request)
+        result = subject.optimize(problem, request.objectives, request.bounds, request.effort)
     except InfeasibleError as error:
-        why = why_unmet(space, problem, request.bounds, target.exact)
+        why = subject.why_unmet(problem, request.bounds)
         raise InfeasibleError(why or str(error)) from None
     result = replace(result, seconds=time.perf_counter() - began)
-    found = evaluate(space, target, result.indices)
-    if target.exact:
+    found = subject.evaluate(result.indices)
+    if target.exact and isinstance(subject, Networks):
         found = _looked_up(problem, found, result)
     score = problem.evaluate(result.indices, request.metric)[request.metric]
     front = [_design(request, result.indices[i], found, i, score[i]) for i in range(len(result))]
-    rng = np.random.default_rng(request.seed)
+    rng = np.random.default_rng(request.effort.seed)
     random = problem.evaluate(space.sample(_BACKGROUND, rng), "latency_ms", request.metric)
     background = list(zip(random["latency_ms"], random[request.metric], strict=True))
     report = SearchReport(
@@ -215,47 +246,11 @@ def _search(request: _Request) -> tuple[SearchReport, list[tuple[float, float]]]
         ),
         front=front,
         picks=_picks(result, front, found.latency_ms[0], score),
-        notes=_notes(target, found),
+        notes=_notes(target.notes, found),
     )
-    return report, background
-
-
-def _optimize(problem: SeparableProblem, request: _Request) -> OptimizerResult:
-    """The exact front (or a bounded one), and how close the optimizer asked for came to it."""
-    objectives, limits = request.objectives, request.bounds
-    found = _heuristic(problem, request)
-    if not request.target.exact:
-        more = [found] if found else []
-        return bounded_front(request.space, request.target, problem, objectives, limits, more)
-    exact = exact_front(problem, objectives, limits)
-    if request.optimizer == "exact":
-        return exact
-    name, shown = request.optimizer, f"shown is the exact front ({len(exact):,} designs)"
-    if found is None:
-        message = f"{name.upper()} found no design within the limits; {shown}"
-        return replace(exact, name=name, gap_percent=100.0, message=message)
-    found = certify_front(problem, found, limits, exact)
-    message = (
-        f"{name.upper()} within {_percent(found.gap_percent)} % of the exact hypervolume "
-        f"({len(found):,} designs); {shown}"
-    )
-    return replace(found, indices=exact.indices, values=exact.values, message=message)
-
-
-def _heuristic(problem: SeparableProblem, request: _Request) -> OptimizerResult | None:
-    """What SHGO or NSGA-II finds, None if it finds nothing or neither was asked for."""
-    if request.optimizer == "exact":
-        return None
-    front = nsga2_front if request.optimizer == "nsga2" else shgo_front
-    try:
-        return front(problem, request.objectives, request.bounds, seed=request.seed)
-    except InfeasibleError:
-        return None
-
-
-def _percent(gap: float | None) -> str:
-    # Below a millionth of a per cent only rounding is left.
-    return f"{gap:.2g}" if gap and gap >= 1e-6 else "0"
+    balanced = [design.id for design in front].index(report.picks.balanced)
+    title = f"Balanced design of {space.name}, target {target.name}"
+    return report, background, subject.chip(result.indices[balanced], title)
 
 
 def _looked_up(problem: SeparableProblem, found: Evaluation, result: OptimizerResult) -> Evaluation:
@@ -280,13 +275,13 @@ def _looked_up(problem: SeparableProblem, found: Evaluation, result: OptimizerRe
 def _design(
     request: _Request, indices: NDArray[np.int64], found: Evaluation, row: int, score: float
 ) -> DesignReport:
-    space, target = request.space, request.target
-    named = space.named(indices)
+    subject = request.subject
+    space, target = subject.space, subject.target
     extrapolated = bool(found.extrapolated[row])
     widened = ", widened outside the fitted networks (our rule)" if extrapolated else ""
     return DesignReport(
         id=space.identify(indices),
-        design=named,
+        design=space.named(indices),
         accuracy=None,
         nn_degree=found.nn_degree[row],
         nn_mass=found.nn_mass[row],
@@ -301,7 +296,8 @@ def _design(
         params=int(found.params[row]),
         macs=int(found.macs[row]),
         extrapolated=extrapolated,
-        description=space.family.describe(named),
+        description=space.describe(indices),
+        hardware=subject.hardware(indices),
     )
 
 
@@ -320,8 +316,8 @@ def _picks(
     )
 
 
-def _notes(target: Target, found: Evaluation) -> list[str]:
-    notes = list(target.notes)
+def _notes(given: Sequence[str], found: Evaluation) -> list[str]:
+    notes = list(given)
     outside = int(found.extrapolated.sum())
     if outside:
         notes.append(
@@ -345,7 +341,11 @@ def _parser() -> CommandParser:
     add = parser.add_argument
     add("--target", default="rpi3b", metavar="T", help="profile name or TOML file (%(default)s)")
     add("--runtime", metavar="R", help="one of the profile's runtimes (its default one)")
-    add("--hardware", metavar="A=N,B=N", help="an accelerator's chip (its default one)")
+    add(
+        "--hardware",
+        metavar="A=N,B=N",
+        help="give hardware variables of an accelerator; the others are searched ('default': none)",
+    )
     add("--space", default="cifar10-concat", metavar="S", help="space name or file (%(default)s)")
     add("--max-latency", metavar="20ms", help="latency limit (us, ms, s)")
     add("--max-energy", metavar="5mJ", help="energy limit (uJ, mJ, J)")
@@ -355,12 +355,23 @@ def _parser() -> CommandParser:
     add("--min-accuracy", metavar="92", help="lower limit on predicted accuracy, per cent")
     add(
         "--objectives",
-        default="score,latency",
         metavar="A,B",
-        help="two or more of score, latency, energy, memory, area (%(default)s)",
+        help="two or more of score, latency, energy, memory, area (score,latency; with hardware "
+        "searched score,latency,area)",
+    )
+    add(
+        "--objective",
+        metavar="flash",
+        help="one design instead of a front: the most score over (area x latency x energy)",
     )
     add("--metric", metavar="M", help=f"{', '.join(METRICS)} (the space's own)")
     add("--optimizer", default="shgo", metavar="O", help="shgo, exact or nsga2 (%(default)s)")
+    add(
+        "--certify-seconds",
+        default=str(CERTIFY_SECONDS),
+        metavar="S",
+        help="time for the certificate where hardware is searched (%(default)s)",
+    )
     add("--seed", default="0", metavar="N", help="seed of everything random (%(default)s)")
     add("--out", metavar="DIR", help="folder for front.json, front.csv, front.svg (flash-out)")
     add("--json", metavar="FILE", help="write the JSON document to FILE, or to stdout with '-'")
@@ -382,27 +393,33 @@ def main(arguments: Sequence[str]) -> None:
         name: None if text is None else parse(text, option)
         for name, (option, text, parse) in parsers.items()
     }
-    request = _request(
-        load_target(options.target, options.runtime, options.hardware), options.space,
-        options.objectives.split(","), options.metric, bounds, options.optimizer,
+    subject = load_subject(options.target, options.runtime, options.hardware, options.space)
+    objectives = options.objectives and options.objectives.split(",")
+    if options.objective is not None:
+        objectives = _single(subject, objectives, options.objective)
+    effort = Effort(
+        options.optimizer,
         _seed(options.seed),
-    )  # fmt: skip
+        _number(options.certify_seconds, "--certify-seconds"),
+        options.objective is not None,
+    )
+    request = _request(subject, objectives, options.metric, bounds, effort)
     if options.min_accuracy is not None:
         parse_accuracy_percent(options.min_accuracy, "--min-accuracy")
         raise UsageError(
-            f"space {request.space.name} is not calibrated, so it has no accuracy to limit; "
+            f"space {subject.space.name} is not calibrated, so it has no accuracy to limit; "
             "use --min-score"
         )
-    report, background = _search(request)
     if "" in (options.json, options.out):
         raise UsageError("--json and --out need a name")
+    report, background, chip = _search(request)
     if options.json == "-":
         sys.stdout.write(report.to_json())
     elif options.json:
         write_text(options.json, report.to_json())
     written: tuple[Path, ...] = ()
     if options.out or not options.json:
-        written = write_files(report, options.out or "flash-out", background)
+        written = write_files(report, options.out or "flash-out", background, chip)
     if options.json != "-":
         print_report(report, files=written, quiet=options.quiet)
 

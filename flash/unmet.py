@@ -56,7 +56,7 @@ def why_unmet(
     return (
         f"no design of {space.name} meets the limits; {_NAMES[name]} {side} "
         f"{_amount(name, worst.bound)} binds: the nearest design "
-        f"({space.family.describe(space.named(indices))}) has {has}{by}"
+        f"({space.describe(indices)}) has {has}{by}"
     )
 
 
@@ -76,7 +76,7 @@ def _too_small(space: SearchSpace, problem: SeparableProblem, limits: Sequence[L
     given, needed = _amount("area_mm2", area[0].bound), _amount("area_mm2", _up(least))
     return (
         f"no design of {space.name} fits in {given}{within}; the smallest area that would do is "
-        f"{needed} ({space.family.describe(space.named(smallest.indices[0]))})"
+        f"{needed} ({space.describe(smallest.indices[0])})"
     )
 
 

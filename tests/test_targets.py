@@ -182,21 +182,21 @@ def test_the_bound_of_an_imc_front_covers_what_it_really_misses(small):
 
 
 def test_imc_is_never_called_certified_and_systolic_is():
-    report = flash.search("imc", max_area_mm2=3.0)
+    report = flash.search("imc", hardware="default", max_area_mm2=3.0)
     assert not report.optimizer.certified
     assert report.optimizer.gap is not None
     assert "not certified" in report.certificate
     assert all(design.area_mm2.value <= 3.0 for design in report.front)
-    assert flash.search("systolic", max_area_mm2=3.0).optimizer.certified
+    assert flash.search("systolic", hardware="default", max_area_mm2=3.0).optimizer.certified
 
 
 def test_too_little_area_names_the_smallest_that_would_do():
     with pytest.raises(InfeasibleError, match=r"smallest area that would do is ([\d.]+) mm2") as e:
-        flash.search("imc", max_area_mm2=0.5)
+        flash.search("imc", hardware="default", max_area_mm2=0.5)
     least = float(str(e.value).split("would do is ")[1].split(" mm2")[0])
-    assert flash.search("imc", max_area_mm2=least).front
+    assert flash.search("imc", hardware="default", max_area_mm2=least).front
     with pytest.raises(InfeasibleError, match="smallest area that would do is 1.85 mm2"):
-        flash.search("systolic", max_area_mm2=1.0)
+        flash.search("systolic", hardware="default", max_area_mm2=1.0)
 
 
 def test_weights_must_fit_where_they_stay_on_the_chip():

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from flash.errors import FlashError, UsageError
+from flash.report.chip import ChipView, chip_svg
 from flash.report.picture import front_svg
 from flash.report.result import Interval, SearchReport
 
@@ -35,21 +36,24 @@ def write_files(
     report: SearchReport,
     folder: str | Path,
     background: Sequence[tuple[float, float]] = (),
+    chip: ChipView | None = None,
 ) -> tuple[Path, ...]:
-    """Write ``front.json``, ``front.csv`` and ``front.svg``; makes the folder if need be.
+    """Write ``front.json``, ``front.csv``, ``front.svg``, and ``chip.svg`` if there is a chip.
+
+    Makes the folder if need be.
 
     background: (latency_ms, score) of designs to draw faintly behind the front.
     Returns the files' paths. Raises ``UsageError`` for a folder that cannot be written and
     ``FlashError`` for a disk that cannot take them, one line each; nothing new is left then.
     """
-    return write_folder(
-        folder,
-        {
-            "front.json": report.to_json(),
-            "front.csv": front_csv(report),
-            "front.svg": front_svg(report, background),
-        },
-    )
+    contents: dict[str, str | bytes] = {
+        "front.json": report.to_json(),
+        "front.csv": front_csv(report),
+        "front.svg": front_svg(report, background),
+    }
+    if chip is not None:
+        contents["chip.svg"] = chip_svg(chip)
+    return write_folder(folder, contents)
 
 
 def write_folder(folder: str | Path, contents: Mapping[str, str | bytes]) -> tuple[Path, ...]:
@@ -94,7 +98,7 @@ def front_csv(report: SearchReport) -> str:
     """
     stream = io.StringIO()
     rows = csv.writer(stream, lineterminator="\n")
-    header = ["id", "picks", "design", "description"]
+    header = ["id", "picks", "design", "hardware", "description"]
     header += [f"accuracy{end}_percent" for end in ("", "_low", "_high")]
     header += ["nn_degree", "nn_mass", "sed", "rank_score"]
     header += [f"latency{end}_ms" for end in ("", "_low", "_high")]
@@ -107,7 +111,8 @@ def front_csv(report: SearchReport) -> str:
         picks = [label for label, identity in named if identity == d.id]
         rows.writerow(
             [
-                *(d.id, " ".join(picks), json.dumps(dict(d.design)), d.description),
+                *(d.id, " ".join(picks), json.dumps(dict(d.design))),
+                *(json.dumps(dict(d.hardware)) if d.hardware else "", d.description),
                 *_bounds(d.accuracy),
                 *(d.nn_degree, d.nn_mass, d.sed, d.rank_score),
                 *_bounds(d.latency_ms),

@@ -105,6 +105,7 @@ def _optimizer(value: Any) -> OptimizerSummary:
 def _design(value: Any, where: str) -> DesignReport:
     given = _object(value, where, tuple(DesignReport.__dataclass_fields__))
     design = _mapping(given["design"], f"{where}.design")
+    hardware = _mapping(given["hardware"], f"{where}.hardware")
 
     def take(name: str, read: Callable[[Any, str], _T]) -> _T:
         return read(given[name], f"{where}.{name}")
@@ -130,6 +131,7 @@ def _design(value: Any, where: str) -> DesignReport:
         macs=take("macs", _integer),
         extrapolated=take("extrapolated", _flag),
         description=take("description", _text),
+        hardware={name: _integer(v, f"{where}.hardware.{name}") for name, v in hardware.items()},
     )
 
 

@@ -88,6 +88,7 @@ class DesignReport:
     macs:          multiply-accumulates of one inference.
     extrapolated:  the cost model saw nothing like it, so the interval was widened.
     description:   the design in short, for people.
+    hardware:      the hardware variables of its chip; empty on chips one buys ready-made.
     """
 
     id: str
@@ -107,6 +108,7 @@ class DesignReport:
     extrapolated: bool
     description: str = ""
     rank_score: float | None = None
+    hardware: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("nn_degree", "nn_mass", "memory_mb", "weight_mb", "activation_mb"):
@@ -118,6 +120,7 @@ class DesignReport:
             raise ValueError(f"design {self.id}: a latency of {self.latency_ms.value} ms")
         # Plain Python numbers and bools: JSON knows none of NumPy's.
         object.__setattr__(self, "design", {k: int(v) for k, v in self.design.items()})
+        object.__setattr__(self, "hardware", {k: int(v) for k, v in self.hardware.items()})
         object.__setattr__(self, "params", int(self.params))
         object.__setattr__(self, "macs", int(self.macs))
         object.__setattr__(self, "extrapolated", bool(self.extrapolated))
@@ -137,6 +140,7 @@ class DesignReport:
         return {
             "id": self.id,
             "design": dict(self.design),
+            "hardware": dict(self.hardware),
             "description": self.description,
             "accuracy": self.accuracy.to_dict() if self.accuracy else None,
             "nn_degree": self.nn_degree,

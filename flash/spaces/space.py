@@ -160,6 +160,10 @@ class SearchSpace:
             for name, grid, i in zip(self.variables, self.grids, indices, strict=True)
         }
 
+    def describe(self, indices: NDArray[np.int64]) -> str:
+        """One design in short, for people."""
+        return self.family.describe(self.named(indices))
+
     def identify(self, indices: NDArray[np.int64]) -> str:
         """A short name of one design, the same in every run: its number in the space, in hex."""
         number = 0

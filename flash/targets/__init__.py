@@ -3,7 +3,7 @@
 from flash.targets.base import Costs, Target, Triple
 from flash.targets.chips import Given, parse_hardware
 from flash.targets.imc import ImcTarget
-from flash.targets.loading import as_target, fixed_chip, load_hardware, load_target
+from flash.targets.loading import as_target, fixed_chip, given_chip, load_hardware, load_target
 from flash.targets.processor import ProcessorTarget
 from flash.targets.systolic import SystolicTarget
 
@@ -17,6 +17,7 @@ __all__ = [
     "Triple",
     "as_target",
     "fixed_chip",
+    "given_chip",
     "load_hardware",
     "load_target",
     "parse_hardware",

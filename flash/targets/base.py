@@ -50,6 +50,10 @@ class Target(Protocol):
         """Name of the profile."""
 
     @property
+    def chip(self) -> Mapping[str, int]:
+        """Hardware variables; none where hardware is bought ready-made."""
+
+    @property
     def weight_bytes(self) -> float:
         """Bytes of a weight."""
 

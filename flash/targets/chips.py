@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from flash.errors import UsageError, did_you_mean
 
-__all__ = ["Given", "chip_of", "parse_hardware"]
+__all__ = ["Given", "chip_of", "parse_hardware", "values_of"]
 
 #: What fixes a chip: ``rows=16,cols=32``, or a mapping.
 Given = str | Mapping[str, int | str]
@@ -41,8 +41,19 @@ def chip_of(
     words: variables whose values have names, e.g. dataflow -> ("os", "ws", "is").
     Raises ``UsageError``; whether a value is possible is for the hardware model to say.
     """
+    chip = {**default, **values_of(given, names, words)}
+    missing = [name for name in names if name not in chip]
+    if missing:
+        raise UsageError(f"the profile has no default {missing[0]}; give --hardware {missing[0]}=N")
+    return {name: chip[name] for name in names}
+
+
+def values_of(
+    given: Given | None, names: Sequence[str], words: Mapping[str, Sequence[str]]
+) -> dict[str, int]:
+    """The hardware variables given, by number; raises ``UsageError`` as ``chip_of``."""
     pairs = parse_hardware(given) if isinstance(given, str) else dict(given or {})
-    chip = dict(default)
+    chip: dict[str, int] = {}
     for name, value in pairs.items():
         if name not in names:
             raise UsageError(f"'{name}' is no hardware variable{did_you_mean(name, names)}")
@@ -55,7 +66,4 @@ def chip_of(
         except ValueError:
             hint = did_you_mean(str(value), known) if known else ", expected a whole number"
             raise UsageError(f"hardware variable {name} is '{value}'{hint}") from None
-    missing = [name for name in names if name not in chip]
-    if missing:
-        raise UsageError(f"the profile has no default {missing[0]}; give --hardware {missing[0]}=N")
-    return {name: chip[name] for name in names}
+    return chip

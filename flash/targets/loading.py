@@ -10,12 +10,12 @@ from flash.hardware.imc import ImcHardware, load_imc
 from flash.hardware.profile import Profile, load_profile
 from flash.hardware.systolic import DATAFLOWS, SystolicHardware, load_systolic
 from flash.targets.base import Target
-from flash.targets.chips import Given, chip_of
+from flash.targets.chips import Given, chip_of, values_of
 from flash.targets.imc import ImcTarget
 from flash.targets.processor import ProcessorTarget
 from flash.targets.systolic import SystolicTarget
 
-__all__ = ["Hardware", "as_target", "fixed_chip", "load_hardware", "load_target"]
+__all__ = ["Hardware", "as_target", "fixed_chip", "given_chip", "load_hardware", "load_target"]
 
 #: What a profile file holds.
 Hardware = Profile | SystolicHardware | ImcHardware
@@ -61,6 +61,11 @@ def fixed_chip(found: Hardware, hardware: Given | None = None) -> Target:
     if hardware is not None:
         raise UsageError(f"target {found.name} has no hardware variables; leave --hardware out")
     return ProcessorTarget(found)
+
+
+def given_chip(found: SystolicHardware | ImcHardware, hardware: Given | None) -> dict[str, int]:
+    """The hardware variables that ``hardware`` gives, and no others."""
+    return values_of(hardware, tuple(found.variables), _WORDS)
 
 
 def as_target(target: Target | Profile) -> Target:

@@ -27,6 +27,11 @@ class ProcessorTarget:
     exact: bool = True
 
     @property
+    def chip(self) -> Mapping[str, int]:
+        """None: the board is what it is."""
+        return {}
+
+    @property
     def name(self) -> str:
         """Name of the profile."""
         return self.profile.name

@@ -28,7 +28,7 @@ _SCHEMA: Final = "flash.imc/1"
 _KEYS: Final = frozenset(
     {
         "schema", "name", "description", "provenance", "precision", "settings", "chip_link",
-        "variables", "default", "parts", "noc",
+        "variables", "default", "codesign", "parts", "noc",
     }
 )  # fmt: skip
 #: What a part comes with: every row, column or cell of a crossbar, every row or column of a
@@ -150,7 +150,8 @@ class ImcHardware:
     """A family of chips: what its parts cost, and which values its variables may take.
 
     Everything in it is published or derived by formula (``provenance`` "analytical"); nothing
-    is measured. ``default`` is the chip meant when a variable is not given.
+    is measured. ``default`` is the chip meant when a variable is not given; ``codesign``
+    holds the values that a search of network and chip goes through.
     """
 
     name: str
@@ -163,6 +164,7 @@ class ImcHardware:
     noc: Noc
     variables: Mapping[str, NDArray[np.int64]]
     default: Mapping[str, int]
+    codesign: Mapping[str, tuple[int, ...]]
 
     @property
     def size(self) -> int:
@@ -247,6 +249,7 @@ def _hardware(document: dict[str, Any], path: Path) -> ImcHardware:
         default=default_chip(
             document.get("default", {}), {n: g.tolist() for n, g in grids.items()}, {}
         ),
+        codesign=_codesign(document.get("codesign", {}), grids),
     )
     _check(hardware)
     return hardware
@@ -320,6 +323,19 @@ def _value(value: Any, kind: str, where: str) -> Any:
     if kind == "FixedRouter" and isinstance(value, FixedRouter):
         return value
     raise ProfileError(f"{where} must be a valid {kind.split('[')[0]}, got {value!r}")
+
+
+def _codesign(given: Any, grids: Mapping[str, NDArray[np.int64]]) -> dict[str, tuple[int, ...]]:
+    """Values of ``[codesign]``, each among those of the variable; without it, all of them."""
+    if not isinstance(given, dict):
+        raise ProfileError("[codesign] must be a table")
+    _refuse_unknown(given, _VARIABLES, "[codesign]")
+    for name, values in given.items():
+        known = grids[name].tolist()
+        if not isinstance(values, list) or not values or not set(values) <= set(known):
+            raise ProfileError(f"[codesign] {name} must be a list of values out of {known}")
+    chosen = given or {name: grid.tolist() for name, grid in grids.items()}
+    return {name: tuple(sorted(values)) for name, values in chosen.items()}
 
 
 def _grids(given: Mapping[str, Any]) -> dict[str, NDArray[np.int64]]:

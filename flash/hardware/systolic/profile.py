@@ -89,6 +89,11 @@ class SystolicHardware:
         )
 
     @property
+    def codesign(self) -> Mapping[str, tuple[int, ...]]:
+        """Values that a search of network and chip goes through: all."""
+        return self.variables
+
+    @property
     def options(self) -> int:
         """Number of hardware choices."""
         return math.prod(len(values) for values in self.variables.values())

@@ -1,0 +1,243 @@
+"""Network and chip searched together: brute force, bounds, limits, what a report says."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import flash
+from flash.codesign import evaluate_joint, joint_problem, joint_space
+from flash.errors import InfeasibleError, UsageError
+from flash.optimize import (
+    Effort,
+    hypervolume_gap,
+    non_dominated,
+    nsga2_front,
+    objective,
+    shgo_front,
+)
+from flash.report.result import SearchReport
+from flash.spaces.space import load_space
+from flash.targets import load_hardware
+
+_SMALL = """schema = "flash.space/1"
+family = "concat"
+classes = 10
+[input]
+channels = 3
+height = 32
+width = 32
+[settings]
+cells = 2
+[variables]
+w1 = [8, 32, 64]
+d1 = [3, 8]
+t1 = [0, 16]
+w2 = [16, 128]
+d2 = [3, 9]
+t2 = [0, 16]
+"""
+_NAMES = ("nn_degree", "latency_ms", "area_mm2")
+_SIGNS = [-1.0, 1.0, 1.0]
+#: Few chips, so that every design can be priced.
+_GIVEN = {
+    "systolic": "buffer_kib=128,bits=8,frequency_mhz=800,cols=32",
+    "imc": "columns=128,crossbars_per_tile=8,noc_bits=64,mvm_limit=1024,columns_per_adc=16",
+}
+
+
+@pytest.fixture
+def small(tmp_path):
+    path = tmp_path / "small.toml"
+    path.write_text(_SMALL, encoding="utf-8")
+    return str(path)
+
+
+def _joint(name, given=None, space="cifar10-concat"):
+    return joint_space(load_space(space), load_hardware(name), given)[0]
+
+
+def _every(space):
+    sizes = [len(grid) for grid in space.grids]
+    indices = np.stack(np.unravel_index(np.arange(np.prod(sizes)), sizes), axis=1)
+    return indices[space.possible[space.split(indices)[0]]]
+
+
+def _values(found):
+    return np.stack([found.quantity(name) for name in _NAMES], axis=1)
+
+
+@pytest.mark.parametrize("name", ["systolic", "imc"])
+def test_the_joint_space_has_ten_to_the_thirteen_designs(name):
+    space = _joint(name)
+    assert space.size == 134_217_728_000 * space.all_options
+    assert space.size >= 10**13
+
+
+@pytest.mark.parametrize("name", ["systolic", "imc"])
+def test_joint_tables_price_designs_as_their_own_chip_does(name, small, rng):
+    space = _joint(name, space=small)
+    indices = space.sample(150, rng)
+    indices = indices[space.possible[space.split(indices)[0]]]
+    table = joint_problem(space, "nn_degree").evaluate(indices)
+    real = evaluate_joint(space, indices)
+    assert table["area_mm2"] == pytest.approx(real.area_mm2[0], rel=1e-9)
+    assert table["nn_degree"] == pytest.approx(real.nn_degree)
+    for quantity in ("latency_ms", "energy_mj"):
+        if name == "systolic":
+            assert table[quantity] == pytest.approx(real.quantity(quantity), rel=1e-9)
+        else:
+            assert (table[quantity] <= real.quantity(quantity) * (1 + 1e-9)).all()
+
+
+def test_imc_tables_by_distinct_layers_are_those_of_whole_stages(small, rng):
+    from flash.evaluation import separable
+    from flash.targets import fixed_chip
+
+    space = _joint("imc", space=small)
+    joint = joint_problem(space, "nn_degree")
+    indices = space.sample(40, rng)
+    chips, networks = space.split(indices)
+    for chip in np.unique(chips)[:4]:
+        target = fixed_chip(space.family, space.chips[chip])
+        own = separable(space.network, target, "nn_degree").evaluate(networks)
+        joined = joint.evaluate(space.join(chip, networks))
+        for quantity in ("latency_ms", "energy_mj", "area_mm2"):
+            assert joined[quantity] == pytest.approx(own[quantity], rel=1e-9)
+
+
+def test_systolic_front_equals_brute_force_and_is_certified(small):
+    report = flash.search("systolic", small, hardware=_GIVEN["systolic"], certify_seconds=60.0)
+    space = _joint("systolic", _GIVEN["systolic"], small)
+    values = _values(evaluate_joint(space, _every(space)))
+    best = values[non_dominated(values, _SIGNS)]
+    got = np.array([[d.quantity(name) for name in _NAMES] for d in report.front])
+    assert report.optimizer.certified
+    assert report.optimizer.gap == 0
+    assert np.sort(got, axis=0) == pytest.approx(np.sort(best, axis=0), rel=1e-9)
+
+
+@pytest.mark.parametrize("name", ["systolic", "imc"])
+@pytest.mark.parametrize("seconds", [0.0, 60.0])
+def test_the_bound_holds_whenever_time_is_up(name, seconds, small):
+    report = flash.search(
+        name, small, hardware=_GIVEN[name], certify_seconds=seconds, max_area_mm2=8.0
+    )
+    space = _joint(name, _GIVEN[name], small)
+    values = _values(evaluate_joint(space, _every(space)))
+    values = values[values[:, 2] <= 8.0]
+    best = values[non_dominated(values, _SIGNS)]
+    got = np.array([[d.quantity(of) for of in _NAMES] for d in report.front])
+    assert (got[:, 2] <= 8.0).all()
+    missing = hypervolume_gap(got, best, _SIGNS)
+    assert missing <= 100 * report.optimizer.gap + 1e-6
+    assert report.optimizer.certified == (name == "systolic" and seconds > 0)
+
+
+def test_designs_carry_their_chip_through_json_and_csv(small, tmp_path):
+    report = flash.search("systolic", small, hardware=_GIVEN["systolic"])
+    design = report.front[0]
+    assert set(design.hardware) == {
+        "rows", "cols", "buffer_kib", "dataflow", "bits", "frequency_mhz",
+    }  # fmt: skip
+    assert design.hardware["cols"] == 32
+    assert "rows=" in design.description
+    assert "cols=32" not in design.description
+    document = json.loads(report.to_json())
+    assert document["front"][0]["hardware"] == dict(design.hardware)
+    assert SearchReport.from_json(report.to_json()) == report
+    assert document["target"]["hardware"]["options"] == 15
+
+
+def test_the_same_seed_gives_the_same_designs(small):
+    first, second = (flash.search("imc", small, hardware=_GIVEN["imc"]) for _ in range(2))
+    assert [d.id for d in first.front] == [d.id for d in second.front]
+
+
+def test_too_little_area_names_the_smallest_of_any_chip(small):
+    with pytest.raises(InfeasibleError, match="smallest area that would do is") as caught:
+        flash.search("systolic", small, max_area_mm2=0.1)
+    least = float(str(caught.value).split("would do is ")[1].split(" mm2")[0])
+    report = flash.search("systolic", small, max_area_mm2=least, certify_seconds=0.0)
+    assert all(design.area_mm2.value <= least for design in report.front)
+    with pytest.raises(InfeasibleError, match="latency .* binds: the best of any chip is"):
+        flash.search("systolic", small, max_latency_ms=1e-4)
+
+
+def test_default_stands_for_one_chip_and_single_valued_profiles_have_none_to_search():
+    assert joint_space(load_space("cifar10-concat"), load_hardware("systolic"), "default") is None
+    assert joint_space(load_space("cifar10-concat"), load_hardware("eyeriss-like"), None) is None
+    with pytest.raises(UsageError, match="did you mean 'rows'"):
+        _joint("systolic", "row=8")
+
+
+def test_converters_lose_nothing_of_an_exact_sum():
+    space = _joint("imc")
+    for chip, possible in zip(space.chips, space.possible, strict=True):
+        assert chip["adc_bits"] == np.log2(chip["rows"]) + chip["cell_bits"] - 1
+        assert possible == (chip["adc_bits"] <= 8)
+    assert _joint("imc", "adc_bits=5").chips[0]["adc_bits"] == 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["systolic", "imc"])
+def test_fifty_random_limit_settings_are_all_satisfied(name, rng):
+    space = _joint(name)
+    found = evaluate_joint(space, space.sample(400, rng))
+    for _ in range(25):
+        limits = {
+            "max_latency_ms": float(rng.choice(found.latency_ms[0])),
+            "max_area_mm2": float(rng.choice(found.area_mm2[0])),
+            "max_energy_mj": float(rng.choice(found.energy_mj[0])),
+        }
+        try:
+            report = flash.search(name, certify_seconds=0.0, **limits)
+        except InfeasibleError as error:
+            assert "no " in str(error)
+            within = np.stack(
+                [found.quantity(key[4:]) <= bound for key, bound in limits.items()]
+            ).all(axis=0)
+            assert not within.any()
+            continue
+        for design in report.front:
+            for key, bound in limits.items():
+                assert design.quantity(key[4:]) <= bound
+
+
+@pytest.mark.slow
+def test_nsga2_adds_next_to_nothing_to_the_front():
+    pytest.importorskip("pymoo")
+    problem = joint_problem(_joint("systolic"), "nn_degree")
+    objectives = [objective(name) for name in _NAMES]
+    other = nsga2_front(problem, objectives, population=200, generations=500).values
+    ours = shgo_front(problem, objectives, effort=Effort(sweeps=40)).values
+    both = np.concatenate([ours, other])
+    # A heuristic against a heuristic: a design in thousands may be dominated, no volume is won.
+    assert (~non_dominated(both, _SIGNS)[: len(ours)]).mean() < 1e-3
+    assert hypervolume_gap(ours, both, _SIGNS) < 1e-3
+    assert hypervolume_gap(other, ours, _SIGNS) > 1.0
+
+
+def test_the_flash_objective_finds_the_best_ratio_and_bounds_it(small):
+    space = _joint("systolic", _GIVEN["systolic"], small)
+    every = evaluate_joint(space, _every(space))
+    costs = [every.quantity(name) for name in ("latency_ms", "energy_mj", "area_mm2")]
+    best = float((every.nn_degree / np.prod(costs, axis=0)).max())
+    for seconds in (0.0, 30.0):
+        report = flash.search(
+            "systolic", small, hardware=_GIVEN["systolic"], objective="flash",
+            certify_seconds=seconds,
+        )  # fmt: skip
+        (design,) = report.front
+        got = design.nn_degree / (
+            design.latency_ms.value * design.energy_mj.value * design.area_mm2.value
+        )
+        assert got <= best * (1 + 1e-9)
+        assert best * (1 - report.optimizer.gap) <= got * (1 + 1e-9)
+    assert got == pytest.approx(best)
+    with pytest.raises(UsageError, match="not both"):
+        flash.search("systolic", objective="flash", objectives=("score", "area"))
+    with pytest.raises(UsageError, match="leave --hardware out"):
+        flash.search("imc", small, hardware="default", objective="flash")
