@@ -18,16 +18,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from flash import Command
 from flash.command import CommandParser, run_command
 from flash.errors import InfeasibleError, UsageError, did_you_mean
-from flash.evaluation import METRICS, Evaluation
+from flash.evaluation import METRICS
+from flash.found import design_report, looked_up, notes, picks
 from flash.metrics import CELL_METRICS
 from flash.metrics.rank import RANK_METRICS
-from flash.optimize import Limit, Objective, OptimizerResult, SeparableProblem, knee, objective
-from flash.optimize.problem import Floats
+from flash.optimize import Limit, Objective, objective
 from flash.quantities import (
     parse_accuracy_percent,
     parse_area_mm2,
@@ -38,16 +37,13 @@ from flash.quantities import (
 from flash.report.chip import ChipView
 from flash.report.files import write_files, write_text
 from flash.report.result import (
-    DesignReport,
-    Interval,
     OptimizerSummary,
-    Picks,
     SearchReport,
     SpaceSummary,
 )
 from flash.report.table import print_report
 from flash.subject import OPTIMIZERS, Effort, Networks, NetworksAndChips, Subject, load_subject
-from flash.targets import Given, Triple
+from flash.targets import Given
 
 __all__ = ["main", "run"]
 
@@ -225,9 +221,12 @@ def _search(
     result = replace(result, seconds=time.perf_counter() - began)
     found = subject.evaluate(result.indices)
     if target.exact and isinstance(subject, Networks):
-        found = _looked_up(problem, found, result)
+        found = looked_up(problem, found, result)
     score = problem.evaluate(result.indices, request.metric)[request.metric]
-    front = [_design(request, result.indices[i], found, i, score[i]) for i in range(len(result))]
+    front = [
+        design_report(subject, request.metric, result.indices[i], found, i, score[i])
+        for i in range(len(result))
+    ]
     rng = np.random.default_rng(request.effort.seed)
     random = problem.evaluate(space.sample(_BACKGROUND, rng), "latency_ms", request.metric)
     background = list(zip(random["latency_ms"], random[request.metric], strict=True))
@@ -245,86 +244,12 @@ def _search(
             result.message,
         ),
         front=front,
-        picks=_picks(result, front, found.latency_ms[0], score),
-        notes=_notes(target.notes, found),
+        picks=picks(result, front, found.latency_ms[0], score),
+        notes=notes(target.notes, found),
     )
     balanced = [design.id for design in front].index(report.picks.balanced)
     title = f"Balanced design of {space.name}, target {target.name}"
     return report, background, subject.chip(result.indices[balanced], title)
-
-
-def _looked_up(problem: SeparableProblem, found: Evaluation, result: OptimizerResult) -> Evaluation:
-    """The evaluation with the very numbers the limits were checked on.
-
-    Layers and stage tables add up in different orders; the last digits differ.
-    """
-    same = problem.evaluate(result.indices)
-
-    def around(value: Floats, triple: Triple) -> Triple:
-        return value, np.minimum(triple[1], value), np.maximum(triple[2], value)
-
-    return replace(
-        found,
-        latency_ms=around(same["latency_ms"], found.latency_ms),
-        energy_mj=around(same["energy_mj"], found.energy_mj),
-        weight_mb=same["weight_mb"],
-        activation_mb=same["activation_mb"],
-    )
-
-
-def _design(
-    request: _Request, indices: NDArray[np.int64], found: Evaluation, row: int, score: float
-) -> DesignReport:
-    subject = request.subject
-    space, target = subject.space, subject.target
-    extrapolated = bool(found.extrapolated[row])
-    widened = ", widened outside the fitted networks (our rule)" if extrapolated else ""
-    return DesignReport(
-        id=space.identify(indices),
-        design=space.named(indices),
-        accuracy=None,
-        nn_degree=found.nn_degree[row],
-        nn_mass=found.nn_mass[row],
-        sed=score if request.metric == "sed" else None,
-        rank_score=score if request.metric == "rank_score" else None,
-        latency_ms=_interval(found.latency_ms, row, target.latency_how + widened),
-        energy_mj=_interval(found.energy_mj, row, target.energy_how),
-        memory_mb=found.weight_mb[row] + found.activation_mb[row],
-        weight_mb=found.weight_mb[row],
-        activation_mb=found.activation_mb[row],
-        area_mm2=found.area_mm2 and _interval(found.area_mm2, row, target.area_how),
-        params=int(found.params[row]),
-        macs=int(found.macs[row]),
-        extrapolated=extrapolated,
-        description=space.describe(indices),
-        hardware=subject.hardware(indices),
-    )
-
-
-def _interval(triple: Triple, row: int, how: str) -> Interval:
-    value, low, high = (float(values[row]) for values in triple)
-    return Interval(value, low, high, how)
-
-
-def _picks(
-    result: OptimizerResult, front: Sequence[DesignReport], latency_ms: Floats, score: Floats
-) -> Picks:
-    return Picks(
-        fastest=front[int(np.argmin(latency_ms))].id,
-        balanced=front[knee(result.values, result.signs)].id,
-        most_accurate=front[int(np.argmax(score))].id,
-    )
-
-
-def _notes(given: Sequence[str], found: Evaluation) -> list[str]:
-    notes = list(given)
-    outside = int(found.extrapolated.sum())
-    if outside:
-        notes.append(
-            f"{outside} of {len(found.extrapolated)} designs lie outside the networks the "
-            "cost model was fitted to; their intervals are widened"
-        )
-    return notes
 
 
 # ------------------------------------------------------------------------- the command line
