@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -135,13 +136,13 @@ class Family(ABC):
         """A design in one short line, variables of one role together: ``w=8,16,32 d=3,3,4``."""
         return " ".join(
             f"{role}={','.join(str(values[name]) for name in names)}"
-            for role, names in self._roles().items()
+            for role, names in self._roles.items()
         )
 
     def parse(self, text: str) -> dict[str, int]:
         """The design that ``describe`` (or the benchmark a family comes from) writes so."""
         values: dict[str, int] = {}
-        roles = self._roles()
+        roles = self._roles
         for word in text.split():
             role, _, listed = word.partition("=")
             numbers = listed.split(",")
@@ -162,6 +163,7 @@ class Family(ABC):
             values.update(zip(roles[role], map(int, numbers), strict=True))
         return values
 
+    @cached_property
     def _roles(self) -> dict[str, list[str]]:
         """Variables by their name without its number, in order."""
         roles: dict[str, list[str]] = {}
