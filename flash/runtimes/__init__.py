@@ -15,26 +15,33 @@ if TYPE_CHECKING:
     from flash.runtimes.onnx_reader import network_of, read_onnx
     from flash.runtimes.onnx_session import run_onnx, verify_onnx
     from flash.runtimes.onnx_writer import OPSET, network_model
+    from flash.runtimes.torch_module import load_weights, module_weights, torch_network
     from flash.runtimes.weights import random_weights
 
 __all__ = [
     "OPSET",
+    "load_weights",
+    "module_weights",
     "network_model",
     "network_of",
     "random_weights",
     "read_onnx",
     "run_onnx",
+    "torch_network",
     "verify_onnx",
 ]
 
 #: Public name -> (module, extra that brings the libraries the module imports).
 _HOMES = {
     "OPSET": ("onnx_writer", "onnx"),
+    "load_weights": ("torch_module", "torch"),
+    "module_weights": ("torch_module", "torch"),
     "network_model": ("onnx_writer", "onnx"),
     "network_of": ("onnx_reader", "onnx"),
     "random_weights": ("weights", ""),
     "read_onnx": ("onnx_reader", "onnx"),
     "run_onnx": ("onnx_session", "onnx"),
+    "torch_network": ("torch_module", "torch"),
     "verify_onnx": ("onnx_session", "onnx"),
 }
 

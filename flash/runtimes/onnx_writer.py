@@ -23,16 +23,16 @@ from onnx import TensorProto, helper, numpy_helper
 
 from flash import __version__
 from flash.errors import InputError
-from flash.runtimes.weights import Weights, kernel_shape
+from flash.runtimes.weights import BATCH_NORM_EPSILON, Weights, kernel_shape
+from flash.runtimes.windows import check_window
 from flash.spaces.layers import INPUT, ZEROS, Layer, Tensor
 from flash.spaces.network import Network
 
-__all__ = ["BATCH_NORM_EPSILON", "IR_VERSION", "OPSET", "PRODUCER", "network_model"]
+__all__ = ["IR_VERSION", "OPSET", "PRODUCER", "network_model"]
 
 OPSET: Final = 17
 IR_VERSION: Final = 8
 PRODUCER: Final = "flash"
-BATCH_NORM_EPSILON: Final = 1e-5
 #: What protobuf can hold in one file, less room for the nodes.
 _LARGEST_BYTES: Final = 2**31 - 2**24
 
@@ -98,7 +98,7 @@ class _Writer:
 
     # ----------------------------------------------------------------------------- layers
     def _layer(self, layer: Layer) -> str:
-        _check_window(layer)
+        check_window(layer)
         write = getattr(self, f"_{layer.op}", None)
         if write is None:
             raise InputError(f"layer {layer.name}: '{layer.op}' cannot be written as ONNX")
@@ -251,21 +251,6 @@ def _window(layer: Layer) -> dict[str, Any]:
         "strides": [int(layer.stride)] * 2,
         "pads": [height, width, height, width],
     }
-
-
-def _check_window(layer: Layer) -> None:
-    """A layer read from someone's file may have dilations or one-sided padding."""
-    if layer.op not in ("conv", "max_pool", "avg_pool"):
-        return
-    for side in ("height", "width"):
-        size, kernel, pad, out = (
-            int(getattr(layer, f"{what}_{side}")) for what in ("in", "kernel", "pad", "out")
-        )
-        if (size + 2 * pad - kernel) // int(layer.stride) + 1 != out:
-            raise InputError(
-                f"layer {layer.name}: only symmetric padding, equal strides and no dilation can "
-                f"be written, and they do not take {side} {size} to {out}"
-            )
 
 
 def _shape(x: Tensor) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,10 @@ from numpy.typing import NDArray
 from flash.spaces.layers import Layer
 from flash.spaces.network import Network
 
-__all__ = ["Weights", "kernel_shape", "random_weights"]
+__all__ = ["BATCH_NORM_EPSILON", "Weights", "kernel_shape", "random_weights"]
+
+#: What batch norms add to the variance, in every view.
+BATCH_NORM_EPSILON: Final = 1e-5
 
 #: Arrays by name, ``<layer name>.<weight|bias|scale|shift|mean|variance>``, float32.
 Weights = Mapping[str, NDArray[np.float32]]
