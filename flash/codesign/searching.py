@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -37,8 +38,9 @@ from flash.report.result import QUANTITIES
 __all__ = ["ratio", "search_joint", "why_no_chip"]
 
 Ints = NDArray[np.int64]
-#: Rounds until the front's neighbours hold nothing new, nearly always.
-_ROUNDS = Effort(sweeps=40)
+#: Rounds of the front's neighbours. Six stay under a second and within a per cent of the
+#: hypervolume that forty reach (systolic, 6e14 designs); thinning to what is shown costs as much.
+_ROUNDS = Effort(sweeps=6)
 #: Where costs are bounds, designs must be priced again: fewer rounds of the front's neighbours.
 _FEWER = Effort(sweeps=3)
 #: Designs shown at most.
@@ -165,17 +167,29 @@ def why_no_chip(space: CoSpace, problem: SeparableProblem, limits: Sequence[Limi
 def _best(
     space: CoSpace, problem: SeparableProblem, of: Objective, limits: Sequence[Limit]
 ) -> tuple[float, str]:
-    """The best value of a quantity over all chips, and the design; empty if there is none."""
+    """The best value of a quantity over all chips, and the design; empty if there is none.
+
+    Best-first over groups of chips: no chip of a group is better than its relaxed chip, so the
+    first single chip whose turn comes is the best of all.
+    """
     needed = (of, *(limit.quantity for limit in limits))
     signs = {q: o.sign for o in needed for q in o.quantities}
-    found, where = math.inf * of.sign, ""
-    for chip in np.flatnonzero(space.possible):
+    waiting: list[tuple[float, int, Ints, Ints]] = []
+
+    def wait(chips: Ints) -> None:
         try:
-            front = exact_front(relaxed_chip(space, problem, np.array([chip]), signs), [of], limits)
+            front = exact_front(relaxed_chip(space, problem, chips, signs), [of], limits)
         except InfeasibleError:
-            continue
-        value = float(front.values[0, 0])
-        if where == "" or value * of.sign < found * of.sign:
-            found = value
-            where = space.describe(space.join(int(chip), front.indices[:1])[0])
-    return found, where
+            return
+        bound = float(front.values[0, 0]) * of.sign
+        heapq.heappush(waiting, (bound, int(chips[0]), chips, front.indices[:1]))
+
+    if space.possible.any():
+        wait(np.flatnonzero(space.possible))
+    while waiting:
+        bound, first, chips, network = heapq.heappop(waiting)
+        if len(chips) == 1:
+            return bound * of.sign, space.describe(space.join(first, network)[0])
+        wait(chips[: len(chips) // 2])
+        wait(chips[len(chips) // 2 :])
+    return math.inf * of.sign, ""
