@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from flash.errors import UsageError
 
 if TYPE_CHECKING:
+    from flash.runtimes.onnx_int8 import quantize_onnx
     from flash.runtimes.onnx_reader import network_of, read_onnx
-    from flash.runtimes.onnx_session import run_onnx, verify_onnx
+    from flash.runtimes.onnx_session import run_onnx, time_onnx, verify_onnx
     from flash.runtimes.onnx_writer import OPSET, network_model
     from flash.runtimes.torch_module import load_weights, module_weights, torch_network
     from flash.runtimes.weights import random_weights
@@ -24,9 +25,11 @@ __all__ = [
     "module_weights",
     "network_model",
     "network_of",
+    "quantize_onnx",
     "random_weights",
     "read_onnx",
     "run_onnx",
+    "time_onnx",
     "torch_network",
     "verify_onnx",
 ]
@@ -38,9 +41,11 @@ _HOMES = {
     "module_weights": ("torch_module", "torch"),
     "network_model": ("onnx_writer", "onnx"),
     "network_of": ("onnx_reader", "onnx"),
+    "quantize_onnx": ("onnx_int8", "onnx"),
     "random_weights": ("weights", ""),
     "read_onnx": ("onnx_reader", "onnx"),
     "run_onnx": ("onnx_session", "onnx"),
+    "time_onnx": ("onnx_session", "onnx"),
     "torch_network": ("torch_module", "torch"),
     "verify_onnx": ("onnx_session", "onnx"),
 }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -11,32 +12,71 @@ from numpy.typing import NDArray
 
 from flash.errors import FlashError, InputError
 
-__all__ = ["run_onnx", "verify_onnx"]
+__all__ = ["run_onnx", "time_onnx", "verify_onnx"]
 
 #: onnxruntime's logger: 3 shows errors and keeps quiet about unused weights.
 _ERRORS_ONLY = 3
+#: Turns of a timing that count.
+_LEAST_TURNS, _MOST_TURNS = 3, 1000
 
 
 def run_onnx(
     model: onnx.ModelProto | bytes, inputs: Mapping[str, NDArray[np.float32]]
 ) -> dict[str, NDArray[np.float32]]:
-    """Outputs by name of one run on ``inputs`` (by name); fp32, one thread.
+    """Outputs by name of one run on ``inputs`` (by name); one thread.
 
     Raises ``InputError`` where onnxruntime refuses the model or the inputs.
     """
-    content = model if isinstance(model, bytes) else model.SerializeToString()
+    session = _session(model if isinstance(model, bytes) else model.SerializeToString())
+    names = [output.name for output in session.get_outputs()]
+    try:
+        results = session.run(names, dict(inputs))
+    except Exception as error:
+        raise _refused(error) from None
+    return dict(zip(names, results, strict=True))
+
+
+def time_onnx(
+    models: Sequence[bytes],
+    inputs: Mapping[str, NDArray[np.float32]],
+    *,
+    seconds: float = 2.0,
+    threads: int = 1,
+) -> list[float]:
+    """Median latency in ms of each model on the same inputs, on this machine's processor.
+
+    The models take turns, so that a processor that changes its speed does so for all; at least
+    three turns after one that does not count, more until ``seconds`` are over. Raises
+    ``InputError`` where onnxruntime refuses a model.
+    """
+    sessions = [_session(model, threads) for model in models]
+    feeds = dict(inputs)
+    times: list[list[float]] = [[] for _ in models]
+    end = time.perf_counter() + seconds
+    turn = 0
+    while turn <= _LEAST_TURNS or (time.perf_counter() < end and turn <= _MOST_TURNS):
+        for session, taken in zip(sessions, times, strict=True):
+            start = time.perf_counter()
+            session.run(None, feeds)
+            taken.append(1e3 * (time.perf_counter() - start))
+        turn += 1
+    return [float(np.median(taken[1:])) for taken in times]
+
+
+def _session(content: bytes, threads: int = 1) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY
     try:
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        names = [output.name for output in session.get_outputs()]
-        results = session.run(names, dict(inputs))
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     # onnxruntime's exceptions share no base class of its own.
     except Exception as error:
-        raise InputError(f"onnxruntime refuses the model: {' '.join(str(error).split())}") from None
-    return dict(zip(names, results, strict=True))
+        raise _refused(error) from None
+
+
+def _refused(error: Exception) -> InputError:
+    return InputError(f"onnxruntime refuses the model: {' '.join(str(error).split())}")
 
 
 def verify_onnx(content: bytes, seed: int = 0) -> NDArray[np.float32]:

@@ -1,0 +1,18 @@
+"""Designs in the forms that deployments take: what ``flash.export`` writes, a module a form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from flash.delivery.calibration import Images, load_images, noise_images
+from flash.delivery.int8 import int8_build
+from flash.delivery.onnx_file import onnx_build
+from flash.delivery.order import Build, Order
+
+__all__ = ["FORMATS", "Build", "Images", "Order", "load_images", "noise_images"]
+
+#: Format, as users name it -> what makes it.
+FORMATS: Mapping[str, Callable[[Order], Build]] = {
+    "onnx": onnx_build,
+    "onnx-int8": int8_build,
+}
