@@ -1,17 +1,24 @@
-"""``python -m flash.export``: designs of a search's front -> checked ONNX files and a manifest.
+"""``python -m flash.export``: designs of a search's front -> files to ship, with a manifest.
 
 From Python: ``manifest = flash.export("flash-out/front.json", ["balanced"], out="build")``.
 
-The same inputs give the same bytes. The manifest, ``manifest.json`` of schema
-``flash.manifest/1``, holds
+The same inputs give the same bytes, ``measured_here`` in the manifest aside. The manifest,
+``manifest.json`` of schema ``flash.manifest/1``, holds
 
-* ``flash``, ``onnx``, ``onnxruntime``: versions; ``seed``; ``format``;
+* ``flash``, ``onnx``, ``onnxruntime``: versions; ``seed``; ``formats``;
 * ``report``: name and SHA-256 of the report exported from; ``space``; ``target`` with the
   provenance of its cost model;
-* ``designs``: for each, ``id``, ``picks`` it is, ``design``, ``description``, ``file`` with
-  ``sha256`` and ``bytes``, ``opset``, ``input`` and ``output`` (name, shape, type), ``weights``
-  (how they came about), ``params``, ``macs``, the expected ``latency_ms`` and ``energy_mj`` with
-  their intervals, ``extrapolated``, and ``verified``: what was checked before it was written.
+* ``designs``: for each, ``id``, ``picks`` it is, ``design``, ``description``, ``params``,
+  ``macs``, the expected ``latency_ms`` and ``energy_mj`` with their intervals, ``extrapolated``,
+  ``weights`` (how they came about) and ``builds``, one a format: ``format``, ``file`` with
+  ``sha256`` and ``bytes``, ``input`` and ``output`` (name, shape, type), ``verified`` (what was
+  checked before it was written), and
+
+  - onnx, onnx-int8: ``opset``;
+  - onnx-int8: ``calibration`` (source, SHA-256 and number of images), ``output_error`` against
+    fp32 on images held out of calibration (``relative_rms``, ``largest``,
+    ``same_first_class``), ``size_ratio``, and ``measured_here`` (fp32 and int8 in turns);
+  - torch: ``torch``, ``load``.
 """
 
 from __future__ import annotations
@@ -26,22 +33,24 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from flash import Command, __version__
 from flash.command import CommandParser, run_command
+from flash.delivery import FORMATS, Order, load_images, read_weights
 from flash.errors import InputError, UsageError, did_you_mean
 from flash.quantities import format_latency, format_number
 from flash.report.files import write_folder, write_text
 from flash.report.result import DesignReport, SearchReport
+from flash.runtimes.weights import Weights, random_weights
 from flash.spaces.network import Network
 from flash.spaces.space import SearchSpace, load_space
 
 __all__ = ["SCHEMA", "main", "run"]
 
 SCHEMA = "flash.manifest/1"
-_FORMATS = ("onnx",)
 _PICKS = ("fastest", "balanced", "most_accurate")
 
 
@@ -50,43 +59,66 @@ def run(
     designs: Sequence[str] = ("balanced",),
     out: str | Path = "build",
     *,
-    format: str = "onnx",  # the command's option of this name
+    format: str | Sequence[str] = "onnx",  # the command's option of this name
     space: str | None = None,
+    weights: str | Path | None = None,
+    calibration: str | Path | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Write the designs as ``<space>-<id>.onnx`` with ``manifest.json`` into a folder.
+    """Write the designs as ``<space>-<id>...`` with ``manifest.json`` into a folder.
 
     report:  ``front.json`` of a search; "-" reads standard input.
     designs: ids, or "fastest", "balanced", "most_accurate".
+    format:  one or more of ``flash.delivery.FORMATS``.
     space:   the space's file, where it is none that comes with flash.
-    seed:    of the weights (nobody has trained them) and of the verifying input.
+    weights: trained weights of the one design (see ``flash.delivery.read_weights``); else they
+             are random.
+    calibration: images for int8 (see ``flash.delivery.load_images``); else noise.
+    seed:    of random weights, of noise, and of the verifying input.
 
     Returns the manifest. Nothing is written unless every model passes ONNX's checker and
-    strict shape inference and runs in onnxruntime to finite numbers of the declared shape.
-    Raises ``UsageError`` (unknown design, folder that cannot be written, missing extra) or
-    ``InputError`` (a report that is damaged or does not fit the space).
+    strict shape inference, runs in onnxruntime to finite numbers of the declared shape, and
+    every other format agrees with that. Raises ``UsageError`` (unknown design, folder that
+    cannot be written, missing extra) or ``InputError`` (a report that is damaged or does not
+    fit the space, weights or images that do not fit the design).
     """
-    if format not in _FORMATS:
-        raise UsageError(f"unknown format '{format}'{did_you_mean(format, _FORMATS)}")
+    formats = _formats(format)
     if not designs:
         raise UsageError("name at least one design")
     text = _read(report)
     name = "standard input" if str(report) == "-" else str(report)
     found = SearchReport.from_json(text, name)
     chosen = list(dict.fromkeys(_identify(found, word, name) for word in designs))
+    if weights is not None and len(chosen) > 1:
+        raise UsageError("--weights are those of one design: export one at a time")
     where = _space(found, space, name)
     by_id = {design.id: design for design in found.front}
     contents: dict[str, str | bytes] = {}
     entries = []
     for identity in chosen:
         network = _network(where, by_id[identity], name)
-        file = f"{_file_name(where.name)}-{identity}.onnx"
-        contents[file], entry = _model(network, file, seed)
-        entries.append(_entry(found, by_id[identity], file) | entry)
-    manifest = _head(found, name, text, seed) | {"designs": entries}
+        stem = f"{_file_name(where.name)}-{identity}"
+        order = _order(network, stem, weights, calibration, seed)
+        builds = [(format, FORMATS[format](order)) for format in formats]
+        for _, build in builds:
+            contents |= build.files
+        listed = [build.to_dict(format) for format, build in builds]
+        entry = _entry(found, by_id[identity])
+        entries.append(entry | {"weights": order.weights_from, "builds": listed})
+    manifest = _head(found, name, text, seed, formats) | {"designs": entries}
     contents["manifest.json"] = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
     write_folder(out, contents)
     return manifest
+
+
+def _formats(given: str | Sequence[str]) -> list[str]:
+    words = given.split(",") if isinstance(given, str) else given
+    for word in words:
+        if word not in FORMATS:
+            raise UsageError(f"unknown format '{word}'{did_you_mean(word, FORMATS)}")
+    if not words:
+        raise UsageError("name at least one format")
+    return list(dict.fromkeys(words))
 
 
 # --------------------------------------------------------------------------- from the report
@@ -153,46 +185,27 @@ def _file_name(text: str) -> str:
 
 
 # ----------------------------------------------------------------------------- what is written
-def _model(network: Network, file: str, seed: int) -> tuple[bytes, dict[str, Any]]:
-    """The verified model as bytes, and what the manifest says of it."""
-    from flash.runtimes import (  # noqa: PLC0415 (an extra)
-        OPSET,
-        network_model,
-        random_weights,
-        verify_onnx,
-    )
-
-    model = network_model(network, random_weights(network, seed), Path(file).stem)
-    content: bytes = model.SerializeToString(deterministic=True)
-    verify_onnx(content, seed)
-    (source,), (output,) = model.graph.input, model.graph.output
-    return content, {
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "bytes": len(content),
-        "opset": OPSET,
-        "input": _signature(source),
-        "output": _signature(output),
-        "weights": f"random (He normal), seed {seed}; batch norms are the identity",
-        "verified": [
-            "onnx.checker with strict shape inference",
-            f"onnxruntime: finite output of the declared shape on a normal input of seed {seed}",
-        ],
-    }
+def _order(
+    network: Network, stem: str, weights: str | Path | None,
+    calibration: str | Path | None, seed: int,
+) -> Order:  # fmt: skip
+    given: Weights = random_weights(network, seed)
+    source = f"random (He normal), seed {seed}; batch norms are the identity"
+    if weights is not None:
+        given, source = read_weights(weights, network)
+    order = Order(network, stem, given, source, seed)
+    if calibration is None:
+        return order
+    return replace(order, images=load_images(calibration, order.shape))
 
 
-def _signature(value: Any) -> dict[str, Any]:
-    shape = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
-    return {"name": value.name, "shape": shape, "type": "float32"}
-
-
-def _entry(report: SearchReport, design: DesignReport, file: str) -> dict[str, Any]:
+def _entry(report: SearchReport, design: DesignReport) -> dict[str, Any]:
     energy = design.energy_mj
     return {
         "id": design.id,
         "picks": [pick for pick in _PICKS if getattr(report.picks, pick) == design.id],
         "design": dict(design.design),
         "description": design.description,
-        "file": file,
         "params": design.params,
         "macs": design.macs,
         "latency_ms": design.latency_ms.to_dict(),
@@ -201,7 +214,9 @@ def _entry(report: SearchReport, design: DesignReport, file: str) -> dict[str, A
     }
 
 
-def _head(report: SearchReport, name: str, text: str, seed: int) -> dict[str, Any]:
+def _head(
+    report: SearchReport, name: str, text: str, seed: int, formats: Sequence[str]
+) -> dict[str, Any]:
     import onnx  # noqa: PLC0415 (an extra; needed before this point)
     import onnxruntime  # noqa: PLC0415
 
@@ -210,7 +225,7 @@ def _head(report: SearchReport, name: str, text: str, seed: int) -> dict[str, An
         "flash": __version__,
         "onnx": onnx.__version__,
         "onnxruntime": onnxruntime.__version__,
-        "format": "onnx",
+        "formats": list(formats),
         "seed": seed,
         "report": {"file": Path(name).name, "sha256": hashlib.sha256(text.encode()).hexdigest()},
         "space": vars(report.space),
@@ -222,17 +237,19 @@ def _head(report: SearchReport, name: str, text: str, seed: int) -> dict[str, An
 def _parser() -> CommandParser:
     parser = CommandParser(
         "export",
-        "Designs of a search's front as checked ONNX files, with a manifest.",
+        "Designs of a search's front as files to ship, each checked, with a manifest.",
         "Exit codes: 0 done, 2 wrong arguments, 4 bad file, 130 interrupted.",
     )
     add = parser.add_argument
     add("report", metavar="front.json", help="what flash.search wrote; '-' reads stdin")
     add("--design", metavar="D", help="an id, fastest, balanced (default) or most_accurate")
     add("--designs", metavar="A,B", help="several of them")
-    add("--format", default="onnx", metavar="F", help="onnx (%(default)s)")
+    add("--format", default="onnx", metavar="F,G", help=f"{', '.join(FORMATS)} (%(default)s)")
     add("--out", default="build", metavar="DIR", help="folder for the files (%(default)s)")
     add("--space", metavar="FILE", help="the space's file, if it is your own")
-    add("--seed", default="0", metavar="N", help="seed of the random weights (%(default)s)")
+    add("--weights", metavar="FILE", help="trained weights, .npz or .pt (random)")
+    add("--calibration", metavar="DIR", help="images for int8: .npy, .npz or a folder (noise)")
+    add("--seed", default="0", metavar="N", help="seed of weights and noise (%(default)s)")
     add("--json", metavar="FILE", help="write the manifest to FILE too, or to stdout with '-'")
     return parser
 
@@ -247,7 +264,8 @@ def main(arguments: Sequence[str]) -> None:
     words = (options.designs or options.design or "balanced").split(",")
     manifest = run(
         options.report, words, options.out,
-        format=options.format, space=options.space, seed=int(options.seed),
+        format=options.format, space=options.space, weights=options.weights,
+        calibration=options.calibration, seed=int(options.seed),
     )  # fmt: skip
     document = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
     if options.json == "-":
@@ -256,7 +274,10 @@ def main(arguments: Sequence[str]) -> None:
     if options.json:
         write_text(options.json, document)
     for entry in manifest["designs"]:
-        sys.stdout.write(f"written: {Path(options.out) / entry['file']} ({_summary(entry)})\n")
+        sys.stdout.write(f"{entry['id']}: {_summary(entry)}\n")
+        for build in entry["builds"]:
+            place = Path(options.out) / build["file"]
+            sys.stdout.write(f"written: {place} ({_size(build)})\n")
     sys.stdout.write(f"written: {Path(options.out) / 'manifest.json'}\n")
 
 
@@ -265,8 +286,24 @@ def _summary(entry: Mapping[str, Any]) -> str:
     bounds = f"{format_latency(latency['low'])} to {format_latency(latency['high'])}"
     return (
         f"{format_number(entry['params'])} params, {format_number(entry['macs'])} MACs, "
-        f"expected {format_latency(latency['value'])}, {bounds}; random weights"
+        f"expected {format_latency(latency['value'])}, {bounds}; weights {entry['weights']}"
     )
+
+
+def _size(build: Mapping[str, Any]) -> str:
+    """Size of a file, and what the other formats cost and gain against fp32."""
+    words = [f"{build['bytes'] / 1e6:.3g} MB"]
+    if build["format"] == "onnx-int8":
+        error, here = build["output_error"], build["measured_here"]
+        words += [
+            f"{100 * build['size_ratio']:.0f} % of fp32",
+            f"output off by {100 * error['relative_rms']:.2g} % (RMS of "
+            f"{build['calibration']['test_images']} test images; calibrated on "
+            f"{build['calibration']['source']})",
+            f"x{here['latency_ratio']:.2f} the latency of fp32, measured here "
+            f"({here['fp32_ms']:.3g} -> {here['int8_ms']:.3g} ms, {here['runtime']})",
+        ]
+    return ", ".join(words)
 
 
 sys.modules[__name__].__class__ = Command

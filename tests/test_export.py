@@ -21,7 +21,7 @@ REASON = "needs the extra onnx: pip install 'flash-codesign[onnx]'"
 onnx = pytest.importorskip("onnx", reason=REASON)
 pytest.importorskip("onnxruntime", reason=REASON)
 
-from numpy_networks import compute  # noqa: E402
+from numpy_networks import compute, trained_looking  # noqa: E402
 
 from flash.runtimes import (  # noqa: E402
     network_model,
@@ -53,26 +53,27 @@ def test_the_exported_design_is_the_reports(front, tmp_path, capsys):
     report = SearchReport.from_json(front.read_text(encoding="utf-8"))
     design = next(d for d in report.front if d.id == report.picks.fastest)
     (entry,) = manifest["designs"]
-    content = (out / entry["file"]).read_bytes()
+    (build,) = entry["builds"]
+    content = (out / build["file"]).read_bytes()
     assert manifest["schema"] == "flash.manifest/1"
     assert manifest["seed"] == 3
     assert manifest["target"]["provenance"] == list(report.target["provenance"])
-    assert entry["sha256"] == hashlib.sha256(content).hexdigest()
-    assert entry["bytes"] == len(content)
+    assert build["sha256"] == hashlib.sha256(content).hexdigest()
+    assert build["bytes"] == len(content)
     assert entry["latency_ms"] == design.latency_ms.to_dict()
     assert "fastest" in entry["picks"]
-    assert sorted(p.name for p in out.iterdir()) == sorted([entry["file"], "manifest.json"])
+    assert sorted(p.name for p in out.iterdir()) == sorted([build["file"], "manifest.json"])
 
     model = onnx.load_model_from_string(content)
     onnx.checker.check_model(model, full_check=True)
-    assert model.opset_import[0].version == entry["opset"]
+    assert model.opset_import[0].version == build["opset"]
     read = network_of(model)
     assert (read.params, read.macs) == (entry["params"], entry["macs"])
     space = load_space(report.space.name)
     network = space.network(space.design(design.design))
-    image = np.random.default_rng(1).standard_normal(entry["input"]["shape"]).astype(np.float32)
-    got = run_onnx(content, {entry["input"]["name"]: image})[entry["output"]["name"]]
-    assert list(got.shape) == entry["output"]["shape"]
+    image = np.random.default_rng(1).standard_normal(build["input"]["shape"]).astype(np.float32)
+    got = run_onnx(content, {build["input"]["name"]: image})[build["output"]["name"]]
+    assert list(got.shape) == build["output"]["shape"]
     want = compute(network, random_weights(network, 3), image[0]).ravel()
     assert np.abs(got.ravel() - want).max() <= 1e-4
 
@@ -94,7 +95,8 @@ def test_several_designs_share_a_manifest_and_json_goes_to_stdout(front, tmp_pat
     manifest = json.loads(capsys.readouterr().out)
     ids = [report.picks.balanced, report.front[1].id, report.picks.most_accurate]
     assert [entry["id"] for entry in manifest["designs"]] == ids
-    assert all((tmp_path / entry["file"]).is_file() for entry in manifest["designs"])
+    builds = [build for entry in manifest["designs"] for build in entry["builds"]]
+    assert all((tmp_path / build["file"]).is_file() for build in builds)
 
 
 def test_a_report_comes_from_stdin_too(front, tmp_path, monkeypatch):
@@ -121,6 +123,100 @@ def test_a_space_of_ones_own_is_named_by_its_file(tmp_path, capsys):
     assert written[1].startswith("mine-")
 
 
+# ------------------------------------------------------------------------- int8 and PyTorch
+
+
+def _builds(out):
+    manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
+    (entry,) = manifest["designs"]
+    return entry, {build["format"]: build for build in entry["builds"]}
+
+
+def _output(path, image):
+    return run_onnx(path.read_bytes(), {"input": image})["output"]
+
+
+def _image(build, seed=9):
+    return np.random.default_rng(seed).standard_normal(build["input"]["shape"]).astype(np.float32)
+
+
+def test_int8_is_small_close_to_fp32_and_says_what_it_was_calibrated_on(front, tmp_path, capsys):
+    formats = "onnx,onnx-int8"
+    for name in ("a", "b"):
+        options = ["--design", "most_accurate", "--format", formats, "--out", tmp_path / name]
+        assert _export(front, *options) == 0
+    out = tmp_path / "a"
+    printed = capsys.readouterr().out
+    assert "calibrated on normal noise of seed 0, no images" in printed
+    assert "measured here" in printed
+    _, builds = _builds(out)
+    fp32, int8 = builds["onnx"], builds["onnx-int8"]
+    assert int8["file"].endswith("-int8.onnx")
+    assert int8["bytes"] < 0.3 * fp32["bytes"]
+    assert int8["size_ratio"] == pytest.approx(int8["bytes"] / fp32["bytes"], abs=1e-4)
+    assert (out / int8["file"]).read_bytes() == (tmp_path / "b" / int8["file"]).read_bytes()
+    model = onnx.load(out / int8["file"])
+    kernels = [t for t in model.graph.initializer if len(t.dims) == 4]
+    assert kernels
+    assert {t.data_type for t in kernels} == {onnx.TensorProto.INT8}
+    image = _image(int8)
+    want, got = _output(out / fp32["file"], image), _output(out / int8["file"], image)
+    off = np.sqrt(np.mean((got - want) ** 2) / np.mean(want**2))
+    # Not nothing (it is quantized), and as far off as the manifest says, on another input.
+    assert 1e-4 < off < 4 * int8["output_error"]["relative_rms"] < 0.4
+    assert int8["calibration"]["calibration_images"] == 24
+    assert int8["measured_here"]["fp32_ms"] > 0
+
+
+def test_calibration_images_are_the_users(front, tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    rng = np.random.default_rng(2)
+    small = 0.01 * rng.standard_normal((5, 3, 32, 32)).astype(np.float32)
+    np.save(images / "a.npy", small[:4])
+    np.savez(images / "b.npz", one=small[4])
+    common = [front, "--design", "fastest", "--format", "onnx-int8", "--calibration"]
+    assert _export(*common, images, "--out", tmp_path / "small") == 0
+    np.savez(tmp_path / "large.npz", 100 * small)
+    assert _export(*common, tmp_path / "large.npz", "--out", tmp_path / "large") == 0
+    said, scales = [], []
+    for name in ("small", "large"):
+        _, builds = _builds(tmp_path / name)
+        said.append(builds["onnx-int8"]["calibration"])
+        model = onnx.load(tmp_path / name / builds["onnx-int8"]["file"])
+        tensors = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
+        scales.append(float(tensors["input_scale"]))
+    assert said[0]["source"] == "images of images"
+    assert (said[0]["calibration_images"], said[0]["test_images"]) == (4, 1)
+    assert said[0]["sha256"] != said[1]["sha256"]
+    # The first four images set the scale of the input, and it covers them.
+    assert scales[0] * 255 == pytest.approx(small[:4].max() - small[:4].min(), rel=0.02)
+    assert scales[1] == pytest.approx(100 * scales[0], rel=0.01)
+
+
+def test_trained_weights_go_round_through_pytorch(front, tmp_path):
+    pytest.importorskip("torch", reason="needs the extra torch")
+    from flash.delivery import load_torch
+    from flash.runtimes import module_weights
+
+    options = [front, "--design", "fastest", "--format"]
+    assert _export(*options, "torch", "--out", tmp_path / "first", "--seed", 5) == 0
+    module = load_torch(tmp_path / "first" / "manifest.json")
+    weights = trained_looking(module_weights(module), 1)
+    np.savez(tmp_path / "trained.npz", **weights)
+    again = ["torch,onnx", "--weights", tmp_path / "trained.npz", "--out", tmp_path / "second"]
+    assert _export(*options, *again) == 0
+    entry, builds = _builds(tmp_path / "second")
+    assert entry["weights"].startswith("trained.npz, SHA-256 ")
+    loaded = load_torch(tmp_path / "second" / "manifest.json")
+    assert all(np.array_equal(a, weights[name]) for name, a in module_weights(loaded).items())
+    # The .pt file is a source of weights too, and gives the same model.
+    state = tmp_path / "second" / builds["torch"]["file"]
+    assert _export(*options, "onnx", "--weights", state, "--out", tmp_path / "third") == 0
+    _, third = _builds(tmp_path / "third")
+    assert third["onnx"]["sha256"] == builds["onnx"]["sha256"]
+
+
 # ---------------------------------------------------------------------------- wrong inputs
 
 
@@ -131,6 +227,10 @@ def test_a_space_of_ones_own_is_named_by_its_file(tmp_path, capsys):
         (["--designs", "fastest,zzzz"], 2, "has no design 'zzzz'"),
         (["--design", "fastest", "--designs", "fastest"], 2, "not both"),
         (["--format", "onxx"], 2, "did you mean 'onnx'"),
+        (["--format", "onnx,int8"], 2, "did you mean 'onnx-int8'"),
+        (["--weights", "none.npz"], 2, "no such file: none.npz"),
+        (["--designs", "fastest,balanced", "--weights", "none.npz"], 2, "one at a time"),
+        (["--format", "onnx-int8", "--calibration", "none"], 2, "no such file or folder: none"),
         (["--seed", "-1"], 2, "--seed"),
         (["--out", "/dev/null/build"], 2, "cannot write /dev/null/build"),
         (["--space", "nasbench201"], 4, "nasbench201 has 15,625"),
@@ -225,3 +325,77 @@ def test_weights_that_overflow_are_found_by_running_the_model():
     weights = {k: v * np.float32(1e30) for k, v in random_weights(network).items()}
     with pytest.raises(FlashError, match="not finite"):
         verify_onnx(network_model(network, weights).SerializeToString())
+
+
+def _other_shape(weights):
+    return weights | {"head.linear0.weight": np.zeros((2, 2), np.float32)}
+
+
+def _one_missing(weights):
+    return {k: v for k, v in weights.items() if k != "head.linear0.weight"}
+
+
+def _one_more(weights):
+    return weights | {"extra.weight": np.zeros(3, np.float32)}
+
+
+def _not_a_number(weights):
+    return weights | {"head.linear0.weight": weights["head.linear0.weight"] * np.float32(np.nan)}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_other_shape, "head.linear0.weight has shape (2, 2)"),
+        (_one_missing, "lacks head.linear0.weight"),
+        (_one_more, "holds extra.weight, which this design has not"),
+        (_not_a_number, "no finite number"),
+    ],
+)
+def test_weights_of_another_network_are_refused(front, change, message, tmp_path, capsys):
+    report = SearchReport.from_json(front.read_text(encoding="utf-8"))
+    design = next(d for d in report.front if d.id == report.picks.fastest)
+    space = load_space(report.space.name)
+    path = tmp_path / "w.npz"
+    np.savez(path, **change(random_weights(space.network(space.design(design.design)))))
+    options = ["--design", "fastest", "--weights", path, "--out", tmp_path / "build"]
+    assert _export(front, *options) == 4
+    error = capsys.readouterr().err
+    assert error.startswith(f"flash: {path}: ")
+    assert message in error
+    assert not (tmp_path / "build").exists()
+
+
+@pytest.mark.parametrize("name", ["w.npz", "w.pt", "w.npy"])
+def test_weights_that_are_no_weights_are_refused(front, name, tmp_path, capsys):
+    if name == "w.pt":
+        pytest.importorskip("torch", reason="needs the extra torch")
+    path = tmp_path / name
+    if name == "w.npy":
+        np.save(path, np.zeros(3))
+    else:
+        path.write_bytes(b"PK\x03\x04 nothing")
+    assert _export(front, "--weights", path, "--out", tmp_path / "build") == 4
+    error = capsys.readouterr().err
+    assert f"{path}: no " in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "build").exists()
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((3, 16, 16), np.float32), "shape (3, 16, 16); expected images of shape"),
+        (np.full((3, 32, 32), np.inf, np.float32), "expected finite numbers"),
+        (np.full((3, 32, 32), "x"), "expected numbers"),
+    ],
+)
+def test_images_that_do_not_fit_are_refused(front, array, message, tmp_path, capsys):
+    np.save(tmp_path / "a.npy", array)
+    options = ["--format", "onnx-int8", "--out", tmp_path / "build", "--calibration"]
+    assert _export(front, *options, tmp_path / "a.npy") == 4
+    assert message in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert _export(front, *options, tmp_path / "empty") == 4
+    assert "no .npy or .npz in this folder" in capsys.readouterr().err
+    assert not (tmp_path / "build").exists()
