@@ -1,0 +1,58 @@
+"""Prediction intervals from leave-one-out errors: the jackknife+ (Barber et al. 2021).
+
+Of the models without sample i, each moved up and down by its error at i, the outer tenth is cut
+off; on the saturating scale, where errors of good and poor networks are alike. The published
+guarantee for an interval of 90 % is a coverage of at least 80 %; it comes near 90 % for stable
+models. Beyond the box of the sampled features the interval is widened (our rule).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flash.accuracy.regression import Regression, Samples, Saturation
+from flash.optimize.problem import Floats
+
+__all__ = ["intervals", "outside"]
+
+#: Share of a feature's sampled range that counts as still inside.
+_MARGIN = 0.05
+#: An interval is 1 + this x (how many ranges beyond the samples) times as wide.
+_WIDENING = 4.0
+
+
+def outside(samples: Samples, rows: Floats) -> Floats:
+    """How far designs lie beyond the samples' box, in ranges of a feature; 0 inside it."""
+    low, high = samples.rows.min(axis=0), samples.rows.max(axis=0)
+    span = np.where(high > low, high - low, 1.0)
+    beyond = np.maximum(low - rows, rows - high) / span - _MARGIN
+    distance: Floats = np.sqrt((np.maximum(beyond, 0.0) ** 2).sum(axis=1))
+    return distance
+
+
+def intervals(
+    model: Regression, samples: Samples, rows: Floats, x: Floats, coverage: float = 0.9
+) -> tuple[Floats, Floats, Floats, NDArray[np.bool_]]:
+    """Value, low, high and "beyond the samples" of designs, each of shape (designs,).
+
+    rows: the samples' features of the designs; x: the model's.
+    """
+    scale = Saturation.of(samples)
+    value = scale.apply(model.predict(x))
+    errors = np.abs(scale.apply(samples.accuracy) - scale.apply(model.left_out()))[:, None]
+    moved = scale.apply(model.without(x))
+    n, miss = len(samples), 1.0 - coverage
+    # Ranks from 1; with few samples the outermost is the best that can be said.
+    down = max(math.floor(miss * (n + 1) + 1e-9), 1) - 1
+    up = min(math.ceil(coverage * (n + 1) - 1e-9), n) - 1
+    low = np.minimum(np.partition(moved - errors, down, axis=0)[down], value)
+    high = np.maximum(np.partition(moved + errors, up, axis=0)[up], value)
+    beyond = outside(samples, rows)
+    wider = 1.0 + _WIDENING * beyond
+    predicted = model.predict(x)
+    lower = scale.undo(value - wider * (value - low))
+    upper = scale.undo(value + wider * (high - value))
+    return predicted, np.minimum(lower, predicted), np.maximum(upper, predicted), beyond > 0
