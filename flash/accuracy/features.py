@@ -19,14 +19,27 @@ from flash.optimize.problem import Combine, Floats, SeparableProblem, tabulate
 from flash.spaces.space import SearchSpace
 from flash.spaces.table import LayerTable
 
-__all__ = ["FEATURES", "SUMS", "design_features", "features_of", "size_problem"]
+__all__ = [
+    "CELL_SUMS",
+    "FEATURES",
+    "SUMS",
+    "cell_sums",
+    "design_features",
+    "features_of",
+    "size_problem",
+]
 
+#: Sums over cells of the logarithms of degree, depth and width: as much of a network's shape as
+#: adds up, so an optimizer can search whatever is made of them.
+CELL_SUMS = ("cell_degree", "cell_depth", "cell_width")
 #: Quantities every space has as sums over its stages.
-SUMS = ("nn_degree", "nn_mass", "params", "macs", "convs", "channels")
+SUMS = ("nn_degree", "nn_mass", "params", "macs", "convs", "channels", *CELL_SUMS)
 
 #: Feature -> the quantities it needs, and how it is made of them. Logarithms, because sizes of
 #: one space span decades; a mass of 0 (no skip channels) is an ordinary value, hence log1p.
 _LOG = np.log
+#: As many designs are scored graph by graph in the time it takes to tabulate a space's SED.
+_TABLE_PAYS = 500
 FEATURES: Mapping[str, tuple[tuple[str, ...], Callable[..., Floats]]] = MappingProxyType(
     {
         "log_nn_degree": (("nn_degree",), lambda g: _LOG(np.maximum(g, 1e-12))),
@@ -40,6 +53,7 @@ FEATURES: Mapping[str, tuple[tuple[str, ...], Callable[..., Floats]]] = MappingP
         ),
         "log_sed": (("sed",), lambda s: np.log1p(s)),
         "log_rank_score": (("rank_score",), lambda s: np.log1p(s)),
+        **{name: ((name,), lambda s: s) for name in CELL_SUMS},
     }
 )
 
@@ -64,11 +78,33 @@ def size_problem(space: SearchSpace, *, sed: bool = False) -> SeparableProblem:
         return {name: values.astype(np.float64) for name, values in found.items()}
 
     def scores(table: LayerTable) -> Mapping[str, Floats]:
-        return {"nn_degree": nn_degree(table), "nn_mass": nn_mass(table)}
+        return {"nn_degree": nn_degree(table), "nn_mass": nn_mass(table), **cell_sums(table)}
 
     combine: dict[str, Combine] = dict.fromkeys(SUMS, "sum")
     problem = tabulate(space, sizes, scores, combine)
     return with_score(problem, space, "sed") if sed else problem
+
+
+def cell_sums(table: LayerTable) -> dict[str, Floats]:
+    """``CELL_SUMS`` of the designs of a table, each of shape (designs,).
+
+    A cell's width is the mean over its convolutions; its degree is that plus the long-range
+    links a channel has (``flash.metrics.nn_degree``). Cells without a convolution count nothing.
+    """
+    cells = np.array([layer.cell for layer in table.layers], dtype=np.int64)
+    conv = table.ops == "conv"
+    out = table["out_channels"] * table.active
+    links = table["skip"] * out
+    total = {name: np.zeros(table.designs) for name in CELL_SUMS}
+    for cell in np.unique(cells[cells >= 0]):
+        rows = cells == cell
+        nodes, layers = out[rows & conv].sum(axis=0), table.active[rows & conv].sum(axis=0)
+        width = nodes / np.maximum(layers, 1)
+        degree = width + links[rows].sum(axis=0) / np.maximum(nodes, 1)
+        total["cell_degree"] += _LOG(np.maximum(degree, 1.0))
+        total["cell_depth"] += _LOG(np.maximum(layers, 1.0))
+        total["cell_width"] += _LOG(np.maximum(width, 1.0))
+    return total
 
 
 def features_of(values: Mapping[str, Floats], names: Sequence[str]) -> Floats:
@@ -88,8 +124,9 @@ def features_of(values: Mapping[str, Floats], names: Sequence[str]) -> Floats:
 def design_features(space: SearchSpace, indices: NDArray[np.int64], names: Sequence[str]) -> Floats:
     """Features of designs given as indices, shape (designs, variables)."""
     needed = {q for name in names if name in FEATURES for q in FEATURES[name][0]}
-    values = size_problem(space).evaluate(indices)
-    if needed & {"sed", "rank_score"}:
+    tabulated = "sed" in needed and "rank_score" not in needed and len(indices) > _TABLE_PAYS
+    values = size_problem(space, sed=tabulated).evaluate(indices)
+    if needed & {"sed", "rank_score"} and not tabulated:
         found = score_designs(space, indices)
         values |= {"sed": found.sed, "rank_score": found.rank_score}
     return features_of(values, names)

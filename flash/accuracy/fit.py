@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,11 +11,11 @@ from scipy.stats import spearmanr
 
 from flash.accuracy.kriging import Kriging, Ridge
 from flash.accuracy.monotone import FlashForm, RisingLine
-from flash.accuracy.regression import Regression, Samples
+from flash.accuracy.regression import Regression, Samples, Saturation
 from flash.errors import UsageError
 from flash.optimize.problem import Floats
 
-__all__ = ["LEAST", "Rival", "choose", "rivals"]
+__all__ = ["LEAST", "Rival", "choose", "rank_correlation", "rivals"]
 
 #: Fewer samples than this leave nothing to estimate an error from.
 LEAST = 8
@@ -22,26 +23,49 @@ LEAST = 8
 
 @dataclass(frozen=True)
 class Rival:
-    """A fitted model and its leave-one-out errors, in the unit of the accuracies.
+    """A fitted model and its leave-one-out errors.
 
-    loo_rmse: root mean square error over samples, each predicted by the model without it.
-    loo_spearman: rank correlation of those predictions; 0 where they are all equal.
+    errors: predicted by the model without the sample, minus the truth; the accuracies' unit.
+    scaled: the same on the scale of ``Saturation``, where one network that failed to train does
+        not decide alone.
     """
 
     model: Regression
     errors: Floats
+    scaled: Floats
+
+    @staticmethod
+    def of(model: Regression, samples: Samples) -> Rival:
+        """The rival with its errors at its own samples."""
+        predicted, scale = model.left_out(), Saturation.of(samples)
+        return Rival(
+            model,
+            predicted - samples.accuracy,
+            scale.apply(predicted) - scale.apply(samples.accuracy),
+        )
+
+    @property
+    def exact(self) -> bool:
+        """An optimizer can search it: it rises with one score, or with a sum over stages."""
+        return isinstance(self.model, Ridge) or not isinstance(self.model, Kriging)
 
     @property
     def loo_rmse(self) -> float:
-        """Root mean square of the leave-one-out errors."""
+        """Root mean square of the leave-one-out errors, in the accuracies' unit."""
         return float(np.sqrt(np.mean(self.errors**2)))
 
-    def loo_spearman(self, samples: Samples) -> float:
-        """Rank correlation of the left-out predictions with the truth."""
-        predicted = self.model.left_out()
-        if np.ptp(predicted) == 0 or np.ptp(samples.accuracy) == 0:
-            return 0.0
-        return float(spearmanr(predicted, samples.accuracy)[0])
+    @property
+    def loss(self) -> float:
+        """Root mean square of the leave-one-out errors on the saturating scale."""
+        return float(np.sqrt(np.mean(self.scaled**2)))
+
+
+def rank_correlation(model: Regression, samples: Samples) -> float:
+    """Spearman of the left-out predictions with the truth; 0 where either is constant."""
+    predicted = model.left_out()
+    if np.ptp(predicted) == 0 or np.ptp(samples.accuracy) == 0:
+        return 0.0
+    return float(spearmanr(predicted, samples.accuracy)[0])
 
 
 def rivals(
@@ -72,24 +96,22 @@ def rivals(
         models.append(Kriging(samples, smooth, scores))
     if sums:
         models.append(Ridge(samples, sums))
-    return [Rival(model, model.left_out() - samples.accuracy) for model in models]
+    return [Rival.of(model, samples) for model in models]
 
 
-def choose(found: Sequence[Rival]) -> Rival:
-    """The rival of the least leave-one-out error, or one an optimizer can search exactly.
+def choose(found: Sequence[Rival], *, exact: bool) -> Rival:
+    """The rival of the least leave-one-out error on the saturating scale.
 
-    A model of one score, or of sums over stages, is preferred to kriging unless its squared
-    errors are larger by more than one standard error of the difference (the usual one-standard-
-    error rule).
+    exact: prefer one that an optimizer can search, unless its squared errors are larger by more
+    than a standard error of the difference (the one-standard-error rule).
     """
-    best = min(found, key=lambda rival: rival.loo_rmse)
-    if not isinstance(best.model, Kriging) or isinstance(best.model, Ridge):
+    best = min(found, key=lambda rival: rival.loss)
+    if best.exact or not exact:
         return best
     close = []
     for rival in found:
-        worse = rival.errors**2 - best.errors**2
-        error = float(np.std(worse, ddof=1)) / np.sqrt(len(worse))
-        exact = isinstance(rival.model, Ridge) or not isinstance(rival.model, Kriging)
-        if exact and float(np.mean(worse)) <= error:
+        worse = rival.scaled**2 - best.scaled**2
+        error = float(np.std(worse, ddof=1)) / math.sqrt(len(worse))
+        if rival.exact and float(np.mean(worse)) <= error:
             close.append(rival)
-    return min(close, key=lambda rival: rival.loo_rmse, default=best)
+    return min(close, key=lambda rival: rival.loss, default=best)

@@ -101,10 +101,15 @@ class FlashForm(Regression):
 
 
 def _least_squares(score: Floats, target: Floats, start: Floats) -> tuple[float, Floats]:
-    inside = np.clip(start, _LOW + 1e-6, _HIGH - 1e-6)
+    def slopes(parameters: Floats) -> Floats:
+        a, b, c, _ = parameters
+        z = np.exp(np.minimum(b / np.maximum(score, 1e-9) + c, 300.0))
+        by_a = -1.0 / (a + z) ** 2
+        return np.stack([by_a, by_a * z / np.maximum(score, 1e-9), by_a * z, np.ones_like(z)], 1)
+
     found = least_squares(
-        lambda p: theta(p, score) - target, inside, bounds=(_LOW, _HIGH), x_scale=[1, 2, 2, 0.3],
-        max_nfev=200,
+        lambda p: theta(p, score) - target, np.clip(start, _LOW + 1e-6, _HIGH - 1e-6), slopes,
+        bounds=(_LOW, _HIGH), x_scale=[1, 2, 2, 0.3], max_nfev=60,
     )  # fmt: skip
     return float(found.cost), found.x
 

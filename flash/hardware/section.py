@@ -103,6 +103,10 @@ class Section:
             raise ProfileError(f"{self._at(key)} must rise, got {shown(value)}")
         return low, high
 
+    def anything(self, key: str) -> Any:
+        """The value as it is; the caller checks it and refuses with ``refuse``."""
+        return self._get(key)
+
     def refuse(self, key: str, why: str) -> NoReturn:
         """Raise ``ProfileError``: the value of ``key`` is wrong, and ``why``."""
         raise ProfileError(f"{self._at(key)} {why}")

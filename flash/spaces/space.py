@@ -31,6 +31,7 @@ _KEYS = frozenset(
         "settings",
         "variables",
         "metric",
+        "accuracy",
     }
 )
 _SCHEMA = "flash.space/1"
@@ -52,7 +53,8 @@ class SearchSpace:
     A *design* is one value a variable. Arrays of designs come in two forms: ``indices``
     (positions in each variable's grid, what optimizers work on) and ``values`` (the
     integers themselves); both have shape (designs, variables). ``metric`` is the score a
-    search of the space maximises unless told otherwise.
+    search of the space maximises unless told otherwise. ``accuracy`` is the file's section on
+    trained networks as it stands there (``flash.accuracy.storage`` reads it), None without one.
     """
 
     name: str
@@ -60,6 +62,7 @@ class SearchSpace:
     family: Family
     grids: tuple[NDArray[np.int64], ...]
     metric: str = "nn_degree"
+    accuracy: Mapping[str, Any] | None = None
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -247,6 +250,7 @@ def _space(document: dict[str, Any], path: Path) -> SearchSpace:
         family=family,
         metric=metric,
         grids=tuple(np.array(grids[name], dtype=np.int64) for name in family.variables),
+        accuracy=_table(document, "accuracy") if "accuracy" in document else None,
     )
     _countable(space)
     return space

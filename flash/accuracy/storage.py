@@ -1,0 +1,182 @@
+"""The accuracy model in a space's TOML file: its section ``[accuracy]``, read and written.
+
+It holds the trained networks (features and accuracies), what the model needs beside them, and
+where all that comes from. Nothing else is in it: intervals and the sampled box follow.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flash.accuracy.calibration import AccuracyModel, Provenance
+from flash.accuracy.features import FEATURES
+from flash.accuracy.fit import LEAST, Rival
+from flash.accuracy.kriging import Kriging, Ridge
+from flash.accuracy.monotone import FlashForm, RisingLine
+from flash.accuracy.regression import Regression, Samples
+from flash.data import parse_toml, read_text
+from flash.errors import ProfileError, SpaceError, did_you_mean, shown
+from flash.hardware.section import Section
+from flash.optimize.problem import Floats
+from flash.report.files import write_text
+from flash.spaces.space import SearchSpace
+
+__all__ = ["accuracy_of", "accuracy_text", "write_accuracy"]
+
+_KINDS = ("flash", "kriging", "line", "ridge")
+_MOST_SAMPLES = 2_000
+#: No logarithm of a count comes near it.
+_LARGEST = 1e6
+
+
+# ------------------------------------------------------------------------------------ reading
+def accuracy_of(space: SearchSpace) -> AccuracyModel | None:
+    """The accuracy model in the space's file; None if the space is not calibrated.
+
+    Raises ``SpaceError`` naming what is wrong with the section.
+    """
+    if space.accuracy is None:
+        return None
+    try:
+        return _model(Section("accuracy", space.accuracy))
+    except (ProfileError, SpaceError) as error:
+        raise SpaceError(f"space {space.name}: {error}") from None
+
+
+def _model(section: Section) -> AccuracyModel:
+    kind = section.choice("model", _KINDS)
+    coverage = section.number("coverage", 0.5, 0.99)
+    names = _features(section, "columns")
+    features = _features(section, "features", names)
+    rows = _matrix(section, "rows", len(names))
+    accuracies = _matrix(section, "accuracies", 0)[0]
+    if len(rows) != len(accuracies):
+        section.refuse("rows", f"has {len(rows)} networks, accuracies {len(accuracies)}")
+    if not LEAST <= len(rows) <= _MOST_SAMPLES:
+        section.refuse("rows", f"must have {LEAST} to {_MOST_SAMPLES} networks, got {len(rows)}")
+    if ((accuracies < 0) | (accuracies > 100)).any():
+        section.refuse("accuracies", "must lie between 0 and 100 per cent")
+    samples = Samples(names, rows, accuracies)
+    if kind in ("flash", "line") and len(features) != 1:
+        section.refuse("features", f"must be one score for the model '{kind}'")
+    model: Regression
+    if kind == "flash":
+        found = _matrix(section, "coefficients", 4)
+        if len(found) != len(rows) + 1:
+            section.refuse("coefficients", f"must have {len(rows) + 1} rows, got {len(found)}")
+        model = FlashForm(samples, features[0], found)
+    elif kind == "line":
+        model = RisingLine(samples, features[0])
+    elif kind == "ridge":
+        model = Ridge(samples, features, section.number("ratio", 1e-3, 1e3))
+    else:
+        trend = _features(section, "trend", features)
+        length, ratio = (section.number(key, 1e-3, 1e3) for key in ("length", "ratio"))
+        model = Kriging(samples, features, trend, length, ratio)
+    provenance = _provenance(section, len(rows))
+    section.done()
+    rmse = Rival.of(model, samples).loo_rmse
+    if abs(rmse - provenance.loo_rmse) > 0.01 * max(rmse, 0.1):
+        section.refuse("loo_rmse", f"is {provenance.loo_rmse:g}, but the networks give {rmse:.4g}")
+    return AccuracyModel(model, samples, provenance, coverage)
+
+
+def _provenance(section: Section, networks: int) -> Provenance:
+    seeds = _matrix(section, "seeds", 0)[0]
+    if not np.array_equal(seeds, np.floor(seeds)) or (seeds < 0).any():
+        section.refuse("seeds", "must be whole numbers of 0 or more")
+    return Provenance(
+        data=section.text("data"),
+        recipe=section.text("recipe"),
+        epochs=section.integer("epochs", most=100_000),
+        seeds=tuple(int(seed) for seed in seeds),
+        hardware=section.text("hardware"),
+        date=section.text("date"),
+        networks=section.integer("networks", networks, networks),
+        loo_rmse=section.number("loo_rmse", 0.0, 100.0),
+        loo_spearman=section.correlation("loo_spearman"),
+    )
+
+
+def _features(
+    section: Section, key: str, known: Sequence[str] = tuple(FEATURES)
+) -> tuple[str, ...]:
+    names = section.texts(key)
+    for name in names:
+        if name not in known:
+            section.refuse(key, f"has {shown(name)}{did_you_mean(name, known)}")
+    if not names or len(set(names)) != len(names):
+        section.refuse(key, "must name different features, at least one")
+    return names
+
+
+def _matrix(section: Section, key: str, width: int) -> Floats:
+    """Rows of ``width`` finite numbers; one row of any length where ``width`` is 0."""
+    given = section.anything(key)
+    rows = given if width else [given]
+    if not isinstance(rows, list) or not rows or not all(isinstance(r, list) and r for r in rows):
+        section.refuse(key, f"must be a list of {'lists of ' if width else ''}numbers")
+    for row in rows:
+        for value in row:
+            if type(value) not in (int, float) or not abs(value) <= _LARGEST:
+                section.refuse(key, f"must hold finite numbers, got {shown(value)}")
+        if width and len(row) != width:
+            section.refuse(key, f"must have {width} numbers a row, got {len(row)}")
+    return np.array(rows, dtype=np.float64)
+
+
+# ------------------------------------------------------------------------------------ writing
+def write_accuracy(path: str | Path, model: AccuracyModel) -> None:
+    """Put ``model`` into the space file ``path`` in place of what section it had.
+
+    The rest of the file stays as it is, comments included; it is written whole or not at all.
+    Raises ``SpaceError`` for a file that is no TOML, ``UsageError`` or ``FlashError`` as
+    ``flash.report.files.write_text``.
+    """
+    place = Path(path)
+    text = read_text(place, SpaceError)
+    parse_toml(text, place, SpaceError)
+    kept = _SECTION.sub("", text).rstrip("\n")
+    whole = f"{kept}\n\n{accuracy_text(model)}"
+    parse_toml(whole, place, SpaceError)
+    write_text(place, whole)
+
+
+#: The section as ``accuracy_text`` writes it: up to the next table, or the end.
+_SECTION = re.compile(
+    r"^(# Accuracy model[^\n]*\n)?\[accuracy\]\n(?:(?!\[[a-z]).*(?:\n|\Z))*", re.M
+)
+
+
+def accuracy_text(model: AccuracyModel) -> str:
+    """The section ``[accuracy]`` as TOML; the same model gives the same bytes."""
+    regression, samples = model.regression, model.samples
+    lines = ["# Accuracy model, written by flash.calibrate: do not edit by hand.", "[accuracy]"]
+    values: dict[str, Any] = {"model": regression.kind}
+    values |= {f.name: getattr(model.provenance, f.name) for f in fields(Provenance)}
+    values |= {"coverage": model.coverage, "features": regression.features}
+    if isinstance(regression, Kriging) and not isinstance(regression, Ridge):
+        values["trend"] = regression.trend
+    values |= regression.parameters()
+    values |= {"columns": samples.names, "accuracies": samples.accuracy.tolist()}
+    values["rows"] = samples.rows.tolist()
+    lines += [f"{key} = {_value(value)}" for key, value in values.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, int | float):
+        return repr(value)
+    items = [_value(item) for item in value]
+    if value and isinstance(value[0], list | tuple):
+        return "[\n" + "".join(f"    {item},\n" for item in items) + "]"
+    return "[" + ", ".join(items) + "]"

@@ -1,0 +1,305 @@
+"""Accuracy models: monotone where they must be, honest intervals, and the same after a file."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from calibrated import PROVENANCE, calibrated_model, made_up
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.optimize import curve_fit
+from scipy.stats import binom
+
+from flash.accuracy import accuracy_of, accuracy_text, fit_space, sample_designs, write_accuracy
+from flash.accuracy.conformal import intervals
+from flash.accuracy.features import CELL_SUMS, design_features, size_problem
+from flash.accuracy.fit import choose, rivals
+from flash.accuracy.kriging import Kriging, Ridge
+from flash.accuracy.monotone import FlashForm, RisingLine, theta
+from flash.accuracy.regression import Samples, Saturation
+from flash.errors import SpaceError, UsageError
+from flash.evaluation import measure
+from flash.spaces.space import load_space
+
+
+def drawn(rng, n=25, noise=1.0, features=3):
+    """Samples whose accuracy rises with the first feature and bends with the second."""
+    x = rng.normal(size=(n, features)) + 5
+    y = 90 - 20 * np.exp(-(x[:, 0] - 4)) / 3 + 2 * np.sin(x[:, 1]) + noise * rng.normal(size=n)
+    return Samples(tuple("abc"[:features]), x, np.clip(y, 0, 100))
+
+
+MODELS = {
+    "flash": lambda s: FlashForm(s, "a"),
+    "line": lambda s: RisingLine(s, "a"),
+    "kriging": lambda s: Kriging(s, ("a", "b", "c"), ("a",)),
+    "ridge": lambda s: Ridge(s, ("a", "b", "c")),
+}
+
+
+def without(samples, i):
+    keep = np.arange(len(samples)) != i
+    return replace(samples, rows=samples.rows[keep], accuracy=samples.accuracy[keep])
+
+
+# ------------------------------------------------------------------------------------- models
+def test_flash_form_fits_as_well_as_scipy_curve_fit():
+    score = np.exp(np.random.default_rng(0).uniform(4, 7, 60))
+    truth = theta(np.array([1.2, 90.0, -2.0, 0.1]), score)
+    noisy = truth + 0.004 * np.random.default_rng(1).normal(size=60)
+    samples = Samples(("g",), np.log(score)[:, None], 100 * noisy)
+    model = FlashForm(samples, "g")
+
+    def form(g, a, b, c, d):
+        return 1 / (a + np.exp(b / g + c)) + d
+
+    start = model.coefficients
+    best, _ = curve_fit(form, score, noisy, p0=start, maxfev=20_000)
+    ours = np.sqrt(np.mean((model.predict(samples.rows) / 100 - noisy) ** 2))
+    theirs = np.sqrt(np.mean((form(score, *best) - noisy) ** 2))
+    assert ours <= 1.01 * theirs
+    assert np.abs(model.predict(samples.rows) / 100 - truth).max() < 0.004
+
+
+@settings(max_examples=6, deadline=None)
+@given(
+    logs=arrays(np.float64, 12, elements=st.floats(0, 8), unique=True),
+    accuracy=arrays(np.float64, 12, elements=st.floats(5, 99)),
+    more=arrays(np.float64, 30, elements=st.floats(-3, 12)),
+)
+def test_models_of_one_score_never_fall(logs, accuracy, more):
+    samples = Samples(("a",), logs[:, None], accuracy)
+    for model in (FlashForm(samples, "a"), RisingLine(samples, "a")):
+        predicted = model.predict(np.sort(more)[:, None])
+        assert (np.diff(predicted) >= -1e-9).all()
+        assert ((predicted >= 0) & (predicted <= 100)).all()
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_left_out_predictions_are_those_of_a_fit_without_the_sample(kind):
+    samples = drawn(np.random.default_rng(3))
+    model = MODELS[kind](samples)
+    scale = Saturation.of(samples)
+    for i in (0, 11, 24):
+        fewer = without(samples, i)
+        if kind in ("kriging", "ridge"):
+            # Same length, ratio and scalings, solved afresh; flash adds a millionth to the trend.
+            expected = textbook_kriging(model, fewer, samples, i, scale)
+        elif kind == "line":
+            continue
+        else:
+            expected = FlashForm(fewer, "a").predict(samples.rows[i : i + 1, :1])[0]
+        assert model.left_out()[i] == pytest.approx(expected, abs=0.02 if kind == "flash" else 1e-4)
+        columns = [samples.names.index(name) for name in model.features]
+        at_itself = model.without(samples.rows[i : i + 1, columns])[i, 0]
+        assert at_itself == pytest.approx(model.left_out()[i], abs=1e-8)
+
+
+def textbook_kriging(model, fewer, samples, i, scale):
+    """Prediction at sample i by generalised least squares from the other samples."""
+    centre, spread = samples.rows.mean(axis=0), samples.rows.std(axis=0)
+    x, at = (fewer.rows - centre) / spread, (samples.rows[i] - centre) / spread
+    if model.kind == "ridge":
+        kernel, near = x @ x.T / 3, x @ at / 3
+        trend, here = np.ones((len(x), 1)), np.ones(1)
+    else:
+        length = 2 * 3 * model.length**2
+        kernel = np.exp(-((x[:, None] - x[None]) ** 2).sum(-1) / length)
+        near = np.exp(-((x - at) ** 2).sum(-1) / length)
+        trend, here = np.column_stack([np.ones(len(x)), x[:, 0]]), np.array([1.0, at[0]])
+    covariance = model.ratio * kernel + np.eye(len(x))
+    u = scale.apply(fewer.accuracy)
+    beta = np.linalg.solve(
+        trend.T @ np.linalg.solve(covariance, trend), trend.T @ np.linalg.solve(covariance, u)
+    )
+    rest = np.linalg.solve(covariance, u - trend @ beta)
+    return scale.undo(here @ beta + model.ratio * near @ rest)
+
+
+def test_ridge_rises_with_its_index():
+    samples = drawn(np.random.default_rng(4))
+    model = Ridge(samples, ("a", "b", "c"))
+    x = np.random.default_rng(5).normal(size=(200, 3)) + 5
+    index = x @ model.index_weights
+    assert model.from_index(index) == pytest.approx(model.predict(x), abs=1e-9)
+    order = np.argsort(index)
+    assert (np.diff(model.predict(x)[order]) >= -1e-9).all()
+
+
+def test_a_model_an_optimizer_can_search_wins_when_errors_are_alike():
+    samples = drawn(np.random.default_rng(6), n=40)
+    found = rivals(samples, ("a",), ("a", "b", "c"), ("a", "b", "c"))
+    least = min(found, key=lambda rival: rival.loss)
+    assert choose(found, exact=False) is least
+    assert choose(found, exact=True).loss <= 1.3 * least.loss
+
+
+@pytest.mark.parametrize("broken", ["nan", "few"])
+def test_samples_that_say_nothing_are_refused(broken):
+    samples = drawn(np.random.default_rng(0), n=7 if broken == "few" else 25)
+    if broken == "nan":
+        samples.accuracy[3] = np.nan
+    with pytest.raises(UsageError, match="too few" if broken == "few" else "not finite"):
+        rivals(samples, ("a",), ("a", "b"))
+
+
+# ---------------------------------------------------------------------------------- intervals
+@settings(max_examples=6, deadline=None)
+@given(seed=st.integers(0, 10_000), kind=st.sampled_from(sorted(MODELS)))
+def test_intervals_contain_their_value_and_stay_between_0_and_100(seed, kind):
+    rng = np.random.default_rng(seed)
+    samples = drawn(rng, n=15, noise=4.0)
+    model = MODELS[kind](samples)
+    rows = 5 + 6 * rng.normal(size=(50, 3))
+    columns = [samples.names.index(name) for name in model.features]
+    value, low, high, _ = intervals(model, samples, rows, rows[:, columns])
+    assert ((low >= 0) & (low <= value) & (value <= high) & (high <= 100)).all()
+
+
+@pytest.mark.parametrize("kind", ["kriging", "ridge", "line"])
+def test_90_per_cent_intervals_cover_90_per_cent(kind):
+    inside, trials = 0, 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        samples, fresh = drawn(rng, 25), drawn(rng, 20)
+        model = MODELS[kind](samples)
+        columns = [samples.names.index(name) for name in model.features]
+        _, low, high, outside = intervals(model, samples, fresh.rows, fresh.rows[:, columns])
+        inside += int(((low <= fresh.accuracy) & (fresh.accuracy <= high))[~outside].sum())
+        trials += int((~outside).sum())
+    # Trials of one seed share a fit, so an effective number a quarter as large.
+    low, high = binom.interval(0.999, trials // 4, 0.9)
+    assert low / (trials // 4) <= inside / trials <= high / (trials // 4)
+
+
+def test_beyond_the_samples_intervals_widen_and_are_flagged():
+    samples = drawn(np.random.default_rng(7))
+    model = RisingLine(samples, "a")
+    middle = samples.rows.mean(axis=0)
+    rows = np.stack([middle, middle + [0, 9, 0], middle + [0, 20, 0]])
+    _, low, high, outside = intervals(model, samples, rows, rows[:, :1])
+    width = high - low
+    assert outside.tolist() == [False, True, True]
+    assert width[0] < width[1] < width[2]
+
+
+# ------------------------------------------------------------------------------ spaces, files
+def test_cell_sums_are_those_of_the_whole_layer_table(space):
+    designs = space.sample(30, np.random.default_rng(0))
+    whole = size_problem(space).evaluate(designs)
+    networks = [space.network(design) for design in designs]
+    expected = np.zeros((len(designs), 2))
+    for row, network in enumerate(networks):
+        for cell in {x.cell for x in network.layers if x.cell >= 0}:
+            convs = [x for x in network.layers if x.cell == cell and x.op == "conv"]
+            if convs:
+                width = np.mean([x.out_channels for x in convs])
+                expected[row] += np.log(len(convs)), np.log(width)
+    assert whole["cell_depth"] == pytest.approx(expected[:, 0])
+    assert whole["cell_width"] == pytest.approx(expected[:, 1])
+
+
+def test_features_are_those_of_measure_and_the_network():
+    space = load_space("cifar10-add")
+    designs = space.sample(20, np.random.default_rng(0))
+    found = design_features(space, designs, ("log_nn_degree", "log_params", "log_macs", "log_sed"))
+    known = measure(space, designs)
+    assert np.exp(found[:, 0]) == pytest.approx(known.nn_degree)
+    assert np.exp(found[:, 1]) == pytest.approx(known.params)
+    assert np.exp(found[:, 2]) == pytest.approx(known.macs)
+
+
+def test_a_calibrated_space_predicts_a_law_it_was_not_shown():
+    space, model = calibrated_model()
+    fresh = sample_designs(space, 40, seed=99)
+    predicted = model.predict(space, fresh)
+    truth = made_up(space, fresh, noise=0.0)
+    assert np.sqrt(np.mean((predicted.value - truth) ** 2)) < 0.8
+    assert model.provenance.networks == 25
+
+
+@pytest.mark.parametrize("kind", ["flash", "line", "ridge", "kriging"])
+def test_a_model_comes_back_from_its_file(tmp_path, kind):
+    space, model = calibrated_model()
+    names = model.samples.names
+    made = {
+        "flash": lambda s: FlashForm(s, "log_nn_degree"),
+        "line": lambda s: RisingLine(s, "log_nn_degree"),
+        "ridge": lambda s: Ridge(s, CELL_SUMS),
+        "kriging": lambda s: Kriging(s, names[:5], names[:2]),
+    }[kind](model.samples)
+    error = float(np.sqrt(np.mean((made.left_out() - model.samples.accuracy) ** 2)))
+    model = replace(model, regression=made, provenance=replace(model.provenance, loo_rmse=error))
+    path = copied(tmp_path)
+    write_accuracy(path, model)
+    again = accuracy_of(load_space(str(path)))
+    designs = space.sample(50, np.random.default_rng(0))
+    before, after = model.predict(space, designs), again.predict(space, designs)
+    for name in ("value", "low", "high"):
+        assert getattr(after, name) == pytest.approx(getattr(before, name), rel=1e-12)
+    assert again.provenance == model.provenance
+    assert accuracy_text(again) == accuracy_text(model)
+
+
+def copied(tmp_path, name="cifar10-concat"):
+    """The space's own file, without a section on accuracy, under another roof."""
+    from flash.data import data_file
+
+    text = data_file("models", name).read_text(encoding="utf-8")
+    path = tmp_path / f"{name}.toml"
+    path.write_text(text.split("# Accuracy model")[0], encoding="utf-8")
+    return path
+
+
+def test_writing_again_replaces_the_section_and_nothing_else(tmp_path):
+    path = copied(tmp_path)
+    before = path.read_text(encoding="utf-8")
+    _, model = calibrated_model()
+    write_accuracy(path, model)
+    once = path.read_text(encoding="utf-8")
+    write_accuracy(path, model)
+    assert path.read_text(encoding="utf-8") == once
+    assert once.startswith(before.rstrip("\n"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("coverage = 0.9", "coverage = nan", "accuracy.coverage must be a number"),
+        ("epochs = 1", "epochs = 1\nepoch = 2", "unknown key 'accuracy.epoch'"),
+        ('data = "a made-up law"', "", "'accuracy.data' is missing"),
+        ("networks = 25", "networks = 24", "accuracy.networks must be a whole number from 25"),
+        ("accuracies = [", "accuracies = [101.0, ", "accuracy.rows has 25 networks, accuracies 26"),
+        ("loo_rmse = ", "loo_rmse = 9", "accuracy.loo_rmse is 9"),
+        ('"log_params"', '"log_parms"', r"accuracy.columns has 'log_parms' \(did you mean"),
+        ("rows = [\n    [", "rows = [\n    [inf, ", "accuracy.rows must hold finite numbers"),
+    ],
+)
+def test_a_wrong_section_is_one_clear_line(tmp_path, old, new, message):
+    path = copied(tmp_path)
+    write_accuracy(path, calibrated_model()[1])
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    head, _, section = text.partition("[accuracy]")
+    path.write_text(f"{head}[accuracy]{section.replace(old, new, 1)}", encoding="utf-8")
+    with pytest.raises(SpaceError, match=message) as error:
+        accuracy_of(load_space(str(path)))
+    assert "\n" not in str(error.value)
+
+
+def test_accuracies_outside_0_to_100_are_refused():
+    space = load_space("cifar10-concat")
+    designs = sample_designs(space, 10, 0)
+    with pytest.raises(UsageError, match="per cent, from 0 to 100"):
+        fit_space(space, designs, np.full(10, np.nan), **PROVENANCE)
+
+
+def test_a_design_trained_twice_counts_once_with_its_mean():
+    space = load_space("cifar10-concat")
+    designs = sample_designs(space, 12, 0)
+    accuracy = made_up(space, designs)
+    twice = np.concatenate([designs, designs])
+    model = fit_space(space, twice, np.concatenate([accuracy - 1, accuracy + 1]), **PROVENANCE)
+    once = fit_space(space, designs, accuracy, **PROVENANCE)
+    assert accuracy_text(model) == accuracy_text(once)
