@@ -1,8 +1,9 @@
 """Every check of the accelerator models in one table.
 
-    python scripts/validate/accelerators.py [--scalesim-python PYTHON] [--verbose]
+    python scripts/validate/accelerators.py [--scalesim-python PYTHON] [--zigzag-python PYTHON]
+        [--verbose]
 
-Runs the checks of imc.py, systolic.py and systolic_chips.py and prints what each was held
+Runs the checks of imc.py, systolic.py, systolic_chips.py and zigzag.py and prints what each was held
 against, its limit, and whether it held it. What the checks themselves print comes first
 with --verbose. Third-party data lie in ``shared/data/accelerators`` beside the repository (or
 in FLASH_SHARED); SCALE-Sim 3.0.0 in an environment of its own. What is absent is skipped, and
@@ -25,15 +26,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import imc
 import systolic
 import systolic_chips
+import zigzag
 
 Check = tuple[str, str, Callable[[], bool], str]
 
 
-def checks(scalesim: str | None) -> list[Check]:
+def checks(scalesim: str | None, zigzag_python: str | None) -> list[Check]:
     """Name, limit, the check, and why it cannot run (empty if it can)."""
     folder = systolic.shared_folder() / "data" / "accelerators"
     data = "" if folder.is_dir() else "no shared/data/accelerators"
     runs = "" if scalesim else "no SCALE-Sim (--scalesim-python)"
+    mapper = "" if zigzag_python else "no ZigZag (--zigzag-python)"
     python = scalesim or ""
     return [
         ("imc: mesh against BookSim2", "1 % at zero load, same saturation", imc.check_noc, data),
@@ -50,6 +53,8 @@ def checks(scalesim: str | None) -> list[Check]:
          data),
         ("systolic: SRAM against CACTI 7", "12 % of area, 64-bit port", systolic_chips.check_cacti,
          data),
+        ("systolic: ZigZag's best mappings", "DRAM bytes 10 %, time above its own",
+         lambda: zigzag.compare(zigzag_python or "", None), mapper),
     ]  # fmt: skip
 
 
@@ -61,10 +66,11 @@ def _done(show: Callable[[Path], None], folder: Path) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scalesim-python", default=os.environ.get("SCALESIM_PYTHON"))
+    parser.add_argument("--zigzag-python", default=os.environ.get("ZIGZAG_PYTHON"))
     parser.add_argument("--verbose", action="store_true", help="print what the checks print")
     options = parser.parse_args()
     lines, missed = [], 0
-    for name, limit, check, absent in checks(options.scalesim_python):
+    for name, limit, check, absent in checks(options.scalesim_python, options.zigzag_python):
         began, said = time.perf_counter(), io.StringIO()
         if absent:
             outcome = f"skipped: {absent}"
