@@ -3,11 +3,11 @@
     python scripts/validate/accelerators.py [--scalesim-python PYTHON] [--zigzag-python PYTHON]
         [--verbose]
 
-Runs the checks of imc.py, systolic.py, systolic_chips.py and zigzag.py and prints what each was held
-against, its limit, and whether it held it. What the checks themselves print comes first
+Runs the checks of imc.py, systolic.py, systolic_chips.py and zigzag.py and prints what each was
+held against, its limit, and whether it held it. What the checks themselves print comes first
 with --verbose. Third-party data lie in ``shared/data/accelerators`` beside the repository (or
-in FLASH_SHARED); SCALE-Sim 3.0.0 in an environment of its own. What is absent is skipped, and
-said. Exit code 1 if a limit is missed.
+in FLASH_SHARED); SCALE-Sim 3.0.0 and ZigZag 3.9.1 each in an environment of its own. What is
+absent is skipped, and said. Exit code 1 if a limit is missed.
 """
 
 from __future__ import annotations

@@ -150,7 +150,7 @@ def compare(python: str, results: Path | None) -> bool:
     ratios = both[:, 1] / both[:, 0]
     rank = float(spearmanr(*both.T)[0])
     within = ratios.min() >= 0.95 and ratios.max() <= 1.5 and rank >= 0.95
-    good = max(abs(t - 1) for t in traffic) <= 0.1 and min(computing) >= 1
+    good = bool(max(abs(t - 1) for t in traffic) <= 0.1 and min(computing) >= 1)
     print(
         f"latency {ratios.min():.2f} to {ratios.max():.2f} of ZigZag's, Spearman {rank:.3f}: "
         f"{'ok' if within else 'MISSED (reasons above)'}\n"
