@@ -18,10 +18,12 @@ import numpy as np
 from flash.metrics.sed.maps import (
     IMAGE,
     PIXEL_ENTROPY,
+    SIZE,
     Floats,
     Route,
     correlation,
     relu,
+    relu_of_correlation,
     resample,
     route_operator,
     window_entropy,
@@ -31,8 +33,12 @@ from flash.spaces.network import Network
 
 __all__ = ["Live", "Map", "Trace", "trace"]
 
+#: Source number -> {route: share of the channels it reaches}. Never changed once in a ``Map``.
+Sources = dict[int, dict[Route, float]]
+
 _DIRECT: Route = ()
 _WHOLE = {_DIRECT: 1.0}
+_WHOLE_ROUTES = frozenset(_WHOLE)
 
 
 @dataclass(slots=True)
@@ -43,17 +49,21 @@ class Map:
     rank:       channels that carry independent entropy (at most ``channels``).
     sources:    source number -> {route: share of the channels it reaches}.
     factor:     written by a depthwise convolution, the inside of a factorised one.
+    number:     of the one source that it is, where that is known at once.
     """
 
     covariance: Floats
     channels: int
     rank: float
-    sources: dict[int, dict[Route, float]]
+    sources: Sources
     factor: bool = False
+    number: int | None = None
 
     @property
     def key(self) -> Hashable:
         """Equal for tensors that are the same function of the same sources."""
+        if self.number is not None:
+            return self.number
         if len(self.sources) == 1:
             ((number, routes),) = self.sources.items()
             if routes == _WHOLE:
@@ -65,26 +75,28 @@ class Live:
     """The live layers of a network: numbers, what each reads, and where all paths meet."""
 
     def __init__(self, network: Network) -> None:
-        self.layers = network.layers
-        fed = [layer.signal for layer in network.layers]
+        self.layers = layers = network.layers
+        fed = [bool(layer.signal) for layer in layers]
         output = int(network.output.producer)
         needed = {output} if output >= 0 and fed[output] else set()
         self.reads: dict[int, tuple[int, ...]] = {}
         for number in range(output, -1, -1):
             if number in needed:
-                reads = tuple(
+                reads = [
                     p
-                    for x in self.layers[number].inputs
+                    for x in layers[number].inputs
                     if x.present and ((p := int(x.producer)) == INPUT or (p >= 0 and fed[p]))
-                )
-                self.reads[number] = reads
+                ]
+                self.reads[number] = tuple(reads)
                 needed.update(reads)
         self.order = sorted(self.reads)
 
     @cached_property
     def articulations(self) -> tuple[int, ...]:
         """Tensors (by producer) that every path from the input to the output passes, in order."""
-        last = {p: n for n in self.order for p in self.reads[n]}
+        last: dict[int, int] = {}
+        for number in self.order:
+            last.update(dict.fromkeys(self.reads[number], number))
         found, open_until = [INPUT], last.get(INPUT, INPUT)
         for number in self.order:
             if open_until <= number:
@@ -109,7 +121,8 @@ class Trace:
         """Entropy read and written by the live convolutions (see ``SED.md``)."""
         total = self.written * PIXEL_ENTROPY
         for (height, width), (read, weights) in self.windows.items():
-            total += float(window_entropy(np.stack(read), height, width) @ np.array(weights))
+            found = window_entropy(_stacked(read), height, width)
+            total += float(found @ np.array(weights))
         return total
 
 
@@ -120,7 +133,7 @@ def trace(network: Network) -> Trace:
     restarts = frozenset(n for n in live.order if n in meeting and int(live.layers[n].stride) > 1)
     found = Trace(live, restarts=restarts)
     channels = int(network.source.channels)
-    found.maps[INPUT] = Map(IMAGE, channels, channels, {INPUT: {_DIRECT: 1.0}})
+    found.maps[INPUT] = Map(IMAGE, channels, channels, {INPUT: _WHOLE}, number=INPUT)
     walk = _Walk(found)
     for number in live.order:
         y = walk.step(number, live.layers[number])
@@ -138,18 +151,17 @@ class _Walk:
         self.channels: dict[int, int] = {INPUT: found.maps[INPUT].channels}
 
     def step(self, number: int, layer: Layer) -> Map:
-        inputs = [self.found.maps[p] for p in self.found.live.reads[number]]
-        x = inputs[0]
-        op = layer.op
+        maps, reads = self.found.maps, self.found.live.reads[number]
+        x, op = maps[reads[0]], layer.op
         if op == "conv":
             return self._conv(number, layer, x)
         if op in ("avg_pool", "max_pool"):
             return self._pool(number, layer, x)
         if op == "add":
-            y = self._sum(inputs)
+            y = self._sum([maps[p] for p in reads])
             return self._act(y) if layer.act else y
         if op == "concat":
-            return self._concat(layer, inputs)
+            return self._concat([maps[p] for p in reads])
         if op == "act":
             return self._act(x) if layer.act else x
         if op == "norm":
@@ -164,16 +176,16 @@ class _Walk:
         """The same map as one source: where all paths meet, what follows sees nothing else."""
         if isinstance(x.key, int):
             return x
-        y = self._source(("meeting", number), x.covariance, x)
-        return Map(y.covariance, y.channels, x.rank, y.sources, x.factor)
+        return self._source(("meeting", number), x.covariance, x, factor=x.factor)
 
     # ---------------------------------------------------------------------------- operations
     def _conv(self, number: int, layer: Layer, x: Map) -> Map:
         kernel = int(layer.kernel_height), int(layer.kernel_width)
         positions = int(layer.out_height) * int(layer.out_width)
-        out = int(layer.out_channels)
+        out, stride = int(layer.out_channels), int(layer.stride)
         depthwise = int(layer.groups) == int(layer.in_channels) > 1
-        r = IMAGE if number in self.found.restarts else correlation(x.covariance)
+        restart = stride > 1 and number in self.found.restarts
+        r = IMAGE if restart else correlation(x.covariance)
         whole = kernel != (1, 1) or x.factor
         rank = out if whole else min(out, x.rank)
         weight = math.sqrt(x.rank * positions)
@@ -184,12 +196,11 @@ class _Walk:
             read.append(r)
             weights.append(weight)
         self.found.written += math.sqrt(rank * positions)
-        if int(layer.stride) > 1 and number not in self.found.restarts:
-            r = resample(r, int(layer.stride))
+        if stride > 1 and not restart:
+            r = resample(r, stride)
         if layer.act:
-            r = relu(r)
-        source = self._source(("conv", number), r, x, out)
-        return Map(r, out, rank, source.sources, depthwise)
+            r = relu_of_correlation(r)
+        return self._source(("conv", number), r, x, out, rank, depthwise)
 
     def _pool(self, number: int, layer: Layer, x: Map) -> Map:
         kernel = int(layer.kernel_height), int(layer.kernel_width)
@@ -206,43 +217,57 @@ class _Walk:
         return self._source(("stride", stride, y.key), resample(y.covariance, stride), y)
 
     def _sum(self, inputs: list[Map]) -> Map:
-        sources: dict[int, dict[Route, float]] = {}
-        for x in inputs:
-            for n, routes in x.sources.items():
-                mine = sources.setdefault(n, {})
-                for route, share in routes.items():
-                    mine[route] = max(mine.get(route, 0.0), share)
         channels = inputs[0].channels
-        rank = min(channels, sum(x.rank for x in inputs))
-        if len(sources) == sum(len(x.sources) for x in inputs):
+        rank = min(channels, sum([x.rank for x in inputs]))
+        sources: Sources = {}
+        for x in inputs:
+            sources.update(x.sources)
+        if len(sources) == sum([len(x.sources) for x in inputs]):
             covariance = inputs[0].covariance
             for x in inputs[1:]:
                 covariance = covariance + x.covariance
-        else:
-            covariance = self._covariance(sources)
-        return Map(covariance, channels, rank, sources)
-
-    def _concat(self, layer: Layer, inputs: list[Map]) -> Map:
-        channels = sum(x.channels for x in inputs)
-        mean = sum(x.channels * x.covariance for x in inputs) / channels
-        # Channels that arrive twice, or that are sums of others, carry nothing of their own.
-        direct: dict[Hashable, float] = {}
-        origins: dict[Hashable, float] = {}
+            return Map(covariance, channels, rank, sources)
+        sources = {n: {} for n in sources}
         for x in inputs:
-            direct[x.key] = max(direct.get(x.key, 0.0), x.rank)
             for n, routes in x.sources.items():
-                for route in routes:
-                    origins[n, route] = self.channels[n]
-        rank = min(channels, sum(direct.values()), sum(origins.values()))
-        key = ("concat", tuple((x.key, x.channels) for x in inputs))
-        return self._source(key, np.asarray(mean), inputs[0], channels, rank)
+                mine = sources[n]
+                for route, share in routes.items():
+                    mine[route] = max(mine.get(route, 0.0), share)
+        return Map(self._covariance(sources), channels, rank, sources)
+
+    def _concat(self, inputs: list[Map]) -> Map:
+        widths = [x.channels for x in inputs]
+        channels = sum(widths)
+        shares = np.array(widths, dtype=np.float64) / channels
+        mean = shares @ _stacked([x.covariance for x in inputs])
+        numbers: list[Hashable] = [x.number for x in inputs]
+        mixed = None in numbers
+        keys = [x.key for x in inputs] if mixed else numbers
+        rank = min(channels, self._independent(inputs, keys, mixed))
+        made = ("concat", tuple(keys), tuple(widths))
+        return self._source(made, mean, inputs[0], channels, rank)
+
+    def _independent(self, inputs: list[Map], keys: list[Hashable], mixed: bool) -> float:
+        """Channels of ``inputs`` with entropy of their own.
+
+        Those that arrive twice, or that are sums of others, have none. ``mixed``: some input
+        is no single source (else the sources have no fewer channels than the inputs).
+        """
+        direct: dict[Hashable, float] = {}
+        for key, x in zip(keys, inputs, strict=True):
+            if x.rank > direct.get(key, 0.0):
+                direct[key] = x.rank
+        total = sum(direct.values())
+        if not mixed:
+            return total
+        origins = {(n, r) for x in inputs for n, routes in x.sources.items() for r in routes}
+        return min(total, sum([self.channels[n] for n, _ in origins]))
 
     def _act(self, x: Map) -> Map:
         key = ("relu", x.key)
         number = self.known.get(key)
         covariance = relu(x.covariance) if number is None else self.covariances[number]
-        y = self._source(key, covariance, x)
-        return Map(y.covariance, y.channels, x.rank, y.sources, x.factor)
+        return self._source(key, covariance, x, factor=x.factor)
 
     @staticmethod
     def _recut(x: Map, op: str, channels: int) -> Map:
@@ -251,20 +276,22 @@ class _Walk:
         sources = {
             n: {route: share * s for route, s in routes.items()} for n, routes in x.sources.items()
         }
-        return Map(share * x.covariance, channels, min(x.rank, channels), sources)
+        rank = min(x.rank, channels)
+        return Map(share * x.covariance, channels, rank, sources)
 
     # ------------------------------------------------------------------------------- helpers
     def _source(
         self, key: Hashable, covariance: Floats, like: Map,
-        channels: int | None = None, rank: float | None = None,
+        channels: int | None = None, rank: float | None = None, factor: bool = False,
     ) -> Map:  # fmt: skip
         """A map made anew, or the one that ``key`` made before."""
         number = self.known.setdefault(key, len(self.known))
         width = like.channels if channels is None else channels
         self.covariances[number] = covariance
         self.channels[number] = width
-        kept = like.rank if channels is None else width
-        return Map(covariance, width, kept if rank is None else rank, {number: {_DIRECT: 1.0}})
+        if rank is None:
+            rank = like.rank if channels is None else width
+        return Map(covariance, width, rank, {number: _WHOLE}, factor, number)
 
     def _covariance(self, sources: dict[int, dict[Route, float]]) -> Floats:
         """Mean over the channels of a sum of sources; shares are taken from channel 0 on."""
@@ -274,7 +301,12 @@ class _Walk:
             for share, beyond in zip(levels, [*levels[1:], 0.0], strict=True):
                 here = frozenset(route for route, s in routes.items() if s >= share)
                 part = self.covariances[n]
-                if here != {_DIRECT}:
+                if here != _WHOLE_ROUTES:
                     part = part @ route_operator(here)
                 total = total + (share - beyond) * part if share - beyond != 1.0 else total + part
         return total
+
+
+def _stacked(covariances: list[Floats]) -> Floats:
+    """Shape (len(covariances), SIZE); many times faster than ``np.stack`` for few numbers."""
+    return np.concatenate(covariances).reshape(-1, SIZE)

@@ -30,6 +30,7 @@ __all__ = [
     "frequencies",
     "lags",
     "relu",
+    "relu_of_correlation",
     "resample",
     "route_filter",
     "route_operator",
@@ -101,12 +102,24 @@ def correlation(covariance: Floats) -> Floats:
 
 def relu(covariance: Floats) -> Floats:
     """Covariance after ReLU of a centred Gaussian map (arc-cosine kernel, mean removed)."""
-    variance = covariance[..., :1]
-    r = np.minimum(covariance / np.maximum(variance, 1e-12), 1.0)
+    kernel = relu_of_correlation(correlation(covariance))
+    kernel *= covariance[..., :1]
+    return kernel
+
+
+def relu_of_correlation(correlation: Floats) -> Floats:
+    """``relu`` of a map of unit variance (or without any: all correlations 0)."""
+    r = np.minimum(correlation, 1.0)
     np.maximum(r, -1.0, out=r)
-    kernel: Floats = np.sqrt(1.0 - r * r)
-    kernel += r * (np.pi - np.arccos(r)) - 1.0
-    kernel *= variance * _MEAN_SQUARED
+    # sqrt(1 - r^2) + r (pi - arccos r) - 1
+    kernel: Floats = np.arcsin(r)
+    kernel += np.pi / 2
+    kernel *= r
+    r *= r
+    np.subtract(1.0, r, out=r)
+    kernel += np.sqrt(r, out=r)
+    kernel -= 1.0
+    kernel *= _MEAN_SQUARED
     return kernel
 
 
