@@ -22,9 +22,9 @@ from flash.metrics import (
     weight_elements,
 )
 from flash.metrics.rank import RANK_METRICS, with_score
-from flash.optimize.problem import Combine, Floats, SeparableProblem, tabulate
 from flash.spaces.network import Network
 from flash.spaces.space import SearchSpace
+from flash.spaces.stage_tables import Combine, Floats, SeparableProblem, tabulate
 from flash.spaces.table import LayerTable
 from flash.targets.base import Target, Triple
 from flash.targets.loading import as_target

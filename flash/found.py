@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from flash.evaluation import Evaluation
 from flash.optimize import OptimizerResult, SeparableProblem, knee
-from flash.optimize.problem import Floats
 from flash.report.result import DesignReport, Interval, Picks
+from flash.spaces.stage_tables import Floats
 from flash.subject import Subject
 from flash.targets import Triple
 

@@ -7,8 +7,8 @@ import itertools
 import numpy as np
 
 from flash.metrics.nn_degree import nn_degree
-from flash.optimize.problem import SeparableProblem, StageTable, tabulate
 from flash.spaces.space import load_space
+from flash.spaces.stage_tables import SeparableProblem, StageTable, tabulate
 
 COMBINE = {
     "score": "sum",

@@ -20,7 +20,7 @@ from flash.optimize.objectives import (
     single,
     values_of,
 )
-from flash.optimize.problem import SeparableProblem, StageTable
+from flash.spaces.stage_tables import SeparableProblem, StageTable
 
 NAMES = ("score", "latency_ms", "energy_mj", "memory_mb", "weight_mb", "activation_mb")
 SCORE, LATENCY, ENERGY, MEMORY = map(objective, NAMES[:4])

@@ -14,8 +14,8 @@ from flash.hardware.imc import ADC_MODELS, breakdown, imc_costs, load_imc, tile_
 from flash.hardware.imc.converters import convert
 from flash.hardware.imc.mapping import map_layers
 from flash.hardware.imc.model import prepare
-from flash.optimize.problem import tabulate
 from flash.spaces.space import load_space
+from flash.spaces.stage_tables import tabulate
 from flash.spaces.table import TableEmitter
 
 HARDWARE = load_imc()

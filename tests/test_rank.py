@@ -12,9 +12,9 @@ from flash.metrics.rank import score_designs, with_score
 from flash.metrics.sed import score_network
 from flash.metrics.sed.cells import cell_numbers, score_cells
 from flash.metrics.sed.stages import stage_sed
-from flash.optimize.problem import tabulate
 from flash.spaces.reference import reference_names, reference_network
 from flash.spaces.space import load_space
+from flash.spaces.stage_tables import tabulate
 
 CHAINS = ("cifar10-add", "cifar10-concat", "cifar10-mobilenet-v2", "nasbench-macro")
 

@@ -34,9 +34,9 @@ from flash.hardware.systolic import (
     systolic_weight_mb,
 )
 from flash.hardware.systolic.gemm import Array, Gemm, gemm_cycles, gemm_of, gemm_traffic
-from flash.optimize.problem import tabulate
 from flash.spaces.network import GraphEmitter
 from flash.spaces.space import load_space
+from flash.spaces.stage_tables import tabulate
 
 OS, WS, IS = range(3)
 CHIP = {

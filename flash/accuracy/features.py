@@ -1,7 +1,7 @@
 """What is known of a design before it is trained: the numbers accuracy models are made of.
 
 All but ``rank_score`` are sums over the stages of a space (or a ratio of two such sums), so
-millions of designs a second are looked up in stage tables (``flash.optimize.problem``).
+millions of designs a second are looked up in stage tables (``flash.spaces.stage_tables``).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from flash.errors import UsageError, did_you_mean
 from flash.metrics import nn_degree, nn_mass
 from flash.metrics.rank import score_designs, with_score
-from flash.optimize.problem import Combine, Floats, SeparableProblem, tabulate
 from flash.spaces.space import SearchSpace
+from flash.spaces.stage_tables import Combine, Floats, SeparableProblem, tabulate
 from flash.spaces.table import LayerTable
 
 __all__ = [

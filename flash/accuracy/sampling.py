@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from flash.accuracy.features import features_of, size_problem
 from flash.errors import InfeasibleError, UsageError
 from flash.optimize import SeparableProblem, exact_front, objective
-from flash.optimize.problem import Floats
 from flash.spaces.space import SearchSpace
+from flash.spaces.stage_tables import Floats
 
 __all__ = ["sample_designs", "split_designs"]
 

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from flash.errors import UsageError
 from flash.hardware.imc import ImcHardware
 from flash.hardware.systolic import DATAFLOWS, SystolicHardware
-from flash.optimize.problem import Combine
 from flash.spaces.space import SearchSpace
+from flash.spaces.stage_tables import Combine
 from flash.targets import Given, ImcTarget, SystolicTarget, fixed_chip, given_chip
 
 __all__ = ["CoSpace", "Family", "FamilyTarget", "joint_space"]

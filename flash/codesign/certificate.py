@@ -36,7 +36,7 @@ from flash.optimize import (
     hypervolume_gap,
     non_dominated,
 )
-from flash.optimize.problem import Floats
+from flash.spaces.stage_tables import Floats
 
 __all__ = ["Price", "certified_front", "relaxed_chip"]
 

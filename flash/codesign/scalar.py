@@ -25,7 +25,7 @@ from flash.optimize import (
     SeparableProblem,
     exact_front,
 )
-from flash.optimize.problem import Floats
+from flash.spaces.stage_tables import Floats
 
 __all__ = ["best_design"]
 

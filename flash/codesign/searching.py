@@ -31,9 +31,9 @@ from flash.optimize import (
     shgo_front,
     values_of,
 )
-from flash.optimize.problem import Floats
 from flash.quantities import format_number
 from flash.report.result import QUANTITIES
+from flash.spaces.stage_tables import Floats
 
 __all__ = ["ratio", "search_joint", "why_no_chip"]
 

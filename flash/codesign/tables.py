@@ -18,9 +18,9 @@ from flash.evaluation import separable
 from flash.hardware.imc import ImcHardware, imc_costs
 from flash.hardware.systolic import SystolicHardware, systolic_area_mm2, systolic_costs
 from flash.hardware.systolic.shapes import distinct_layers
-from flash.optimize.problem import Combine, Floats, SeparableProblem, StageTable
 from flash.spaces.layers import INPUT, Layer, Tensor
 from flash.spaces.space import SearchSpace
+from flash.spaces.stage_tables import Combine, Floats, SeparableProblem, StageTable
 from flash.spaces.table import LayerTable, TableEmitter
 from flash.targets import fixed_chip
 

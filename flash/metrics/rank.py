@@ -16,9 +16,9 @@ from flash.errors import UsageError
 from flash.metrics.sed.cells import cell_numbers, score_cells
 from flash.metrics.sed.score import Scores, score_network
 from flash.metrics.sed.stages import with_sed
-from flash.optimize.problem import SeparableProblem, StageTable
 from flash.spaces.families.nasbench201 import NasBench201Family
 from flash.spaces.space import SearchSpace
+from flash.spaces.stage_tables import SeparableProblem, StageTable
 
 __all__ = ["RANK_METRICS", "RankMetric", "score_designs", "with_score"]
 

@@ -15,9 +15,9 @@ from flash.optimize.objectives import (
     values_of,
 )
 from flash.optimize.pareto import hypervolume, knee, non_dominated, reference_point
-from flash.optimize.problem import SeparableProblem, StageTable, tabulate
 from flash.optimize.result import OptimizerResult
 from flash.optimize.shgo import Effort, shgo_best, shgo_front
+from flash.spaces.stage_tables import SeparableProblem, StageTable, tabulate
 
 __all__ = [
     "Effort",

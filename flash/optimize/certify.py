@@ -11,8 +11,8 @@ from flash.errors import UsageError
 from flash.optimize.exact import exact_best, exact_front
 from flash.optimize.objectives import Limit, Scalar
 from flash.optimize.pareto import hypervolume, reference_point
-from flash.optimize.problem import Floats, SeparableProblem
 from flash.optimize.result import OptimizerResult
+from flash.spaces.stage_tables import Floats, SeparableProblem
 
 __all__ = ["certify_best", "certify_front", "hypervolume_gap"]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flash.errors import UsageError
-from flash.optimize.problem import Floats, SeparableProblem, StageTable
+from flash.spaces.stage_tables import Floats, SeparableProblem, StageTable
 
 __all__ = ["Remaining", "Step", "aligned", "chain", "remaining"]
 

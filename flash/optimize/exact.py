@@ -31,8 +31,8 @@ from flash.errors import InfeasibleError, UsageError
 from flash.optimize.chain import Step, aligned, chain, remaining
 from flash.optimize.objectives import Limit, Objective, Scalar, values_of
 from flash.optimize.pareto import non_dominated
-from flash.optimize.problem import Floats, SeparableProblem
 from flash.optimize.result import OptimizerResult
+from flash.spaces.stage_tables import Floats, SeparableProblem
 
 __all__ = ["exact_best", "exact_front", "least_possible"]
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.optimize.menus import Menus
-from flash.optimize.problem import Floats
+from flash.spaces.stage_tables import Floats
 
 __all__ = ["MOST_VARIABLES", "Coarse", "Fine", "Place"]
 

@@ -24,7 +24,7 @@ from flash.optimize.lookup import Lookup
 from flash.optimize.menus import Menus
 from flash.optimize.objectives import Limit, Objective
 from flash.optimize.polish import moves, polish
-from flash.optimize.problem import Floats, SeparableProblem
+from flash.spaces.stage_tables import Floats, SeparableProblem
 
 __all__ = ["Effort", "Search", "Solve", "penalised"]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from flash.optimize.chain import aligned
 from flash.optimize.objectives import Objective
-from flash.optimize.problem import Floats, SeparableProblem
+from flash.spaces.stage_tables import Floats, SeparableProblem
 
 __all__ = ["Lookup"]
 

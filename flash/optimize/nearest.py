@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from flash.optimize.exact import exact_front
 from flash.optimize.objectives import Limit, Scalar
-from flash.optimize.problem import Floats, SeparableProblem
 from flash.optimize.shgo import shgo_best
+from flash.spaces.stage_tables import Floats, SeparableProblem
 
 __all__ = ["nearest_to_limits"]
 

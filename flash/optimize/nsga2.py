@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from flash.errors import InfeasibleError, UsageError
 from flash.optimize.objectives import Limit, Objective, meets, values_of
 from flash.optimize.pareto import non_dominated
-from flash.optimize.problem import Floats, SeparableProblem
 from flash.optimize.result import OptimizerResult
+from flash.spaces.stage_tables import Floats, SeparableProblem
 
 __all__ = ["nsga2_front"]
 

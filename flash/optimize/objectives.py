@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.errors import UsageError, did_you_mean
-from flash.optimize.problem import Floats, SeparableProblem
+from flash.spaces.stage_tables import Floats, SeparableProblem
 
 __all__ = [
     "Limit",

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.errors import UsageError
-from flash.optimize.problem import Floats
+from flash.spaces.stage_tables import Floats
 
 __all__ = ["hypervolume", "knee", "non_dominated", "reference_point"]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.optimize.problem import Floats
+from flash.spaces.stage_tables import Floats
 
 __all__ = ["moves", "polish", "steps"]
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.optimize.objectives import Objective
-from flash.optimize.problem import Floats
+from flash.spaces.stage_tables import Floats
 
 __all__ = ["OptimizerResult"]
 

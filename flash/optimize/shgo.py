@@ -21,8 +21,8 @@ from flash.optimize.levels import Effort, Search, Solve, penalised
 from flash.optimize.objectives import Limit, Objective, Scalar, meets, single, values_of
 from flash.optimize.pareto import non_dominated
 from flash.optimize.polish import steps
-from flash.optimize.problem import Floats, SeparableProblem
 from flash.optimize.result import OptimizerResult
+from flash.spaces.stage_tables import Floats, SeparableProblem
 
 __all__ = ["Effort", "shgo_best", "shgo_front"]
 

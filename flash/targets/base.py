@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.optimize.problem import Combine, Floats
+from flash.spaces.stage_tables import Combine, Floats
 from flash.spaces.table import LayerTable
 
 __all__ = ["Costs", "Target", "Triple"]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from flash.hardware.imc import ImcHardware, imc_costs
-from flash.optimize.problem import Combine, Floats
+from flash.spaces.stage_tables import Combine, Floats
 from flash.spaces.table import LayerTable
 from flash.targets.base import Costs, Triple
 

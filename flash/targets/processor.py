@@ -9,7 +9,7 @@ from typing import Any
 
 from flash.hardware.processor import costs, energy_interval, features, latency_interval
 from flash.hardware.profile import BYTES, Profile
-from flash.optimize.problem import Combine, Floats
+from flash.spaces.stage_tables import Combine, Floats
 from flash.spaces.table import LayerTable
 from flash.targets.base import Costs
 

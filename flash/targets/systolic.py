@@ -16,7 +16,7 @@ from flash.hardware.systolic import (
     systolic_costs,
     systolic_weight_mb,
 )
-from flash.optimize.problem import Combine, Floats
+from flash.spaces.stage_tables import Combine, Floats
 from flash.spaces.table import LayerTable
 from flash.targets.base import Costs
 

@@ -19,10 +19,10 @@ from flash.metrics.nn_degree import nn_degree
 from flash.metrics.rank import score_designs, with_score
 from flash.metrics.sed import score_network
 from flash.metrics.sed.cells import score_cells
-from flash.optimize.problem import SeparableProblem, tabulate
 from flash.spaces.network import Network
 from flash.spaces.reference import reference_network
 from flash.spaces.space import SearchSpace, load_space
+from flash.spaces.stage_tables import SeparableProblem, tabulate
 
 SPACES = (
     "cifar10-concat", "cifar10-add", "nasbench-macro", "cifar10-mobilenet-v2",

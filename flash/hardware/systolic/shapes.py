@@ -8,14 +8,16 @@ by these counts, which is what makes hardware searched with the network affordab
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from flash.spaces.layers import Layer
 from flash.spaces.table import LayerTable
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 __all__ = ["distinct_layers"]
 
@@ -37,6 +39,9 @@ def distinct_layers(
     present: (rows, designs), the layers that count. The shapes of all the layers returned,
     one after the other, are the columns of the counts.
     """
+    # Takes as long to import as everything else of flash, which most targets do without.
+    from scipy.sparse import csr_array  # noqa: PLC0415
+
     kinds: dict[tuple[str, bool], list[int]] = {}
     for row, layer in enumerate(table.layers):
         if present[row].any():

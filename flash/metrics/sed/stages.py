@@ -26,9 +26,9 @@ from flash.metrics.sed.maps import (
     relu,
     window_entropy,
 )
-from flash.optimize.problem import SeparableProblem, StageTable
 from flash.spaces.layers import INPUT, ZEROS, Layer, Tensor
 from flash.spaces.space import SearchSpace
+from flash.spaces.stage_tables import SeparableProblem, StageTable
 from flash.spaces.table import LayerTable, TableEmitter
 
 __all__ = ["stage_sed", "with_sed"]

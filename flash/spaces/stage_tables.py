@@ -1,5 +1,5 @@
-"""The separable form of a search: every quantity of a design is a sum (or maximum) of table
-look-ups, one a stage.
+"""Stage tables, the separable form of a search: every quantity of a design is a sum (or maximum)
+of table look-ups, one a stage.
 
 Costs add up over layers, so they add up over stages; a stage depends on the few variables it
 owns or reads (``Stage``). Tabulating each stage once over those turns a space of 10^11
@@ -26,6 +26,9 @@ Floats = NDArray[np.float64]
 #: Quantities of a layer table: name -> one value a design, for the rows the table holds.
 Quantities = Callable[[LayerTable], Mapping[str, Floats]]
 Combine = Literal["sum", "max"]
+
+#: Designs looked up at a time: the columns of a block and its totals stay in the core's cache.
+_BLOCK = 4096
 
 
 @dataclass(frozen=True)
@@ -62,15 +65,42 @@ class SeparableProblem:
     def evaluate(self, indices: NDArray[np.int64], *quantities: str) -> dict[str, Floats]:
         """Quantities (all by default) of designs given as indices, shape (designs, variables)."""
         wanted = quantities or tuple(self.combine)
-        result: dict[str, Floats] = {}
-        at = [tuple(indices[:, k] for k in (*s.reads, *s.owns)) for s in self.stages]
-        for name in wanted:
-            merge = np.add if self.combine[name] == "sum" else np.maximum
-            total = np.zeros(len(indices))
-            for stage, where in zip(self.stages, at, strict=True):
-                merge(total, stage.values[name][where], out=total)
-            result[name] = total
+        flat = [{name: _flat(stage, name) for name in wanted} for stage in self.stages]
+        result = {name: np.zeros(len(indices)) for name in wanted}
+        for start in range(0, len(indices), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            columns = np.ascontiguousarray(indices[block].T)
+            for tables in flat:
+                places: dict[Axes, NDArray[np.int64]] = {}
+                for name, (table, axes) in tables.items():
+                    if axes not in places:
+                        places[axes] = _places(columns, axes)
+                    total = result[name][block]
+                    merge = np.add if self.combine[name] == "sum" else np.maximum
+                    merge(total, table.take(places[axes]), out=total)
         return result
+
+
+#: (variable, number of its values) of each axis of a table, the last one changes fastest.
+Axes = tuple[tuple[int, int], ...]
+
+
+def _flat(stage: StageTable, quantity: str) -> tuple[Floats, Axes]:
+    """The table of a quantity laid out flat, without the axes along which it is broadcast."""
+    values = stage.values[quantity]
+    varied = [step != 0 for step in values.strides]
+    kept = values[tuple(slice(None) if v else 0 for v in varied)]
+    axes = zip((*stage.reads, *stage.owns), values.shape, strict=True)
+    return np.ravel(kept), tuple(axis for axis, v in zip(axes, varied, strict=True) if v)
+
+
+def _places(columns: NDArray[np.int64], axes: Axes) -> NDArray[np.int64]:
+    """Where designs are in a flat table; ``columns`` has one row a variable."""
+    place = np.zeros(columns.shape[1], dtype=np.int64)
+    for variable, size in axes:
+        place *= size
+        place += columns[variable]
+    return place
 
 
 def tabulate(
