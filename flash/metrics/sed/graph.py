@@ -253,6 +253,8 @@ class _Walk:
         Those that arrive twice, or that are sums of others, have none. ``mixed``: some input
         is no single source (else the sources have no fewer channels than the inputs).
         """
+        if not mixed and len(set(keys)) == len(keys):
+            return sum([x.rank for x in inputs])
         direct: dict[Hashable, float] = {}
         for key, x in zip(keys, inputs, strict=True):
             if x.rank > direct.get(key, 0.0):

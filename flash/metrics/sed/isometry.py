@@ -58,7 +58,7 @@ def _steps(found: Trace) -> list[_Step]:
     live, layers = found.live, found.live.layers
     depth: dict[int, int] = {-1: 0}
     for number in live.order:
-        before = max(depth[p] for p in live.reads[number])
+        before = max(map(depth.__getitem__, live.reads[number]))
         depth[number] = before + (layers[number].op == "conv")
     steps = []
     points = live.articulations

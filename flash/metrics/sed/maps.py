@@ -96,7 +96,11 @@ IMAGE: Final[Floats] = _image()
 
 def correlation(covariance: Floats) -> Floats:
     """The covariance of the map scaled to unit variance (batch norm); 0 stays 0."""
-    result: Floats = covariance / np.maximum(covariance[..., :1], 1e-12)
+    if covariance.ndim == 1:  # a number by itself is cheaper than an array of one
+        variance: float | Floats = max(float(covariance[0]), 1e-12)
+    else:
+        variance = np.maximum(covariance[..., :1], 1e-12)
+    result: Floats = covariance / variance
     return result
 
 
