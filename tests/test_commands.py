@@ -257,6 +257,12 @@ def test_importing_flash_loads_no_heavy_library():
     assert not loaded & {"torch", "tvm", "onnxruntime", "onnx", "scipy", "numpy", "rich"}
 
 
+def test_importing_the_search_command_leaves_scipys_libraries_alone():
+    code = "import flash.search, sys; print(*sorted(sys.modules))"
+    loaded = set(_in_new_python(code).split())
+    assert not loaded & {"scipy.sparse", "scipy.optimize", "scipy.stats", "scipy.linalg"}
+
+
 def test_a_search_loads_neither_torch_nor_tvm_nor_plotting():
     code = (
         "import flash, sys; flash.search(max_latency_ms=20.0);"

@@ -14,9 +14,18 @@ from flash.metrics.sed.cells import cell_numbers, score_cells
 from flash.metrics.sed.stages import stage_sed
 from flash.spaces.reference import reference_names, reference_network
 from flash.spaces.space import load_space
-from flash.spaces.stage_tables import tabulate
+from flash.spaces.stage_tables import SeparableProblem, StageTable, tabulate
 
 CHAINS = ("cifar10-add", "cifar10-concat", "cifar10-mobilenet-v2", "nasbench-macro")
+
+#: SED and isometric depth as the first, plain implementation gave them.
+RECORDED = {
+    "densenet121": (302429.88813976466, 0.0),
+    "googlenet": (116035.21431895628, 0.0),
+    "inception_v3": (306806.018545791, 0.0),
+    "mobilenet_v2": (87015.44756543031, 0.5009478824733565),
+    "resnet50": (163332.9143566106, 0.0),
+}
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +79,30 @@ def test_rank_score_of_a_chain_is_refused_as_an_objective():
     space = load_space("cifar10-concat")
     with pytest.raises(UsageError, match="rank_score is no sum"):
         with_score(_problem(space), space, "rank_score")
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_scores_stay_what_they_were(name):
+    score = score_network(reference_network(name))
+    assert (score.sed, score.isometric_depth) == pytest.approx(RECORDED[name], rel=1e-9)
+
+
+@pytest.mark.parametrize("designs", [1, 10_000])
+def test_look_up_reads_broadcast_and_reordered_tables_as_indexing_does(designs, rng):
+    full = rng.random((4, 3, 2))
+    shared = np.broadcast_to(rng.random((4, 1, 2)), (4, 3, 2))
+    reordered = rng.random((2, 3, 4)).T
+    values = {"full": full, "shared": shared, "reordered": reordered}
+    offset = {name: np.array(-0.5) for name in values}
+    stages = (StageTable("all", (2,), (0, 1), values), StageTable("none", (), (), offset))
+    combine = {"full": "sum", "shared": "max", "reordered": "sum"}
+    found = SeparableProblem((3, 2, 4), stages, combine).evaluate(
+        indices := rng.integers([3, 2, 4], size=(designs, 3))
+    )
+    at = indices[:, 2], indices[:, 0], indices[:, 1]
+    assert np.array_equal(found["full"], full[at] - 0.5)
+    assert np.array_equal(found["shared"], shared[at])
+    assert np.array_equal(found["reordered"], reordered[at] - 0.5)
 
 
 def _problem(space):
