@@ -16,8 +16,8 @@ from flash.accuracy.kriging import Ridge
 from flash.accuracy.monotone import FlashForm, RisingLine
 from flash.accuracy.regression import Regression, Samples
 from flash.errors import UsageError
-from flash.optimize.problem import Floats
 from flash.spaces.space import SearchSpace
+from flash.spaces.stage_tables import Floats
 from flash.spaces.table import LayerTable
 
 __all__ = ["AccuracyModel", "Prediction", "Provenance", "fit_space", "space_rivals"]

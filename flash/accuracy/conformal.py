@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.accuracy.regression import Regression, Samples, Saturation
-from flash.optimize.problem import Floats
+from flash.spaces.stage_tables import Floats
 
 __all__ = ["intervals", "outside"]
 

@@ -13,7 +13,7 @@ from flash.accuracy.kriging import Kriging, Ridge
 from flash.accuracy.monotone import FlashForm, RisingLine
 from flash.accuracy.regression import Regression, Samples, Saturation
 from flash.errors import UsageError
-from flash.optimize.problem import Floats
+from flash.spaces.stage_tables import Floats
 
 __all__ = ["LEAST", "Rival", "choose", "rank_correlation", "rivals"]
 

@@ -18,7 +18,7 @@ from typing import ClassVar
 import numpy as np
 
 from flash.accuracy.regression import Regression, Samples, Saturation
-from flash.optimize.problem import Floats
+from flash.spaces.stage_tables import Floats
 
 __all__ = ["Kriging", "Ridge"]
 

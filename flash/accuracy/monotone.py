@@ -13,7 +13,7 @@ import numpy as np
 from scipy.optimize import least_squares, nnls
 
 from flash.accuracy.regression import Regression, Samples, Saturation
-from flash.optimize.problem import Floats
+from flash.spaces.stage_tables import Floats
 
 __all__ = ["FlashForm", "RisingLine", "theta"]
 

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from flash.optimize.problem import Floats
+from flash.spaces.stage_tables import Floats
 
 __all__ = ["Regression", "Samples", "Saturation"]
 

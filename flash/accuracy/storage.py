@@ -24,9 +24,9 @@ from flash.accuracy.regression import Regression, Samples
 from flash.data import parse_toml, read_text
 from flash.errors import ProfileError, SpaceError, did_you_mean, shown
 from flash.hardware.section import Section
-from flash.optimize.problem import Floats
 from flash.report.files import write_text
 from flash.spaces.space import SearchSpace
+from flash.spaces.stage_tables import Floats
 
 __all__ = ["accuracy_of", "accuracy_text", "write_accuracy"]
 
