@@ -23,9 +23,11 @@ from flash.runtimes.windows import check_window
 from flash.spaces.layers import INPUT, ZEROS, Layer, Tensor
 from flash.spaces.network import Network
 
-__all__ = ["TorchNetwork", "load_weights", "module_weights", "torch_network"]
+__all__ = ["Observer", "TorchNetwork", "load_weights", "module_weights", "torch_network"]
 
 _Activation = Callable[[torch.Tensor], torch.Tensor]
+#: Told each layer's number and result (activation included) as the module runs.
+Observer = Callable[[int, torch.Tensor], None]
 
 _ACTIVATIONS: Final[dict[str, _Activation]] = {
     "relu": functional.relu,
@@ -68,12 +70,14 @@ class TorchNetwork(nn.Module):
         self._steps = [self._step(layer) for layer in network.layers]
         self._last_use = _last_use(network)
 
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
+    def forward(self, image: torch.Tensor, observe: Observer | None = None) -> torch.Tensor:
         """Output (batch, classes) of a classifier; (batch, channels, height, width) of others."""
         results: dict[int, torch.Tensor] = {INPUT: image}
         for number, (layer, step) in enumerate(zip(self.network.layers, self._steps, strict=True)):
             values = [_value(x, results, image) for x in layer.inputs if _read(layer, x)]
             results[number] = step(values)
+            if observe is not None:
+                observe(number, results[number])
             for producer in self._last_use[number]:
                 del results[producer]
         return _value(self.network.output, results, image)

@@ -1,0 +1,125 @@
+"""The proxies by name: which way they point, what they cost, where they come from.
+
+Nothing heavy is imported here; a proxy's own module is imported when it is first asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from flash.errors import UsageError, did_you_mean
+
+__all__ = ["AGGREGATES", "PROXIES", "Aggregate", "Cost", "Proxy", "ingredients"]
+
+#: What scoring one network takes, cheapest first.
+Cost = Literal["counting", "forward", "several forwards", "backward", "backward an image"]
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A training-free score that runs the network at initialisation.
+
+    module:  module of ``flash.proxies`` whose function ``name`` computes it.
+    batch:   images a batch where the user says nothing: the source's own number.
+    rising:  more is better; else less is.
+    source:  the paper the formula is from, and what is ours.
+    """
+
+    name: str
+    module: str
+    cost: Cost
+    batch: int
+    source: str
+    rising: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """A score of a network among others: ranks of several proxies put together.
+
+    how: "log_rank" is the sum of log(rank / m) over the members, "rank" the sum of ranks.
+    """
+
+    name: str
+    members: tuple[str, ...]
+    how: Literal["log_rank", "rank"]
+    source: str
+
+
+_AZ = "Lee & Ham, AZ-NAS, CVPR 2024"
+_SWAP = "Peng et al., SWAP-NAS, ICLR 2024"
+_TE = "Chen et al., TE-NAS, ICLR 2021"
+_ZERO_COST = "Abdelfattah et al., Zero-cost proxies, ICLR 2021"
+
+#: In the order in which they are cheap to compute.
+PROXIES: Mapping[str, Proxy] = MappingProxyType(
+    {
+        proxy.name: proxy
+        for proxy in (
+            Proxy("az_complexity", "az_nas", "counting", 1, f"{_AZ}: MACs of the live network"),
+            Proxy("synflow", "synflow", "backward", 1, "Tanaka et al., NeurIPS 2020; log, ours"),
+            Proxy("meco", "meco", "forward", 1, "Jiang et al., MeCo, NeurIPS 2023"),
+            Proxy(
+                "linear_regions", "te_nas", "forward", 1000,
+                f"{_TE}; of a copy of the network with few channels",
+            ),
+            Proxy("naswot", "naswot", "forward", 128, "Mellor et al., NASWOT, ICML 2021"),
+            Proxy("swap", "swap", "several forwards", 16, _SWAP),
+            Proxy("swap_reg", "swap", "several forwards", 16, f"{_SWAP}; mu and sigma ours"),
+            Proxy("zen", "zen", "several forwards", 16, "Lin et al., Zen-NAS, ICCV 2021"),
+            Proxy(
+                "epsinas", "epsinas", "several forwards", 256,
+                "Gracheva, Trainless model performance estimation, 2021",
+            ),
+            Proxy("grad_norm", "grad_norm", "backward", 64, _ZERO_COST),
+            Proxy("snip", "snip", "backward", 64, "Lee et al., SNIP, ICLR 2019"),
+            Proxy(
+                "fisher", "fisher", "backward", 64,
+                "Theis et al., 2018; Turner et al., BlockSwap, ICLR 2020",
+            ),
+            Proxy("jacob_cov", "jacob_cov", "backward", 64, f"Mellor et al., 2020; {_ZERO_COST}"),
+            Proxy("az_expressivity", "az_nas", "forward", 64, _AZ),
+            Proxy("az_progressivity", "az_nas", "forward", 64, _AZ),
+            Proxy("az_trainability", "az_nas", "backward", 64, _AZ),
+            Proxy("zico", "zico", "backward", 64, "Li et al., ZiCo, ICLR 2023"),
+            Proxy("grasp", "grasp", "backward", 64, "Wang et al., GraSP, ICLR 2020"),
+            Proxy("ntk_condition", "te_nas", "backward an image", 16, _TE, rising=False),
+            Proxy(
+                "hnas_trace", "hnas", "backward an image", 16, "Shu et al., HNAS, NeurIPS 2022"
+            ),
+        )
+    }
+)  # fmt: skip
+
+#: Scores that exist among several networks only.
+AGGREGATES: Mapping[str, Aggregate] = MappingProxyType(
+    {
+        "az_nas": Aggregate(
+            "az_nas",
+            ("az_expressivity", "az_progressivity", "az_trainability", "az_complexity"),
+            "log_rank",
+            _AZ,
+        ),
+        "te_nas": Aggregate("te_nas", ("ntk_condition", "linear_regions"), "rank", _TE),
+    }
+)
+
+
+def ingredients(names: Iterable[str]) -> tuple[str, ...]:
+    """The proxies that must be computed for these proxies and aggregates, each once.
+
+    Raises ``UsageError`` for a name that is neither.
+    """
+    found: dict[str, None] = {}
+    for name in names:
+        if name in AGGREGATES:
+            found |= dict.fromkeys(AGGREGATES[name].members)
+        elif name in PROXIES:
+            found[name] = None
+        else:
+            known = (*PROXIES, *AGGREGATES)
+            raise UsageError(f"unknown proxy '{name}'{did_you_mean(name, known)}")
+    return tuple(name for name in PROXIES if name in found)
