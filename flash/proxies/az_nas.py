@@ -103,4 +103,3 @@ def transfer_score(received: torch.Tensor, sent: torch.Tensor) -> float:
 
 def _samples(gradient: torch.Tensor) -> torch.Tensor:
     return gradient.permute(0, 2, 3, 1).flatten(0, 2)
-

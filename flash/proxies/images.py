@@ -34,9 +34,7 @@ class Images:
         """Raise ``UsageError`` unless a network that reads (channels, height, width) can."""
         _, height, width, channels = self.array.shape
         if (channels, height, width) != shape:
-            have, want = (
-                "x".join(map(str, sizes)) for sizes in ((channels, height, width), shape)
-            )
+            have, want = ("x".join(map(str, sizes)) for sizes in ((channels, height, width), shape))
             raise UsageError(f"the images are {have}; the network reads {want}")
 
     @cached_property
@@ -84,9 +82,7 @@ def _checked(images: NDArray[np.uint8], labels: NDArray[np.int64], path: str) ->
     return Images(images, labels.astype(np.int64), digest)
 
 
-def _decoded(
-    jpeg: NDArray[np.uint8], offset: NDArray[np.int64], path: str
-) -> NDArray[np.uint8]:
+def _decoded(jpeg: NDArray[np.uint8], offset: NDArray[np.int64], path: str) -> NDArray[np.uint8]:
     try:
         from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 (an extra)
     except ImportError:

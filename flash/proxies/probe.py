@@ -127,7 +127,7 @@ def blank_module(network: Network, device: torch.device) -> TorchNetwork:
     """
     with torch.device("meta"):
         module = TorchNetwork(network)
-    module.to_empty(device=device).to(memory_format=torch.channels_last)
+    module.to_empty(device=device)
     for part in module.modules():
         if isinstance(part, nn.BatchNorm2d):
             part.reset_running_stats()

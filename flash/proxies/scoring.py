@@ -22,6 +22,8 @@ __all__ = ["ProxyScores", "aggregate", "log_rank", "score_network"]
 
 Floats = NDArray[np.float64]
 
+_LinAlgError = torch.linalg.LinAlgError  # type: ignore[attr-defined]
+
 
 class ProxyScores(dict[str, float]):
     """Scores by proxy; NaN where a proxy says nothing, and then ``failures`` says why.
@@ -62,7 +64,7 @@ def score_network(
             value = _function(name)(probes[size])
             if not math.isfinite(value):
                 raise NoScore(f"the score is {value}")
-        except (NoScore, torch.linalg.LinAlgError, torch.OutOfMemoryError) as error:
+        except (NoScore, _LinAlgError, torch.OutOfMemoryError) as error:
             value, scores.failures[name] = math.nan, _reason(error)
         scores[name] = value
         scores.seconds[name] = time.perf_counter() - began
@@ -78,7 +80,7 @@ def _function(name: str) -> Callable[[Probe], float]:
 def _reason(error: Exception) -> str:
     if isinstance(error, torch.OutOfMemoryError):
         return "the device has not enough memory for this batch"
-    if isinstance(error, torch.linalg.LinAlgError):
+    if isinstance(error, _LinAlgError):
         return "an eigenvalue computation did not converge"
     return str(error)
 
@@ -105,7 +107,8 @@ def aggregate(name: str, scores: Mapping[str, Floats]) -> Floats:
     members = [aggregate(member, scores) for member in rule.members]
     if rule.how == "log_rank":
         return log_rank(members)
-    return np.sum([_ranks(member) for member in members], axis=0)
+    total: Floats = np.sum([_ranks(member) for member in members], axis=0)
+    return total
 
 
 def log_rank(scores: Sequence[Floats]) -> Floats:

@@ -62,4 +62,4 @@ def distinct_patterns(codes: torch.Tensor) -> int:
     numbers = torch.zeros(codes.shape[1], dtype=torch.int64, device=codes.device)
     for row, bit in zip(codes, bits, strict=True):  # a product would need a copy of 8 bytes a bool
         numbers += row * bit
-    return len(numbers.unique())
+    return len(torch.unique(numbers))

@@ -13,9 +13,9 @@ from flash.proxies.thin import thin_network
 __all__ = ["condition_number", "distinct_codes", "linear_regions", "ntk_condition"]
 
 #: The thin copy: widths divided by this, images of side x side (the source: 1 input channel,
-#: 1 channel a layer at the stem, images of 3 x 3).
+#: 1 channel at the stem, images of 3 x 3, which not every network halves evenly).
 _DIVISOR = 16
-_SIDE = 3
+_SIDE = 4
 
 
 def ntk_condition(probe: Probe) -> float:
@@ -59,4 +59,4 @@ def linear_regions(probe: Probe) -> float:
 
 def distinct_codes(codes: torch.Tensor) -> int:
     """Number of different rows; codes is bool of shape (images, neurons)."""
-    return len(codes.unique(dim=0))
+    return len(torch.unique(codes, dim=0))

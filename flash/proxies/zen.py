@@ -42,7 +42,7 @@ def _once(probe: Probe, draw: int) -> float:
     distance = float((moved - still).abs().flatten(1).sum(1).mean())
     if not 0 < distance < float("inf"):
         raise NoScore(f"the feature map moves by {distance:g}")
-    undone = sum(float(norm.running_var.mean().sqrt().log()) for norm in norms)  # type: ignore[union-attr]
+    undone = sum(float(norm.get_buffer("running_var").mean().log()) / 2 for norm in norms)
     return float(np.log(distance)) + undone
 
 

@@ -1,0 +1,129 @@
+"""Scores kept on disk, so that nothing is computed twice and a killed run goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from flash.errors import InputError
+from flash.spaces.network import Network
+
+__all__ = ["Entry", "Key", "ScoreCache", "default_cache", "network_digest"]
+
+#: To be raised whenever a proxy's numbers change: older entries are then no longer found.
+VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What a score depends on. ``data``: digest of the real images, "" for random ones."""
+
+    network: str
+    proxy: str
+    seed: int
+    batch: int
+    data: str = ""
+    version: int = VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A score: None where the proxy said nothing, for this ``reason``."""
+
+    value: float | None
+    reason: str
+    seconds: float
+
+
+def network_digest(network: Network) -> str:
+    """SHA-256 of all that decides what the live network computes; names do not count."""
+    live = network.live()
+    found = hashlib.sha256()
+    for layer in live.layers:
+        inputs = [(int(x.producer), bool(x.present), int(x.channels)) for x in layer.inputs]
+        numbers = (
+            layer.cell, layer.in_channels, layer.out_channels, layer.in_height, layer.in_width,
+            layer.out_height, layer.out_width, layer.kernel_height, layer.kernel_width,
+            layer.stride, layer.pad_height, layer.pad_width, layer.groups, layer.norm, layer.bias,
+        )  # fmt: skip
+        found.update(repr((layer.op, layer.act, inputs, [int(n) for n in numbers])).encode())
+    ends = [(int(x.channels), int(x.height), int(x.width)) for x in (live.source, live.output)]
+    found.update(repr((ends, int(live.output.producer))).encode())
+    return found.hexdigest()
+
+
+def default_cache() -> Path:
+    """``flash/proxies.sqlite`` in the user's cache folder (``XDG_CACHE_HOME``)."""
+    folder = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(folder) / "flash" / "proxies.sqlite"
+
+
+class ScoreCache:
+    """A file of scores; several processes may use it at once.
+
+    Each score is committed by itself: a kill loses what was being computed, nothing else.
+    ``None`` for the path keeps nothing. Raises ``InputError`` for a file that is something else.
+    """
+
+    def __init__(self, path: str | Path | None) -> None:
+        self._path = ":memory:" if path is None else str(path)
+        with self._told():
+            if path is not None:
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
+            self._base = sqlite3.connect(self._path, timeout=60, isolation_level=None)
+            self._base.execute(
+                "CREATE TABLE IF NOT EXISTS scores (network TEXT, proxy TEXT, seed INTEGER, "
+                "batch INTEGER, data TEXT, version INTEGER, value REAL, reason TEXT, seconds REAL, "
+                "PRIMARY KEY (network, proxy, seed, batch, data, version))"
+            )
+
+    def get(self, keys: Sequence[Key]) -> dict[Key, Entry]:
+        """The entries there are."""
+        found = {}
+        with self._told():
+            for key in keys:
+                row = self._base.execute(
+                    "SELECT value, reason, seconds FROM scores WHERE network = ? AND proxy = ? "
+                    "AND seed = ? AND batch = ? AND data = ? AND version = ?",
+                    astuple(key),
+                ).fetchone()
+                if row is not None:
+                    found[key] = Entry(*row)
+        return found
+
+    def put(self, key: Key, entry: Entry) -> None:
+        """Keep an entry; one that is there already is replaced."""
+        with self._told():
+            self._base.execute(
+                "INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (*astuple(key), *astuple(entry)),
+            )
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._base.close()
+
+    def __enter__(self) -> ScoreCache:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        self.close()
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise InputError(
+                f"{self._path}: cannot be used as a cache of scores: {error}"
+            ) from None
