@@ -16,11 +16,20 @@ if TYPE_CHECKING:
     from flash.runtimes.onnx_reader import network_of, read_onnx
     from flash.runtimes.onnx_session import run_onnx, time_onnx, verify_onnx
     from flash.runtimes.onnx_writer import OPSET, network_model
+    from flash.runtimes.suite_model import (
+        WEIGHTS_FILE,
+        Region,
+        keeps_weights_outside,
+        suite_models,
+    )
     from flash.runtimes.torch_module import load_weights, module_weights, torch_network
     from flash.runtimes.weights import random_weights
 
 __all__ = [
     "OPSET",
+    "WEIGHTS_FILE",
+    "Region",
+    "keeps_weights_outside",
     "load_weights",
     "module_weights",
     "network_model",
@@ -29,6 +38,7 @@ __all__ = [
     "random_weights",
     "read_onnx",
     "run_onnx",
+    "suite_models",
     "time_onnx",
     "torch_network",
     "verify_onnx",
@@ -37,6 +47,9 @@ __all__ = [
 #: Public name -> (module, extra that brings the libraries the module imports).
 _HOMES = {
     "OPSET": ("onnx_writer", "onnx"),
+    "Region": ("suite_model", "onnx"),
+    "WEIGHTS_FILE": ("suite_model", "onnx"),
+    "keeps_weights_outside": ("suite_model", "onnx"),
     "load_weights": ("torch_module", "torch"),
     "module_weights": ("torch_module", "torch"),
     "network_model": ("onnx_writer", "onnx"),
@@ -45,6 +58,7 @@ _HOMES = {
     "random_weights": ("weights", ""),
     "read_onnx": ("onnx_reader", "onnx"),
     "run_onnx": ("onnx_session", "onnx"),
+    "suite_models": ("suite_model", "onnx"),
     "time_onnx": ("onnx_session", "onnx"),
     "torch_network": ("torch_module", "torch"),
     "verify_onnx": ("onnx_session", "onnx"),

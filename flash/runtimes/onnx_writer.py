@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -46,8 +46,14 @@ _ACTIVATIONS: Final = {
 }
 
 
-def network_model(network: Network, weights: Weights, name: str = "network") -> onnx.ModelProto:
+def network_model(
+    network: Network,
+    weights: Weights | Mapping[str, onnx.TensorProto | NDArray[np.float32]],
+    name: str = "network",
+) -> onnx.ModelProto:
     """The network with these weights (see ``random_weights``) as a checked model.
+
+    A weight may also be a ``TensorProto``, which says where its numbers are.
 
     One input ``input`` and one output ``output``, float32, batch 1. Raises ``InputError`` for
     a weight that is missing or misshapen and for a layer ONNX nodes are not known for.
@@ -57,14 +63,33 @@ def network_model(network: Network, weights: Weights, name: str = "network") -> 
             f"{name}: {network.params:,} parameters exceed the 2 GB an ONNX file can hold"
         )
     model = _Writer(network, weights).model(name)
+    if any(t.data_location == TensorProto.EXTERNAL for t in model.graph.initializer):
+        onnx.checker.check_model(_with_inputs(model), full_check=True)
+        return model
     onnx.checker.check_model(model, full_check=True)
     return onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
+
+
+def _with_inputs(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy that reads outside weights as inputs: what can be checked without their file."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    graph = copy.graph
+    kept = [t for t in graph.initializer if t.data_location != TensorProto.EXTERNAL]
+    for tensor in graph.initializer:
+        if tensor.data_location == TensorProto.EXTERNAL:
+            graph.input.append(
+                helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+            )
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+    return copy
 
 
 class _Writer:
     """Nodes and initializers as they come; ``_values`` names each layer's result."""
 
-    def __init__(self, network: Network, weights: Weights) -> None:
+    def __init__(self, network: Network, weights: Mapping[str, Any]) -> None:
         self._network = network
         self._weights = weights
         self._nodes: list[onnx.NodeProto] = []
@@ -231,6 +256,9 @@ class _Writer:
         array = self._weights.get(name)
         if array is None:
             raise InputError(f"the weights lack {name}, an array of shape {shape}")
+        if isinstance(array, TensorProto):
+            self._initializers.append(array)
+            return name
         if array.shape != shape:
             raise InputError(f"the weights' {name} has shape {array.shape}; expected {shape}")
         self._initializers.append(numpy_helper.from_array(array.astype(np.float32), name))
