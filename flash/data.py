@@ -1,8 +1,8 @@
 """Where the data files that come with flash are, and how such files are read.
 
-Spaces are in ``models``, hardware profiles in ``hw_profiles``. The wheel carries both folders
-inside the package; a source checkout (an editable install) has them beside it. Nothing else
-knows.
+Spaces are in ``models``, hardware profiles in ``hw_profiles``, the program that measures devices
+in ``scripts``. The wheel carries them inside the package; a source checkout (an editable install)
+has the folders beside it. Nothing else knows.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from flash.errors import InputError, UsageError
 
-__all__ = ["data_file", "known_names", "parse_toml", "read_text"]
+__all__ = ["data_file", "known_names", "parse_toml", "read_text", "script_file"]
 
 _PACKAGE = Path(__file__).resolve().parent
 #: A path that these errors befall names nothing.
@@ -30,6 +30,11 @@ def _folder(kind: str) -> Path:
 def known_names(kind: str) -> list[str]:
     """Names of the files that come with flash; ``kind`` is ``models`` or ``hw_profiles``."""
     return sorted(path.stem for path in _folder(kind).glob("*.toml"))
+
+
+def script_file(name: str) -> Path:
+    """A program that runs outside flash and comes with it, by its file name."""
+    return _folder("scripts") / name
 
 
 def data_file(kind: str, name_or_path: str) -> Path | None:
