@@ -10,7 +10,7 @@ import importlib
 from types import ModuleType
 from typing import Any
 
-__all__ = ["COMMANDS", "__version__", "estimate", "export", "search"]
+__all__ = ["COMMANDS", "__version__", "estimate", "export", "profile", "search"]
 
 __version__ = "0.1.0"
 
@@ -19,6 +19,7 @@ COMMANDS = {
     "search": "space + target -> certified Pareto designs",
     "estimate": "designs of a space, or ONNX files -> metrics and costs on a target",
     "export": "designs of a front -> checked ONNX files and a manifest",
+    "profile": "networks run on this device, or one over ssh -> measurements",
 }
 
 

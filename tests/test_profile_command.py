@@ -1,0 +1,246 @@
+"""``flash.profile`` here and over a made-up ssh."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import zipfile
+
+import pytest
+from device_programs import TINY, read_lines
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+import flash  # noqa: E402
+from flash.command import run_command  # noqa: E402
+from flash.devices import SshDevice  # noqa: E402
+from flash.errors import FlashError, UsageError  # noqa: E402
+
+#: ssh and scp that take the folder HOME_THERE for the other machine, and note their arguments.
+_SSH = """#!{python}
+import json, os, subprocess, sys
+with open({log!r}, "a") as stream:
+    print(json.dumps(sys.argv), file=stream)
+target, command = sys.argv[sys.argv.index("--") + 1:]
+if target == "nobody":
+    sys.exit("Host key verification failed.")
+sys.exit(subprocess.run(["sh", "-c", command], cwd={home!r}).returncode)
+"""
+_SCP = """#!{python}
+import json, shutil, sys
+with open({log!r}, "a") as stream:
+    print(json.dumps(sys.argv), file=stream)
+def place(name):
+    host, colon, path = name.partition(":")
+    return {home!r} + "/" + path if colon else name
+source, target = map(place, sys.argv[sys.argv.index("--") + 1:])
+try:
+    shutil.copyfile(source, target)
+except OSError as error:
+    sys.exit(str(error))
+"""
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """The home folder of the other machine, and the log of calls."""
+    home, log, programs = tmp_path / "there", tmp_path / "log", tmp_path / "bin"
+    home.mkdir(), programs.mkdir()
+    for name, text in (("ssh", _SSH), ("scp", _SCP)):
+        file = programs / name
+        file.write_text(text.format(python=sys.executable, log=str(log), home=str(home)))
+        file.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    return home, lambda: [json.loads(line) for line in log.read_text().splitlines()]
+
+
+@pytest.fixture
+def workloads(tmp_path):
+    path = tmp_path / "workloads.txt"
+    path.write_text("# tiny ones\n" + "\n".join(TINY[:2]) + "\n")
+    return path
+
+
+def _run(*arguments):
+    assert flash.profile is not None
+    return run_command(sys.modules["flash.profile"].main, list(map(str, arguments)))
+
+
+def _ssh_options(out, workloads):
+    return ("--ssh", "pi@board:2222", "--remote-python", sys.executable, "--out", out,
+            "--workloads", workloads, "--budget", "10s")  # fmt: skip
+
+
+def test_workloads_are_measured_here(tmp_path, workloads, capsys):
+    out = tmp_path / "m.jsonl"
+    options = ("--out", out, "--workloads", workloads, "--threads", "1", "--budget", "10s")
+    assert _run(*options) == 0
+    printed = capsys.readouterr()
+    assert "2 networks measured" in printed.out
+    assert "[  2/2]" in printed.err
+    header, *records = read_lines(out)
+    assert header["suite"]["name"] == "own-2"
+    assert [r["network"]["workload"] for r in records] == list(TINY[:2])
+    assert _run(*options, "--quiet") == 0
+    assert capsys.readouterr().err == ""
+    assert _run(*options[:-2], "--threads", "2") == 2  # the program's own words and exit code
+    error = capsys.readouterr().err
+    assert error.endswith("--no-resume\n")
+    assert "flash: " in error
+    assert "threads 1; now it is 2" in error
+
+
+def test_from_python_own_models_are_measured(tmp_path):
+    from flash.runtimes import network_model, random_weights
+    from flash.workloads import workload_network
+
+    network = workload_network(TINY[0])
+    model, out = tmp_path / "mine.onnx", tmp_path / "m.jsonl"
+    model.write_bytes(network_model(network, random_weights(network)).SerializeToString())
+    summary = flash.profile([model], out=out, options=("--budget=5s", "--threads=1"))
+    assert "1 networks measured" in summary
+    record = read_lines(out)[1]
+    assert record["network"]["onnx"] == str(model)
+    assert record["latency_ms"]["runs"] >= 7
+
+
+def test_a_model_with_weights_elsewhere_is_named(tmp_path, capsys):
+    from flash.workloads.suite import build_suite
+
+    suite = tmp_path / "suite.zip"
+    suite.write_bytes(build_suite(TINY[:1]))
+    with zipfile.ZipFile(suite) as archive:
+        (tmp_path / "m.onnx").write_bytes(archive.read("models/000.onnx"))
+    assert _run(tmp_path / "m.onnx", "--out", tmp_path / "m.jsonl") == 4
+    assert "its weights are in other files" in capsys.readouterr().err
+    (tmp_path / "t.onnx").write_text("text")
+    assert _run(tmp_path / "t.onnx", "--out", tmp_path / "m.jsonl") == 4
+    assert "not an ONNX model" in capsys.readouterr().err
+
+
+def test_a_suite_is_written_to_be_copied(tmp_path, workloads, capsys):
+    suites = []
+    for name in ("a.zip", "b.zip"):
+        assert _run("--write-suite", tmp_path / name, "--workloads", workloads) == 0
+        suites.append((tmp_path / name).read_bytes())
+    assert suites[0] == suites[1]
+    assert len(suites[0]) < 5000
+    assert capsys.readouterr().out.splitlines()[0] == f"written: {tmp_path / 'a.zip'}"
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        head = json.loads(archive.read("suite.json"))
+    assert [w["workload"] for w in head["workloads"]] == list(TINY[:2])
+    assert sum(w["share"] for w in head["workloads"]) == pytest.approx(1, rel=1e-3)
+
+
+# ------------------------------------------------------------------------------------- over ssh
+
+
+def test_over_ssh_the_program_is_copied_run_and_its_results_fetched(
+    elsewhere, tmp_path, workloads, capsys
+):
+    home, calls = elsewhere
+    out = tmp_path / "m.jsonl"
+    assert _run(*_ssh_options(out, workloads)) == 0
+    printed = capsys.readouterr()
+    assert str(out) in printed.out
+    assert "[  2/2]" in printed.err
+    assert len(read_lines(out)) == 3
+    assert not list(tmp_path.glob("*.part"))
+    for call in calls():
+        before = call[: call.index("--")]
+        assert "-oBatchMode=yes" in before
+        assert "-oStrictHostKeyChecking=yes" in before
+        assert ("-p" if call[0].endswith("ssh") else "-P") in before
+        assert "2222" in before
+        assert sum("pi@board" in word for word in call) == 1
+    # A second run finds everything done.
+    content = out.read_bytes()
+    assert _run(*_ssh_options(out, workloads)) == 0
+    assert out.read_bytes() == content
+
+
+def test_over_ssh_a_run_that_breaks_off_keeps_what_it_measured(elsewhere, tmp_path, workloads):
+    home, _ = elsewhere
+    out = tmp_path / "m.jsonl"
+    workloads.write_text("\n".join(f"8x6x6: conv k3 {n}" for n in range(4, 10)))
+    options = [*map(str, _ssh_options(out, workloads)), "--budget", "20s"]
+    command = [sys.executable, "-m", "flash.profile", *options]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    for line in process.stderr:
+        if line.startswith("[  2/6]"):
+            break
+    process.send_signal(signal.SIGINT)
+    rest = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert rest.endswith("flash: interrupted\n")
+    kept = out.read_bytes()
+    assert len(kept.splitlines()) >= 3
+    # The other machine forgot everything: what is here is sent back, and the run goes on.
+    for file in home.rglob("*.jsonl"):
+        file.unlink()
+    assert subprocess.run([*command, "--quiet"], capture_output=True).returncode == 0
+    assert out.read_bytes().startswith(kept[: kept.rfind(b"\n") + 1])
+    assert len(read_lines(out)) == 7
+
+
+def test_an_unknown_host_is_one_line(elsewhere, tmp_path, workloads, capsys):
+    assert _run("--ssh", "nobody", "--out", tmp_path / "m.jsonl", "--workloads", workloads) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "try 'ssh nobody' once" in error
+    assert "Host key verification failed" in error
+
+
+def test_a_remote_without_python_is_named(elsewhere, tmp_path, workloads, capsys):
+    arguments = ("--out", tmp_path / "m.jsonl", "--workloads", workloads)
+    assert _run("--ssh", "board", "--remote-python", "python9", *arguments) == 1
+    assert "measuring on board failed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["-oProxyCommand=x", "a b", "pi@", "@board", "pi@board;ls", "pi@-x", "a@b@c", "x:0", "x:99999",
+     "", "$(x)", "x\n"],
+)  # fmt: skip
+def test_what_is_no_host_never_reaches_ssh(host):
+    with pytest.raises(UsageError, match="expected user@host"):
+        SshDevice(host)
+
+
+@pytest.mark.parametrize("python", ["-c", "python; ls", "a b", "$(x)", ""])
+def test_what_is_no_program_is_refused(python):
+    with pytest.raises(UsageError, match="--remote-python"):
+        SshDevice("board", python)
+
+
+def test_without_ssh_installed_it_says_so(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    from flash.devices.ssh import _program
+
+    with pytest.raises(FlashError, match="install the OpenSSH client"):
+        _program("ssh")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--remote-python", "p"), "--remote-python needs --ssh"),
+        (("--precision", "int4"), "unknown precision 'int4'"),
+        (("--count", "x"), "--count x: expected a whole number"),
+        (("--count", "0"), "at least one workload"),
+        (("--workloads", "none.txt"), "none.txt"),
+        (("m.onnx", "--workloads", "w.txt"), "not both"),
+        (("none.onnx",), "none.onnx: No such file"),
+        (("--provider", "tpu", "--workloads", "w.txt"), "invalid choice: 'tpu'"),
+    ],
+)
+def test_wrong_arguments_are_one_line(arguments, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "w.txt").write_text(TINY[0])
+    assert _run(*arguments, "--quiet") in (2, 4)
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
