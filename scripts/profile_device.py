@@ -1023,7 +1023,8 @@ def measure_all(
         left_s = end - time.perf_counter()
         scale = sorted(scales)[len(scales) // 2] if scales else 0.0
         needed_s = 1e-3 * scale * task.share * (FEWEST_RUNS + 3) + options.hold_s
-        if left_s <= 0 or needed_s > left_s:
+        # One at least, so that repeating the command always gets further.
+        if position and (left_s <= 0 or needed_s > left_s):
             left_out.append(task.text)
             continue
         fair_s = left_s / (len(waiting) - position) - options.hold_s

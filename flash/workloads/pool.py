@@ -81,9 +81,9 @@ class Candidate:
 def candidates(seed: int = 0) -> list[Candidate]:
     """Every candidate, each once, in an order that only the seed decides."""
     rng = np.random.default_rng(seed)
-    texts: dict[str, str] = dict.fromkeys(_chains(rng, 200), "chain")
+    texts: dict[str, str] = dict.fromkeys(_chains(rng, 260), "chain")
     for name, kind in _SPACES.items():
-        texts |= dict.fromkeys(_designs(load_space(name), rng, 40), kind)
+        texts |= dict.fromkeys(_designs(load_space(name), rng, 60), kind)
     texts |= _REFERENCES
     texts |= dict.fromkeys(_PLAIN, "reference")
     found = [Candidate.of(text, kind) for text, kind in texts.items()]
