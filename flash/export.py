@@ -18,7 +18,11 @@ The same inputs give the same bytes, ``measured_here`` in the manifest aside. Th
   - onnx-int8: ``calibration`` (source, SHA-256 and number of images), ``output_error`` against
     fp32 on images held out of calibration (``relative_rms``, ``largest``,
     ``same_first_class``), ``size_ratio``, and ``measured_here`` (fp32 and int8 in turns);
-  - torch: ``torch``, ``load``.
+  - torch: ``torch``, ``load``;
+  - tvm: ``machine`` (LLVM's triple and CPU), ``linker``, ``tvm``, ``run`` and ``needs`` (how to
+    run it there), ``tuned_trials``, and ``measured_here`` (TVM and onnxruntime; null for
+    another machine's library). The expected latency is of the profile's runtime, which an
+    untuned library does not come near.
 """
 
 from __future__ import annotations
@@ -35,7 +39,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flash import Command, __version__
 from flash.command import CommandParser, run_command
@@ -47,6 +51,10 @@ from flash.report.result import DesignReport, SearchReport
 from flash.runtimes.weights import Weights, random_weights
 from flash.spaces.network import Network
 from flash.spaces.space import SearchSpace, load_space
+from flash.targets.machine import Machine, machine_of
+
+if TYPE_CHECKING:
+    from flash.runtimes.tvm_tuning import Tuning
 
 __all__ = ["SCHEMA", "main", "run"]
 
@@ -63,6 +71,10 @@ def run(
     space: str | None = None,
     weights: str | Path | None = None,
     calibration: str | Path | None = None,
+    target: str | None = None,
+    tune_trials: int = 0,
+    tune_log: str | Path | None = None,
+    verify_with: str = "",
     seed: int = 0,
 ) -> dict[str, Any]:
     """Write the designs as ``<space>-<id>...`` with ``manifest.json`` into a folder.
@@ -74,6 +86,11 @@ def run(
     weights: trained weights of the one design (see ``flash.delivery.read_weights``); else they
              are random.
     calibration: images for int8 (see ``flash.delivery.load_images``); else noise.
+    target:  what TVM compiles for, "host" or a profile; the report's target if not given.
+    tune_trials: variants TVM measures before it builds; ``tune_log``: the folder they are kept
+             in, ``OUT/tuning`` if not given, from which a later run goes on.
+    verify_with: command that starts a Python with TVM on the target (an emulator, say), to run
+             the library TVM built.
     seed:    of random weights, of noise, and of the verifying input.
 
     Returns the manifest. Nothing is written unless every model passes ONNX's checker and
@@ -92,13 +109,20 @@ def run(
     if weights is not None and len(chosen) > 1:
         raise UsageError("--weights are those of one design: export one at a time")
     where = _space(found, space, name)
+    extra: dict[str, Any] = {}
+    if "tvm" in formats:
+        machine = machine_of(target or str(found.target["name"]))
+        machine.check_linker()
+        extra = {"machine": machine, "run_with": verify_with}
+        if tune_trials:
+            extra["tuning"] = _tuning(machine, tune_trials, tune_log or Path(out) / "tuning", seed)
     by_id = {design.id: design for design in found.front}
     contents: dict[str, str | bytes] = {}
     entries = []
     for identity in chosen:
         network = _network(where, by_id[identity], name)
         stem = f"{_file_name(where.name)}-{identity}"
-        order = _order(network, stem, weights, calibration, seed)
+        order = replace(_order(network, stem, weights, calibration, seed), **extra)
         builds = [(format, FORMATS[format](order)) for format in formats]
         for _, build in builds:
             contents |= build.files
@@ -109,6 +133,17 @@ def run(
     contents["manifest.json"] = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
     write_folder(out, contents)
     return manifest
+
+
+def _tuning(machine: Machine, trials: int, log: str | Path, seed: int) -> Tuning:
+    from flash.runtimes import Tuning  # noqa: PLC0415 (an extra)
+
+    if not machine.is_host:
+        raise UsageError(
+            f"tuning measures on the machine it is for, and {machine.name} is another: "
+            "leave --tune-trials out, or give --target host"
+        )
+    return Tuning(trials, Path(log), seed)
 
 
 def _formats(given: str | Sequence[str]) -> list[str]:
@@ -249,6 +284,10 @@ def _parser() -> CommandParser:
     add("--space", metavar="FILE", help="the space's file, if it is your own")
     add("--weights", metavar="FILE", help="trained weights, .npz or .pt (random)")
     add("--calibration", metavar="DIR", help="images for int8: .npy, .npz or a folder (noise)")
+    add("--target", metavar="T", help="for tvm: host or a profile (the report's target)")
+    add("--tune-trials", default="0", metavar="N", help="for tvm: variants to measure (none)")
+    add("--tune-log", metavar="DIR", help="for tvm: folder of measured variants (OUT/tuning)")
+    add("--verify-with", default="", metavar="CMD", help="for tvm: runs the target's Python here")
     add("--seed", default="0", metavar="N", help="seed of weights and noise (%(default)s)")
     add("--json", metavar="FILE", help="write the manifest to FILE too, or to stdout with '-'")
     return parser
@@ -259,13 +298,16 @@ def main(arguments: Sequence[str]) -> None:
     options = _parser().parse_args(arguments)
     if options.design and options.designs:
         raise UsageError("give --design or --designs, not both")
-    if not re.fullmatch(r"[0-9]{1,18}", options.seed):
-        raise UsageError(f"--seed {options.seed}: expected a whole number of 0 or more")
+    for option, value in (("--seed", options.seed), ("--tune-trials", options.tune_trials)):
+        if not re.fullmatch(r"[0-9]{1,18}", value):
+            raise UsageError(f"{option} {value}: expected a whole number of 0 or more")
     words = (options.designs or options.design or "balanced").split(",")
     manifest = run(
         options.report, words, options.out,
         format=options.format, space=options.space, weights=options.weights,
-        calibration=options.calibration, seed=int(options.seed),
+        calibration=options.calibration, target=options.target,
+        tune_trials=int(options.tune_trials), tune_log=options.tune_log,
+        verify_with=options.verify_with, seed=int(options.seed),
     )  # fmt: skip
     document = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
     if options.json == "-":
@@ -303,6 +345,17 @@ def _size(build: Mapping[str, Any]) -> str:
             f"x{here['latency_ratio']:.2f} the latency of fp32, measured here "
             f"({here['fp32_ms']:.3g} -> {here['int8_ms']:.3g} ms, {here['runtime']})",
         ]
+    if build["format"] == "tvm":
+        words += [f"for {build['machine']['name']}", *build["verified"]]
+        if here := build["measured_here"]:
+            trials = build["tuned_trials"]
+            words.append(
+                f"{f'tuned, {trials} trials' if trials else 'untuned'}: "
+                f"x{here['latency_ratio']:.3g} the latency of onnxruntime, measured here "
+                f"({here['onnxruntime_ms']:.3g} -> {here['tvm_ms']:.3g} ms, {here['runtime']})"
+            )
+        else:
+            words.append("untuned; not measured on its target")
     return ", ".join(words)
 
 

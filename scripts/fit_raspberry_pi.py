@@ -50,6 +50,7 @@ from flash.hardware.profile import (
     Profile,
     Provenance,
     Runtime,
+    Tvm,
 )  # fmt: skip
 from flash.hardware.profile_file import profile_text, write_profile
 from flash.spaces.layers import layer_macs
@@ -201,8 +202,9 @@ def pi3_profile() -> Profile:
             interval, PI3_ENERGY, provenance,
         )  # fmt: skip
     return Profile(
-        "rpi3b", "Raspberry Pi 3 Model B", "processor", PI3, dict(sorted(runtimes.items())), "tvm"
-    )
+        "rpi3b", "Raspberry Pi 3 Model B", "processor", PI3, dict(sorted(runtimes.items())), "tvm",
+        Tvm("aarch64-linux-gnu", "cortex-a53"),
+    )  # fmt: skip
 
 
 def log_residuals(measured: Mapping[str, Measured], predicted: Mapping[str, Floats]) -> Floats:
@@ -256,7 +258,10 @@ def pi4_profile() -> Profile:
     runtimes["tflite_hw_nas"] = hw_nas_runtime(
         rounded(fitted["tflite_hw_nas"]), load, runtimes["tflite"]
     )
-    return Profile("rpi4b", "Raspberry Pi 4 Model B", "processor", PI4, runtimes, "tflite")
+    return Profile(
+        "rpi4b", "Raspberry Pi 4 Model B", "processor", PI4, runtimes, "tflite",
+        Tvm("aarch64-linux-gnu", "cortex-a72"),
+    )  # fmt: skip
 
 
 def cells_never_seen(loads: Mapping[str, tuple[Workload, Floats]]) -> Floats:

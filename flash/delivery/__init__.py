@@ -10,6 +10,7 @@ from flash.delivery.onnx_file import onnx_build
 from flash.delivery.order import Build, Order
 from flash.delivery.torch_file import load_torch, torch_build
 from flash.delivery.trained import read_weights
+from flash.delivery.tvm_library import tvm_build
 
 __all__ = [
     "FORMATS",
@@ -27,4 +28,5 @@ FORMATS: Mapping[str, Callable[[Order], Build]] = {
     "onnx": onnx_build,
     "onnx-int8": int8_build,
     "torch": torch_build,
+    "tvm": tvm_build,
 }

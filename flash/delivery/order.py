@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 from flash.delivery.calibration import Images
 from flash.runtimes.weights import Weights
 from flash.spaces.network import Network
+from flash.targets.machine import Machine
 
 if TYPE_CHECKING:
     import onnx
+
+    from flash.runtimes.tvm_tuning import Tuning
 
 __all__ = ["Build", "Order"]
 
@@ -49,6 +52,8 @@ class Order:
     weights: every layer's, and ``weights_from``: how they came about.
     seed:    of the verifying input, and of the noise where there are no images.
     images:  the user's, for calibration; None for noise.
+    machine: what TVM compiles for, ``tuning``: its budget and log, ``run_with``: the command that
+             starts a Python with TVM on the machine, to verify the library; empty: not done.
     """
 
     network: Network
@@ -57,6 +62,9 @@ class Order:
     weights_from: str
     seed: int = 0
     images: Images | None = None
+    machine: Machine | None = None
+    tuning: Tuning | None = None
+    run_with: str = ""
 
     @property
     def shape(self) -> tuple[int, int, int]:

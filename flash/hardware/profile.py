@@ -7,6 +7,7 @@ those means nothing, so each has coefficients, held-out errors and sources of it
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from flash.hardware.section import Section
 
 __all__ = [
     "BYTES", "EXECUTES", "HULL_FEATURES", "Coefficients", "Device", "Energy", "Interval",
-    "Profile", "Provenance", "Runtime", "load_profile", "parse_profile",
+    "Profile", "Provenance", "Runtime", "Tvm", "load_profile", "parse_profile",
 ]  # fmt: skip
 
 SCHEMA = "flash.profile/1"
@@ -48,6 +49,14 @@ class Device:
     peak_gflops: float
     memory_gb_s: float
     sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tvm:
+    """What TVM compiles for: LLVM's target triple and CPU."""
+
+    mtriple: str
+    mcpu: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +167,10 @@ class Runtime:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A device and the runtimes known for it; ``runtime`` is the one in use."""
+    """A device and the runtimes known for it; ``runtime`` is the one in use.
+
+    tvm: None where nobody has said what TVM would compile for.
+    """
 
     name: str
     description: str
@@ -166,6 +178,7 @@ class Profile:
     device: Device
     runtimes: Mapping[str, Runtime]
     default_runtime: str
+    tvm: Tvm | None = None
 
     @property
     def runtime(self) -> Runtime:
@@ -263,7 +276,10 @@ def _profile(document: dict[str, Any]) -> Profile:
             f"default_runtime is '{default}', which [runtimes] lacks"
             f"{did_you_mean(default, runtimes)}"
         )
-    profile = Profile(top.text("name"), top.text("description"), kind, device, runtimes, default)
+    tvm = _tvm(top.section("tvm")) if "tvm" in document else None
+    profile = Profile(
+        top.text("name"), top.text("description"), kind, device, runtimes, default, tvm
+    )
     top.done()
     return profile
 
@@ -276,6 +292,16 @@ def _device(s: Section) -> Device:
     )  # fmt: skip
     s.done()
     return device
+
+
+def _tvm(s: Section) -> Tvm:
+    tvm = Tvm(mtriple=s.text("mtriple"), mcpu=s.text("mcpu"))
+    # Both become part of a compiler's name or arguments.
+    for key in ("mtriple", "mcpu"):
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", getattr(tvm, key)):
+            s.refuse(key, f"is no name of LLVM's: {shown(getattr(tvm, key))}")
+    s.done()
+    return tvm
 
 
 def _runtime(name: str, s: Section) -> Runtime:

@@ -29,6 +29,8 @@ def profile_text(profile: Profile, comment: str = "") -> str:
         },
     )
     _table(lines, "device", _fields(profile.device))
+    if profile.tvm is not None:
+        _table(lines, "tvm", _fields(profile.tvm))
     for name, runtime in profile.runtimes.items():
         _runtime(lines, f"runtimes.{name}", runtime)
     return "\n".join(lines) + "\n"

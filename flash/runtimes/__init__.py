@@ -23,12 +23,15 @@ if TYPE_CHECKING:
         suite_models,
     )
     from flash.runtimes.torch_module import load_weights, module_weights, torch_network
+    from flash.runtimes.tvm_build import run_tvm, time_tvm, tvm_library, tvm_version
+    from flash.runtimes.tvm_tuning import Tuning
     from flash.runtimes.weights import random_weights
 
 __all__ = [
     "OPSET",
     "WEIGHTS_FILE",
     "Region",
+    "Tuning",
     "keeps_weights_outside",
     "load_weights",
     "module_weights",
@@ -38,17 +41,22 @@ __all__ = [
     "random_weights",
     "read_onnx",
     "run_onnx",
+    "run_tvm",
     "suite_models",
     "time_onnx",
+    "time_tvm",
     "torch_network",
+    "tvm_library",
+    "tvm_version",
     "verify_onnx",
 ]
 
 #: Public name -> (module, extra that brings the libraries the module imports).
 _HOMES = {
     "OPSET": ("onnx_writer", "onnx"),
-    "Region": ("suite_model", "onnx"),
     "WEIGHTS_FILE": ("suite_model", "onnx"),
+    "Region": ("suite_model", "onnx"),
+    "Tuning": ("tvm_tuning", "tvm"),
     "keeps_weights_outside": ("suite_model", "onnx"),
     "load_weights": ("torch_module", "torch"),
     "module_weights": ("torch_module", "torch"),
@@ -58,9 +66,13 @@ _HOMES = {
     "random_weights": ("weights", ""),
     "read_onnx": ("onnx_reader", "onnx"),
     "run_onnx": ("onnx_session", "onnx"),
+    "run_tvm": ("tvm_build", "tvm"),
     "suite_models": ("suite_model", "onnx"),
     "time_onnx": ("onnx_session", "onnx"),
+    "time_tvm": ("tvm_build", "tvm"),
     "torch_network": ("torch_module", "torch"),
+    "tvm_library": ("tvm_build", "tvm"),
+    "tvm_version": ("tvm_build", "tvm"),
     "verify_onnx": ("onnx_session", "onnx"),
 }
 

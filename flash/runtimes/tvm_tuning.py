@@ -1,0 +1,92 @@
+"""TVM's MetaSchedule: measures variants of every operator and keeps the fastest.
+
+The log (a folder) holds every measured variant: a run that was interrupted, or asked for more
+trials later, goes on from there. Candidates are built and measured on this machine, so it tunes
+for this machine alone.
+
+Two defects of TVM 0.27 are worked around here. Newer ``apache-tvm-ffi`` than 0.1.14.post0
+crashes the process at the first task, so it is refused. Building workers parse CUDA and other
+intrinsics nobody needs on a processor, longer than a worker may take; they get empty modules.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+import tvm_ffi
+
+from flash.errors import UsageError
+
+__all__ = ["Tuning", "tuned_executable"]
+
+_WORKING_FFI: Final = "0.1.14"
+_BUILD_TIMEOUT_S: Final = 60.0
+_FOREIGN: Final = ("cuda", "metal", "rocm", "hexagon", "riscv_cpu")
+_RECORDS: Final = "database_tuning_record.json"
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """trials: measured variants in all, those already in the log included."""
+
+    trials: int
+    log: Path
+    seed: int = 0
+
+    @property
+    def done(self) -> int:
+        """Variants in the log."""
+        path = self.log / _RECORDS
+        if not path.exists():
+            return 0
+        with path.open(encoding="utf-8") as lines:
+            return sum(1 for line in lines if line.strip())
+
+
+def tuned_executable(module: Any, target: Any, tuning: Tuning) -> Any:
+    """The module compiled with the best variants of the log, which is filled up to the budget."""
+    if not tvm_ffi.__version__.startswith(_WORKING_FFI):
+        raise UsageError(
+            f"tuning crashes with apache-tvm-ffi {tvm_ffi.__version__}: "
+            "pip install apache-tvm-ffi==0.1.14.post0"
+        )
+    _leave_out_foreign_intrinsics()
+    from tvm.s_tir import meta_schedule  # noqa: PLC0415 (only after the line above)
+    from tvm.s_tir.meta_schedule.relax_integration import (  # noqa: PLC0415
+        compile_relax,
+        tune_relax,
+    )
+
+    logging.getLogger("tvm.s_tir.meta_schedule").setLevel(logging.ERROR)
+    tuning.log.mkdir(parents=True, exist_ok=True)
+    left = tuning.trials - tuning.done
+    database = meta_schedule.database.JSONDatabase(work_dir=str(tuning.log))
+    if left > 0:
+        tune_relax(
+            module,
+            {},
+            target,
+            str(tuning.log),
+            max_trials_global=left,
+            num_trials_per_iter=min(64, left),
+            builder=meta_schedule.builder.LocalBuilder(
+                timeout_sec=_BUILD_TIMEOUT_S, initializer=_leave_out_foreign_intrinsics
+            ),
+            database=database,
+            cost_model="xgb" if importlib.util.find_spec("xgboost") else "random",
+            seed=tuning.seed,
+        )
+    return compile_relax(database, module, target, None)
+
+
+def _leave_out_foreign_intrinsics() -> None:
+    """Empty modules in the place of intrinsics for other hardware: parsing them takes 38 s."""
+    for name in _FOREIGN:
+        full = f"tvm.s_tir.tensor_intrin.{name}"
+        sys.modules.setdefault(full, ModuleType(full))
