@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from flash.runtimes.torch_module import load_weights, module_weights, torch_network
     from flash.runtimes.tvm_build import run_tvm, time_tvm, tvm_library, tvm_version
+    from flash.runtimes.tvm_rpc import Tracker, measure_tvm_rpc
     from flash.runtimes.tvm_tuning import Tuning
     from flash.runtimes.weights import random_weights
 
@@ -31,9 +32,11 @@ __all__ = [
     "OPSET",
     "WEIGHTS_FILE",
     "Region",
+    "Tracker",
     "Tuning",
     "keeps_weights_outside",
     "load_weights",
+    "measure_tvm_rpc",
     "module_weights",
     "network_model",
     "network_of",
@@ -56,9 +59,11 @@ _HOMES = {
     "OPSET": ("onnx_writer", "onnx"),
     "WEIGHTS_FILE": ("suite_model", "onnx"),
     "Region": ("suite_model", "onnx"),
+    "Tracker": ("tvm_rpc", "tvm"),
     "Tuning": ("tvm_tuning", "tvm"),
     "keeps_weights_outside": ("suite_model", "onnx"),
     "load_weights": ("torch_module", "torch"),
+    "measure_tvm_rpc": ("tvm_rpc", "tvm"),
     "module_weights": ("torch_module", "torch"),
     "network_model": ("onnx_writer", "onnx"),
     "network_of": ("onnx_reader", "onnx"),
