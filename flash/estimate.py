@@ -11,6 +11,7 @@ if __name__ == "__main__":  # before anything that takes long to import
 
     quiet_interrupts()
 
+import argparse
 import csv
 import io
 import json
@@ -24,6 +25,7 @@ import numpy as np
 
 from flash import Command
 from flash.command import CommandParser, run_command
+from flash.comparison import comparison_table, read_measurements
 from flash.errors import FlashError, InputError, UsageError, did_you_mean
 from flash.evaluation import (
     Evaluation,
@@ -170,6 +172,7 @@ def _parser() -> CommandParser:
     add("--runtime", metavar="R", help="one of the profile's runtimes (its default one)")
     add("--hardware", metavar="A=N,B=N", help="an accelerator's chip (its default one)")
     add("--input-shape", metavar="1x3x224x224", help="sizes for dynamic axes of the models")
+    add("--measured", metavar="FILE", help="what flash.profile measured, to compare with")
     add("--csv", metavar="FILE", help="write CSV to FILE; '-' (the default) is stdout")
     add("--json", metavar="FILE", help="write JSON instead, to FILE or to stdout with '-'")
     return parser
@@ -192,6 +195,13 @@ def _designs(file: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
+def _provenance(options: argparse.Namespace) -> list[str]:
+    """Where the predictions come from, a line each."""
+    target = load_target(options.target, options.runtime, options.hardware)
+    summary = target.summary()
+    return [f"{target.name}, {summary['description']}", *map(str, summary["provenance"])]
+
+
 def main(arguments: Sequence[str]) -> None:
     """Run the command; raises ``FlashError`` for whatever the user can mend."""
     options = _parser().parse_args(arguments)
@@ -208,6 +218,10 @@ def main(arguments: Sequence[str]) -> None:
         raise UsageError("give ONNX files, or designs of a space with --designs FILE")
     if options.input_shape and not options.models:
         raise UsageError("--input-shape is for ONNX files; a space has its own input")
+    if options.measured and not (options.models and options.target):
+        raise UsageError("--measured needs ONNX files and a --target to compare")
+    if options.measured and options.metric:
+        raise UsageError("give --metric or --measured, not both")
     rows = run(
         options.space or "",
         _designs(options.designs) if options.designs else (),
@@ -217,6 +231,15 @@ def main(arguments: Sequence[str]) -> None:
         hardware=options.hardware,
         input_shape=_sizes(options.input_shape) if options.input_shape else None,
     )
+    if options.measured:
+        measured = read_measurements(options.measured)
+        rows = [
+            row | measured.columns(path, row)
+            for path, row in zip(options.models, rows, strict=True)
+        ]
+        if not (options.csv or options.json):
+            sys.stdout.write(comparison_table(rows, _provenance(options), measured.origin))
+            return
     if options.metric:
         rows = [{name: row[name] for name in ("design", options.metric)} for row in rows]
     if options.json:

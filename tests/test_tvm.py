@@ -138,8 +138,8 @@ def _largest_error(networks):
 
 
 def _smallest(space, designs, seed=3):
-    """Designs drawn from the space, the ones with the fewest MACs of four times as many."""
-    drawn = [space.network(d) for d in space.sample(4 * designs, np.random.default_rng(seed))]
+    """Designs drawn from the space, the ones with the fewest MACs of many."""
+    drawn = [space.network(d) for d in space.sample(40 * designs, np.random.default_rng(seed))]
     return sorted(drawn, key=lambda network: network.macs)[:designs]
 
 
