@@ -347,6 +347,28 @@ def test_a_noisy_network_is_repeated_and_a_steady_one_is_not(program, monkeypatc
     assert slow["runs"] == program.FEWEST_RUNS
 
 
+def test_runs_that_lost_the_processor_do_not_count(program, monkeypatch):
+    clock, lost = [0.0], [0]
+    monkeypatch.setattr(program.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(program, "preemptions", lambda: lost[0])
+
+    class Session:
+        runs = 0
+
+        def run(self, outputs, inputs):
+            self.runs += 1
+            taken = self.runs % 5 != 0  # four of five
+            lost[0] += taken
+            clock[0] += 0.03 if taken else 0.01
+
+    session = Session()
+    found = program.Stopwatch().latency(session, {}, 5.0)
+    assert found["median"] == pytest.approx(10.0)
+    assert program.FEWEST_RUNS <= found["runs"] == session.runs // 5
+    short = program.Stopwatch().latency(Session(), {}, 0.1)  # too few left: all count
+    assert short["median"] == pytest.approx(30.0)
+
+
 def test_weights_are_the_same_bits_everywhere(program, tmp_path):
     regions = [
         {"offset": 0, "elements": 70_000, "std": 0.5, "dtype": "float32"},
