@@ -21,9 +21,12 @@ Runs on Python 3.8 or newer. This is one file on purpose: devices need not insta
 
 from __future__ import annotations
 
+import signal
 import time
 
 STARTED = time.perf_counter()
+if __name__ == "__main__":  # an interrupt while the rest is imported ends it without a traceback
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import argparse
 import csv
@@ -41,7 +44,6 @@ import platform
 import re
 import resource
 import shutil
-import signal
 import struct
 import subprocess
 import sys
@@ -1147,6 +1149,8 @@ def import_runtime() -> None:
         numpy = importlib.import_module("numpy")
         onnxruntime = importlib.import_module("onnxruntime")
     except ImportError as error:
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:  # how numpy reports an interrupt
+            raise KeyboardInterrupt from None
         if struct.calcsize("P") == 4:
             raise Refused(
                 "onnxruntime does not exist for 32-bit systems: install the 64-bit system (on a "
