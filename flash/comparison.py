@@ -14,10 +14,16 @@ from flash.data import read_text
 from flash.errors import InputError
 from flash.quantities import format_latency
 
-__all__ = ["Measurements", "comparison_table", "read_measurements"]
+__all__ = [
+    "SCHEMA",
+    "Measurements",
+    "comparison_table",
+    "describe_origin",
+    "read_measurements",
+]
 
 #: As ``scripts/profile_device.py`` writes it.
-_SCHEMA = "flash.measurements/1"
+SCHEMA = "flash.measurements/1"
 
 Value = str | int | float | bool | None
 Row = Mapping[str, Value]
@@ -62,8 +68,8 @@ def read_measurements(path: str | Path) -> Measurements:
     if not lines:
         raise InputError(f"{place}: empty")
     head = _object(lines[0], place, 1)
-    if head.get("schema") != _SCHEMA:
-        raise InputError(f"{place}: expected measurements of schema {_SCHEMA} (flash.profile)")
+    if head.get("schema") != SCHEMA:
+        raise InputError(f"{place}: expected measurements of schema {SCHEMA} (flash.profile)")
     found = {}
     for number, line in enumerate(lines[1:], start=2):
         record = _object(line, place, number)
@@ -71,7 +77,7 @@ def read_measurements(path: str | Path) -> Measurements:
         if "error" in record or not isinstance(network, dict) or "onnx" not in network:
             continue
         found[str(network.get("sha256"))] = _latency(record, place, number)
-    return Measurements(_origin(head), found)
+    return Measurements(describe_origin(head), found)
 
 
 def comparison_table(rows: Sequence[Row], provenance: Sequence[str], origin: str) -> str:
@@ -135,7 +141,8 @@ def _latency(record: Mapping[str, Any], path: Path, number: int) -> tuple[float,
     return median, p10, p90
 
 
-def _origin(head: Mapping[str, Any]) -> str:
+def describe_origin(head: Mapping[str, Any]) -> str:
+    """Device, runtime, threads, precision and date of a result file's first line."""
     device, runtime = (head.get(key) for key in ("device", "runtime"))
     device = device if isinstance(device, dict) else {}
     runtime = runtime if isinstance(runtime, dict) else {}

@@ -13,6 +13,7 @@ if __name__ == "__main__":  # before anything that takes long to import
 
     quiet_interrupts()
 
+import argparse
 import re
 import sys
 import tempfile
@@ -22,9 +23,10 @@ from pathlib import Path
 from flash import Command
 from flash.command import CommandParser, run_command
 from flash.data import read_text
-from flash.devices import Device, Job, LocalDevice, SshDevice
+from flash.devices import Device, Job, LocalDevice, SshDevice, TvmRpcDevice
 from flash.errors import InputError, UsageError
 from flash.report.files import write_folder
+from flash.targets.machine import machine_of
 from flash.workloads.suite import DEFAULT_COUNT, build_suite, model_suite
 
 __all__ = ["main", "run"]
@@ -91,6 +93,9 @@ def _parser() -> CommandParser:
     add("--out", default="measurements.jsonl", metavar="FILE", help="result (%(default)s)")
     add("--ssh", metavar="USER@HOST", help="measure there (keys only, the host must be known)")
     add("--remote-python", metavar="P", help="with --ssh: its Python with onnxruntime (python3)")
+    add("--tvm-rpc", metavar="HOST:PORT", help="measure models there, compiled by TVM, untuned")
+    add("--key", metavar="K", help="with --tvm-rpc: the boards' key at the tracker")
+    add("--target", metavar="T", help="with --tvm-rpc: their profile, or host (the key)")
     add("--threads", metavar="N", help="threads of an operator (all cores)")
     add("--provider", metavar="P", help="cpu or cuda (cpu)")
     add("--budget", metavar="5min", help="stop after this time (5min)")
@@ -121,7 +126,7 @@ def main(arguments: Sequence[str]) -> None:
     if options.ssh and options.meter:
         raise UsageError("--meter: measure with --ssh --hold 3s first, then merge the meter's CSV "
                          "with scripts/profile_device.py --meter")  # fmt: skip
-    device = SshDevice(options.ssh, options.remote_python or "python3") if options.ssh else None
+    device = _device(options)
     workloads = _texts(options.workloads) if options.workloads else None
     numbers = {
         name: _whole(f"--{name}", getattr(options, name))
@@ -148,6 +153,24 @@ def main(arguments: Sequence[str]) -> None:
             device=device, options=passed, quiet=options.quiet, **numbers,
         )
     )  # fmt: skip
+
+
+def _device(options: argparse.Namespace) -> Device | None:
+    """Where the options say to measure; None for this machine."""
+    if options.tvm_rpc is None:
+        if options.key or options.target:
+            raise UsageError("--key and --target need --tvm-rpc")
+        return SshDevice(options.ssh, options.remote_python or "python3") if options.ssh else None
+    given = [f"--{name}" for name in ("ssh", "kernels", *_PASSED) if getattr(options, name)]
+    given += ["--batch"] if options.batch != "1" else []
+    if given:
+        raise UsageError(f"{given[0]} cannot be had with --tvm-rpc")
+    if not options.key or not options.models:
+        raise UsageError("--tvm-rpc needs ONNX files and the boards' --key")
+    from flash.runtimes import Tracker  # noqa: PLC0415 (an extra)
+
+    machine = machine_of(options.target or options.key)
+    return TvmRpcDevice(Tracker.parse(options.tvm_rpc, options.key), machine)
 
 
 def _texts(file: str) -> list[str]:

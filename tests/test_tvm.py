@@ -197,7 +197,7 @@ def test_a_library_that_computes_something_else_is_not_written(
 @pytest.mark.parametrize(
     ("command", "code", "message"),
     [
-        ("no-such-program-here", 2, "No such file or directory"),
+        ("no-such-program-here", 2, "no program no-such-program-here"),
         ("false", 1, "exit code 1"),
         ("'", 2, "No closing quotation"),
     ],
@@ -269,7 +269,7 @@ def _free_port():
         return s.getsockname()[1]
 
 
-def _until_registered(tracker, seconds=60):
+def _until_registered(tracker, seconds=240):
     end = time.monotonic() + seconds
     while True:
         try:
@@ -324,6 +324,47 @@ def test_a_board_behind_a_tracker_measures(tracker):
     other = Tracker(tracker.host, tracker.port, "rpi9")
     with pytest.raises(UsageError, match=r"no board with key 'rpi9' \(registered: here\)"):
         other.connect()
+
+
+def _profile(*arguments):
+    assert flash.profile is not None
+    return run_command(sys.modules["flash.profile"].main, list(map(str, arguments)))
+
+
+def test_the_command_measures_on_a_board_and_goes_on(tracker, tmp_path, capsys):
+    from flash.runtimes import network_model, random_weights
+
+    paths = []
+    for number, network in enumerate(_smallest(load_space("nasbench201"), 2)):
+        paths.append(tmp_path / f"{number}.onnx")
+        weights = random_weights(network)
+        paths[-1].write_bytes(network_model(network, weights).SerializeToString())
+    out = tmp_path / "board.jsonl"
+    where = ["--tvm-rpc", f"{tracker.host}:{tracker.port}", "--key", "here", "--target", "host"]
+    assert _profile(paths[0], *where, "--out", out) == 0
+    assert "1 measured on board 'here' over TVM RPC" in capsys.readouterr().out
+    assert _profile(*paths, *where, "--out", out) == 0
+    assert "1 there already" in capsys.readouterr().out
+    head, *records = [json.loads(line) for line in out.read_text().splitlines()]
+    assert head["runtime"]["name"] == "tvm, untuned"
+    assert [record["network"]["onnx"] for record in records] == list(map(str, paths))
+    from flash.comparison import read_measurements
+
+    assert len(read_measurements(out).by_sha256) == 2
+
+
+def test_an_unreachable_tracker_ends_in_a_line_and_no_file(tvm, tmp_path, capsys):
+    model = tmp_path / "m.onnx"
+    network = load_space("nasbench201").network(np.zeros(6, dtype=int))
+    from flash.runtimes import network_model, random_weights
+
+    model.write_bytes(network_model(network, random_weights(network)).SerializeToString())
+    where = ["--tvm-rpc", f"127.0.0.1:{_free_port()}", "--key", "rpi3b"]
+    assert _profile(model, *where, "--out", tmp_path / "m.jsonl") == 2
+    error = capsys.readouterr().err
+    assert "Connection refused; is the tracker running" in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "m.jsonl").exists()
 
 
 def test_where_no_tracker_is_the_line_says_so(tvm):

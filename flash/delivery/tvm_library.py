@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import shlex
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -41,13 +42,14 @@ def tvm_build(order: Order) -> Build:
     if machine is None:
         raise UsageError(f"format tvm: say what to compile for, {HOST} or a profile")
     machine.check_linker()
+    command = _command(order.run_with)
     image = np.random.default_rng(order.seed).standard_normal((1, *order.shape), dtype=np.float32)
     want = run_onnx(order.content, {"input": image})["output"]
     library = tvm_library(order.content, machine, order.tuning)
     here = library if machine.is_host else tvm_library(order.content, machine_of(HOST))
     verified = [_on_this_machine(here, image, want)]
-    if order.run_with:
-        verified.append(_on_the_target(library, order.run_with, image, want))
+    if command:
+        verified.append(_on_the_target(library, command, image, want))
     file = f"{order.stem}-{machine.name}.so"
     entry = {
         **order.signature,
@@ -72,14 +74,21 @@ def _on_this_machine(
     return f"built for this machine against onnxruntime: difference {error:.1e}"
 
 
+def _command(run_with: str) -> list[str]:
+    """The command in words; ``UsageError`` for a program that is not there."""
+    try:
+        words = shlex.split(run_with)
+    except ValueError as error:
+        raise UsageError(f"--verify-with {run_with}: {error}") from None
+    if words and shutil.which(words[0]) is None:
+        raise UsageError(f"--verify-with: no program {words[0]}")
+    return words
+
+
 def _on_the_target(
-    library: bytes, run_with: str, image: NDArray[np.float32], want: NDArray[np.float32]
+    library: bytes, command: list[str], image: NDArray[np.float32], want: NDArray[np.float32]
 ) -> str:  # fmt: skip
     """Run ``run.py`` on the library by the command that starts the target's Python."""
-    try:
-        command = shlex.split(run_with)
-    except ValueError as error:
-        raise UsageError(f"--verify-with: {error}") from None
     with tempfile.TemporaryDirectory(prefix="flash-tvm-") as folder:
         place = Path(folder)
         (place / "run.py").write_bytes(_runner())
@@ -91,7 +100,7 @@ def _on_the_target(
                 [*command, *files], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
             )
         except OSError as error:
-            raise UsageError(f"--verify-with {run_with}: {error.strerror}") from None
+            raise UsageError(f"--verify-with {command[0]}: {error.strerror}") from None
         except subprocess.TimeoutExpired:
             raise FlashError(f"--verify-with: no output within {_TIMEOUT_S} s") from None
         if done.returncode != 0 or not (place / "output.npy").exists():

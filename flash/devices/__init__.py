@@ -1,9 +1,10 @@
-"""Where networks are measured: this machine, or one over ssh."""
+"""Where networks are measured: this machine, one over ssh, boards behind a TVM tracker."""
 
 from __future__ import annotations
 
 from flash.devices.base import Device, Job
 from flash.devices.local import LocalDevice
 from flash.devices.ssh import SshDevice
+from flash.devices.tvm_rpc import TvmRpcDevice
 
-__all__ = ["Device", "Job", "LocalDevice", "SshDevice"]
+__all__ = ["Device", "Job", "LocalDevice", "SshDevice", "TvmRpcDevice"]

@@ -10,11 +10,9 @@ What is measured is TVM's code; untuned, that is many times slower than onnxrunt
 from __future__ import annotations
 
 import socket
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -123,12 +121,14 @@ def measure_tvm_rpc(
     {"median", "p10", "p90", "runs"}}``. Raises as ``Tracker.connect``, and ``FlashError`` where
     the board fails.
     """
+    tracker.connect()  # before the compiler's minutes
+    board = None
     for name, content in models:
-        tracker.connect()  # before the compiler's minutes
         library = tvm_library(content, machine)
-        board = tracker.connect()
         try:
-            times_ms = _on_board(board.request(tracker.key), content, library, runs, seed)
+            # One session for all: a board takes the next only when the last one is gone.
+            board = board or tracker.connect().request(tracker.key)
+            times_ms = _on_board(board, content, library, runs, seed)
         except (OSError, *TVM_ERRORS) as error:
             raise failed(f"{name}: the board '{tracker.key}' failed", error) from None
         yield {"network": {"onnx": name}, "latency_ms": _summary(times_ms)}
@@ -138,11 +138,8 @@ def _on_board(board: Any, content: bytes, library: bytes, runs: int, seed: int) 
     (source,) = onnx.load_model_from_string(content).graph.input
     shape = [dim.dim_value for dim in source.type.tensor_type.shape.dim]
     image = np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
-    with tempfile.TemporaryDirectory(prefix="flash-tvm-") as folder:
-        path = Path(folder) / f"flash-{time.time_ns()}.so"
-        path.write_bytes(library)
-        board.upload(str(path))
-        name = path.name
+    name = f"flash-{time.time_ns()}.so"
+    board.upload(bytearray(library), name)
     try:
         device = board.cpu()
         machine = VirtualMachine(board.load_module(name), device)

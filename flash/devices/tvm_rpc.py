@@ -1,0 +1,118 @@
+"""Boards behind a TVM tracker as a device: models are compiled here and run there."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import sys
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flash.comparison import SCHEMA, describe_origin
+from flash.data import read_text
+from flash.devices.base import Job
+from flash.errors import InputError, UsageError
+from flash.quantities import format_latency
+from flash.targets.machine import Machine
+
+if TYPE_CHECKING:
+    from flash.runtimes.tvm_rpc import Tracker
+
+__all__ = ["TvmRpcDevice"]
+
+
+@dataclass(frozen=True)
+class TvmRpcDevice:
+    """One kind of board. Measures ONNX files, not suites, whose weights are kept apart.
+
+    machine: what the board is, for the compiler.
+    """
+
+    tracker: Tracker
+    machine: Machine
+
+    def profile(self, job: Job) -> str:
+        """See ``Device.profile``; of the program's options, only ``--no-resume`` applies."""
+        from flash.runtimes import measure_tvm_rpc  # noqa: PLC0415 (an extra)
+
+        head, models = self._read(job.suite)
+        known = {} if "--no-resume" in job.options else _journal(job.out, head)
+        left = [(network, model) for network, model in models if network["sha256"] not in known]
+        self.tracker.connect()  # before a file is made
+        lines = [json.dumps(head), *(json.dumps(record) for record in known.values())]
+        _write(job.out, lines)
+        words = []
+        named = [(network["onnx"], content) for network, content in left]
+        measured = measure_tvm_rpc(named, self.tracker, self.machine) if left else iter(())
+        for (network, _), found in zip(left, measured, strict=True):
+            lines.append(json.dumps(found | {"network": network}, ensure_ascii=False))
+            _write(job.out, lines)
+            words.append(f"{network['onnx']}: {_latency(found['latency_ms'])}")
+            if not job.quiet:
+                sys.stderr.write(f"{words[-1]}\n")
+        done = f"{len(left)} measured on {describe_origin(head)}"
+        kept = f", {len(known)} there already" if known else ""
+        return "\n".join([*words, f"{done}{kept}", f"written: {job.out}"]) + "\n"
+
+    def _read(self, suite: Path) -> tuple[dict[str, Any], list[tuple[dict[str, str], bytes]]]:
+        """The result file's first line, and the models of a suite of someone's own."""
+        from flash.runtimes import tvm_version  # noqa: PLC0415 (an extra)
+
+        with zipfile.ZipFile(suite) as archive:
+            document = json.loads(archive.read("suite.json"))
+            if document["weights"] is not None:
+                raise UsageError("--tvm-rpc measures ONNX files: name some")
+            entries = document["workloads"]
+            models = [(dict(e["network"]), archive.read(e["model"])) for e in entries]
+        now = datetime.datetime.now(datetime.UTC)
+        head = {
+            "schema": SCHEMA,
+            "device": {"model": f"board '{self.tracker.key}' over TVM RPC"}
+            | {"cpu": self.machine.mcpu, "cores": self.machine.cores},
+            "runtime": {"name": "tvm, untuned", "version": tvm_version(), "provider": "llvm"},
+            "threads": self.machine.cores,
+            "precision": document["precision"],
+            "batch": 1,
+            "date": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+        return head, models
+
+
+def _journal(path: Path, head: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What an earlier run measured on the same kind of board, by the models' SHA-256."""
+    if not path.exists():
+        return {}
+    lines = read_text(path, InputError).splitlines()
+    try:
+        first, *records = [json.loads(line) for line in lines if line.strip()]
+        same = all(first[key] == head[key] for key in ("schema", "device", "runtime", "precision"))
+        known = {record["network"]["sha256"]: record for record in records}
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"{path}: no measurements of flash.profile; give another --out") from None
+    if not same:
+        raise UsageError(
+            f"{path} holds measurements of another device or runtime: give another --out, or "
+            "--no-resume to write over them"
+        )
+    return known
+
+
+def _write(path: Path, lines: list[str]) -> None:
+    """The whole file or none of it; ``UsageError`` where it cannot be written."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _latency(found: Mapping[str, float]) -> str:
+    value, low, high = (format_latency(found[key]) for key in ("median", "p10", "p90"))
+    return f"{value} ({low} to {high}, {found['runs']} runs)"
