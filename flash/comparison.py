@@ -104,8 +104,9 @@ def comparison_table(rows: Sequence[Row], provenance: Sequence[str], origin: str
     for line in cells:
         words = [word.ljust(width) for word, width in zip(line, widths, strict=True)]
         lines.append("  ".join(words).rstrip())
+    lines += ["", "ratio and interval mean something where both name one device and runtime"]
     if any(row.get("extrapolated") for row in rows):
-        lines += ["", "* unlike anything the cost model was fitted to: its interval is widened"]
+        lines += ["* unlike anything the cost model was fitted to: its interval is widened"]
     return "\n".join(lines) + "\n"
 
 

@@ -199,7 +199,9 @@ def _provenance(options: argparse.Namespace) -> list[str]:
     """Where the predictions come from, a line each."""
     target = load_target(options.target, options.runtime, options.hardware)
     summary = target.summary()
-    return [f"{target.name}, {summary['description']}", *map(str, summary["provenance"])]
+    lines = [str(line) for line in summary["provenance"]]
+    about = [line for line in lines if not line.startswith("energy:")]
+    return [f"{target.name}, {summary['description']}", *about]
 
 
 def main(arguments: Sequence[str]) -> None:

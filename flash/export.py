@@ -43,7 +43,7 @@ from typing import TYPE_CHECKING, Any
 
 from flash import Command, __version__
 from flash.command import CommandParser, run_command
-from flash.delivery import FORMATS, Order, load_images, read_weights
+from flash.delivery import FORMATS, Order, find_formats, load_images, read_weights
 from flash.errors import InputError, UsageError, did_you_mean
 from flash.quantities import format_latency, format_number
 from flash.report.files import write_folder, write_text
@@ -99,7 +99,7 @@ def run(
     cannot be written, missing extra) or ``InputError`` (a report that is damaged or does not
     fit the space, weights or images that do not fit the design).
     """
-    formats = _formats(format)
+    formats = find_formats(format)
     if not designs:
         raise UsageError("name at least one design")
     text = _read(report)
@@ -144,16 +144,6 @@ def _tuning(machine: Machine, trials: int, log: str | Path, seed: int) -> Tuning
             "leave --tune-trials out, or give --target host"
         )
     return Tuning(trials, Path(log), seed)
-
-
-def _formats(given: str | Sequence[str]) -> list[str]:
-    words = given.split(",") if isinstance(given, str) else given
-    for word in words:
-        if word not in FORMATS:
-            raise UsageError(f"unknown format '{word}'{did_you_mean(word, FORMATS)}")
-    if not words:
-        raise UsageError("name at least one format")
-    return list(dict.fromkeys(words))
 
 
 # --------------------------------------------------------------------------- from the report

@@ -19,8 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
+import flash
 from flash import Command
 from flash.command import CommandParser, run_command
+from flash.delivery import find_formats
 from flash.errors import InfeasibleError, UsageError, did_you_mean
 from flash.evaluation import METRICS
 from flash.found import design_report, looked_up, notes, picks
@@ -299,6 +301,7 @@ def _parser() -> CommandParser:
     )
     add("--seed", default="0", metavar="N", help="seed of everything random (%(default)s)")
     add("--out", metavar="DIR", help="folder for front.json, front.csv, front.svg (flash-out)")
+    add("--export", metavar="F,G", help="the balanced design too, as flash.export --format writes")
     add("--json", metavar="FILE", help="write the JSON document to FILE, or to stdout with '-'")
     add("--quiet", action="store_true", help="plain text, nothing but the result")
     return parser
@@ -337,14 +340,24 @@ def main(arguments: Sequence[str]) -> None:
         )
     if "" in (options.json, options.out):
         raise UsageError("--json and --out need a name")
+    if options.export:
+        find_formats(options.export)  # before the work
     report, background, chip = _search(request)
     if options.json == "-":
         sys.stdout.write(report.to_json())
     elif options.json:
         write_text(options.json, report.to_json())
     written: tuple[Path, ...] = ()
-    if options.out or not options.json:
-        written = write_files(report, options.out or "flash-out", background, chip)
+    folder = Path(options.out or "flash-out")
+    if options.out or options.export or not options.json:
+        written = write_files(report, folder, background, chip)
+    if options.export:
+        manifest = flash.export(
+            folder / "front.json", out=folder, format=options.export,
+            space=options.space, target=options.target, seed=effort.seed,
+        )  # fmt: skip
+        builds = [build for design in manifest["designs"] for build in design["builds"]]
+        written += tuple(folder / name for name in [b["file"] for b in builds] + ["manifest.json"])
     if options.json != "-":
         print_report(report, files=written, quiet=options.quiet)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from flash.delivery.calibration import Images, load_images, noise_images
 from flash.delivery.int8 import int8_build
@@ -11,12 +11,14 @@ from flash.delivery.order import Build, Order
 from flash.delivery.torch_file import load_torch, torch_build
 from flash.delivery.trained import read_weights
 from flash.delivery.tvm_library import tvm_build
+from flash.errors import UsageError, did_you_mean
 
 __all__ = [
     "FORMATS",
     "Build",
     "Images",
     "Order",
+    "find_formats",
     "load_images",
     "load_torch",
     "noise_images",
@@ -30,3 +32,14 @@ FORMATS: Mapping[str, Callable[[Order], Build]] = {
     "torch": torch_build,
     "tvm": tvm_build,
 }
+
+
+def find_formats(given: str | Sequence[str]) -> list[str]:
+    """Format names, from ``A,B`` or a list; raises ``UsageError`` for one that is unknown."""
+    words = given.split(",") if isinstance(given, str) else given
+    for word in words:
+        if word not in FORMATS:
+            raise UsageError(f"unknown format '{word}'{did_you_mean(word, FORMATS)}")
+    if not words:
+        raise UsageError("name at least one format")
+    return list(dict.fromkeys(words))
