@@ -194,6 +194,24 @@ def test_calibration_images_are_the_users(front, tmp_path):
     assert scales[1] == pytest.approx(100 * scales[0], rel=0.01)
 
 
+def test_a_search_delivers_its_balanced_design_at_once(tmp_path, capsys):
+    def search(*arguments):
+        options = ["--target", "rpi4b", "--max-latency", "5ms", "--out", tmp_path / "out"]
+        main = sys.modules["flash.search"].main
+        return run_command(main, list(map(str, [*options, *arguments])))
+
+    assert flash.search is not None
+    assert search("--export", "onxx") == 2
+    assert "did you mean 'onnx'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert search("--export", "onnx") == 0
+    entry, builds = _builds(tmp_path / "out")
+    assert "balanced" in entry["picks"]
+    assert builds["onnx"]["file"] in capsys.readouterr().out
+    model = onnx.load(tmp_path / "out" / builds["onnx"]["file"])
+    assert network_of(model).params == entry["params"]
+
+
 def test_trained_weights_go_round_through_pytorch(front, tmp_path):
     pytest.importorskip("torch", reason="needs the extra torch")
     from flash.delivery import load_torch
