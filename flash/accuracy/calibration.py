@@ -192,9 +192,11 @@ def fit_space(
     """
     samples, found = space_rivals(space, indices, accuracy)
     best = choose(found, exact=True)
+    # What the model does not read and takes long to work out is left out of the sampled box.
+    names = tuple(dict.fromkeys((*best.model.features, f"log_{space.metric}", *_SIZES)))
     return AccuracyModel(
         best.model,
-        samples,
+        Samples(names, samples.columns(names), samples.accuracy),
         Provenance(
             data, recipe, epochs, tuple(sorted(set(seeds))), hardware, date, len(samples),
             best.loo_rmse, rank_correlation(best.model, samples),
