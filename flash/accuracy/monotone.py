@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
-from scipy.optimize import least_squares, nnls
 
 from flash.accuracy.regression import Regression, Samples, Saturation
 from flash.spaces.stage_tables import Floats
@@ -101,6 +100,8 @@ class FlashForm(Regression):
 
 
 def _least_squares(score: Floats, target: Floats, start: Floats) -> tuple[float, Floats]:
+    from scipy.optimize import least_squares  # noqa: PLC0415 (slow to import; searches never fit)
+
     def slopes(parameters: Floats) -> Floats:
         a, b, c, _ = parameters
         z = np.exp(np.minimum(b / np.maximum(score, 1e-9) + c, 300.0))
@@ -165,6 +166,8 @@ class RisingLine(Regression):
         return np.column_stack([np.ones(len(x)), ramps])
 
     def _fit(self, keep: np.typing.NDArray[np.bool_]) -> Floats:
+        from scipy.optimize import nnls  # noqa: PLC0415 (slow to import)
+
         basis, u = self._basis(self._x[keep]), self._u[keep]
         pieces = basis.shape[1] - 1
         span = float(self._knots[-1] - self._knots[0])
