@@ -24,9 +24,9 @@ from flash.evaluation import METRICS, CellScore
 from flash.metrics import CELL_METRICS
 from flash.metrics.rank import RANK_METRICS
 from flash.optimize import Limit, Objective, OptimizerResult, SeparableProblem, exact_front
-from flash.spaces.stage_tables import Floats
 from flash.report.result import AccuracyStatus, Interval
 from flash.spaces.space import SearchSpace
+from flash.spaces.stage_tables import Floats
 from flash.subject import Networks, NetworksAndChips, Subject
 
 __all__ = ["Scoring", "scoring"]

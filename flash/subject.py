@@ -34,9 +34,9 @@ from flash.optimize import (
     nsga2_front,
     shgo_front,
 )
-from flash.spaces.stage_tables import Floats
 from flash.report.chip import ChipView
 from flash.spaces.space import SearchSpace, load_space
+from flash.spaces.stage_tables import Floats
 from flash.targets import Given, Target, fixed_chip, load_hardware
 from flash.unmet import why_unmet
 
