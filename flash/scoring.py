@@ -2,7 +2,9 @@
 
 In a space with an accuracy model that rises with one number an optimizer can search (a score, or
 a sum over stages), that number is searched: the front is the front of predicted accuracy and a
-limit on accuracy is exact. Under any other model, or another metric of the user's choice, the
+limit on accuracy is exact (its hypervolume gap is measured in that number). Under any other model,
+or where the optimizer cannot have that number (sums of our own together with hardware, and on
+targets whose costs are bounds), or for another metric of the user's choice, the
 metric's front is searched; each of its designs is shown with its predicted accuracy, and a limit
 on accuracy drops those predicted below it (the best design may then be one the metric ranks low).
 Either way no design below the limit is returned.

@@ -159,6 +159,7 @@ def space_rivals(
 
     Raises ``UsageError`` for too few samples and accuracies outside 0 to 100.
     """
+    accuracy = np.asarray(accuracy, dtype=np.float64)
     if len(indices) != len(accuracy):
         raise UsageError(f"{len(indices)} designs and {len(accuracy)} accuracies do not match")
     if not ((accuracy >= 0) & (accuracy <= 100)).all():  # false for a NaN

@@ -56,6 +56,11 @@ class FlashForm(Regression):
         self._target = (samples.accuracy - bounds[0]) / (bounds[1] - bounds[0])
         self._all = self._fitted() if parameters is None else parameters
 
+    @staticmethod
+    def allowed(parameters: Floats) -> bool:
+        """Whether all coefficients lie within their bounds, so that accuracy never falls."""
+        return bool(((parameters >= _LOW - 1e-9) & (parameters <= _HIGH + 1e-9)).all())
+
     @property
     def coefficients(self) -> tuple[float, float, float, float]:
         """a, b, c, d of ``theta`` in the score itself."""
