@@ -11,7 +11,14 @@ from hypothesis.extra.numpy import arrays
 from scipy.optimize import curve_fit
 from scipy.stats import binom
 
-from flash.accuracy import accuracy_of, accuracy_text, fit_space, sample_designs, write_accuracy
+from flash.accuracy import (
+    accuracy_of,
+    accuracy_text,
+    fit_space,
+    sample_designs,
+    space_rivals,
+    write_accuracy,
+)
 from flash.accuracy.conformal import intervals
 from flash.accuracy.features import CELL_SUMS, design_features, size_problem
 from flash.accuracy.fit import choose, rivals
@@ -222,7 +229,9 @@ def test_a_calibrated_space_predicts_a_law_it_was_not_shown():
 @pytest.mark.parametrize("kind", ["flash", "line", "ridge", "kriging"])
 def test_a_model_comes_back_from_its_file(tmp_path, kind):
     space, model = calibrated_model()
-    names = model.samples.names
+    designs = sample_designs(space, 25, 0)
+    samples, _ = space_rivals(space, designs, made_up(space, designs))
+    model, names = replace(model, samples=samples), samples.names
     made = {
         "flash": lambda s: FlashForm(s, "log_nn_degree"),
         "line": lambda s: RisingLine(s, "log_nn_degree"),
