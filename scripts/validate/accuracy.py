@@ -51,7 +51,7 @@ Ints = NDArray[np.int64]
 
 FITTED = 25
 #: Designs on which coverage is measured in a benchmark (intervals are slower than predictions).
-COVERED = 1000
+COVERED = 500
 SCORES = ("log_rank_score", "log_sed")
 FEATURES = (*SCORES, "log_params", "log_macs", "log_convs", "log_depth")
 
