@@ -1,0 +1,1 @@
+"""Training sampled designs: recipes, image sets, workers and the table of results."""

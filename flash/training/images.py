@@ -1,0 +1,101 @@
+"""Labelled images of one size: what the networks of a space are trained and tested on."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["ImageSet"]
+
+Pixels = NDArray[np.uint8]
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images (n, height, width, channels) as bytes and their classes, for training and test.
+
+    ``notes`` says what was left out or changed when they were read, a line each.
+    """
+
+    name: str
+    train_images: Pixels
+    train_labels: Labels
+    test_images: Pixels
+    test_labels: Labels
+    classes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 (16 digits) of all images and labels: results of equal digests compare."""
+        found = hashlib.sha256()
+        for array in (self.train_images, self.train_labels, self.test_images, self.test_labels):
+            found.update(f"{array.shape}".encode())
+            found.update(np.ascontiguousarray(array).data)
+        return found.hexdigest()[:16]
+
+    def subset(self, images: int | None) -> ImageSet:
+        """With so many training images, of every class as its part of all; all for None.
+
+        The same ones every time.
+        """
+        total = len(self.train_labels)
+        if images is None or images >= total:
+            return self
+        order = np.random.default_rng(0).permutation(total)
+        # The k-th image of a class of m comes at (k + 1/2) / m: every beginning is balanced.
+        place = np.empty(total)
+        for label in range(len(self.classes)):
+            mine = order[self.train_labels[order] == label]
+            place[mine] = (np.arange(len(mine)) + 0.5) / max(len(mine), 1)
+        chosen = np.sort(order[np.argsort(place[order], kind="stable")][:images])
+        return replace(
+            self,
+            train_images=self.train_images[chosen],
+            train_labels=self.train_labels[chosen],
+        )
+
+    def pixel_statistics(self) -> tuple[list[float], list[float]]:
+        """Mean and standard deviation of each channel over the training images, in bytes."""
+        channels = self.train_images.shape[3]
+        counts = [np.bincount(self.train_images[..., c].ravel(), minlength=256)
+                  for c in range(channels)]  # fmt: skip
+        values = np.arange(256)
+        means = [float(np.average(values, weights=n)) for n in counts]
+        spreads = [
+            float(np.sqrt(np.average((values - mean) ** 2, weights=n)))
+            for n, mean in zip(counts, means, strict=True)
+        ]
+        return means, [max(spread, 1.0) for spread in spreads]
+
+    def save(self, file: BinaryIO) -> None:
+        """Write the set to an open file, as ``load`` reads it."""
+        np.savez(
+            file,
+            name=np.array(self.name),
+            train_images=self.train_images,
+            train_labels=self.train_labels,
+            test_images=self.test_images,
+            test_labels=self.test_labels,
+            classes=np.array(self.classes),
+        )
+
+    @staticmethod
+    def load(path: Path) -> ImageSet:
+        """The set that ``save`` wrote."""
+        with np.load(path, allow_pickle=False) as file:
+            return ImageSet(
+                name=str(file["name"]),
+                train_images=file["train_images"],
+                train_labels=file["train_labels"],
+                test_images=file["test_images"],
+                test_labels=file["test_labels"],
+                classes=tuple(str(name) for name in file["classes"]),
+            )

@@ -1,0 +1,208 @@
+"""Training: repeatable to the bit, cut and continued, and honest about what goes wrong."""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the extra train")
+
+from image_sets import coloured, write_space  # noqa: E402
+
+from flash.errors import InputError, UsageError  # noqa: E402
+from flash.runtimes import training  # noqa: E402
+from flash.spaces.space import load_space  # noqa: E402
+from flash.training import results as results_module  # noqa: E402
+from flash.training.images import ImageSet  # noqa: E402
+from flash.training.recipe import RECIPES, recipe_named  # noqa: E402
+from flash.training.results import TrainedDesign, append_result, read_results  # noqa: E402
+from flash.training.worker import perform  # noqa: E402
+
+RECIPE = replace(RECIPES["cpu"], stages=((2, 0.5), (2, 1.0)), batch=20, peak_rate=0.1)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return ImageSet("colours", *coloured(240), *coloured(120, 1), classes=("r", "g", "b"))
+
+
+@pytest.fixture
+def network(tmp_path):
+    space = load_space(str(write_space(tmp_path)))
+    return space.network(space.design(space.family.parse("w=8,12 d=3,4 t=4,8")))
+
+
+class _Killed(Exception):
+    pass
+
+
+def _cut(after_epochs):
+    """Progress that raises in the middle of the epoch after so many."""
+    seen = []
+
+    def progress(share):
+        seen.append(share)
+        if len(seen) > 2 * after_epochs:  # 12 steps an epoch are told of twice
+            raise _Killed
+
+    return progress
+
+
+def test_a_training_learns_and_repeats_to_the_bit(network, images):
+    first, again, other = (training.train(network, images, RECIPE, seed) for seed in (0, 0, 1))
+    assert first.test_accuracy > 60  # chance is 33
+    assert again.test_accuracy == first.test_accuracy and other != first
+    assert first.epochs == 4 and first.seconds > 0 and "1 thread" in first.hardware
+
+
+def test_a_training_that_was_cut_ends_as_one_that_was_not(network, images, tmp_path, monkeypatch):
+    final = {}
+    save = training._save
+
+    def spied(state, path, label):
+        save(state, path, label)
+        final[path.name] = {k: v.clone() for k, v in state.module.state_dict().items()}
+
+    monkeypatch.setattr(training, "_save", spied)
+    whole = training.train(network, images, RECIPE, 0, checkpoint=tmp_path / "whole.pt")
+    cut = tmp_path / "cut.pt"
+    for epochs in (1, 2):
+        with pytest.raises(_Killed):
+            training.train(network, images, RECIPE, 0, checkpoint=cut, progress=_cut(epochs))
+    assert torch.load(cut, weights_only=True)["epoch"] == 3
+    shares = []
+    resumed = training.train(network, images, RECIPE, 0, checkpoint=cut, progress=shares.append)
+    assert resumed.test_accuracy == whole.test_accuracy
+    assert all(torch.equal(final["whole.pt"][name], v) for name, v in final["cut.pt"].items())
+    assert shares == sorted(shares) and shares[0] > 0.6 and shares[-1] == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"whole.pt", "cut.pt", "tiny.toml"}
+
+
+@pytest.mark.parametrize("damage", ["other seed", "cut file", "no checkpoint"])
+def test_what_is_no_checkpoint_of_this_training_is_left_aside(network, images, tmp_path, damage):
+    place = tmp_path / "x.pt"
+    if damage == "other seed":
+        training.train(network, images, RECIPE, 1, checkpoint=place)
+    elif damage == "cut file":
+        training.train(network, images, RECIPE, 0, checkpoint=place)
+        place.write_bytes(place.read_bytes()[:200])
+    else:
+        torch.save([1, 2], place)
+    plain = training.train(network, images, RECIPE, 0)
+    assert training.train(network, images, RECIPE, 0, checkpoint=place).test_accuracy == (
+        plain.test_accuracy
+    )
+
+
+def test_a_loss_that_is_no_number_is_told(network, images):
+    wild = replace(RECIPE, peak_rate=1e30)
+    assert perform(network, images, wild, 0) == {"failed": "the loss is no number in epoch 1"}
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_half_written(
+    network, images, tmp_path, monkeypatch
+):
+    def full(content, file):
+        file.write(b"begun")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(torch, "save", full)
+    (tmp_path / "work").mkdir()
+    told = perform(network, images, RECIPE, 0, tmp_path / "work" / "x.pt")
+    assert told == {"failed": "its checkpoint cannot be written: No space left on device"}
+    assert not list((tmp_path / "work").iterdir())
+
+
+def test_a_recipe_without_its_hardware_is_told(network, images, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UsageError, match="needs a CUDA device"):
+        training.train(network, images, RECIPES["gpu"])
+
+
+# --------------------------------------------------------------------------------- recipes
+def test_learning_rate_goes_up_to_its_peak_and_down_to_nothing():
+    rates = [training._rate(RECIPE, share) for share in np.linspace(0, 1, 41)]
+    top = rates.index(max(rates))
+    assert rates[top] == RECIPE.peak_rate and top == 10
+    assert rates == sorted(rates[: top + 1]) + sorted(rates[top + 1 :], reverse=True)
+    assert rates[0] == rates[-1] == 0
+
+
+def test_shifted_rows_are_whole_images_mirrored_at_the_edge():
+    at = training._moved(np.random.default_rng(0), 500, 8, 0.25)
+    assert at.shape == (500, 8) and at.min() == 0 and at.max() == 7
+    assert {tuple(row) for row in at.tolist()} == {
+        (2, 1, 0, 1, 2, 3, 4, 5), (1, 0, 1, 2, 3, 4, 5, 6), (0, 1, 2, 3, 4, 5, 6, 7),
+        (1, 2, 3, 4, 5, 6, 7, 6), (2, 3, 4, 5, 6, 7, 6, 5),
+    }  # fmt: skip
+
+
+def test_a_varied_recipe_says_so_and_ends_at_full_size():
+    recipe = recipe_named("cpu")
+    assert recipe.varied() is recipe and recipe.varied(recipe.epochs, recipe.images) is recipe
+    for epochs in range(1, 30):
+        varied = recipe.varied(epochs)
+        assert varied.epochs == epochs and varied.sides[-1] == 1
+        assert varied.sides == tuple(sorted(varied.sides))
+    assert recipe.varied(3, 500).name == "cpu/epochs=3/images=500"
+    with pytest.raises(UsageError, match="did you mean 'cpu'"):
+        recipe_named("cpus")
+
+
+# --------------------------------------------------------------------------------- results
+def _row(design="w=4,4 d=3,3 t=0,0"):
+    return TrainedDesign("tiny", design, "colours", "fit", "cpu", 0, 61.25, 4, 12.3, "a, b")
+
+
+def test_rows_are_appended_and_read_back(tmp_path):
+    table = tmp_path / "x.csv"
+    assert read_results(table) == []
+    for row in (_row(), _row("w=8,8 d=3,3 t=0,0")):
+        append_result(table, row)
+    assert read_results(table) == [_row(), _row("w=8,8 d=3,3 t=0,0")]
+    assert table.read_text().count("space,design") == 1
+
+
+def test_a_full_disk_leaves_the_table_as_it_was(tmp_path, monkeypatch):
+    table = tmp_path / "x.csv"
+    append_result(table, _row())
+    before = table.read_bytes()
+
+    def full(file, content):
+        file.write(content[:20])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(results_module, "_write", full)
+    with pytest.raises(OSError, match="No space left"):
+        append_result(table, _row("w=8,8 d=3,3 t=0,0"))
+    assert table.read_bytes() == before
+
+
+def test_a_row_cut_off_by_a_power_failure_is_written_anew(tmp_path):
+    table = tmp_path / "x.csv"
+    append_result(table, _row())
+    with table.open("a") as file:
+        file.write('tiny,"w=8,8')
+    assert read_results(table) == [_row()]
+    append_result(table, _row("w=8,8 d=3,3 t=0,0"))
+    assert len(read_results(table)) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("test_accuracy", "accuracy"), "lacks the column test_accuracy"),
+        (("61.25", "high"), "line 2 is no result"),
+        (("61.25", "161.25"), "line 2: expected a test_accuracy of 0 to 100"),
+    ],
+)
+def test_a_damaged_table_is_told_with_its_line(tmp_path, change, message):
+    table = tmp_path / "x.csv"
+    append_result(table, _row())
+    table.write_text(table.read_text().replace(*change))
+    with pytest.raises(InputError, match=message):
+        read_results(table)
