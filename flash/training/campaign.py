@@ -1,0 +1,150 @@
+"""A calibration's trainings: the sample, what of it is still to be trained, and doing that."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flash.accuracy.sampling import sample_designs
+from flash.errors import FlashError, UsageError
+from flash.spaces.space import SearchSpace
+from flash.training.images import ImageSet
+from flash.training.jobs import Event, Failed, Finished, Job
+from flash.training.recipe import Recipe
+from flash.training.results import TrainedDesign, append_result, read_results
+
+__all__ = ["Campaign", "Outcome", "Trainer", "carry_out"]
+
+#: Trains jobs and tells what happens; the folder has the images and takes checkpoints.
+Trainer = Callable[[Sequence[Job], Path], Generator[Event, None, None]]
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """What is to be trained: a sample of a space by one recipe on one image set.
+
+    place:         the space as ``load_space`` takes it.
+    fit, held_out: how many designs to fit on and how many to judge the fit by.
+    seed:          of the sample and of every training.
+    """
+
+    space: SearchSpace
+    place: str
+    recipe: Recipe
+    fit: int
+    held_out: int
+    max_macs: float | None = None
+    seed: int = 0
+
+    def missing(self, have: Sequence[TrainedDesign]) -> dict[str, str]:
+        """Designs of the sample that are not among the rows, as text -> "fit" or "held_out".
+
+        Those to fit on come first. Rows keep the part they were trained for: a larger sample
+        later never fits what was held out before.
+        """
+        known = {row.design for row in have}
+        wanted = self.fit - sum(row.split == "fit" for row in have)
+        drawn = sample_designs(self.space, self.fit + self.held_out, self.seed, self.max_macs)
+        new = [text for text in map(self.space.describe, drawn) if text not in known]
+        return {text: "fit" if k < wanted else "held_out" for k, text in enumerate(new)}
+
+    def row(self, done: Finished, split: str, data: str) -> TrainedDesign:
+        """The result of one training as a row of the table."""
+        return TrainedDesign(
+            self.space.name, done.job.design, data, split, self.recipe.name, done.job.seed,
+            round(done.test_accuracy, 4), done.epochs, round(done.seconds, 1), done.hardware,
+        )  # fmt: skip
+
+    def rows(self, table: Sequence[TrainedDesign], data: str) -> list[TrainedDesign]:
+        """The rows of the table that this campaign may use: same space, images and recipe."""
+        wanted = (self.space.name, data, self.recipe.name)
+        return [row for row in table if (row.space, row.data, row.recipe) == wanted]
+
+
+@dataclass
+class Outcome:
+    """How the trainings went.
+
+    rows:    every row of the table that a fit may use: same space, images and recipe.
+    trained: those that are new.
+    failed:  design and reason.
+    """
+
+    rows: list[TrainedDesign]
+    trained: list[TrainedDesign] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+
+
+def carry_out(
+    campaign: Campaign,
+    images: ImageSet,
+    results: Path,
+    trainer: Trainer,
+    tell: Callable[[Event, Sequence[Job]], None] = lambda event, jobs: None,
+) -> Outcome:
+    """Train what the table lacks, and append each result as it comes.
+
+    images: what the recipe asks for.
+    tell:   hears every event, with all jobs of this run.
+
+    A training that fails, or whose result cannot be written, is noted and the next one begins;
+    it goes on from its checkpoint in the next run. Raises ``FlashError`` where the images cannot
+    be put beside the table.
+    """
+    outcome = Outcome(campaign.rows(read_results(results), images.name))
+    splits = campaign.missing(outcome.rows)
+    jobs = [Job(campaign.place, design, campaign.recipe, campaign.seed) for design in splits]
+    if not jobs:
+        return outcome
+    folder = _work_folder(results, images)
+    with contextlib.closing(trainer(jobs, folder)) as events:
+        for happened in events:
+            event = happened
+            if isinstance(event, Finished):
+                row = campaign.row(event, splits[event.job.design], images.name)
+                try:
+                    append_result(results, row)
+                except OSError as error:
+                    why = f"its result cannot be written to {results}: {error.strerror or error}"
+                    event = Failed(event.job, why)
+                else:
+                    outcome.rows.append(row)
+                    outcome.trained.append(row)
+                    (folder / event.job.file).unlink(missing_ok=True)
+            if isinstance(event, Failed):
+                outcome.failed.append((event.job.design, event.reason))
+            tell(event, jobs)
+    if not outcome.failed:
+        _clear(folder)
+    return outcome
+
+
+def _work_folder(results: Path, images: ImageSet) -> Path:
+    """``flash-training`` beside the table, with the images in it."""
+    folder = results.parent / "flash-training"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / f"images.{os.getpid()}.tmp"
+        try:
+            with temporary.open("wb") as file:
+                images.save(file)
+            temporary.replace(folder / "images.npz")
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        line = f"cannot write {error.filename or folder}: {error.strerror or error}"
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+        raise (FlashError if full else UsageError)(line) from None
+    return folder
+
+
+def _clear(folder: Path) -> None:
+    for path in (folder / "images.npz", folder / "workers.log"):
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # another campaign's checkpoints may be there
+        folder.rmdir()
