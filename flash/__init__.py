@@ -10,7 +10,7 @@ import importlib
 from types import ModuleType
 from typing import Any
 
-__all__ = ["COMMANDS", "__version__", "estimate", "export", "profile", "search"]
+__all__ = ["COMMANDS", "__version__", "calibrate", "estimate", "export", "profile", "search"]
 
 __version__ = "0.1.0"
 
@@ -18,6 +18,7 @@ __version__ = "0.1.0"
 COMMANDS = {
     "search": "space + target -> certified Pareto designs",
     "estimate": "designs of a space, or ONNX files -> metrics and costs on a target",
+    "calibrate": "train a few sampled designs -> the space's accuracy model",
     "export": "designs of a front -> checked ONNX files and a manifest",
     "profile": "networks run on this device, or one over ssh -> measurements",
 }

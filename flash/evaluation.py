@@ -31,7 +31,6 @@ from flash.targets.loading import as_target
 
 __all__ = [
     "METRICS",
-    "CellScore",
     "Evaluation",
     "Metrics",
     "evaluate",
@@ -43,9 +42,6 @@ __all__ = [
 
 #: Scores a search can maximise.
 METRICS = (*CELL_METRICS, *RANK_METRICS)
-
-#: A score as a sum over the cells in a layer table.
-CellScore = Callable[[LayerTable], Floats]
 
 #: Designs looked at together: large enough to vectorise, small enough for the cache.
 _CHUNK = 2048
@@ -156,12 +152,8 @@ def _triple(found: Mapping[str, Floats], name: str) -> Triple:
     return found[f"{name}/0"], found[f"{name}/1"], found[f"{name}/2"]
 
 
-def separable(
-    space: SearchSpace, target: Target | Profile, metric: str, index: CellScore | None = None
-) -> SeparableProblem:
+def separable(space: SearchSpace, target: Target | Profile, metric: str) -> SeparableProblem:
     """The stage tables of ``metric`` and of all costs on the target.
-
-    index: what ``metric`` is, for one that is none of ``METRICS``.
 
     Quantities: the metric, the target's (``latency_ms``, ``energy_mj``, on accelerators
     ``area_mm2``), ``weight_mb`` (sums over stages) and ``activation_mb`` (a maximum). Where the
@@ -187,7 +179,7 @@ def separable(
     if metric in RANK_METRICS:
         problem = tabulate(space, stage_costs, lambda _: {}, combine)
         return with_score(problem, space, metric)
-    score = index or CELL_METRICS[metric]
+    score = CELL_METRICS[metric]
     return tabulate(space, stage_costs, lambda t: {metric: score(t)}, {metric: "sum", **combine})
 
 

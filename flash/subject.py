@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,7 +21,7 @@ from flash.codesign import (
     why_no_chip,
 )
 from flash.errors import InfeasibleError, UsageError
-from flash.evaluation import CellScore, Evaluation, evaluate, separable
+from flash.evaluation import Evaluation, evaluate, separable
 from flash.hardware.profile import Profile
 from flash.optimize import (
     Limit,
@@ -36,7 +36,6 @@ from flash.optimize import (
 )
 from flash.report.chip import ChipView
 from flash.spaces.space import SearchSpace, load_space
-from flash.spaces.stage_tables import Floats
 from flash.targets import Given, Target, fixed_chip, load_hardware
 from flash.unmet import why_unmet
 
@@ -53,14 +52,12 @@ class Effort:
 
     certify_seconds: time for the certificate where hardware is searched.
     single:          not the front but the design of most score over the product of the costs.
-    worth:           what the score counts for there, if not for itself; it never falls.
     """
 
     optimizer: str
     seed: int
     certify_seconds: float
     single: bool = False
-    worth: Callable[[Floats], Floats] | None = None
 
 
 @dataclass(frozen=True)
@@ -70,9 +67,9 @@ class Networks:
     space: SearchSpace
     target: Target
 
-    def problem(self, metric: str, index: CellScore | None = None) -> SeparableProblem:
-        """Stage tables of the metric (``index`` says what it is if we have none) and all costs."""
-        return separable(self.space, self.target, metric, index)
+    def problem(self, metric: str) -> SeparableProblem:
+        """Stage tables of the metric and all costs."""
+        return separable(self.space, self.target, metric)
 
     def evaluate(self, indices: Ints) -> Evaluation:
         """Everything about designs."""
@@ -122,7 +119,7 @@ class Networks:
                 f"--objective flash needs exact sums, which one chip of {self.target.name} lacks; "
                 "leave --hardware out"
             )
-        return exact_best(problem, ratio(objectives, effort.worth), limits)
+        return exact_best(problem, ratio(objectives), limits)
 
 
 @dataclass(frozen=True)
@@ -132,9 +129,9 @@ class NetworksAndChips:
     space: CoSpace
     target: FamilyTarget
 
-    def problem(self, metric: str, index: CellScore | None = None) -> SeparableProblem:
+    def problem(self, metric: str) -> SeparableProblem:
         """Stage tables over hardware and network variables."""
-        return joint_problem(self.space, metric, index)
+        return joint_problem(self.space, metric)
 
     def evaluate(self, indices: Ints) -> Evaluation:
         """Everything about designs, each on its own chip."""
@@ -165,7 +162,7 @@ class NetworksAndChips:
         return search_joint(
             self.space, problem, objectives, limits, exact=self.target.exact,
             optimizer=effort.optimizer, seed=effort.seed, seconds=effort.certify_seconds,
-            single=effort.single, worth=effort.worth,
+            single=effort.single,
         )  # fmt: skip
 
 

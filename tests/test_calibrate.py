@@ -1,0 +1,236 @@
+"""Calibration as its user meets it: killed, continued, enlarged, and given wrong things."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="needs the extra train")
+
+from image_sets import write_archive, write_space  # noqa: E402
+
+import flash  # noqa: E402
+from flash.accuracy.storage import accuracy_of  # noqa: E402
+from flash.command import run_command  # noqa: E402
+from flash.quantities import format_count  # noqa: E402
+from flash.spaces.space import load_space  # noqa: E402
+from flash.training.datasets import read_images  # noqa: E402
+from flash.training.images import ImageSet  # noqa: E402
+from flash.training.jobs import Failed, Finished, Job, Progress, Started, event_of  # noqa: E402
+from flash.training.recipe import recipe_named  # noqa: E402
+from flash.training.results import read_results  # noqa: E402
+from flash.training.worker import perform  # noqa: E402
+from flash.training.workers import train_here  # noqa: E402
+
+DESIGNS = ("w=4,4 d=3,3 t=0,0", "w=8,4 d=3,3 t=4,0")
+RECIPE = recipe_named("cpu").varied(3)
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A folder with ``tiny.toml`` and ``colours.npz``."""
+    write_space(tmp_path)
+    write_archive(tmp_path)
+    return tmp_path
+
+
+def _images(place):
+    return read_images(place / "colours.npz", load_space(str(place / "tiny.toml")).family.shape, 3)
+
+
+def _jobs(place):
+    with (place / "images.npz").open("wb") as file:
+        _images(place).save(file)
+    return [Job(str(place / "tiny.toml"), design, RECIPE, 0) for design in DESIGNS]
+
+
+def _trained_alone(place, design):
+    space = load_space(str(place / "tiny.toml"))
+    network = space.network(space.design(space.family.parse(design)))
+    return perform(network, _images(place), RECIPE, 0)["done"]["test_accuracy"]
+
+
+def _children():
+    place = Path(f"/proc/{os.getpid()}/task/{threading.get_native_id()}/children")
+    if not place.exists():
+        pytest.skip("this kernel does not list a process's children")
+    return [int(number) for number in place.read_text().split()]
+
+
+@pytest.fixture
+def in_process(monkeypatch):
+    """Trainings in this process: what a worker does, without its start."""
+    assert flash.calibrate is not None
+
+    def train(jobs, folder, workers):
+        images = ImageSet.load(folder / "images.npz")
+        for job in jobs:
+            yield Started(job)
+            space = load_space(job.space)
+            network = space.network(space.design(space.family.parse(job.design)))
+            place = folder / job.file
+            yield event_of(job, perform(network, images, job.recipe, job.seed, place))
+
+    monkeypatch.setattr(sys.modules["flash.calibrate"], "train_here", train)
+
+
+def _calibrate(place, *arguments):
+    """Exit code of the command on the tiny space, with one worker and few designs."""
+    assert flash.calibrate is not None
+    common = {
+        "--space": place / "tiny.toml", "--data": place / "colours.npz", "--workers": 1,
+        "--recipe": "cpu", "--epochs": 1, "--samples": 2, "--held-out": 1,
+        "--results": place / "trained.csv",
+    }  # fmt: skip
+    common |= dict(zip(arguments[::2], arguments[1::2], strict=True))
+    words = [str(word) for pair in common.items() for word in pair if word is not None]
+    return run_command(sys.modules["flash.calibrate"].main, words)
+
+
+# ----------------------------------------------------------------------------------- workers
+def test_workers_train_what_one_process_trains(place):
+    jobs = _jobs(place)
+    events = list(train_here(jobs, place, 2))
+    done = {
+        event.job.design: event.test_accuracy for event in events if isinstance(event, Finished)
+    }
+    assert done == {design: _trained_alone(place, design) for design in DESIGNS}
+    assert [type(e) for e in events if e.job == jobs[0]][0] is Started
+    assert _children() == []
+
+
+def test_a_killed_worker_costs_an_epoch_at_most(place):
+    jobs, shares, killed = _jobs(place)[:1], [], []
+    for event in train_here(jobs, place, 1):
+        if isinstance(event, Progress):
+            shares.append(event.share)
+            if event.share > 0.5 and not killed:
+                killed += _children()
+                os.kill(killed[0], signal.SIGKILL)
+                shares = []
+    assert killed and shares[0] > 0.2  # of three epochs, one was kept
+    assert isinstance(event, Finished)
+    assert event.test_accuracy == _trained_alone(place, DESIGNS[0])
+
+
+def test_a_job_that_kills_every_worker_is_given_up_and_the_next_one_done(place):
+    jobs = _jobs(place)
+    events = []
+    for event in train_here(jobs, place, 1):
+        events.append(event)
+        if isinstance(event, Started) and event.job == jobs[0]:
+            os.kill(_children()[0], signal.SIGKILL)
+    ends = [event for event in events if isinstance(event, Failed | Finished)]
+    assert [event.job for event in ends] == jobs and isinstance(ends[1], Finished)
+    assert ends[0].reason.startswith("the worker was killed by signal 9, 3 times; see ")
+
+
+# ----------------------------------------------------------------------------------- command
+def test_a_table_grows_and_nothing_is_trained_twice(place, capsys, in_process):
+    assert _calibrate(place) == 0
+    first = read_results(place / "trained.csv")
+    assert [row.split for row in first] == ["fit", "fit", "held_out"]
+    assert {(row.space, row.data, row.recipe, row.epochs) for row in first} == {
+        ("tiny", "colours", "cpu/epochs=1", 1)
+    }
+    assert "[3/3]" in capsys.readouterr().err
+    assert _calibrate(place, "--samples", 3) == 0
+    more = read_results(place / "trained.csv")
+    assert more[:3] == first and [row.split for row in more[3:]] == ["fit"]
+    assert len({row.design for row in more}) == 4
+    assert sorted(p.name for p in place.iterdir()) == ["colours.npz", "tiny.toml", "trained.csv"]
+
+
+def test_interrupted_it_keeps_what_is_trained_and_goes_on(place, capsys, monkeypatch):
+    module = sys.modules["flash.calibrate"] if flash.calibrate else None
+    told = module._Log.__call__
+
+    def interrupt(self, event, jobs):
+        told(self, event, jobs)
+        if isinstance(event, Finished):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module._Log, "__call__", interrupt)
+        assert _calibrate(place) == 130
+    assert "the same command goes on from there" in capsys.readouterr().err
+    assert _children() == [] and len(read_results(place / "trained.csv")) == 1
+    assert _calibrate(place) == 0
+    assert len(read_results(place / "trained.csv")) == 3
+    assert "[2/2]" in capsys.readouterr().err
+
+
+def test_a_result_that_cannot_be_written_is_told_and_kept_for_the_next_run(
+    place, capsys, monkeypatch, in_process
+):
+    calls = []
+    write = sys.modules["flash.training.results"]._write
+
+    def full_once(file, content):
+        calls.append(content)
+        if len(calls) == 1:
+            raise OSError(28, "No space left on device")
+        write(file, content)
+
+    monkeypatch.setattr("flash.training.results._write", full_once)
+    assert _calibrate(place) == 0
+    error = capsys.readouterr().err
+    assert "failed: its result cannot be written" in error and "No space left" in error
+    assert len(read_results(place / "trained.csv")) == 2
+    assert len(list((place / "flash-training").glob("*.pt"))) == 1
+    assert _calibrate(place) == 0
+    assert len(read_results(place / "trained.csv")) == 3
+    assert not (place / "flash-training").exists()
+
+
+def test_json_says_what_was_trained(place, capsys, in_process):
+    assert _calibrate(place, "--json", "-", "--samples", 1, "--held-out", 0) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["model"] is None and document["file"] is None
+    assert document["schema"] == "flash.calibration/1" and document["failed"] == []
+    assert document["rows"][0]["split"] == "fit" and document["trained_now"] == 1
+
+
+def test_enough_networks_become_the_accuracy_model_of_the_space(place, capsys, in_process):
+    out = place / "new" / "calibrated.toml"
+    assert _calibrate(place, "--samples", 8, "--held-out", 3, "--out", out, "--images", 30) == 0
+    text = capsys.readouterr().out
+    assert "11 networks (11 now), 3 of them held out" in text and "of 3 in their interval" in text
+    model = accuracy_of(load_space(str(out)))
+    rows = read_results(place / "trained.csv")
+    fitted = [row.test_accuracy for row in rows if row.split == "fit"]
+    assert sorted(model.samples.accuracy) == sorted(fitted) and len(fitted) == 8
+    assert model.provenance.recipe.startswith("cpu/epochs=1/images=30 (30 images; epochs: 1 at 1 ")
+    space = load_space(str(out))
+    macs = [space.network(space.design(space.family.parse(r.design))).macs for r in rows[:8]]
+    sizes = f"each of {format_count(min(macs))} to {format_count(max(macs))} MACs"
+    assert model.provenance.data == f"colours (30 training, 60 test images), {sizes}"
+    assert out.read_text().startswith((place / "tiny.toml").read_text().rstrip("\n"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("--space", "nowhere"), 2, "unknown space 'nowhere'"),
+        (("--space", "cifar10-add"), 4, "has 3 classes, the space is for 10"),
+        (("--data", "missing"), 2, "no such file or folder: missing"),
+        (("--recipe", "gpus"), 2, "unknown recipe 'gpus' (did you mean 'gpu'?)"),
+        (("--max-macs", "20"), 2, "--max-macs 20: expected a number with k, M or G"),
+        (("--max-macs", "1k"), 3, "of at most 1000 MACs"),
+        (("--samples", "many"), 2, "--samples many: expected a whole number"),
+        (("--samples", 0, "--held-out", 0), 2, "nothing to train"),
+        (("--workers", 0), 2, "--workers 0: expected a whole number from 1"),
+        (("--epochs", "0"), 2, "--epochs 0: expected a whole number from 1"),
+        (("--results", "/dev/null/x.csv"), 2, "/dev/null"),
+    ],
+)
+def test_wrong_arguments_are_one_line(place, capsys, arguments, code, message):
+    assert _calibrate(place, *arguments) == code
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
