@@ -23,25 +23,25 @@ from raspberry_pi_data import (
     Floats,
     Measured,
     draw,
-    nas_bench_network,
     nas_bench_table,
     nas_bench_workload,
     read_hw_nas,
     read_mlperf,
     read_pi3,
 )  # fmt: skip
-from scipy.optimize import nnls
-from scipy.stats import spearmanr
 
-from flash.hardware.fit import (
-    Prior,
-    Workload,
-    conformal_factors,
-    data_sheet_prior,
-    fit_runtimes,
-    workload,
+from flash.hardware.fit import conformal_factors, fit_runtimes
+from flash.hardware.fitted import (
+    energy_terms,
+    fit_energy,
+    held_out_energy,
+    hull_of,
+    interval_of,
+    quality,
+    rounded,
+    significant,
 )  # fmt: skip
-from flash.hardware.kernels import KERNEL_CLASSES, kernel_of
+from flash.hardware.prior import Prior, data_sheet_prior
 from flash.hardware.profile import (
     Coefficients,
     Device,
@@ -53,8 +53,7 @@ from flash.hardware.profile import (
     Tvm,
 )  # fmt: skip
 from flash.hardware.profile_file import profile_text, write_profile
-from flash.spaces.layers import layer_macs
-from flash.spaces.network import Network
+from flash.hardware.workload import Workload, workload
 
 DATE = "2026-11-22"
 
@@ -92,89 +91,7 @@ def held_out(
     return predicted
 
 
-def quality(measured: Floats, predicted: Floats) -> dict[str, float]:
-    """Median and mean absolute error (per cent) and Spearman's correlation."""
-    error = np.abs(predicted / measured - 1)
-    return {
-        "median_error_percent": round(100 * float(np.median(error)), 2),
-        "mape_percent": round(100 * float(error.mean()), 2),
-        "spearman": round(float(spearmanr(predicted, measured)[0]), 4),
-    }
-
-
-def fit_energy(terms: Floats, energy_mj: Floats) -> Floats:
-    """(W, mJ/GMAC, mJ/GB) >= 0 of energy = W t + a GMAC + b GB, least relative squares."""
-    solution, _ = nnls(terms / energy_mj[:, None], np.ones(len(terms)))
-    return np.asarray(solution)
-
-
-def energy_terms(m: Measured, latency_ms: Floats) -> Floats:
-    """Columns ms, GMAC, GB of each network, shape (networks, 3)."""
-    networks = m.networks()
-    load = workload(networks, "used")
-    traffic = load.kernels.elements + load.kernels.weights
-    gb = load.counts @ traffic * load.element_bytes / 1e9
-    gmac = np.array([n.macs for n in networks]) / 1e9
-    return np.stack([latency_ms, gmac, gb], axis=1)
-
-
-def held_out_energy(m: Measured, latency_ms: Floats) -> Floats:
-    """Energies (mJ) from held-out latencies by energy fits without each network itself."""
-    fitted_on = energy_terms(m, m.latency_ms)
-    asked = energy_terms(m, latency_ms)
-    rows = np.arange(len(m.models))
-    others = [np.delete(rows, i) for i in rows]
-    return np.array(
-        [
-            asked[i] @ fit_energy(fitted_on[k], m.energy_mj[k])
-            for i, k in zip(rows, others, strict=True)
-        ]
-    )
-
-
 # ----------------------------------------------------------------------------- the profiles
-
-
-def significant(value: float, digits: int = 4) -> float:
-    """Rounded to significant digits, so that the last bits of a fit do not show."""
-    return float(f"{value:.{digits}g}")
-
-
-def rounded(c: Coefficients) -> Coefficients:
-    """Coefficients to four significant digits."""
-    per_class = ("gmac_s", "gb_s", "reduction_half", "outputs_half")
-    return Coefficients(
-        significant(c.overhead_us),
-        **{name: tuple(significant(v) for v in getattr(c, name)) for name in per_class},
-    )
-
-
-def hull_of(networks: Sequence[Network]) -> dict[str, tuple[float, float]]:
-    """Smallest and largest value of each of ``HULL_FEATURES`` over networks."""
-    load = workload(networks, "used")
-    macs = np.array([float(n.used().macs) for n in networks])
-    windows = [
-        sum(layer_macs(x) for x in n.used().layers if kernel_of(x).kind in CONVOLUTIONS)
-        for n in networks
-    ]
-    features = {
-        "macs": macs,
-        "bytes": load.counts @ (load.kernels.elements + load.kernels.weights) * load.element_bytes,
-        "kernels": load.counts @ load.kernels.launches,
-        "conv_share": np.array(windows) / macs,
-    }
-    return {n: (significant(v.min(), 6), significant(v.max(), 6)) for n, v in features.items()}
-
-
-def interval_of(networks: Sequence[Network], near: Floats, far: Floats) -> Interval:
-    """Interval from log residuals of networks left out alone, and with their family."""
-    low, high = conformal_factors(near)
-    outside = conformal_factors(far)
-    return Interval(
-        significant(low), significant(high),
-        significant(min(low, outside[0])), significant(max(high, outside[1])),
-        hull_of(networks),
-    )  # fmt: skip
 
 
 def pi3_profile() -> Profile:
@@ -195,7 +112,7 @@ def pi3_profile() -> Profile:
         )  # fmt: skip
         # Residuals of both runtimes: ten rows alone cannot give a 90 % interval.
         interval = interval_of(
-            m.networks(), log_residuals(measured, near), log_residuals(measured, far)
+            hull_of(loads[name][0]), log_residuals(measured, near), log_residuals(measured, far)
         )
         runtimes[name] = Runtime(
             name, framework, version, 4, 1200.0, "fp32", "used", rounded(fitted[name]),
@@ -212,10 +129,10 @@ def log_residuals(measured: Mapping[str, Measured], predicted: Mapping[str, Floa
     return np.concatenate([np.log(m.latency_ms / predicted[k]) for k, m in measured.items()])
 
 
-def measured_energy(m: Measured, source: str) -> Energy:
+def measured_energy(m: Measured, load: Workload, source: str) -> Energy:
     """Energy of a runtime whose power was measured; interval from networks left out."""
-    power, gmac, gb = fit_energy(energy_terms(m, m.latency_ms), m.energy_mj)
-    left_out = held_out_energy(m, m.latency_ms)
+    power, gmac, gb = fit_energy(energy_terms(load, m.latency_ms), m.energy_mj)
+    left_out = held_out_energy(load, m.latency_ms, m.latency_ms, m.energy_mj)
     low, high = conformal_factors(np.log(m.energy_mj / left_out))
     return Energy(
         significant(power), significant(gmac), significant(gb), significant(low),
@@ -246,10 +163,10 @@ def pi4_profile() -> Profile:
         runtimes[name] = Runtime(
             name, framework, version, 4, 1800.0, "fp32", EXECUTES_PI4, rounded(fitted[name]),
             interval_of(
-                m.networks(), log_residuals(one, near),
+                hull_of(loads[name][0]), log_residuals(one, near),
                 np.concatenate([log_residuals(one, far), unlike]),
             ),
-            measured_energy(m, MLPERF),
+            measured_energy(m, loads[name][0], MLPERF),
             Provenance(
                 how="fitted", networks=len(m.models), held_out="each network, in all runtimes",
                 **quality(m.latency_ms, near[name]), date=DATE, sources=(MLPERF,),
@@ -290,7 +207,7 @@ def hw_nas_runtime(c: Coefficients, load: Workload, tflite: Runtime) -> Runtime:
     outside = tflite.interval
     interval = Interval(
         low, high, min(low, outside.outside_low), max(high, outside.outside_high),
-        hull_of([nas_bench_network(cells[i]) for i in chosen]),
+        hull_of(load.subset(chosen)),
     )  # fmt: skip
     e = tflite.energy
     energy = Energy(
@@ -343,7 +260,6 @@ PI4_PRIOR = data_sheet_prior(PI4.peak_gflops / 2, PI4.memory_gb_s, spread=0.3, n
 EXECUTES_PI4 = "used"
 #: Cells of HW-NAS-Bench in the shipped fit.
 SHIPPED_CELLS = 500
-CONVOLUTIONS = tuple(KERNEL_CLASSES.index(c) for c in ("conv3x3", "conv"))
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -15,10 +15,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.hardware.fit import Workload
+from flash.hardware.fusion import fused_table
 from flash.hardware.kernels import Kernel, kernel_of
+from flash.hardware.workload import Workload
 from flash.spaces.families.base import InputShape
 from flash.spaces.families.nasbench201 import NasBench201Family
+from flash.spaces.layers import Ints
 from flash.spaces.network import GraphEmitter, Network
 from flash.spaces.reference import reference_network
 from flash.spaces.table import LayerTable, TableEmitter
@@ -152,19 +154,23 @@ def nas_bench_table(cells: Sequence[str]) -> LayerTable:
     return emitter.table(family.emit(emitter, values)[1])
 
 
-def nas_bench_workload(table: LayerTable, executes: str) -> Workload:
+def nas_bench_workload(table: LayerTable, executes: str, fusion: str = "conv") -> Workload:
     """The kernels of cells; much faster than cell by cell.
 
     In these networks only the number of operands of a sum differs between cells.
     """
     grid = {"all": table.active, "used": table.used, "live": table.live}[executes]
+    merges: list[Ints] = [0] * len(table)
+    if fusion == "graph":
+        grid, merges = fused_table(table, grid)
     counts: dict[Kernel, Floats] = {}
-    for layer, runs in zip(table.layers, grid, strict=True):
-        operands = np.broadcast_to(np.asarray(layer.operands), runs.shape)
-        for number in np.unique(operands[runs]):
-            kernel = kernel_of(replace(layer, operands=int(number)))
+    for layer, merged, runs in zip(table.layers, merges, grid, strict=True):
+        # Both differ by cell: one number tells them apart.
+        variant = np.broadcast_to(8 * np.asarray(layer.operands) + merged, runs.shape)
+        for number in np.unique(variant[runs]):
+            kernel = kernel_of(replace(layer, operands=int(number) // 8), int(number) % 8)
             counts.setdefault(kernel, np.zeros(table.designs))
-            counts[kernel] += runs & (operands == number)
+            counts[kernel] += runs & (variant == number)
     kernels = np.array(list(counts), dtype=np.int64).T
     return Workload(Kernel(*kernels), np.stack(list(counts.values()), axis=1), 4)
 

@@ -74,7 +74,7 @@ def test_weights_times_positions_are_the_macs() -> None:
 
 
 def test_a_kernel_takes_what_the_formula_says() -> None:
-    c = Coefficients(50.0, (2.0,) * 7, (0.5,) * 7, (16.0,) * 7, (8.0,) * 7)
+    c = Coefficients((50.0,) * 7, (2.0,) * 7, (0.5,) * 7, (16.0,) * 7, (8.0,) * 7)
     kernel = kernel_of(one_layer(CONV3))
     compute_ms = 64 * (144 + 16) * (32 + 8) / 2e9 * 1e3
     memory_ms = 4 * (64 * 46 + 30 * 144) / 0.5e9 * 1e3
@@ -152,7 +152,7 @@ def test_what_a_runtime_executes_follows_the_profile() -> None:
     dead = {"e0": 3, "e1": 0, "e2": 0, "e3": 1, "e4": 0, "e5": 3}
     network = space.network(space.design(dead))
     convs = [
-        sum(x.op == "conv" for x in executed_layers(network, mode))
+        sum(x.op == "conv" for x, _ in executed_layers(network, mode))
         for mode in ("all", "used", "live")
     ]
     assert convs[0] - convs[1] == convs[1] - convs[2] == 15

@@ -7,15 +7,12 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from flash.hardware.fit import (
-    conformal_factors,
-    data_sheet_prior,
-    fit_runtimes,
-    unpack,
-    workload,
-)
+from flash.hardware.fit import conformal_factors, fit_runtimes
+from flash.hardware.fitted import held_out_energy, quality
+from flash.hardware.prior import data_sheet_prior, unpack
 from flash.hardware.processor import costs, network_costs
 from flash.hardware.profile import load_profile
+from flash.hardware.workload import workload
 from flash.spaces.reference import reference_network
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
@@ -94,11 +91,11 @@ def test_pi3_predicts_left_out_networks_within_a_fifth() -> None:
     measured = data.read_pi3()
     predicted = fit.held_out(measured, {}, fit.PI3_PRIOR, lambda m: m.groups)
     truth = np.concatenate([m.latency_ms for m in measured.values()])
-    figures = fit.quality(truth, np.concatenate([predicted[k] for k in measured]))
+    figures = quality(truth, np.concatenate([predicted[k] for k in measured]))
     assert figures["median_error_percent"] < 15
     assert figures["spearman"] > 0.95
     shipped = load_profile("rpi3b").runtime.provenance
-    own = fit.quality(measured["tvm"].latency_ms, predicted["tvm"])
+    own = quality(measured["tvm"].latency_ms, predicted["tvm"])
     assert own["median_error_percent"] == pytest.approx(shipped.median_error_percent, abs=0.5)
 
 
@@ -135,7 +132,8 @@ def test_counting_kernels_by_table_and_by_network_is_the_same() -> None:
 def test_pi4_energy_from_measured_latency_is_within_a_few_per_cent() -> None:
     m = data.read_mlperf("rpi4-tflite-v2.7.1-ruy")
     assert len(m.models) == 46
-    figures = fit.quality(m.energy_mj, fit.held_out_energy(m, m.latency_ms))
+    load = workload(m.networks(), "used")
+    figures = quality(m.energy_mj, held_out_energy(load, m.latency_ms, m.latency_ms, m.energy_mj))
     assert figures["median_error_percent"] < 3
     assert 3 < load_profile("rpi4b").energy.power_w < 6
 

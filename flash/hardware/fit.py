@@ -1,4 +1,4 @@
-"""Fitting the processor model to measured latencies, under a prior from the data sheet.
+"""Fitting the processor model to measured latencies, under a prior (``flash.hardware.prior``).
 
 With 10 to 50 measured networks the signs and the prior decide how well networks of another
 kind are predicted, more than the form of the model does. So every coefficient is fitted as a
@@ -13,130 +13,19 @@ runtime was never measured on (dense 3x3 kernels, say) it so learns from the oth
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from flash.hardware.kernels import KERNEL_CLASSES, Kernel, kernel_of
-from flash.hardware.processor import executed_layers, kernel_ms
+from flash.hardware.kernels import KERNEL_CLASSES
+from flash.hardware.prior import DENSE, MEMORY, PARAMETERS, Prior, speed_direction, unpack
 from flash.hardware.profile import Coefficients
-from flash.spaces.network import Network
+from flash.hardware.workload import Workload
 
-__all__ = [
-    "PARAMETERS", "Prior", "Workload", "conformal_factors", "data_sheet_prior", "fit_runtimes",
-    "unpack", "workload",
-]  # fmt: skip
+__all__ = ["conformal_factors", "fit_runtimes"]
 
 Floats = NDArray[np.float64]
-
-#: What is fitted; ``unpack`` says how they make up the coefficients.
-PARAMETERS = (
-    "overhead_us", "pointwise", "conv3x3", "conv", "depthwise", "pool", "linear",
-    "memory_gb_s", "linear_gb_s", "elementwise_gb_s",
-    "reduction_half", "outputs_half", "window_half",
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Prior:
-    """Log-normal prior: medians and standard deviations of logarithms, one a parameter.
-
-    ties:     pairs of parameters with the expected ratio and the deviation of its logarithm.
-    spread:   deviation of a runtime's own coefficients from the shared ones.
-    scale:    deviation of a runtime's overall speed from the shared one.
-    noise:    expected relative error of a measurement and of the model together.
-    """
-
-    median: Floats
-    deviation: Floats
-    ties: tuple[tuple[str, str, float, float], ...]
-    spread: float = 0.3
-    scale: float = 0.5
-    noise: float = 0.1
-
-
-@dataclass(frozen=True)
-class Workload:
-    """Networks as counts of distinct kernels.
-
-    kernels: fields of shape (kernels,). counts: (networks, kernels).
-    """
-
-    kernels: Kernel
-    counts: Floats
-    element_bytes: int
-
-    def latency_ms(self, coefficients: Coefficients) -> Floats:
-        """Predicted latency of each network, shape (networks,)."""
-        times = kernel_ms(self.kernels, coefficients, self.element_bytes)
-        result: Floats = self.counts @ times
-        return result
-
-    def subset(self, rows: NDArray[np.intp]) -> Workload:
-        """The networks with these numbers."""
-        return Workload(self.kernels, self.counts[rows], self.element_bytes)
-
-
-def workload(networks: Sequence[Network], executes: str, element_bytes: int = 4) -> Workload:
-    """The kernels that a runtime with this ``executes`` runs for each network."""
-    numbers: dict[tuple[int, ...], int] = {}
-    entries: list[tuple[int, int]] = []
-    for row, network in enumerate(networks):
-        for layer in executed_layers(network, executes):
-            kernel = tuple(int(field) for field in kernel_of(layer))
-            entries.append((row, numbers.setdefault(kernel, len(numbers))))
-    counts = np.zeros((len(networks), len(numbers)))
-    np.add.at(counts, tuple(np.array(entries).T), 1.0)
-    fields = np.array(list(numbers), dtype=np.int64).T
-    return Workload(Kernel(*fields), counts, element_bytes)
-
-
-def data_sheet_prior(peak_gmac_s: float, memory_gb_s: float, **changes: float) -> Prior:
-    """What is expected of a CPU before any measurement.
-
-    peak_gmac_s: fp32, of the threads used. memory_gb_s: measured read bandwidth.
-    Convolutions reach about a third of the peak once reductions are long, depthwise ones and
-    pools a twentieth (ours, after published runs on other boards); a kernel costs some
-    20 us. ``changes`` replaces fields of the prior.
-    """
-    median = {
-        "overhead_us": 20.0, "pointwise": 0.35 * peak_gmac_s, "conv3x3": 0.45 * peak_gmac_s,
-        "conv": 0.35 * peak_gmac_s, "depthwise": 0.08 * peak_gmac_s, "pool": 0.05 * peak_gmac_s,
-        "linear": 0.35 * peak_gmac_s, "memory_gb_s": memory_gb_s, "linear_gb_s": memory_gb_s,
-        "elementwise_gb_s": memory_gb_s, "reduction_half": 32.0, "outputs_half": 8.0,
-        "window_half": 4.0,
-    }  # fmt: skip
-    deviation = {
-        "overhead_us": 1.5, "pointwise": 0.7, "conv3x3": 0.7, "conv": 0.7, "depthwise": 1.0,
-        "pool": 1.0, "linear": 0.7, "memory_gb_s": 0.4, "linear_gb_s": 0.4,
-        "elementwise_gb_s": 0.6, "reduction_half": 0.7, "outputs_half": 0.7, "window_half": 0.7,
-    }  # fmt: skip
-    ties = (("conv", "pointwise", 1.0, 0.3), ("conv3x3", "conv", 1.3, 0.4))
-    return Prior(
-        np.array([median[p] for p in PARAMETERS]),
-        np.array([deviation[p] for p in PARAMETERS]),
-        ties,
-        **changes,
-    )
-
-
-def unpack(logarithms: Floats) -> Coefficients:
-    """Coefficients from the logarithms of ``PARAMETERS``."""
-    p = dict(zip(PARAMETERS, (float(x) for x in np.exp(logarithms)), strict=True))
-    memory = {"linear": p["linear_gb_s"], "elementwise": p["elementwise_gb_s"]}
-    dense = ("pointwise", "conv3x3", "conv")
-    return Coefficients(
-        overhead_us=p["overhead_us"],
-        gmac_s=tuple(p.get(c, p["pointwise"]) for c in KERNEL_CLASSES),
-        gb_s=tuple(memory.get(c, p["memory_gb_s"]) for c in KERNEL_CLASSES),
-        reduction_half=tuple(
-            p["reduction_half"] if c in dense else p["window_half"] if c == "depthwise" else 0.0
-            for c in KERNEL_CLASSES
-        ),
-        outputs_half=tuple(p["outputs_half"] if c in dense else 0.0 for c in KERNEL_CLASSES),
-    )
 
 
 def fit_runtimes(
@@ -146,49 +35,148 @@ def fit_runtimes(
 
     measured: runtime -> its networks and their latencies in ms, shape (networks,).
     """
-    names = list(measured)
-    size = len(PARAMETERS)
-    own = size + 1 if len(names) > 1 else 0
-    medians = np.log(prior.median)
-    ties = [
-        (PARAMETERS.index(a), PARAMETERS.index(b), np.log(ratio), deviation)
-        for a, b, ratio, deviation in prior.ties
-    ]
-    logs = {name: np.log(latency) for name, (_, latency) in measured.items()}
+    problem = _Problem(list(measured.values()), prior)
+    solution = least_squares(
+        problem.residuals, problem.start(), problem.jacobian, xtol=1e-7, ftol=1e-7, max_nfev=300
+    )
+    logs = [mix @ solution.x for mix in problem.mixes]
+    return {name: unpack(found) for name, found in zip(measured, logs, strict=True)}
 
-    def of_runtime(x: Floats, number: int) -> Floats:
-        if not own:
-            return x
-        changes: Floats = x[size + number * own : size + (number + 1) * own]
-        logarithms: Floats = x[:size] + changes[:size] + _SPEED * changes[size]
-        return logarithms
 
-    def residuals(x: Floats) -> Floats:
-        parts = [(x[:size] - medians) / prior.deviation]
-        parts += [np.array([(x[a] - x[b] - ratio) / sd]) for a, b, ratio, sd in ties]
-        for number, name in enumerate(names):
-            predicted = measured[name][0].latency_ms(unpack(of_runtime(x, number)))
-            z = (np.log(predicted) - logs[name]) / prior.noise
-            parts.append(_robust(z))
-        if own:
-            changes = x[size:].reshape(-1, own)
-            parts += [(changes[:, :size] / prior.spread).ravel(), changes[:, size] / prior.scale]
+class _Problem:
+    """Least squares in x: shared logarithms, the speed if free, each runtime's own changes.
+
+    The logarithms of runtime n are ``mixes[n] @ x``; the prior is ``rows @ x = targets`` with
+    deviations of one.
+    """
+
+    def __init__(self, measured: Sequence[tuple[Workload, Floats]], prior: Prior) -> None:
+        self._loads = [_Sensitive(load) for load, _ in measured]
+        self._logs = [np.log(latency) for _, latency in measured]
+        self._prior = prior
+        size, runtimes = len(prior.median), len(measured)
+        self._size, faster = size, speed_direction(len(prior.median))
+        free = prior.speed > 0
+        own = size + 1 if runtimes > 1 else 0
+        width = size + free + own * runtimes
+        self.mixes = []
+        for n in range(runtimes):
+            mix = np.zeros((size, width))
+            mix[:, :size] = np.eye(size)
+            if free:
+                mix[:, size] = faster
+            if own:
+                first = size + free + n * own
+                mix[:, first : first + size] = np.eye(size)
+                mix[:, first + size] = faster
+            self.mixes.append(mix)
+        deviations = [1.0 / prior.deviation]
+        deviations += [np.array([1.0 / prior.speed])] if free else []
+        deviations += [np.append(np.full(size, 1.0 / prior.spread), 1.0 / prior.scale)] * (
+            runtimes if own else 0
+        )
+        ties = np.zeros((len(prior.ties), width))
+        ratios = np.zeros(len(prior.ties))
+        for k, (a, b, ratio, deviation) in enumerate(prior.ties):
+            ties[k, PARAMETERS.index(a)] = 1.0 / deviation
+            ties[k, PARAMETERS.index(b)] = -1.0 / deviation
+            ratios[k] = np.log(ratio) / deviation
+        self._rows = np.vstack([np.diag(np.concatenate(deviations)), ties])
+        self._targets = np.zeros(len(self._rows))
+        self._targets[:size] = np.log(prior.median) / prior.deviation
+        self._targets[width:] = ratios
+
+    def start(self) -> Floats:
+        """The prior's medians, at the speed that the data show."""
+        x = np.zeros(self._rows.shape[1])
+        x[: self._size] = np.log(self._prior.median)
+        if self._prior.speed > 0:
+            slower = [
+                log - np.log(load.latency_ms(mix @ x)[0])
+                for load, log, mix in zip(self._loads, self._logs, self.mixes, strict=True)
+            ]
+            x[self._size] = -float(np.median(np.concatenate(slower)))
+        return x
+
+    def residuals(self, x: Floats) -> Floats:
+        """Of the prior, then of each runtime's measurements."""
+        parts = [self._rows @ x - self._targets]
+        for load, log, mix in zip(self._loads, self._logs, self.mixes, strict=True):
+            predicted, _ = load.latency_ms(mix @ x)
+            parts.append(_robust((np.log(predicted) - log) / self._prior.noise))
         return np.concatenate(parts)
 
-    start = np.concatenate([medians, np.zeros(own * len(names))])
-    solution = least_squares(residuals, start, xtol=1e-7, ftol=1e-7, max_nfev=300)
-    return {name: unpack(of_runtime(solution.x, n)) for n, name in enumerate(names)}
+    def jacobian(self, x: Floats) -> Floats:
+        """Derivatives of ``residuals``, shape (residuals, unknowns)."""
+        parts = [self._rows]
+        for load, log, mix in zip(self._loads, self._logs, self.mixes, strict=True):
+            predicted, slopes = load.latency_ms(mix @ x)
+            z = (np.log(predicted) - log) / self._prior.noise
+            weight = _robust_slope(z) / (self._prior.noise * predicted)
+            parts.append(weight[:, None] * (slopes @ mix))
+        return np.vstack(parts)
 
 
-#: What an overall speed changes: rates and bandwidths rise, the overhead falls.
-_SPEED = np.array([
-    -1.0 if p == "overhead_us" else 0.0 if p.endswith("_half") else 1.0 for p in PARAMETERS
-])  # fmt: skip
+class _Sensitive:
+    """A workload whose latencies come with their derivatives by the logarithms."""
+
+    def __init__(self, load: Workload) -> None:
+        self._load = load
+        kinds = np.asarray(load.kernels.kind)
+        self._kinds = kinds
+        self._columns: list[tuple[int, str, NDArray[np.bool_]]] = []
+        dense = np.isin(kinds, [KERNEL_CLASSES.index(c) for c in DENSE])
+        for number, name in enumerate(PARAMETERS):
+            if name in KERNEL_CLASSES:
+                # The elementwise class has no work, so its rate does not matter.
+                self._columns.append((number, "work", kinds == KERNEL_CLASSES.index(name)))
+            elif name.endswith("gb_s"):
+                own = [MEMORY.get(c, "memory_gb_s") == name for c in KERNEL_CLASSES]
+                self._columns.append((number, "memory", np.array(own)[kinds]))
+            elif name == "window_half":
+                depthwise = kinds == KERNEL_CLASSES.index("depthwise")
+                self._columns.append((number, "reduction", depthwise))
+            elif name.endswith("_half"):
+                self._columns.append((number, name.removesuffix("_half"), dense))
+
+    def latency_ms(self, logarithms: Floats) -> tuple[Floats, Floats]:
+        """Latencies (networks,) and their derivatives (networks, parameters)."""
+        k, c = self._load.kernels, unpack(logarithms)
+        kinds = self._kinds
+        reduction = k.reduction + np.array(c.reduction_half)[kinds]
+        outputs = k.outputs + np.array(c.outputs_half)[kinds]
+        work = k.positions * reduction * outputs * (1e-6 / np.array(c.gmac_s)[kinds])
+        traffic = (k.elements + k.weights) * self._load.element_bytes
+        memory = traffic * (1e-6 / np.array(c.gb_s)[kinds])
+        overhead = k.launches * np.array(c.overhead_us)[kinds] * 1e-3
+        bound = work >= memory
+        shares = {
+            "work": -work * bound,
+            "memory": -memory * ~bound,
+            "reduction": work * bound * (1 - k.reduction / np.maximum(reduction, 1e-30)),
+            "outputs": work * bound * (1 - k.outputs / np.maximum(outputs, 1e-30)),
+        }
+        slopes = np.zeros((len(logarithms), len(kinds)))
+        slopes[0] = overhead
+        for number, share, own in self._columns:
+            slopes[number] = shares[share] * own
+        if len(logarithms) > len(PARAMETERS):
+            for kind in range(len(KERNEL_CLASSES)):
+                slopes[len(PARAMETERS) + kind] = overhead * (kinds == kind)
+        times = np.maximum(work, memory) + overhead
+        return self._load.counts @ times, self._load.counts @ slopes.T
 
 
 def _robust(z: Floats) -> Floats:
     """Residuals whose squares grow like Cauchy's loss, log(1 + z^2)."""
     result: Floats = np.sign(z) * np.sqrt(np.log1p(z * z))
+    return result
+
+
+def _robust_slope(z: Floats) -> Floats:
+    """Derivative of ``_robust``: 1 at zero."""
+    size = np.maximum(np.abs(z), 1e-8)
+    result: Floats = size / ((1 + size * size) * np.sqrt(np.log1p(size * size)))
     return result
 
 

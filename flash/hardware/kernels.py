@@ -55,8 +55,12 @@ def lane_multiple(channels: Ints) -> Ints:
     return (channels + (SIMD_LANES - 1)) & -SIMD_LANES
 
 
-def kernel_of(layer: Layer) -> Kernel:
-    """The kernel that runs ``layer``."""
+def kernel_of(layer: Layer, merged: Ints = 0) -> Kernel:
+    """The kernel that runs ``layer``.
+
+    merged: of a sum, the additions that convolutions before it do (``flash.hardware.fusion``);
+            each leaves only its other operand to be read.
+    """
     if layer.op == "conv":
         return _convolution(layer)
     if layer.op == "linear":
@@ -71,8 +75,10 @@ def kernel_of(layer: Layer) -> Kernel:
     # Areas first: they are plain integers in most spaces, channels seldom are.
     area = layer.out_height * layer.out_width
     if layer.op == "add":
-        sums = layer.operands - 1
+        sums = layer.operands - 1 - merged
         moved: Any = layer.out_channels * (3 * area) * sums
+        if not _none(merged):
+            moved = moved + layer.out_channels * area * merged
         return Kernel(_ELEMENTWISE, 0, 0, 0, moved, 0, sums)
     elements: Ints
     if layer.in_channels is layer.out_channels:
@@ -80,6 +86,10 @@ def kernel_of(layer: Layer) -> Kernel:
     else:
         elements = (layer.in_channels + layer.out_channels) * area
     return Kernel(_ELEMENTWISE, 0, 0, 0, elements, 0, 1)
+
+
+def _none(count: Ints) -> bool:
+    return isinstance(count, int) and count == 0
 
 
 def _pool(layer: Layer, positions: Ints, window: Ints) -> Kernel:

@@ -3,7 +3,7 @@
 A kernel of class c with P positions, reduction length K, N output channels (rounded up to the
 SIMD width) and B bytes of traffic takes
 
-    t = overhead + max( P (K + K_c) (N + N_c) / rate_c ,  B / bandwidth_c )
+    t = overhead_c + max( P (K + K_c) (N + N_c) / rate_c ,  B / bandwidth_c )
 
 that is, a roofline whose efficiency K / (K + K_c) * N / (N + N_c) rises with the reduction
 length and with the output channels. All coefficients are positive, so a network with more
@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flash.hardware.fusion import fused_network, fused_table
 from flash.hardware.kernels import KERNEL_CLASSES, Kernel, kernel_of
 from flash.hardware.profile import BYTES, HULL_FEATURES, Coefficients, Interval, Profile
 from flash.spaces.layers import Flags, Ints, Layer
@@ -43,9 +44,9 @@ _CONVOLUTIONS = tuple(KERNEL_CLASSES.index(c) for c in ("conv3x3", "conv"))
 def kernel_ms(kernel: Kernel, coefficients: Coefficients, element_bytes: int) -> Any:
     """Milliseconds of a kernel: a float, or one a design."""
     c, kind = coefficients, kernel.kind
-    by_class = (c.gmac_s, c.gb_s, c.reduction_half, c.outputs_half)
+    by_class = (c.gmac_s, c.gb_s, c.reduction_half, c.outputs_half, c.overhead_us)
     own: list[Any] = [x[kind] if isinstance(kind, int) else np.array(x)[kind] for x in by_class]
-    rate, bandwidth, k_half, n_half = own
+    rate, bandwidth, k_half, n_half, overhead_us = own
     time = _traffic(kernel) * (element_bytes * 1e-6 / bandwidth)
     if not _is_zero(kernel.positions):
         # Scalar factors first: most rows have only one factor that differs by design.
@@ -55,7 +56,7 @@ def kernel_ms(kernel: Kernel, coefficients: Coefficients, element_bytes: int) ->
             time = np.maximum(work, time)
         else:
             time = max(work, time)
-    return time + kernel.launches * (c.overhead_us * 1e-3)
+    return time + kernel.launches * (overhead_us * 1e-3)
 
 
 def _traffic(kernel: Kernel) -> Ints:
@@ -67,8 +68,9 @@ def _is_zero(value: Ints) -> bool:
     return isinstance(value, int) and value == 0
 
 
-def executed(table: LayerTable, profile: Profile) -> list[Flags]:
-    """For each row, which designs run it on the profile's runtime.
+def executed(table: LayerTable, profile: Profile) -> list[tuple[Flags, Ints]]:
+    """For each row, which designs run it on the profile's runtime, and the additions that
+    convolutions do for it (see ``flash.hardware.fusion``).
 
     A table of some stages only, whose rows never reach the output, cannot say what is used;
     there every active row counts.
@@ -78,7 +80,11 @@ def executed(table: LayerTable, profile: Profile) -> list[Flags]:
     grid: NDArray[np.bool_] = table.active
     if not partial and mode != "all":
         grid = table.used if mode == "used" else table.live
-    return [True if row.all() else row for row in grid]
+    merged: Sequence[Ints] = [0] * len(table)
+    if profile.runtime.fusion == "graph":
+        grid, merged = fused_table(table, grid)
+    flags: list[Flags] = [True if row.all() else row for row in grid]
+    return list(zip(flags, merged, strict=True))
 
 
 def costs(table: LayerTable, profile: Profile) -> dict[str, Floats]:
@@ -121,11 +127,16 @@ def network_features(network: Network, profile: Profile) -> dict[str, Floats]:
     return _network_totals(network, profile, _FEATURES)
 
 
-def executed_layers(network: Network, executes: str) -> tuple[Layer, ...]:
-    """The layers of a network that a runtime with this ``executes`` runs."""
-    if executes == "all":
-        return network.layers
-    return (network.used() if executes == "used" else network.live()).layers
+def executed_layers(
+    network: Network, executes: str, fusion: str = "conv"
+) -> list[tuple[Layer, int]]:
+    """The layers of a network that a runtime runs, each with the additions that convolutions
+    do for it (0 unless the runtime's ``fusion`` is "graph")."""
+    if executes != "all":
+        network = network.used() if executes == "used" else network.live()
+    if fusion == "graph":
+        return fused_network(network)
+    return [(layer, 0) for layer in network.layers]
 
 
 # ------------------------------------------------------------------------------- intervals
@@ -198,25 +209,26 @@ _FEATURES = ("macs", "bytes", "kernels", "conv_macs")
 
 def _totals(table: LayerTable, profile: Profile, wanted: Sequence[str]) -> dict[str, Floats]:
     totals = {name: np.zeros(table.designs) for name in wanted}
-    for layer, runs in zip(table.layers, executed(table, profile), strict=True):
-        for name, value in _layer_totals(layer, profile, wanted):
+    for layer, (runs, merged) in zip(table.layers, executed(table, profile), strict=True):
+        for name, value in _layer_totals(layer, merged, profile, wanted):
             totals[name] += value if runs is True else value * runs
     return totals
 
 
 def _network_totals(network: Network, profile: Profile, wanted: Sequence[str]) -> dict[str, Floats]:
     totals = {name: np.zeros(1) for name in wanted}
-    for layer in executed_layers(network, profile.runtime.executes):
-        for name, value in _layer_totals(layer, profile, wanted):
+    runtime = profile.runtime
+    for layer, merged in executed_layers(network, runtime.executes, runtime.fusion):
+        for name, value in _layer_totals(layer, merged, profile, wanted):
             totals[name] += value
     return totals
 
 
 def _layer_totals(
-    layer: Layer, profile: Profile, wanted: Sequence[str]
+    layer: Layer, merged: Ints, profile: Profile, wanted: Sequence[str]
 ) -> Iterator[tuple[str, Any]]:
     runtime = profile.runtime
-    kernel = kernel_of(layer)
+    kernel = kernel_of(layer, merged)
     element_bytes = BYTES[runtime.precision]
     if "latency_ms" in wanted:
         yield "latency_ms", kernel_ms(kernel, runtime.coefficients, element_bytes)

@@ -19,8 +19,8 @@ from flash.hardware.kernels import KERNEL_CLASSES
 from flash.hardware.section import Section
 
 __all__ = [
-    "BYTES", "EXECUTES", "HULL_FEATURES", "Coefficients", "Device", "Energy", "Interval",
-    "Profile", "Provenance", "Runtime", "Tvm", "load_profile", "parse_profile",
+    "BYTES", "EXECUTES", "FUSIONS", "HULL_FEATURES", "Coefficients", "Device", "Energy",
+    "Interval", "Profile", "Provenance", "Runtime", "Tvm", "load_profile", "parse_profile",
 ]  # fmt: skip
 
 SCHEMA = "flash.profile/1"
@@ -28,6 +28,8 @@ SCHEMA = "flash.profile/1"
 BYTES: Mapping[str, int] = {"fp32": 4, "fp16": 2, "int8": 1}
 #: Which layers a runtime runs: all, those whose result is used, those on a live path.
 EXECUTES = ("all", "used", "live")
+#: What a runtime merges into one kernel (see ``flash.hardware.fusion``).
+FUSIONS = ("conv", "graph")
 #: Totals of a network that say whether it resembles the fitted ones.
 HULL_FEATURES = ("macs", "bytes", "kernels", "conv_share")
 
@@ -63,13 +65,12 @@ class Tvm:
 class Coefficients:
     """Coefficients of the kernel-time formula (see ``flash.hardware.processor``).
 
-    overhead_us: fixed time of a kernel.
-    The others hold one value a kernel class, in the order of ``KERNEL_CLASSES``: gmac_s the
-    rate at full efficiency, gb_s the bandwidth, reduction_half and outputs_half the
-    reduction length and output channels at which half that rate is reached.
+    One value a kernel class, in the order of ``KERNEL_CLASSES``: overhead_us the fixed time
+    of a kernel, gmac_s the rate at full efficiency, gb_s the bandwidth, reduction_half and
+    outputs_half the reduction length and output channels at which half that rate is reached.
     """
 
-    overhead_us: float
+    overhead_us: tuple[float, ...]
     gmac_s: tuple[float, ...]
     gb_s: tuple[float, ...]
     reduction_half: tuple[float, ...]
@@ -148,6 +149,7 @@ class Runtime:
     interval: Interval
     energy: Energy
     provenance: Provenance
+    fusion: str = "conv"
 
     @property
     def provenance_line(self) -> str:
@@ -313,6 +315,7 @@ def _runtime(name: str, s: Section) -> Runtime:
         interval=_interval(s.section("interval")),
         energy=_energy(s.section("energy")),
         provenance=_provenance(s.section("provenance")),
+        fusion=s.choice("fusion", FUSIONS) if s.has("fusion") else FUSIONS[0],
     )  # fmt: skip
     s.done()
     return runtime
@@ -325,7 +328,13 @@ def _coefficients(s: Section) -> Coefficients:
         least = 1e-6 if name in ("gmac_s", "gb_s") else 0.0
         per_class[name] = tuple(table.number(kind, least, _LARGEST) for kind in KERNEL_CLASSES)
         table.done()
-    coefficients = Coefficients(overhead_us=s.number("overhead_us", most=_LARGEST), **per_class)
+    if s.is_table("overhead_us"):
+        table = s.section("overhead_us")
+        overhead = tuple(table.number(kind, 0.0, _LARGEST) for kind in KERNEL_CLASSES)
+        table.done()
+    else:  # one for all classes
+        overhead = (s.number("overhead_us", most=_LARGEST),) * len(KERNEL_CLASSES)
+    coefficients = Coefficients(overhead_us=overhead, **per_class)
     s.done()
     return coefficients
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from flash.hardware.kernels import KERNEL_CLASSES
-from flash.hardware.profile import SCHEMA, Profile, Runtime
+from flash.hardware.profile import FUSIONS, SCHEMA, Profile, Runtime
 
 __all__ = ["profile_text", "write_profile"]
 
@@ -47,14 +47,18 @@ def write_profile(profile: Profile, path: Path, comment: str = "") -> None:
 
 
 def _runtime(lines: list[str], place: str, runtime: Runtime) -> None:
-    own = ("framework", "version", "threads", "clock_mhz", "precision", "executes")
+    own = ["framework", "version", "threads", "clock_mhz", "precision", "executes"]
+    own += ["fusion"] if runtime.fusion != FUSIONS[0] else []
     _table(lines, place, {name: getattr(runtime, name) for name in own})
     c = runtime.coefficients
+    shared = len(set(c.overhead_us)) == 1
     _table(
         lines,
         f"{place}.coefficients",
         {
-            "overhead_us": c.overhead_us,
+            "overhead_us": c.overhead_us[0]
+            if shared
+            else dict(zip(KERNEL_CLASSES, c.overhead_us, strict=True)),
             **{
                 name: dict(zip(KERNEL_CLASSES, getattr(c, name), strict=True))
                 for name in ("gmac_s", "gb_s", "reduction_half", "outputs_half")

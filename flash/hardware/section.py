@@ -34,6 +34,14 @@ class Section:
                 raise ProfileError(f"[{self._place}] has the name {shown(key)}: not printable text")
         return tuple(self._values)
 
+    def has(self, key: str) -> bool:
+        """Whether the table holds ``key``."""
+        return key in self._values
+
+    def is_table(self, key: str) -> bool:
+        """Whether ``key`` holds a table."""
+        return isinstance(self._values.get(key), dict)
+
     def section(self, key: str) -> Section:
         """The table inside this one."""
         value = self._get(key)

@@ -22,9 +22,7 @@ from fit_raspberry_pi import (  # noqa: E402
     PI4_PRIOR,
     SHIPPED_CELLS,
     held_out,
-    held_out_energy,
     nas_bench_draws,
-    quality,
 )  # fmt: skip
 from raspberry_pi_data import (  # noqa: E402
     SHARED,
@@ -38,8 +36,10 @@ from raspberry_pi_data import (  # noqa: E402
     read_pi3,
 )  # fmt: skip
 
-from flash.hardware.fit import Workload, fit_runtimes, workload  # noqa: E402
+from flash.hardware.fit import fit_runtimes  # noqa: E402
+from flash.hardware.fitted import held_out_energy, quality  # noqa: E402
 from flash.hardware.kernels import KERNEL_CLASSES  # noqa: E402
+from flash.hardware.workload import Workload, workload  # noqa: E402
 
 
 def show(title: str, figures: dict[str, float]) -> None:
@@ -136,9 +136,10 @@ def pi4() -> None:
         for name, m in measured.items():
             show(f"Pi 4 {name}, each {title} left out", quality(m.latency_ms, predicted[name]))
             if title == "network":
-                energy_mj = held_out_energy(m, predicted[name])
+                load = workload(m.networks(), "used")
+                energy_mj = held_out_energy(load, m.latency_ms, predicted[name], m.energy_mj)
                 show("    energy, from held-out latency", quality(m.energy_mj, energy_mj))
-                energy_mj = held_out_energy(m, m.latency_ms)
+                energy_mj = held_out_energy(load, m.latency_ms, m.latency_ms, m.energy_mj)
                 show("    energy, from measured latency", quality(m.energy_mj, energy_mj))
     for name, m in measured.items():
         show(f"    baseline, MACs only: {name}", quality(m.latency_ms, macs_only(m)))
