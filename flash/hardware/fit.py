@@ -23,7 +23,7 @@ from flash.hardware.prior import DENSE, MEMORY, PARAMETERS, Prior, speed_directi
 from flash.hardware.profile import Coefficients
 from flash.hardware.workload import Workload
 
-__all__ = ["conformal_factors", "fit_runtimes"]
+__all__ = ["conformal_factors", "fit_one", "fit_runtimes"]
 
 Floats = NDArray[np.float64]
 
@@ -36,11 +36,17 @@ def fit_runtimes(
     measured: runtime -> its networks and their latencies in ms, shape (networks,).
     """
     problem = _Problem(list(measured.values()), prior)
-    solution = least_squares(
-        problem.residuals, problem.start(), problem.jacobian, xtol=1e-7, ftol=1e-7, max_nfev=300
-    )
-    logs = [mix @ solution.x for mix in problem.mixes]
-    return {name: unpack(found) for name, found in zip(measured, logs, strict=True)}
+    x = problem.solve(problem.start())
+    return {name: unpack(mix @ x) for name, mix in zip(measured, problem.mixes, strict=True)}
+
+
+def fit_one(
+    load: Workload, latency_ms: Floats, prior: Prior, start: Floats | None = None
+) -> tuple[Coefficients, Floats]:
+    """Coefficients of one runtime, and the unknowns from which a similar fit may start."""
+    problem = _Problem([(load, latency_ms)], prior)
+    x = problem.solve(problem.start() if start is None else start)
+    return unpack(problem.mixes[0] @ x), x
 
 
 class _Problem:
@@ -97,6 +103,13 @@ class _Problem:
             ]
             x[self._size] = -float(np.median(np.concatenate(slower)))
         return x
+
+    def solve(self, start: Floats) -> Floats:
+        """The unknowns of least squares."""
+        solution = least_squares(
+            self.residuals, start, self.jacobian, xtol=1e-7, ftol=1e-7, max_nfev=300
+        )
+        return np.asarray(solution.x)
 
     def residuals(self, x: Floats) -> Floats:
         """Of the prior, then of each runtime's measurements."""
