@@ -10,7 +10,16 @@ import importlib
 from types import ModuleType
 from typing import Any
 
-__all__ = ["COMMANDS", "__version__", "calibrate", "estimate", "export", "profile", "search"]
+__all__ = [
+    "COMMANDS",
+    "__version__",
+    "calibrate",
+    "estimate",
+    "export",
+    "fit",
+    "profile",
+    "search",
+]
 
 __version__ = "0.1.0"
 
@@ -21,6 +30,7 @@ COMMANDS = {
     "calibrate": "train a few sampled designs -> the space's accuracy model",
     "export": "designs of a front -> checked ONNX files and a manifest",
     "profile": "networks run on this device, or one over ssh -> measurements",
+    "fit": "measurements of a device -> its profile, with held-out error",
 }
 
 

@@ -38,7 +38,7 @@ from flash.evaluation import (
 from flash.metrics.rank import score_designs
 from flash.metrics.sed import Scores, score_network
 from flash.report.files import write_text
-from flash.spaces.space import SearchSpace, load_space
+from flash.spaces.space import load_space
 from flash.targets import Given, Target, load_target
 
 __all__ = ["main", "run"]
@@ -84,7 +84,7 @@ def run(
     rows = []
     for number, text in enumerate(designs, start=1):
         try:
-            rows.append(found.design(_values(found, text)))
+            rows.append(found.parse(text))
         except FlashError as error:
             raise InputError(f"design {number}: {error}") from None
     if not rows:
@@ -103,21 +103,6 @@ def _model_row(path: str | Path, target: Target | None, input_shape: Sequence[in
     score = score_network(network)
     scores = Scores(np.array([score.sed]), np.array([score.isometric_depth]))
     return _row(str(path), result, scores, 0)
-
-
-def _values(space: SearchSpace, text: str) -> dict[str, int]:
-    if not text.lstrip().startswith("{"):
-        return space.family.parse(text)
-    try:
-        pairs: list[tuple[str, int]] = json.loads(text, object_pairs_hook=list)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"not valid JSON: {error}") from None
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        raise InputError("a variable is given twice")
-    if not all(type(v) is int for v in values.values()):
-        raise InputError("the values of a design are whole numbers")
-    return values
 
 
 def _row(text: str, found: Metrics, scores: Scores, i: int) -> Row:

@@ -161,8 +161,9 @@ class _Sensitive:
         work = k.positions * reduction * outputs * (1e-6 / np.array(c.gmac_s)[kinds])
         traffic = (k.elements + k.weights) * self._load.element_bytes
         memory = traffic * (1e-6 / np.array(c.gb_s)[kinds])
+        spilt = np.maximum(traffic * 1e-6 - c.cache_mb, 0.0) / c.spill_gb_s
         overhead = k.launches * np.array(c.overhead_us)[kinds] * 1e-3
-        bound = work >= memory
+        bound = work >= memory + spilt
         shares = {
             "work": -work * bound,
             "memory": -memory * ~bound,
@@ -176,8 +177,10 @@ class _Sensitive:
         if len(logarithms) > len(PARAMETERS):
             for kind in range(len(KERNEL_CLASSES)):
                 slopes[len(PARAMETERS) + kind] = overhead * (kinds == kind)
-        times = np.maximum(work, memory) + overhead
-        return self._load.counts @ times, self._load.counts @ slopes.T
+            slopes[-2] = -c.cache_mb / c.spill_gb_s * (spilt > 0) * ~bound
+            slopes[-1] = -spilt * ~bound
+        times = np.maximum(work, memory + spilt) + overhead
+        return np.maximum(self._load.counts @ times, 1e-9), self._load.counts @ slopes.T
 
 
 def _robust(z: Floats) -> Floats:

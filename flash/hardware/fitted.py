@@ -41,9 +41,11 @@ def significant(value: float, digits: int = 4) -> float:
 
 def rounded(c: Coefficients) -> Coefficients:
     """Coefficients to four significant digits."""
+    per_class = ("overhead_us", "gmac_s", "gb_s", "reduction_half", "outputs_half")
     return Coefficients(
-        **{name: tuple(significant(v) for v in getattr(c, name)) for name in c.__slots__}
-    )
+        **{name: tuple(significant(v) for v in getattr(c, name)) for name in per_class},
+        cache_mb=significant(c.cache_mb), spill_gb_s=significant(c.spill_gb_s),
+    )  # fmt: skip
 
 
 # ------------------------------------------------------------------------------- intervals

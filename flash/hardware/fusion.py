@@ -45,7 +45,8 @@ def fused_table(table: LayerTable, runs: Grid) -> tuple[Grid, list[Ints]]:
         """Designs in which ``row`` alone reads the result of a producer in its stage."""
         made = np.broadcast_to(np.asarray(producer), (table.designs,))
         found: Grid = (made >= 0) & (readers[made, columns] == 1)
-        return found & (stages[made] == stages[row])
+        alone: Grid = found & (stages[made] == stages[row])
+        return alone
 
     for row, layer in enumerate(table.layers):
         additions: Ints = 0

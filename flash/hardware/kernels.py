@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from flash.spaces.layers import Ints, Layer
 
-__all__ = ["KERNEL_CLASSES", "SIMD_LANES", "Kernel", "kernel_of", "lane_multiple"]
+__all__ = ["KERNEL_CLASSES", "LANES", "Kernel", "kernel_of", "lane_multiple"]
 
 #: Kernel classes; ``Kernel.kind`` is a position in this tuple.
 #: conv3x3 is the 3x3 convolution with stride 1, which some runtimes compute by Winograd's
@@ -23,8 +23,9 @@ KERNEL_CLASSES: Final = (
 )  # fmt: skip
 _POINTWISE, _CONV3, _CONV, _DEPTHWISE, _LINEAR, _POOL, _ELEMENTWISE = range(7)
 
-#: fp32 lanes of a 128-bit NEON register: output channels are computed in multiples of it.
-SIMD_LANES: Final = 4
+#: Channels a runtime computes at once, its output channels rounded up: 4 fp32 lanes of a 128-bit
+#: NEON register; 8 (AVX2) and 16 (AVX-512) where onnxruntime lays out activations in blocks.
+LANES: Final = (4, 8, 16)
 
 
 class Kernel(NamedTuple):
@@ -33,7 +34,7 @@ class Kernel(NamedTuple):
     kind:      class (see ``KERNEL_CLASSES``), one a design where designs differ.
     positions: output positions.
     reduction: multiply-accumulates an output element takes (window elements for a pool).
-    outputs:   output channels, those of each group rounded up to SIMD lanes.
+    outputs:   output channels, those of each group rounded up to lanes.
     elements:  activations read and written.
     weights:   weights read; ``weights * positions`` are the multiply-accumulates.
     launches:  kernels run (n - 1 for a sum of n tensors).
@@ -50,28 +51,31 @@ class Kernel(NamedTuple):
     launches: Ints
 
 
-def lane_multiple(channels: Ints) -> Ints:
-    """``channels`` rounded up to a multiple of ``SIMD_LANES``."""
-    return (channels + (SIMD_LANES - 1)) & -SIMD_LANES
+def lane_multiple(channels: Ints, lanes: int = LANES[0]) -> Ints:
+    """``channels`` rounded up to a multiple of ``lanes``, a power of two."""
+    return (channels + (lanes - 1)) & -lanes
 
 
-def kernel_of(layer: Layer, merged: Ints = 0) -> Kernel:
+def kernel_of(layer: Layer, merged: Ints = 0, lanes: int = LANES[0]) -> Kernel:
     """The kernel that runs ``layer``.
+
+    With more than four lanes activations lie in blocks of them: the channels read are padded
+    too, and what joins or cuts channels that fill no blocks is converted back and forth.
 
     merged: of a sum, the additions that convolutions before it do (``flash.hardware.fusion``);
             each leaves only its other operand to be read.
     """
     if layer.op == "conv":
-        return _convolution(layer)
+        return _convolution(layer, lanes)
     if layer.op == "linear":
         inputs, features = layer.in_channels, layer.out_channels
-        outputs = lane_multiple(features)
+        outputs = lane_multiple(features, lanes)
         return Kernel(_LINEAR, 1, inputs, outputs, inputs + features, inputs * features, 1)
     if layer.op in ("max_pool", "avg_pool"):
         window = layer.kernel_height * layer.kernel_width
-        return _pool(layer, layer.out_height * layer.out_width, window)
+        return _pool(layer, layer.out_height * layer.out_width, window, lanes)
     if layer.op == "global_pool":
-        return _pool(layer, 1, layer.in_height * layer.in_width)
+        return _pool(layer, 1, layer.in_height * layer.in_width, lanes)
     # Areas first: they are plain integers in most spaces, channels seldom are.
     area = layer.out_height * layer.out_width
     if layer.op == "add":
@@ -85,44 +89,69 @@ def kernel_of(layer: Layer, merged: Ints = 0) -> Kernel:
         elements = layer.out_channels * (2 * area)
     else:
         elements = (layer.in_channels + layer.out_channels) * area
-    return Kernel(_ELEMENTWISE, 0, 0, 0, elements, 0, 1)
+    launches: Ints = 1
+    if lanes > LANES[0] and layer.op in ("concat", "slice", "pad"):
+        # Before and after it: blocks to channels, channels to blocks.
+        ragged: Any = 1 * (layer.in_channels % lanes != 0) | 1 * (layer.out_channels % lanes != 0)
+        for x in layer.inputs:
+            ragged = ragged | 1 * (x.channels % lanes != 0)
+        elements, launches = elements + elements * (2 * ragged), 1 + 2 * ragged
+    return Kernel(_ELEMENTWISE, 0, 0, 0, elements, 0, launches)
 
 
 def _none(count: Ints) -> bool:
     return isinstance(count, int) and count == 0
 
 
-def _pool(layer: Layer, positions: Ints, window: Ints) -> Kernel:
+def _pool(layer: Layer, positions: Ints, window: Ints, lanes: int) -> Kernel:
     area = layer.in_height * layer.in_width + layer.out_height * layer.out_width
     elements = layer.out_channels * area
-    return Kernel(_POOL, positions, window, lane_multiple(layer.out_channels), elements, 0, 1)
+    outputs = lane_multiple(layer.out_channels, lanes)
+    return Kernel(_POOL, positions, window, outputs, elements, 0, 1)
 
 
-def _convolution(layer: Layer) -> Kernel:
+def _convolution(layer: Layer, lanes: int) -> Kernel:
     channels, groups = layer.out_channels, layer.groups
     positions = layer.out_height * layer.out_width
     window = layer.kernel_height * layer.kernel_width
     elements = layer.in_channels * (layer.in_height * layer.in_width) + channels * positions
     if isinstance(groups, int) and groups == 1:
-        reduction = layer.in_channels * window
+        read = _blocks(layer.in_channels, lanes)
         return Kernel(
-            _window_class(layer), positions, reduction, lane_multiple(channels), elements,
-            channels * reduction, 1,
+            _window_class(layer), positions, read * window, lane_multiple(channels, lanes),
+            elements, channels * (layer.in_channels * window), 1,
         )  # fmt: skip
     channelwise = Kernel(
-        _DEPTHWISE, positions, window, lane_multiple(channels), elements, channels * window, 1
+        _DEPTHWISE,
+        positions,
+        window,
+        lane_multiple(channels, lanes),
+        elements,
+        channels * window,
+        1,
     )
     depthwise = np.asarray((groups == layer.in_channels) & (groups > 1))
     if depthwise.all():
         return channelwise
     reduction = layer.in_channels // groups * window
     grouped = Kernel(
-        _window_class(layer), positions, reduction, lane_multiple(channels // groups) * groups,
-        elements, channels * reduction, 1,
+        _window_class(layer), positions, reduction,
+        lane_multiple(channels // groups, lanes) * groups, elements, channels * reduction, 1,
     )  # fmt: skip
     if not depthwise.any():
         return grouped
     return Kernel(*(np.where(depthwise, a, b) for a, b in zip(channelwise, grouped, strict=True)))
+
+
+def _blocks(channels: Ints, lanes: int) -> Ints:
+    """Channels that are read where they lie in blocks of ``lanes``; a few lie plainly."""
+    if lanes == LANES[0]:
+        return channels
+    padded = lane_multiple(channels, lanes)
+    if isinstance(channels, int):
+        return channels if channels <= lanes // 2 else padded
+    result: Ints = np.where(channels <= lanes // 2, channels, padded)
+    return result
 
 
 def _window_class(layer: Layer) -> Ints:

@@ -123,6 +123,11 @@ def _usable(
         total += 1
         try:
             row = make()
+            if not row.network.live().layers:
+                raise _BadRow(
+                    f"{shown(row.name)}: nothing leads from the input to the output, so its time "
+                    "says nothing: delete the line"
+                )
             if row.name in rows:
                 raise _BadRow(
                     f"{shown(row.name)} was measured before, in line {rows[row.name].line}: the "
@@ -167,8 +172,11 @@ def _json_rows(text: str, path: Path) -> Iterator[tuple[int, Callable[[], Measur
             seen_header = True
             continue
         last = number == len(lines)
-        yield number, lambda line=line, number=number, last=last: _record(  # type: ignore[misc]
-            line, number, last, path
+        yield (
+            number,
+            lambda line=line, number=number, last=last: _record(  # type: ignore[misc]
+                line, number, last, path
+            ),
         )
 
 
@@ -254,8 +262,11 @@ def _csv_rows(
     space = load_space(space_name)
     for cells in reader:
         if cells:
-            yield reader.line_num, lambda cells=cells, number=reader.line_num: _csv_row(  # type: ignore[misc]
-                header, cells, number, space
+            yield (
+                reader.line_num,
+                lambda cells=cells, number=reader.line_num: _csv_row(  # type: ignore[misc]
+                    header, cells, number, space
+                ),
             )
 
 
@@ -296,4 +307,4 @@ def _positive(value: Any, what: str) -> float:
 
 
 def _design(space: SearchSpace, text: str) -> Network:
-    return space.network(space.parse_design(text))
+    return space.network(space.parse(text))

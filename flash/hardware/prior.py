@@ -7,6 +7,7 @@ free (an unknown device, or a sister of a known board).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from flash.hardware.kernels import KERNEL_CLASSES
 from flash.hardware.profile import Coefficients
 
 __all__ = [
-    "DENSE", "MEMORY", "PARAMETERS", "Prior", "data_sheet_prior", "pack", "profile_prior",
+    "DENSE", "EXTRA", "MEMORY", "PARAMETERS", "Prior", "data_sheet_prior", "pack", "profile_prior",
     "speed_direction", "unknown_prior", "unpack",
 ]  # fmt: skip
 
@@ -28,6 +29,9 @@ PARAMETERS = (
     "memory_gb_s", "linear_gb_s", "elementwise_gb_s",
     "reduction_half", "outputs_half", "window_half",
 )  # fmt: skip
+#: Fitted as well where a prior is extended: overheads by class (ratios to the common one), and
+#: the cache.
+EXTRA = (*(f"{c}_overhead" for c in KERNEL_CLASSES), "cache_mb", "spill_gb_s")
 #: Classes with both half-efficiency lengths.
 DENSE = ("pointwise", "conv3x3", "conv")
 #: Classes with a bandwidth of their own.
@@ -38,8 +42,7 @@ MEMORY = {"linear": "linear_gb_s", "elementwise": "elementwise_gb_s"}
 class Prior:
     """Log-normal prior: medians and standard deviations of logarithms, one a parameter.
 
-    Arrays have the shape (parameters,), or (parameters + kernel classes,) where each class has
-    an overhead of its own: the last entries are then its ratio to ``overhead_us``.
+    Arrays have the shape (parameters,), or (parameters + extra,) where the prior is extended.
 
     ties:     pairs of parameters with the expected ratio and the deviation of its logarithm.
     speed:    deviation of the logarithm of the device's overall speed; 0 where it is known.
@@ -61,12 +64,18 @@ class Prior:
         ties = tuple((a, b, ratio, sd * factor) for a, b, ratio, sd in self.ties)
         return replace(self, deviation=self.deviation * factor, ties=ties)
 
-    def with_class_overheads(self, deviation: float) -> Prior:
-        """Each kernel class with an overhead of its own, near the common one."""
-        extra = len(KERNEL_CLASSES)
-        size = len(PARAMETERS)
-        median = self.median if len(self.median) > size else np.append(self.median, np.ones(extra))
-        own = np.full(extra, deviation)
+    def extended(self, overheads: float, cache: float = 1.0) -> Prior:
+        """With an overhead for each kernel class, near the common one, and a cache.
+
+        overheads, cache: deviations. The cache is expected at 1 MB and what spills at half the
+        bandwidth (ours), unless the prior has one already.
+        """
+        size, classes = len(PARAMETERS), len(KERNEL_CLASSES)
+        median = self.median
+        if len(median) == size:
+            bandwidth = median[PARAMETERS.index("memory_gb_s")]
+            median = np.concatenate([median, np.ones(classes), [1.0, bandwidth]])
+        own = np.append(np.full(classes, overheads), [cache, cache])
         return replace(self, median=median, deviation=np.append(self.deviation[:size], own))
 
 
@@ -74,7 +83,8 @@ def speed_direction(size: int) -> Floats:
     """Change of each of ``size`` logarithms when a device is faster by a factor of e: rates and
     bandwidths rise, the overhead falls."""
     changes = [-1.0 if p == "overhead_us" else float(not p.endswith("_half")) for p in PARAMETERS]
-    return np.append(changes, np.zeros(size - len(PARAMETERS)))
+    extra = [float(p == "spill_gb_s") for p in EXTRA]
+    return np.array((changes + extra)[:size])
 
 
 def data_sheet_prior(peak_gmac_s: float, memory_gb_s: float, **changes: float) -> Prior:
@@ -132,10 +142,11 @@ def profile_prior(coefficients: Coefficients, deviation: float = 0.35) -> Prior:
 
 
 def unpack(logarithms: Floats) -> Coefficients:
-    """Coefficients from the logarithms of ``PARAMETERS`` (and of the classes' overheads)."""
+    """Coefficients from the logarithms of ``PARAMETERS`` (and of ``EXTRA``)."""
     values = [float(x) for x in np.exp(logarithms)]
     p = dict(zip(PARAMETERS, values, strict=False))
-    own = values[len(PARAMETERS) :] or [1.0] * len(KERNEL_CLASSES)
+    extra = dict(zip(EXTRA, values[len(PARAMETERS) :], strict=False))
+    own = [extra.get(f"{c}_overhead", 1.0) for c in KERNEL_CLASSES]
     return Coefficients(
         overhead_us=tuple(p["overhead_us"] * ratio for ratio in own),
         gmac_s=tuple(p.get(c, p["pointwise"]) for c in KERNEL_CLASSES),
@@ -145,11 +156,13 @@ def unpack(logarithms: Floats) -> Coefficients:
             for c in KERNEL_CLASSES
         ),
         outputs_half=tuple(p["outputs_half"] if c in DENSE else 0.0 for c in KERNEL_CLASSES),
+        cache_mb=extra.get("cache_mb", math.inf),
+        spill_gb_s=extra.get("spill_gb_s", math.inf),
     )
 
 
 def pack(c: Coefficients) -> Floats:
-    """The logarithms that ``unpack`` makes ``c`` from, classes' overheads included."""
+    """The logarithms that ``unpack`` makes ``c`` from, extended."""
     of = {name: k for k, name in enumerate(KERNEL_CLASSES)}
     common = float(np.exp(np.log(np.maximum(c.overhead_us, 1e-6)).mean()))
     values = {
@@ -165,5 +178,7 @@ def pack(c: Coefficients) -> Floats:
     own = [max(overhead, 1e-6) / common for overhead in c.overhead_us]
     # A hand-written profile may hold zeros, which have no logarithm.
     listed = [max(values[p], 1e-6) for p in PARAMETERS]
-    result: Floats = np.log(np.array([*listed, *own]))
+    # Without a cache, one that nothing spills from.
+    cache = [min(c.cache_mb, 1e6), min(c.spill_gb_s, 1e6)]
+    result: Floats = np.log(np.array([*listed, *own, *cache]))
     return result

@@ -7,8 +7,9 @@ SIMD width) and B bytes of traffic takes
 
 that is, a roofline whose efficiency K / (K + K_c) * N / (N + N_c) rises with the reduction
 length and with the output channels. All coefficients are positive, so a network with more
-layers, channels or positions is never predicted faster. Energy adds the board's power over
-that time to what each multiply-accumulate and byte costs on top:
+layers, channels or positions is never predicted faster. Where a profile has a cache, what a
+kernel moves beyond it passes a second bandwidth: B / bandwidth_c + (B - cache) / spill. Energy
+adds the board's power over that time to what each multiply-accumulate and byte costs on top:
 
     E = P_0 t + e_mac * MACs + e_byte * B
 
@@ -18,6 +19,7 @@ separable space add up to the cost of the network.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -47,7 +49,11 @@ def kernel_ms(kernel: Kernel, coefficients: Coefficients, element_bytes: int) ->
     by_class = (c.gmac_s, c.gb_s, c.reduction_half, c.outputs_half, c.overhead_us)
     own: list[Any] = [x[kind] if isinstance(kind, int) else np.array(x)[kind] for x in by_class]
     rate, bandwidth, k_half, n_half, overhead_us = own
-    time = _traffic(kernel) * (element_bytes * 1e-6 / bandwidth)
+    moved = _traffic(kernel)
+    time = moved * (element_bytes * 1e-6 / bandwidth)
+    if c.cache_mb < math.inf:
+        spilt = np.maximum(moved * (element_bytes * 1e-6) - c.cache_mb, 0.0)
+        time = time + spilt * (1.0 / c.spill_gb_s)
     if not _is_zero(kernel.positions):
         # Scalar factors first: most rows have only one factor that differs by design.
         work = (kernel.positions * (1e-6 / rate)) * (kernel.reduction + k_half)
@@ -79,7 +85,7 @@ def executed(table: LayerTable, profile: Profile) -> list[tuple[Flags, Ints]]:
     partial = int(np.max(np.asarray(table.output.producer))) < 0
     grid: NDArray[np.bool_] = table.active
     if not partial and mode != "all":
-        grid = table.used if mode == "used" else table.live
+        grid = {"used": table.used, "live": table.live, "fed": table.signal}[mode]
     merged: Sequence[Ints] = [0] * len(table)
     if profile.runtime.fusion == "graph":
         grid, merged = fused_table(table, grid)
@@ -112,7 +118,8 @@ def features(table: LayerTable, profile: Profile) -> dict[str, Floats]:
 def layer_latency_ms(layer: Layer, profile: Profile) -> Any:
     """Milliseconds of one layer that runs: a float, or one a design."""
     runtime = profile.runtime
-    return kernel_ms(kernel_of(layer), runtime.coefficients, BYTES[runtime.precision])
+    kernel = kernel_of(layer, 0, runtime.lanes)
+    return kernel_ms(kernel, runtime.coefficients, BYTES[runtime.precision])
 
 
 def network_costs(network: Network, profile: Profile) -> dict[str, float]:
@@ -133,7 +140,8 @@ def executed_layers(
     """The layers of a network that a runtime runs, each with the additions that convolutions
     do for it (0 unless the runtime's ``fusion`` is "graph")."""
     if executes != "all":
-        network = network.used() if executes == "used" else network.live()
+        views = {"used": network.used, "live": network.live, "fed": network.fed}
+        network = views[executes]()
     if fusion == "graph":
         return fused_network(network)
     return [(layer, 0) for layer in network.layers]
@@ -228,7 +236,7 @@ def _layer_totals(
     layer: Layer, merged: Ints, profile: Profile, wanted: Sequence[str]
 ) -> Iterator[tuple[str, Any]]:
     runtime = profile.runtime
-    kernel = kernel_of(layer, merged)
+    kernel = kernel_of(layer, merged, runtime.lanes)
     element_bytes = BYTES[runtime.precision]
     if "latency_ms" in wanted:
         yield "latency_ms", kernel_ms(kernel, runtime.coefficients, element_bytes)

@@ -7,6 +7,7 @@ those means nothing, so each has coefficients, held-out errors and sources of it
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from typing import Any
 
 from flash.data import data_file, known_names, parse_toml, read_text
 from flash.errors import ProfileError, UsageError, did_you_mean, shown
-from flash.hardware.kernels import KERNEL_CLASSES
+from flash.hardware.kernels import KERNEL_CLASSES, LANES
 from flash.hardware.section import Section
 
 __all__ = [
@@ -26,8 +27,9 @@ __all__ = [
 SCHEMA = "flash.profile/1"
 #: Bytes an element takes, by precision.
 BYTES: Mapping[str, int] = {"fp32": 4, "fp16": 2, "int8": 1}
-#: Which layers a runtime runs: all, those whose result is used, those on a live path.
-EXECUTES = ("all", "used", "live")
+#: Which layers a runtime runs: all; those whose result is used; those on a live path (used, and
+#: fed by the input); those fed by the input, used or not (constants are folded).
+EXECUTES = ("all", "used", "live", "fed")
 #: What a runtime merges into one kernel (see ``flash.hardware.fusion``).
 FUSIONS = ("conv", "graph")
 #: Totals of a network that say whether it resembles the fitted ones.
@@ -68,6 +70,9 @@ class Coefficients:
     One value a kernel class, in the order of ``KERNEL_CLASSES``: overhead_us the fixed time
     of a kernel, gmac_s the rate at full efficiency, gb_s the bandwidth, reduction_half and
     outputs_half the reduction length and output channels at which half that rate is reached.
+
+    cache_mb, spill_gb_s: what a kernel moves beyond ``cache_mb`` passes this bandwidth too;
+    infinite where one bandwidth says it all.
     """
 
     overhead_us: tuple[float, ...]
@@ -75,6 +80,8 @@ class Coefficients:
     gb_s: tuple[float, ...]
     reduction_half: tuple[float, ...]
     outputs_half: tuple[float, ...]
+    cache_mb: float = math.inf
+    spill_gb_s: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +142,9 @@ class Provenance:
 class Runtime:
     """One way to run networks on the device, with its cost model.
 
+    executes, fusion, lanes: what it runs of a network, what it merges into one kernel, and the
+    channels it computes at once.
+
     threads and clock_mhz are 0 where the source does not state them.
     """
 
@@ -150,6 +160,7 @@ class Runtime:
     energy: Energy
     provenance: Provenance
     fusion: str = "conv"
+    lanes: int = LANES[0]
 
     @property
     def provenance_line(self) -> str:
@@ -316,13 +327,21 @@ def _runtime(name: str, s: Section) -> Runtime:
         energy=_energy(s.section("energy")),
         provenance=_provenance(s.section("provenance")),
         fusion=s.choice("fusion", FUSIONS) if s.has("fusion") else FUSIONS[0],
+        lanes=_lanes(s) if s.has("lanes") else LANES[0],
     )  # fmt: skip
     s.done()
     return runtime
 
 
+def _lanes(s: Section) -> int:
+    lanes = s.integer("lanes", most=max(LANES))
+    if lanes not in LANES:
+        s.refuse("lanes", f"must be one of {', '.join(map(str, LANES))}, got {lanes}")
+    return lanes
+
+
 def _coefficients(s: Section) -> Coefficients:
-    per_class = {}
+    per_class: dict[str, Any] = {}
     for name in ("gmac_s", "gb_s", "reduction_half", "outputs_half"):
         table = s.section(name)
         least = 1e-6 if name in ("gmac_s", "gb_s") else 0.0
@@ -334,7 +353,12 @@ def _coefficients(s: Section) -> Coefficients:
         table.done()
     else:  # one for all classes
         overhead = (s.number("overhead_us", most=_LARGEST),) * len(KERNEL_CLASSES)
-    coefficients = Coefficients(overhead_us=overhead, **per_class)
+    cached = s.has("cache_mb")
+    coefficients = Coefficients(
+        overhead_us=overhead, **per_class,
+        cache_mb=s.rate("cache_mb") if cached else math.inf,
+        spill_gb_s=s.rate("spill_gb_s") if cached else math.inf,
+    )  # fmt: skip
     s.done()
     return coefficients
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flash.hardware.kernels import KERNEL_CLASSES
-from flash.hardware.profile import FUSIONS, SCHEMA, Profile, Runtime
+from flash.hardware.kernels import KERNEL_CLASSES, LANES
+from flash.hardware.profile import FUSIONS, SCHEMA, Coefficients, Profile, Runtime
 
 __all__ = ["profile_text", "write_profile"]
 
@@ -49,6 +50,7 @@ def write_profile(profile: Profile, path: Path, comment: str = "") -> None:
 def _runtime(lines: list[str], place: str, runtime: Runtime) -> None:
     own = ["framework", "version", "threads", "clock_mhz", "precision", "executes"]
     own += ["fusion"] if runtime.fusion != FUSIONS[0] else []
+    own += ["lanes"] if runtime.lanes != LANES[0] else []
     _table(lines, place, {name: getattr(runtime, name) for name in own})
     c = runtime.coefficients
     shared = len(set(c.overhead_us)) == 1
@@ -63,11 +65,16 @@ def _runtime(lines: list[str], place: str, runtime: Runtime) -> None:
                 name: dict(zip(KERNEL_CLASSES, getattr(c, name), strict=True))
                 for name in ("gmac_s", "gb_s", "reduction_half", "outputs_half")
             },
+            **({} if c.cache_mb == math.inf else _cache(c)),
         },
     )
     _table(lines, f"{place}.interval", _fields(runtime.interval))
     _table(lines, f"{place}.energy", _fields(runtime.energy))
     _table(lines, f"{place}.provenance", _fields(runtime.provenance))
+
+
+def _cache(c: Coefficients) -> dict[str, float]:
+    return {"cache_mb": c.cache_mb, "spill_gb_s": c.spill_gb_s}
 
 
 def _fields(value: Any) -> dict[str, Any]:

@@ -92,11 +92,10 @@ class Choice:
 def candidates(prior: Prior) -> list[Candidate]:
     """Settings to try, simplest first."""
     shape = unpack(np.log(prior.median))
-    with_classes = prior.with_class_overheads(1.5)
     return [
         Candidate("prior", prior),
         Candidate("tight prior", prior.tightened(0.5)),
-        Candidate("prior, class overheads", replace(with_classes, noise=0.03)),
+        Candidate("prior, class overheads, cache", replace(prior.extended(1.5), noise=0.05)),
         Candidate("linear", linear=LinearFit(shape, 0.003)),
         Candidate("launches, convolutions alike", linear=LinearFit(shape, 0.01, busy=False)),
         Candidate("launches", linear=LinearFit(shape, 0.003, busy=False, alike=False)),

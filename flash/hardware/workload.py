@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.hardware.kernels import KERNEL_CLASSES, Kernel, kernel_of
+from flash.hardware.kernels import KERNEL_CLASSES, LANES, Kernel, kernel_of
 from flash.hardware.processor import executed_layers, kernel_ms
 from flash.hardware.profile import Coefficients
 from flash.spaces.network import Network
@@ -34,7 +34,8 @@ class Workload:
     def latency_ms(self, coefficients: Coefficients) -> Floats:
         """Predicted latency of each network, shape (networks,)."""
         times = kernel_ms(self.kernels, coefficients, self.element_bytes)
-        result: Floats = self.counts @ times
+        # A runtime that runs next to nothing of a network still takes some time.
+        result: Floats = np.maximum(self.counts @ times, 1e-9)
         return result
 
     def subset(self, rows: NDArray[np.intp]) -> Workload:
@@ -71,14 +72,18 @@ class Workload:
 
 
 def workload(
-    networks: Sequence[Network], executes: str, element_bytes: int = 4, fusion: str = "conv"
+    networks: Sequence[Network],
+    executes: str,
+    element_bytes: int = 4,
+    fusion: str = "conv",
+    lanes: int = LANES[0],
 ) -> Workload:
-    """The kernels that a runtime with this ``executes`` and ``fusion`` runs for each network."""
+    """The kernels that a runtime runs for each network."""
     numbers: dict[tuple[int, ...], int] = {}
     entries: list[tuple[int, int]] = []
     for row, network in enumerate(networks):
         for layer, merged in executed_layers(network, executes, fusion):
-            kernel = tuple(int(field) for field in kernel_of(layer, merged))
+            kernel = tuple(int(field) for field in kernel_of(layer, merged, lanes))
             entries.append((row, numbers.setdefault(kernel, len(numbers))))
     counts = np.zeros((len(networks), len(numbers)))
     np.add.at(counts, tuple(np.array(entries).T), 1.0)

@@ -42,8 +42,11 @@ class Network:
 
     def live(self) -> Network:
         """Only what lies on a path from the input to the output."""
-        with_signal = {n for n, layer in enumerate(self.layers) if layer.signal}
-        return self._only(with_signal).used()
+        return self.fed().used()
+
+    def fed(self) -> Network:
+        """Only what depends on the input, whether its result is used or not."""
+        return self._only({n for n, layer in enumerate(self.layers) if layer.signal})
 
     def _only(self, keep: set[int]) -> Network:
         """The layers in ``keep``, renumbered; what reads a removed layer reads zeros."""

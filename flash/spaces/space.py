@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -150,6 +151,25 @@ class SearchSpace:
                 raise self._outside(name, value, grid)
             row.append(allowed.index(value))
         return np.array(row, dtype=np.int64)
+
+    def parse(self, text: str) -> NDArray[np.int64]:
+        """Indices, shape (variables,), of a design as people write it.
+
+        A JSON object of the variables, ``w1=8 d1=3 ...``, or the benchmark's own string.
+        Raises ``SpaceError``.
+        """
+        if not text.lstrip().startswith("{"):
+            return self.design(self.family.parse(text))
+        try:
+            pairs: list[tuple[str, int]] = json.loads(text, object_pairs_hook=list)
+        except (ValueError, RecursionError) as error:
+            raise SpaceError(f"not valid JSON: {error}") from None
+        values = dict(pairs)
+        if len(values) < len(pairs):
+            raise SpaceError("a variable is given twice")
+        if not all(type(v) is int for v in values.values()):
+            raise SpaceError("the values of a design are whole numbers")
+        return self.design(values)
 
     def _outside(self, name: str, value: Any, grid: NDArray[np.int64]) -> SpaceError:
         return SpaceError(

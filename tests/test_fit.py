@@ -1,0 +1,259 @@
+"""flash.fit: measurements are read strictly, fits are physical, errors are honest."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import flash
+from flash.errors import InputError, UsageError
+from flash.hardware.fit import _Problem, fit_one
+from flash.hardware.fusion import fused_network
+from flash.hardware.learning import learn
+from flash.hardware.linear_fit import LinearFit
+from flash.hardware.measurements import read_measurements
+from flash.hardware.prior import pack, profile_prior, unknown_prior, unpack
+from flash.hardware.processor import costs, latency_interval, network_costs, network_features
+from flash.hardware.profile import Profile, load_profile
+from flash.hardware.profile_file import profile_text, write_profile
+from flash.hardware.selection import folds_of
+from flash.hardware.workload import workload
+from flash.spaces.network import GraphEmitter, Network
+from flash.spaces.space import load_space
+from flash.spaces.table import TableEmitter
+
+CELLS = load_space("nasbench201")
+CHAIN = load_space("cifar10-add")
+RNG = np.random.default_rng(20260714)
+DESIGNS = CHAIN.sample(24, RNG)
+NETWORKS = [CHAIN.network(d) for d in DESIGNS]
+TRUTH = load_profile("rpi4b").runtime.coefficients
+LATENCY_MS = workload(NETWORKS, "used").latency_ms(TRUTH) * np.exp(RNG.normal(0, 0.02, 24))
+
+
+def csv_file(path: Path, lines: list[str], header: str = "design,latency_ms") -> Path:
+    path.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    return path
+
+
+def rows(count: int = 24) -> list[str]:
+    return [
+        f'"{CHAIN.describe(d)}",{ms:.6g}'
+        for d, ms in zip(DESIGNS[:count], LATENCY_MS[:count], strict=True)
+    ]
+
+
+# -------------------------------------------------------------------------- bad measurements
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ("{d},nan", "latency_ms is nan: measure it again"),
+        ("{d},-3", "not above zero"),
+        ("{d},0", "not above zero"),
+        ("{d},3ms", "write a number without a unit"),
+        ("{d}", "cut off"),
+        ("w=7,1.0", "cut off|w"),
+        ("{first},2.0", "was measured before, in line 2"),
+    ],
+)
+def test_a_bad_row_is_named_and_left_out(tmp_path: Path, bad: str, message: str) -> None:
+    first, other = (f'"{CHAIN.describe(d)}"' for d in (DESIGNS[0], DESIGNS[23]))
+    file = csv_file(tmp_path / "m.csv", [*rows(20), bad.format(d=other, first=first)])
+    found = read_measurements(file, "cifar10-add")
+    assert len(found.rows) == 20
+    (problem,) = found.problems
+    assert problem.startswith(f"{file}:22: ")
+    assert pytest.importorskip("re").search(message, problem), problem
+
+
+@pytest.mark.parametrize("column", ["latency_s", "latency_us", "energy_j"])
+def test_wrong_units_are_refused_with_the_factor(tmp_path: Path, column: str) -> None:
+    file = csv_file(tmp_path / "m.csv", rows(), f"design,{column}")
+    with pytest.raises(InputError, match=r"m.csv:1: the column .*(multiply|divide) by 1000"):
+        read_measurements(file, "cifar10-add")
+
+
+def test_many_bad_rows_are_refused(tmp_path: Path) -> None:
+    file = csv_file(tmp_path / "m.csv", [*rows(10), *['"w=1",nan'] * 6])
+    with pytest.raises(InputError, match="6 of 16 rows cannot be used"):
+        read_measurements(file, "cifar10-add")
+    with pytest.raises(UsageError, match="--space"):
+        read_measurements(file)
+
+
+def test_json_lines_are_read_and_a_cut_line_is_named(tmp_path: Path) -> None:
+    header = {"schema": "flash.measurements/1", "threads": 2, "runtime": {"name": "onnxruntime"}}
+    lines = [json.dumps(header)]
+    for d, ms in zip(DESIGNS[:10], LATENCY_MS, strict=False):
+        network = {"space": "cifar10-add", "design": CHAIN.describe(d)}
+        kernels = [{"name": "a", "op": "Conv", "ms": 0.5}]
+        lines.append(
+            json.dumps({"network": network, "latency_ms": {"median": ms}, "kernels": kernels})
+        )
+    lines.insert(3, json.dumps({"network": {}, "error": "out of memory"}))
+    file = tmp_path / "m.jsonl"
+    file.write_text("\n".join(lines)[:-20], encoding="utf-8")
+    found = read_measurements(file)
+    assert len(found.rows) == 9
+    assert found.rows[0].kernels == (("Conv", 0.5),)
+    assert "m.jsonl:4: not measured ('out of memory')" in found.problems[0]
+    assert "m.jsonl:12: the line is cut off" in found.problems[1]
+
+
+def test_a_cell_without_a_live_path_says_nothing(tmp_path: Path) -> None:
+    dead = "|none~0|+|none~0|none~1|+|none~0|none~1|nor_conv_3x3~2|"
+    cells = [CELLS.describe(d) for d in CELLS.sample(8, np.random.default_rng(5))]
+    lines = [f"{cell},{5 + k}" for k, cell in enumerate(cells)]
+    found = read_measurements(csv_file(tmp_path / "c.csv", [*lines, f"{dead},0.01"]), "nasbench201")
+    assert any("nothing leads from the input to the output" in p for p in found.problems)
+
+
+# ----------------------------------------------------------------------------------- the fit
+def test_derivatives_are_those_of_differences() -> None:
+    load = workload(NETWORKS[:6], "used")
+    problem = _Problem([(load, LATENCY_MS[:6])], unknown_prior().extended(1.0))
+    x = problem.start() + 0.01
+    found = problem.jacobian(x)
+    for k in range(len(x)):
+        step = np.zeros(len(x))
+        step[k] = 1e-6
+        slope = (problem.residuals(x + step) - problem.residuals(x - step)) / 2e-6
+        assert np.allclose(found[:, k], slope, atol=1e-5), k
+
+
+def test_coefficients_survive_packing() -> None:
+    logs = np.log(unknown_prior().extended(1.0).median) + 0.1
+    again = pack(unpack(logs))
+    assert unpack(again).gmac_s == pytest.approx(unpack(logs).gmac_s)
+    assert unpack(again).overhead_us == pytest.approx(unpack(logs).overhead_us)
+    assert unpack(again).cache_mb == pytest.approx(unpack(logs).cache_mb)
+
+
+def test_a_sister_board_is_learned_from_eight_runs() -> None:
+    load = workload(NETWORKS, "used")
+    twice = LATENCY_MS * 2.2
+    some = np.arange(8)
+    fitted, _ = fit_one(load.subset(some), twice[some], profile_prior(TRUTH))
+    rest = np.arange(8, 24)
+    error = np.abs(load.subset(rest).latency_ms(fitted) / twice[rest] - 1)
+    assert np.median(error) < 0.05
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10_000), noise=st.floats(0.0, 1.0), busy=st.booleans())
+def test_any_fit_is_non_negative_and_monotone_in_width(
+    seed: int, noise: float, busy: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    rows = rng.permutation(24)[:10]
+    load = workload([NETWORKS[i] for i in rows], "used")
+    wild = LATENCY_MS[rows] * np.exp(rng.normal(0, noise, 10))
+    shape = unpack(np.log(unknown_prior().median))
+    linear = LinearFit(shape, 0.01, busy=busy)
+    for fitted in (
+        linear.coefficients(linear.fit(linear.columns(load), wild)),
+        fit_one(load, wild, unknown_prior().extended(1.0))[0],
+    ):
+        assert min(*fitted.overhead_us, *fitted.gmac_s, *fitted.gb_s) >= 0
+        widths = [workload([_plain(w)], "used").latency_ms(fitted)[0] for w in (8, 16, 24, 64)]
+        assert widths[0] >= 0
+        assert all(a <= b * (1 + 1e-12) for a, b in zip(widths, widths[1:], strict=False))
+
+
+def _plain(width: int) -> Network:
+    e = GraphEmitter()
+    source = x = e.source(3, 16, 16)
+    for _ in range(3):
+        x = e.conv(x, width)
+    return e.network(source, e.linear(e.global_pool(x), 10))
+
+
+def test_the_fit_finds_a_device_again_and_covers_what_it_should() -> None:
+    found = learn(NETWORKS, ["a"] * 12 + ["b"] * 12, LATENCY_MS, LATENCY_MS * 5.0, unknown_prior())
+    assert found.figures["median_error_percent"] < 8
+    assert 0.8 <= found.coverage <= 1.0
+    assert set(found.kinds) == {"a", "b"}
+    assert found.energy is not None
+    assert found.energy.power_w == pytest.approx(5.0, rel=0.05)
+
+
+def test_folds_hold_every_row_once_and_split_no_group() -> None:
+    groups = [str(k // 2) for k in range(30)]
+    folds = folds_of(groups)
+    assert sorted(np.concatenate(folds)) == list(range(30))
+    for fold in folds:
+        assert {groups[i] for i in fold}.isdisjoint(groups[i] for i in set(range(30)) - set(fold))
+
+
+def test_the_profile_written_is_the_profile_read(tmp_path: Path) -> None:
+    file = csv_file(tmp_path / "m.csv", rows())
+    report = flash.fit([file], "board", space="cifar10-add", power_w=4.0)
+    path = tmp_path / "board.toml"
+    write_profile(report.profile, path)
+    assert load_profile(str(path)) == report.profile
+    assert "held out" in str(report)
+    assert "MACs only" in str(report)
+    assert profile_text(report.profile) == report.document()["profile"]
+
+
+def test_networks_outside_the_hull_are_flagged_with_a_wider_interval(tmp_path: Path) -> None:
+    report = flash.fit([csv_file(tmp_path / "m.csv", rows())], "board", space="cifar10-add")
+    wide = GraphEmitter()
+    source = wide.source(3, 224, 224)
+    x = wide.linear(wide.global_pool(wide.conv(wide.conv(source, 512), 512)), 1000)
+    ratios = []
+    for network in (wide.network(source, x), NETWORKS[3]):
+        latency = np.array([network_costs(network, report.profile)["latency_ms"]])
+        totals = network_features(network, report.profile)
+        low, high, outside = latency_interval(latency, totals, report.profile)
+        ratios.append((float(high[0] / low[0]), bool(outside[0])))
+    assert ratios[0][0] > 1.2 * ratios[1][0]
+    assert (ratios[0][1], ratios[1][1]) == (True, False)
+
+
+# -------------------------------------------------------------------------------- structure
+def with_structure(fusion: str, lanes: int, executes: str) -> Profile:
+    profile = load_profile("rpi4b")
+    runtime = replace(profile.runtime, fusion=fusion, lanes=lanes, executes=executes)
+    return replace(profile, runtimes={runtime.name: runtime})
+
+
+def test_a_compiler_merges_what_nothing_else_reads() -> None:
+    e = GraphEmitter()
+    source = e.source(8, 4, 4)
+    stem = e.conv(source, 8, act="")
+    left = e.conv(e.activation(stem), 8, act="")  # the sum reads the stem too: no merging
+    y = e.add([stem, left])  # the second operand is a convolution's: that one adds
+    z = e.conv(e.activation(y), 8)  # only this reads the sum: merged
+    kept = [(layer.op, merged) for layer, merged in fused_network(e.network(source, z))]
+    assert kept == [("conv", 0), ("act", 0), ("conv", 0), ("add", 1), ("conv", 0)]
+
+
+@pytest.mark.parametrize("space", ["nasbench201", "cifar10-add", "cifar10-concat"])
+@pytest.mark.parametrize("executes", ["used", "fed"])
+def test_both_views_agree_whatever_a_runtime_merges(space: str, executes: str) -> None:
+    found = load_space(space)
+    designs = found.sample(12, np.random.default_rng(1))
+    profile = with_structure("graph", 16, executes)
+    by_table = costs(found.table(designs), profile)["latency_ms"]
+    by_graph = [network_costs(found.network(d), profile)["latency_ms"] for d in designs]
+    assert np.allclose(by_table, by_graph)
+
+
+@pytest.mark.parametrize("space", ["cifar10-add", "cifar10-concat", "cifar10-mobilenet-v2"])
+def test_stages_add_up_whatever_a_runtime_merges(space: str) -> None:
+    found = load_space(space)
+    designs = found.sample(8, np.random.default_rng(2))
+    profile = with_structure("graph", 16, "used")
+    values = found.decode(designs)
+    columns = {name: values[:, k] for k, name in enumerate(found.variables)}
+    total = np.zeros(len(designs))
+    for stage in found.family.stages:
+        emitter = TableEmitter(len(designs), only=(stage.name,))
+        table = emitter.table(found.family.emit(emitter, columns)[1])
+        total += costs(table, profile)["latency_ms"]
+    assert np.allclose(total, costs(found.table(designs), profile)["latency_ms"])
