@@ -159,7 +159,9 @@ def nas_bench_workload(table: LayerTable, executes: str, fusion: str = "conv") -
 
     In these networks only the number of operands of a sum differs between cells.
     """
-    grid = {"all": table.active, "used": table.used, "live": table.live, "fed": table.signal}[executes]
+    grid = {"all": table.active, "used": table.used, "live": table.live, "fed": table.signal}[
+        executes
+    ]
     merges: list[Ints] = [0] * len(table)
     if fusion == "graph":
         grid, merges = fused_table(table, grid)

@@ -145,9 +145,7 @@ def test_a_sister_board_is_learned_from_eight_runs() -> None:
 
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10_000), noise=st.floats(0.0, 1.0), busy=st.booleans())
-def test_any_fit_is_non_negative_and_monotone_in_width(
-    seed: int, noise: float, busy: bool
-) -> None:
+def test_any_fit_is_non_negative_and_monotone_in_width(seed: int, noise: float, busy: bool) -> None:
     rng = np.random.default_rng(seed)
     rows = rng.permutation(24)[:10]
     load = workload([NETWORKS[i] for i in rows], "used")

@@ -57,8 +57,10 @@ def fused_table(table: LayerTable, runs: Grid) -> tuple[Grid, list[Ints]]:
             for x in layer.inputs:
                 made = np.broadcast_to(np.asarray(x.producer), (table.designs,))
                 alone = only_reader(row, x.producer) & convolutions[made]
-                additions = additions + (alone & x.present & seen & runs[row]).astype(np.int64)
-                seen = seen | x.present
+                # What is left out feeds zeros, as in the graph without it.
+                there = x.present & ((made < 0) | runs[made, columns])
+                additions = additions + (alone & there & seen & runs[row]).astype(np.int64)
+                seen = seen | there
         merged.append(additions if np.any(additions) else 0)
     return left, merged
 

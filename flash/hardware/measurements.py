@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from flash.errors import FlashError, InputError, UsageError, shown
 from flash.spaces.network import Network
 from flash.spaces.space import SearchSpace, load_space
+from flash.workloads.language import workload_kind, workload_network
 
 __all__ = ["Measured", "Measurements", "read_measurements"]
 
@@ -224,11 +225,8 @@ def _network(given: Any, path: Path) -> tuple[str, str, Network]:
     if not isinstance(given, dict):
         raise _BadRow(f"'network' must say what was measured, got {shown(given)}")
     if isinstance(given.get("workload"), str):
-        from flash.workloads import workload_network  # noqa: PLC0415 (needs the suite only here)
-
         text = given["workload"]
-        kind = "reference" if ";" not in text and " " not in text else "kernels"
-        return text, kind, workload_network(text)
+        return text, workload_kind(text), workload_network(text)
     if isinstance(given.get("space"), str):
         space = load_space(given["space"])
         text = str(given.get("design", ""))

@@ -19,8 +19,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.hardware.fit import PARAMETERS, Prior, Workload, data_sheet_prior, unpack, workload
 from flash.hardware.kernels import KERNEL_CLASSES
+from flash.hardware.prior import PARAMETERS, Prior, data_sheet_prior, unpack
+from flash.hardware.workload import Workload, workload
 from flash.workloads.pool import KINDS, Candidate
 
 __all__ = ["choose", "expected_ms"]
