@@ -27,8 +27,8 @@ __all__ = [
 SCHEMA = "flash.profile/1"
 #: Bytes an element takes, by precision.
 BYTES: Mapping[str, int] = {"fp32": 4, "fp16": 2, "int8": 1}
-#: Which layers a runtime runs: all; those whose result is used; those on a live path (used, and
-#: fed by the input); those fed by the input, used or not (constants are folded).
+#: Layers a runtime runs: all; those used; those fed by the input as well ("live"); those fed by
+#: the input, used or not.
 EXECUTES = ("all", "used", "live", "fed")
 #: What a runtime merges into one kernel (see ``flash.hardware.fusion``).
 FUSIONS = ("conv", "graph")
@@ -71,8 +71,7 @@ class Coefficients:
     of a kernel, gmac_s the rate at full efficiency, gb_s the bandwidth, reduction_half and
     outputs_half the reduction length and output channels at which half that rate is reached.
 
-    cache_mb, spill_gb_s: what a kernel moves beyond ``cache_mb`` passes this bandwidth too;
-    infinite where one bandwidth says it all.
+    What a kernel moves beyond cache_mb passes spill_gb_s too; both may be infinite.
     """
 
     overhead_us: tuple[float, ...]
@@ -142,8 +141,7 @@ class Provenance:
 class Runtime:
     """One way to run networks on the device, with its cost model.
 
-    executes, fusion, lanes: what it runs of a network, what it merges into one kernel, and the
-    channels it computes at once.
+    executes, fusion, lanes: what it runs and merges, and the channels it computes at once.
 
     threads and clock_mhz are 0 where the source does not state them.
     """
@@ -334,8 +332,7 @@ def _runtime(name: str, s: Section) -> Runtime:
 
 
 def _lanes(s: Section) -> int:
-    lanes = s.integer("lanes", most=max(LANES))
-    if lanes not in LANES:
+    if (lanes := s.integer("lanes", most=max(LANES))) not in LANES:
         s.refuse("lanes", f"must be one of {', '.join(map(str, LANES))}, got {lanes}")
     return lanes
 
