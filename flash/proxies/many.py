@@ -1,0 +1,119 @@
+"""Scores of many networks: looked up, or computed here, by workers or on a cluster."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flash.errors import UsageError
+from flash.proxies.cache import Entry, Key, ScoreCache, network_digest
+from flash.proxies.job import Job, Result, Setting, perform
+from flash.proxies.registry import PROXIES, ingredients
+from flash.proxies.workers import Lost, perform_here
+from flash.runtimes.ray_pool import RayFailure, on_ray
+from flash.spaces.network import Network
+
+__all__ = ["NetworkScores", "Progress", "score_networks"]
+
+#: Told after each network: how many are done, of how many, and seconds left (None at first).
+Progress = Callable[[int, int, float | None], None]
+
+
+@dataclass
+class NetworkScores:
+    """Scores by proxy, shape (networks,), NaN where there is none.
+
+    failures: (network number, proxy) -> why there is none.
+    computed: networks that had to be run; the others were known.
+    """
+
+    values: dict[str, NDArray[np.float64]]
+    failures: dict[tuple[int, str], str] = field(default_factory=dict)
+    computed: int = 0
+
+
+def score_networks(
+    networks: Sequence[Network], names: Iterable[str], setting: Setting | None = None, *,
+    cache: str | Path | None = None, workers: int = 1, ray: str | None = None,
+    progress: Progress = lambda done, total, seconds_left: None,
+) -> NetworkScores:  # fmt: skip
+    """Scores of all networks; each is kept in ``cache`` as soon as it is known.
+
+    cache:   file of scores, see ``ScoreCache``; None keeps nothing.
+    workers: processes of one thread; 1 computes in this process. A worker that dies is
+             replaced and its network tried again, three times at most.
+    ray:     address of a Ray cluster to compute on instead.
+
+    Interrupted or killed, it goes on where it was when called again with the same cache.
+    Raises as ``score_network``, ``ScoreCache`` and ``on_ray`` do.
+    """
+    chosen = setting or Setting()
+    wanted = ingredients(names)
+    if not isinstance(workers, int) or workers < 1:
+        raise UsageError(f"expected 1 worker or more, got {workers!r}")
+    digests = [network_digest(network) for network in networks]
+    found = NetworkScores({name: np.full(len(networks), np.nan) for name in wanted})
+    twins: dict[str, list[int]] = {}
+    for number, digest in enumerate(digests):
+        twins.setdefault(digest, []).append(number)
+
+    def note(digest: str, name: str, entry: Entry) -> None:
+        for number in twins[digest]:
+            if entry.value is None:
+                found.failures[number, name] = entry.reason
+            else:
+                found.values[name][number] = entry.value
+
+    with ScoreCache(cache) as kept:
+        jobs = []
+        for digest, numbers in twins.items():
+            keys = {name: _key(digest, name, chosen) for name in wanted}
+            known = kept.get(list(keys.values()))
+            for name in wanted:
+                if keys[name] in known:
+                    note(digest, name, known[keys[name]])
+            missing = tuple(name for name in wanted if keys[name] not in known)
+            if missing:
+                jobs.append(Job(numbers[0], networks[numbers[0]], missing))
+        began = time.monotonic()
+        for done, (job, result) in enumerate(_computed(jobs, chosen, workers, ray), start=1):
+            digest = digests[job.number]
+            for name, entry in _entries(job, result).items():
+                if not isinstance(result, Lost | RayFailure):  # it may well work another time
+                    kept.put(_key(digest, name, chosen), entry)
+                note(digest, name, entry)
+            found.computed += 1
+            progress(done, len(jobs), (time.monotonic() - began) / done * (len(jobs) - done))
+    return found
+
+
+def _key(digest: str, name: str, setting: Setting) -> Key:
+    batch = setting.batch or PROXIES[name].batch
+    return Key(digest, name, setting.seed, batch, setting.digest)
+
+
+def _entries(job: Job, result: Result | Lost | RayFailure) -> dict[str, Entry]:
+    if isinstance(result, Lost | RayFailure):
+        return {name: Entry(None, str(result), math.nan) for name in job.names}
+    return {name: Entry(*values) for name, values in result.items()}
+
+
+def _computed(
+    jobs: Sequence[Job], setting: Setting, workers: int, ray: str | None
+) -> Iterator[tuple[Job, Result | Lost | RayFailure]]:
+    if not jobs:
+        return
+    if ray is not None:
+        gpus = int(setting.device.startswith("cuda"))
+        yield from on_ray(perform, setting, jobs, ray, gpus)
+    elif workers > 1 and len(jobs) > 1:
+        yield from perform_here(jobs, setting, min(workers, len(jobs)))
+    else:
+        for job in jobs:
+            yield job, perform(setting, job)
