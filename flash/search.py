@@ -44,6 +44,7 @@ from flash.report.result import (
     SpaceSummary,
 )
 from flash.report.table import print_report
+from flash.shortlist import SHORTLIST_METRICS, Shortlist, add_options, from_options, repick
 from flash.subject import OPTIMIZERS, Effort, Networks, NetworksAndChips, Subject, load_subject
 from flash.targets import Given
 
@@ -64,13 +65,15 @@ CERTIFY_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class _Request:
-    """What to search for, checked; ``limits`` are the user's own."""
+    """What to search for, checked; ``limits`` are the user's own, ``proxy`` re-picks by that."""
 
     subject: Subject
     metric: str
     objectives: tuple[Objective, ...]
     limits: tuple[Limit, ...]
     effort: Effort
+    proxy: str
+    shortlist: Shortlist
 
     @property
     def bounds(self) -> tuple[Limit, ...]:
@@ -102,6 +105,7 @@ def run(
     optimizer: str = "shgo",
     seed: int = 0,
     certify_seconds: float = CERTIFY_SECONDS,
+    shortlist: Shortlist | None = None,
 ) -> SearchReport:
     """Search ``space`` for Pareto designs on ``target``.
 
@@ -115,9 +119,11 @@ def run(
     objective:     "flash" asks for one design instead of a front: the most score over area
                    (where there is one) x latency x energy.
     metric:        the score, one of ``flash.evaluation.METRICS``; the space's own by default.
+                   One of ``flash.proxies`` scores the best of the front and picks anew.
     limits:        in the unit of their name; ``min_score`` in units of the metric.
     optimizer:     "shgo" (certified by the exact optimizer, whose front is returned),
                    "exact" or "nsga2" (needs the extra of that name).
+    shortlist:     how such a metric is computed.
 
     Raises ``UsageError``, ``SpaceError``, ``ProfileError`` or ``InfeasibleError``.
     """
@@ -132,15 +138,20 @@ def run(
     if objective is not None:
         objectives = _single(subject, objectives, objective)
     effort = Effort(optimizer, seed, certify_seconds, objective is not None)
-    request = _request(subject, objectives, metric, bounds, effort)
+    request = _request(subject, objectives, metric, bounds, effort, shortlist or Shortlist())
     return _search(request)[0]
 
 
 def _request(
     subject: Subject, objectives: Sequence[str] | None, metric: str | None,
-    bounds: dict[str, float | None], effort: Effort,
+    bounds: dict[str, float | None], effort: Effort, shortlist: Shortlist,
 ) -> _Request:  # fmt: skip
-    metric = _metric(subject, metric)
+    proxy = metric if metric in SHORTLIST_METRICS else ""
+    metric = _metric(subject, None if proxy else metric)
+    if proxy and isinstance(subject, NetworksAndChips):
+        raise UsageError(f"--metric {proxy} needs one chip: fix it with --hardware default")
+    if proxy and (effort.single or bounds["score"] is not None):
+        raise UsageError(f"--metric {proxy} takes neither --objective flash nor --min-score")
     if effort.optimizer not in OPTIMIZERS:
         hint = did_you_mean(effort.optimizer, OPTIMIZERS)
         raise UsageError(f"unknown optimizer '{effort.optimizer}'{hint}")
@@ -170,7 +181,7 @@ def _request(
         raise UsageError(f"target {target.name} has no chip area; leave area out")
     if len(set(named)) != len(named) or len(named) < 2:
         raise UsageError("a front needs at least two different objectives, e.g. score,latency")
-    return _Request(subject, metric, tuple(named), tuple(limits), effort)
+    return _Request(subject, metric, tuple(named), tuple(limits), effort, proxy or "", shortlist)
 
 
 def _metric(subject: Subject, metric: str | None) -> str:
@@ -184,7 +195,8 @@ def _metric(subject: Subject, metric: str | None) -> str:
                 f"--hardware default, or take {' or '.join(known)}"
             )
     if metric not in known:
-        raise UsageError(f"unknown metric '{metric}'{did_you_mean(metric, known)}")
+        hint = did_you_mean(metric, (*known, *SHORTLIST_METRICS))
+        raise UsageError(f"unknown metric '{metric}'{hint}")
     return metric
 
 
@@ -220,22 +232,29 @@ def _search(
     except InfeasibleError as error:
         why = subject.why_unmet(problem, request.bounds)
         raise InfeasibleError(why or str(error)) from None
-    result = replace(result, seconds=time.perf_counter() - began)
+    again = repick(
+        subject, problem, result, request.bounds, request.proxy, request.effort.seed,
+        request.shortlist,
+    )  # fmt: skip
+    result = replace(again.result, seconds=time.perf_counter() - began)
     found = subject.evaluate(result.indices)
     if target.exact and isinstance(subject, Networks):
         found = looked_up(problem, found, result)
     score = problem.evaluate(result.indices, request.metric)[request.metric]
     front = [
-        design_report(subject, request.metric, result.indices[i], found, i, score[i])
+        replace(
+            design_report(subject, request.metric, result.indices[i], found, i, score[i]),
+            proxies={name: float(values[i]) for name, values in again.scores.items()},
+        )
         for i in range(len(result))
     ]
     rng = np.random.default_rng(request.effort.seed)
     random = problem.evaluate(space.sample(_BACKGROUND, rng), "latency_ms", request.metric)
-    background = list(zip(random["latency_ms"], random[request.metric], strict=True))
+    drawn = () if request.proxy else zip(random["latency_ms"], random[request.metric], strict=True)
     report = SearchReport(
         target=target.summary(),
         space=SpaceSummary(space.name, space.size, space.distinct),
-        objectives=[of.name for of in request.objectives],
+        objectives=[of.name for of in result.objectives],
         limits={limit.quantity.name: limit.bound for limit in request.limits},
         optimizer=OptimizerSummary(
             result.name,
@@ -246,12 +265,12 @@ def _search(
             result.message,
         ),
         front=front,
-        picks=picks(result, front, found.latency_ms[0], score),
-        notes=notes(target.notes, found),
+        picks=picks(result, front, found.latency_ms[0], again.scores.get(request.proxy, score)),
+        notes=[*notes(target.notes, found), *again.notes],
     )
     balanced = [design.id for design in front].index(report.picks.balanced)
     title = f"Balanced design of {space.name}, target {target.name}"
-    return report, background, subject.chip(result.indices[balanced], title)
+    return report, list(drawn), subject.chip(result.indices[balanced], title)
 
 
 # ------------------------------------------------------------------------- the command line
@@ -291,7 +310,12 @@ def _parser() -> CommandParser:
         metavar="flash",
         help="one design instead of a front: the most score over (area x latency x energy)",
     )
-    add("--metric", metavar="M", help=f"{', '.join(METRICS)} (the space's own)")
+    add(
+        "--metric",
+        metavar="M",
+        help=f"{', '.join((*METRICS, *SHORTLIST_METRICS))} (the space's own)",
+    )
+    add_options(parser)
     add("--optimizer", default="shgo", metavar="O", help="shgo, exact or nsga2 (%(default)s)")
     add(
         "--certify-seconds",
@@ -331,7 +355,7 @@ def main(arguments: Sequence[str]) -> None:
         _number(options.certify_seconds, "--certify-seconds"),
         options.objective is not None,
     )
-    request = _request(subject, objectives, options.metric, bounds, effort)
+    request = _request(subject, objectives, options.metric, bounds, effort, from_options(options))
     if options.min_accuracy is not None:
         parse_accuracy_percent(options.min_accuracy, "--min-accuracy")
         raise UsageError(

@@ -158,7 +158,7 @@ def _columns(report: SearchReport, rows: Sequence[Row], dash: str) -> list[Colum
 def _quantity(name: str, unit: str, designs: Sequence[DesignReport], dash: str) -> Column:
     long, short = [], []
     for design in designs:
-        value = getattr(design, name)
+        value = design.known(name)
         # The cost model stands behind latency; its mark is for the designs it never saw.
         mark = "*" if design.extrapolated and name == "latency_ms" else ""
         if value is None:

@@ -100,7 +100,8 @@ def front_csv(report: SearchReport) -> str:
     rows = csv.writer(stream, lineterminator="\n")
     header = ["id", "picks", "design", "hardware", "description"]
     header += [f"accuracy{end}_percent" for end in ("", "_low", "_high")]
-    header += ["nn_degree", "nn_mass", "sed", "rank_score"]
+    proxies = list(dict.fromkeys(name for d in report.front for name in d.proxies))
+    header += ["nn_degree", "nn_mass", "sed", "rank_score", *proxies]
     header += [f"latency{end}_ms" for end in ("", "_low", "_high")]
     header += [f"energy{end}_mj" for end in ("", "_low", "_high")]
     header += ["memory_mb", "weight_mb", "activation_mb"]
@@ -115,6 +116,7 @@ def front_csv(report: SearchReport) -> str:
                 *(json.dumps(dict(d.hardware)) if d.hardware else "", d.description),
                 *_bounds(d.accuracy),
                 *(d.nn_degree, d.nn_mass, d.sed, d.rank_score),
+                *(d.proxies.get(name) for name in proxies),
                 *_bounds(d.latency_ms),
                 *_bounds(d.energy_mj),
                 *(d.memory_mb, d.weight_mb, d.activation_mb),

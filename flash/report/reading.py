@@ -106,6 +106,7 @@ def _design(value: Any, where: str) -> DesignReport:
     given = _object(value, where, tuple(DesignReport.__dataclass_fields__))
     design = _mapping(given["design"], f"{where}.design")
     hardware = _mapping(given["hardware"], f"{where}.hardware")
+    proxies = _mapping(given["proxies"], f"{where}.proxies")
 
     def take(name: str, read: Callable[[Any, str], _T]) -> _T:
         return read(given[name], f"{where}.{name}")
@@ -132,6 +133,7 @@ def _design(value: Any, where: str) -> DesignReport:
         extrapolated=take("extrapolated", _flag),
         description=take("description", _text),
         hardware={name: _integer(v, f"{where}.hardware.{name}") for name, v in hardware.items()},
+        proxies={name: _number(v, f"{where}.proxies.{name}") for name, v in proxies.items()},
     )
 
 

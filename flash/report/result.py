@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from flash.proxies.registry import AGGREGATES, PROXIES
+
 __all__ = [
     "MAXIMISED",
     "QUANTITIES",
@@ -44,10 +46,11 @@ QUANTITIES: Mapping[str, str] = MappingProxyType(
         "area_mm2": "area",
         "params": "params",
         "macs": "MACs",
+        **{name: name for name in (*PROXIES, *AGGREGATES)},
     }
 )
 #: Those of which more is better; of the others, less is.
-MAXIMISED = ("accuracy", "nn_degree", "nn_mass", "sed", "rank_score")
+MAXIMISED = ("accuracy", "nn_degree", "nn_mass", "sed", "rank_score", *PROXIES, *AGGREGATES)
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,8 @@ class DesignReport:
     extrapolated:  the cost model saw nothing like it, so the interval was widened.
     description:   the design in short, for people.
     hardware:      the hardware variables of its chip; empty on chips one buys ready-made.
+    proxies:       scores of proxies that ran the network, more is better; empty where no
+                   proxy was asked for.
     """
 
     id: str
@@ -109,6 +114,7 @@ class DesignReport:
     description: str = ""
     rank_score: float | None = None
     hardware: Mapping[str, int] = field(default_factory=dict)
+    proxies: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("nn_degree", "nn_mass", "memory_mb", "weight_mb", "activation_mb"):
@@ -121,14 +127,24 @@ class DesignReport:
         # Plain Python numbers and bools: JSON knows none of NumPy's.
         object.__setattr__(self, "design", {k: int(v) for k, v in self.design.items()})
         object.__setattr__(self, "hardware", {k: int(v) for k, v in self.hardware.items()})
+        object.__setattr__(self, "proxies", {k: float(v) for k, v in self.proxies.items()})
+        if not all(math.isfinite(value) for value in self.proxies.values()):
+            raise ValueError(f"design {self.id}: a proxy's score is not finite")
         object.__setattr__(self, "params", int(self.params))
         object.__setattr__(self, "macs", int(self.macs))
         object.__setattr__(self, "extrapolated", bool(self.extrapolated))
 
     def quantity(self, name: str) -> float | None:
         """The value of one of ``QUANTITIES``; None where it is not known."""
-        value = getattr(self, name)
+        value = self.known(name)
         return value.value if isinstance(value, Interval) else value
+
+    def known(self, name: str) -> Interval | float | None:
+        """The same with its interval, where it has one."""
+        if name in PROXIES or name in AGGREGATES:
+            return self.proxies.get(name)
+        found: Interval | float | None = getattr(self, name)
+        return found
 
     @property
     def short(self) -> str:
@@ -147,6 +163,7 @@ class DesignReport:
             "nn_mass": self.nn_mass,
             "sed": self.sed,
             "rank_score": self.rank_score,
+            "proxies": dict(self.proxies),
             "latency_ms": self.latency_ms.to_dict(),
             "energy_mj": self.energy_mj.to_dict() if self.energy_mj else None,
             "memory_mb": self.memory_mb,
