@@ -38,6 +38,15 @@ from flash.evaluation import (
 from flash.metrics.rank import score_designs
 from flash.metrics.sed import Scores, score_network
 from flash.report.files import write_text
+from flash.shortlist import (
+    SHORTLIST_METRICS,
+    Shortlist,
+    add_options,
+    from_options,
+    parse_seed,
+    proxy_scores,
+)
+from flash.spaces.network import Network
 from flash.spaces.space import load_space
 from flash.targets import Given, Target, load_target
 
@@ -59,6 +68,9 @@ def run(
     runtime: str | None = None,
     hardware: Given | None = None,
     input_shape: Sequence[int] | None = None,
+    proxy: str | None = None,
+    seed: int = 0,
+    scoring: Shortlist | None = None,
 ) -> list[Row]:
     """One row a design, or one an ONNX file, in the order given.
 
@@ -69,6 +81,8 @@ def run(
     models:  ONNX files; ``design`` is then the file as named here. NN-Degree and NN-Mass are
              None: a file does not say which layers form a cell.
     input_shape: sizes for the models' dynamic axes, e.g. ``(1, 3, 224, 224)``.
+    proxy:   a score of ``flash.proxies`` that runs each network, more is better, as one more
+             column; None where it says nothing. ``seed`` and ``scoring`` say how.
 
     Raises ``InputError`` with the line's number for a design that is not of the space, and
     with the file's name for one that is no model or has operators without a known cost.
@@ -79,7 +93,14 @@ def run(
         raise UsageError("hardware variables need a target, e.g. --target systolic")
     priced_on = load_target(target, runtime, hardware) if target else None
     if models:
-        return [_model_row(path, priced_on, input_shape) for path in models]
+        from flash.runtimes import read_onnx  # noqa: PLC0415 (an extra)
+
+        networks = [read_onnx(path, input_shape) for path in models]
+        model_rows = [
+            _model_row(path, network, priced_on)
+            for path, network in zip(models, networks, strict=True)
+        ]
+        return _with_proxy(model_rows, networks, proxy, seed, scoring)
     found = load_space(space or _DEFAULT_SPACE)
     rows = []
     for number, text in enumerate(designs, start=1):
@@ -92,13 +113,28 @@ def run(
     indices = np.array(rows)
     result = evaluate(found, priced_on, indices) if priced_on else measure(found, indices)
     scores = score_designs(found, indices)
-    return [_row(text, result, scores, i) for i, text in enumerate(designs)]
+    design_rows = [_row(text, result, scores, i) for i, text in enumerate(designs)]
+    networks = [found.network(row) for row in indices] if proxy else []
+    return _with_proxy(design_rows, networks, proxy, seed, scoring)
 
 
-def _model_row(path: str | Path, target: Target | None, input_shape: Sequence[int] | None) -> Row:
-    from flash.runtimes import read_onnx  # noqa: PLC0415 (an extra)
+def _with_proxy(
+    rows: list[Row], networks: Sequence[Network], proxy: str | None, seed: int,
+    scoring: Shortlist | None,
+) -> list[Row]:  # fmt: skip
+    """The rows with one more column; why some have no score goes to standard error."""
+    if proxy is None:
+        return rows
+    known, scored, why = proxy_scores(networks, proxy, seed, scoring or Shortlist())
+    for line in why:
+        sys.stderr.write(f"note: {line}\n")
+    values = iter(known[proxy].tolist())
+    return [
+        row | {proxy: next(values) if ok else None} for row, ok in zip(rows, scored, strict=True)
+    ]
 
-    network = read_onnx(path, input_shape)
+
+def _model_row(path: str | Path, network: Network, target: Target | None) -> Row:
     result = evaluate_network(network, target) if target else measure_network(network)
     score = score_network(network)
     scores = Scores(np.array([score.sed]), np.array([score.isometric_depth]))
@@ -152,7 +188,9 @@ def _parser() -> CommandParser:
     add("models", nargs="*", metavar="MODEL.onnx", help="networks as ONNX files")
     add("--space", metavar="S", help=f"instead: space name or file ({_DEFAULT_SPACE})")
     add("--designs", metavar="FILE", help="and its designs, one a line; '-' reads stdin")
-    add("--metric", metavar="M", help=f"only this metric of {', '.join(_METRICS)}")
+    add("--metric", metavar="M", help=f"only this of {', '.join((*_METRICS, *SHORTLIST_METRICS))}")
+    add("--seed", default="0", metavar="N", help="seed of a metric that runs the network (0)")
+    add_options(parser, search=False)
     add("--target", metavar="T", help="profile name or TOML file")
     add("--runtime", metavar="R", help="one of the profile's runtimes (its default one)")
     add("--hardware", metavar="A=N,B=N", help="an accelerator's chip (its default one)")
@@ -194,8 +232,9 @@ def main(arguments: Sequence[str]) -> None:
     options = _parser().parse_args(arguments)
     if options.runtime and not options.target:
         raise UsageError("--runtime needs --target")
-    if options.metric and options.metric not in _METRICS:
-        known = did_you_mean(options.metric, _METRICS)
+    proxy = options.metric if options.metric in SHORTLIST_METRICS else None
+    if options.metric and options.metric not in (*_METRICS, *SHORTLIST_METRICS):
+        known = did_you_mean(options.metric, (*_METRICS, *SHORTLIST_METRICS))
         raise UsageError(f"unknown metric '{options.metric}'{known}")
     if options.csv and options.json:
         raise UsageError("give --csv or --json, not both")
@@ -217,6 +256,9 @@ def main(arguments: Sequence[str]) -> None:
         runtime=options.runtime,
         hardware=options.hardware,
         input_shape=_sizes(options.input_shape) if options.input_shape else None,
+        proxy=proxy,
+        seed=parse_seed(options.seed),
+        scoring=from_options(options),
     )
     if options.measured:
         measured = read_measurements(options.measured)

@@ -44,7 +44,14 @@ from flash.report.result import (
     SpaceSummary,
 )
 from flash.report.table import print_report
-from flash.shortlist import SHORTLIST_METRICS, Shortlist, add_options, from_options, repick
+from flash.shortlist import (
+    SHORTLIST_METRICS,
+    Shortlist,
+    add_options,
+    from_options,
+    parse_seed,
+    repick,
+)
 from flash.subject import OPTIMIZERS, Effort, Networks, NetworksAndChips, Subject, load_subject
 from flash.targets import Given
 
@@ -351,7 +358,7 @@ def main(arguments: Sequence[str]) -> None:
         objectives = _single(subject, objectives, options.objective)
     effort = Effort(
         options.optimizer,
-        _seed(options.seed),
+        parse_seed(options.seed),
         _number(options.certify_seconds, "--certify-seconds"),
         options.objective is not None,
     )
@@ -394,12 +401,6 @@ def _number(text: str, option: str) -> float:
     if not 0 <= value <= 1e12:
         raise UsageError(f"{option} {text}: expected a number from 0 to 1e12")
     return value
-
-
-def _seed(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise UsageError(f"--seed {text}: expected a whole number of 0 or more")
-    return int(text)
 
 
 sys.modules[__name__].__class__ = Command

@@ -26,7 +26,8 @@ from flash.proxies.cache import default_cache
 from flash.proxies.images import read_images
 from flash.proxies.job import Setting
 from flash.proxies.many import Progress, score_networks
-from flash.proxies.registry import AGGREGATES, PROXIES, ingredients
+from flash.proxies.registry import AGGREGATES, PROXIES
+from flash.spaces.network import Network
 from flash.subject import Networks, Subject
 
 __all__ = [
@@ -35,6 +36,8 @@ __all__ = [
     "Shortlist",
     "add_options",
     "from_options",
+    "parse_seed",
+    "proxy_scores",
     "repick",
     "shortlisted",
 ]
@@ -71,10 +74,11 @@ class Shortlist:
             raise UsageError(f"a shortlist has 2 designs or more, got {self.size!r}")
 
 
-def add_options(parser: CommandParser) -> None:
-    """The options of ``flash.search`` that say how to score a shortlist."""
+def add_options(parser: CommandParser, search: bool = True) -> None:
+    """The options that say how a metric that runs the network is computed."""
     add = parser.add_argument_group("a metric that runs the network").add_argument
-    add("--shortlist", default="64", metavar="N", help="designs it scores (%(default)s)")
+    if search:
+        add("--shortlist", default="64", metavar="N", help="designs it scores (%(default)s)")
     add("--workers", default="1", metavar="N", help="processes that score (%(default)s)")
     add("--ray", metavar="ADDRESS", help="score on a Ray cluster; 'local' starts one here")
     add("--device", default="cpu", metavar="D", help="cpu or cuda (%(default)s)")
@@ -86,12 +90,19 @@ def add_options(parser: CommandParser) -> None:
 def from_options(options: argparse.Namespace) -> Shortlist:
     """What the options say; raises ``UsageError`` for what is no number."""
     return Shortlist(
-        size=_count(options.shortlist, "--shortlist"),
+        size=_count(getattr(options, "shortlist", "64"), "--shortlist"),
         workers=_count(options.workers, "--workers"),
         batch=None if options.proxy_batch is None else _count(options.proxy_batch, "--proxy-batch"),
         device=options.device, ray=options.ray, data=options.data, cache=options.proxy_cache,
-        quiet=options.quiet,
+        quiet=getattr(options, "quiet", False),
     )  # fmt: skip
+
+
+def parse_seed(text: str) -> int:
+    """The seed that ``--seed`` gives; raises ``UsageError`` for anything else."""
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise UsageError(f"--seed {text}: expected a whole number of 0 or more")
+    return int(text)
 
 
 def _count(text: str, option: str) -> int:
@@ -124,24 +135,10 @@ def repick(
     """
     if not metric or not isinstance(subject, Networks):
         return Repicked(found, {}, ())
-    from flash.proxies import aggregate  # noqa: PLC0415 (an extra)
-
-    names = ingredients([metric])
     designs = shortlisted(subject, problem, found, limits, shortlist.size)
-    data = None if shortlist.data is None else read_images(shortlist.data)
-    setting = Setting(seed, shortlist.batch, shortlist.device, data)
-    scores = score_networks(
-        [subject.space.network(design) for design in designs], names, setting,
-        cache=shortlist.cache or default_cache(), workers=shortlist.workers, ray=shortlist.ray,
-        progress=_progress(metric, shortlist.quiet),
-    )  # fmt: skip
-    scored = np.isfinite(np.stack(list(scores.values.values()))).all(axis=0)
-    reasons = "; ".join(dict.fromkeys(scores.failures.values()))
-    if not scored.any():
-        raise FlashError(f"{metric} can score none of {len(designs)} designs: {reasons}")
+    networks = [subject.space.network(design) for design in designs]
+    known, scored, why = proxy_scores(networks, metric, seed, shortlist)
     designs = designs[scored]
-    known = {name: values[scored] for name, values in scores.values.items()}
-    known[metric] = aggregate(metric, known)
     is_score = [of.name in SCORES for of in found.objectives]
     objectives = tuple(
         Objective(metric, "max") if score else of
@@ -160,10 +157,36 @@ def repick(
         found, objectives=objectives, indices=designs[best], values=values[best],
         gap_percent=None, certified=False, message=message,
     )  # fmt: skip
-    notes = [_how(metric, seed, shortlist.data)]
-    if not scored.all():
-        notes.append(f"{(~scored).sum()} designs have no {metric} score: {reasons}")
+    notes = [_how(metric, seed, shortlist.data), *why]
     return Repicked(result, {name: v[best] for name, v in known.items()}, tuple(notes))
+
+
+def proxy_scores(
+    networks: Sequence[Network], metric: str, seed: int, shortlist: Shortlist
+) -> tuple[dict[str, Floats], NDArray[np.bool_], list[str]]:
+    """Scores of networks by a proxy or an aggregate, more is better.
+
+    Returns the scores by name (the metric and what it is made of) of the networks that have
+    one, which networks these are, and why the others have none. Raises ``FlashError`` if none
+    has, and as ``score_networks`` does.
+    """
+    from flash.proxies import aggregate  # noqa: PLC0415 (an extra)
+
+    data = None if shortlist.data is None else read_images(shortlist.data)
+    found = score_networks(
+        networks, [metric], Setting(seed, shortlist.batch, shortlist.device, data),
+        cache=shortlist.cache or default_cache(), workers=shortlist.workers, ray=shortlist.ray,
+        progress=_progress(metric, shortlist.quiet),
+    )  # fmt: skip
+    scored = np.asarray(np.isfinite(np.stack(list(found.values.values()))).all(axis=0))
+    reasons = "; ".join(dict.fromkeys(found.failures.values()))
+    if not scored.any():
+        raise FlashError(f"{metric} can score none of {len(networks)} networks: {reasons}")
+    members = {name: values[scored] for name, values in found.values.items()}
+    known = {name: aggregate(name, members) for name in (*members, metric)}
+    missing = int((~scored).sum())
+    why = [f"{missing} of {len(networks)} networks have no {metric} score: {reasons}"]
+    return known, scored, why if missing else []
 
 
 def _how(name: str, seed: int, data: str | None) -> str:
