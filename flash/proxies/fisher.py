@@ -13,7 +13,10 @@ __all__ = ["channel_saliencies", "fisher"]
 def fisher(probe: Probe) -> float:
     """Sum over channels of 1/(2N) sum_n (sum_hw a dL/da)^2 (Theis et al. 2018, eq. 3).
 
-    a: results of convolutions and linear layers, before batch norm; N images.
+    a: results of convolutions and linear layers, before batch norm; N images. The code of
+    Abdelfattah et al. 2021 counts each channel once a weight (times fan-in), which ranks
+    NAS-Bench-201 better: 0.57 against 0.39 (Spearman, 58 cells, batch 12), where their
+    published scores have 0.52 and agree with that variant (0.98).
     """
     found = loss_gradients(probe)
     pairs = zip(found.outputs, found.by_output, strict=True)
