@@ -37,13 +37,13 @@ from flash.evaluation import (
 )
 from flash.metrics.rank import score_designs
 from flash.metrics.sed import Scores, score_network
+from flash.quantities import parse_seed
 from flash.report.files import write_text
 from flash.shortlist import (
     SHORTLIST_METRICS,
     Shortlist,
     add_options,
     from_options,
-    parse_seed,
     proxy_scores,
 )
 from flash.spaces.network import Network

@@ -35,6 +35,7 @@ from flash.quantities import (
     parse_energy_mj,
     parse_latency_ms,
     parse_memory_mb,
+    parse_seed,
 )
 from flash.report.chip import ChipView
 from flash.report.files import write_files, write_text
@@ -44,14 +45,7 @@ from flash.report.result import (
     SpaceSummary,
 )
 from flash.report.table import print_report
-from flash.shortlist import (
-    SHORTLIST_METRICS,
-    Shortlist,
-    add_options,
-    from_options,
-    parse_seed,
-    repick,
-)
+from flash.shortlist import SHORTLIST_METRICS, Shortlist, add_options, from_options, repick
 from flash.subject import OPTIMIZERS, Effort, Networks, NetworksAndChips, Subject, load_subject
 from flash.targets import Given
 
@@ -126,11 +120,10 @@ def run(
     objective:     "flash" asks for one design instead of a front: the most score over area
                    (where there is one) x latency x energy.
     metric:        the score, one of ``flash.evaluation.METRICS``; the space's own by default.
-                   One of ``flash.proxies`` scores the best of the front and picks anew.
     limits:        in the unit of their name; ``min_score`` in units of the metric.
     optimizer:     "shgo" (certified by the exact optimizer, whose front is returned),
                    "exact" or "nsga2" (needs the extra of that name).
-    shortlist:     how such a metric is computed.
+    shortlist:     how a metric of ``flash.proxies`` scores the best of the front, to pick anew.
 
     Raises ``UsageError``, ``SpaceError``, ``ProfileError`` or ``InfeasibleError``.
     """
@@ -155,10 +148,8 @@ def _request(
 ) -> _Request:  # fmt: skip
     proxy = metric if metric in SHORTLIST_METRICS else ""
     metric = _metric(subject, None if proxy else metric)
-    if proxy and isinstance(subject, NetworksAndChips):
-        raise UsageError(f"--metric {proxy} needs one chip: fix it with --hardware default")
-    if proxy and (effort.single or bounds["score"] is not None):
-        raise UsageError(f"--metric {proxy} takes neither --objective flash nor --min-score")
+    if proxy:
+        Shortlist.check(proxy, subject, effort.single or bounds["score"] is not None)
     if effort.optimizer not in OPTIMIZERS:
         hint = did_you_mean(effort.optimizer, OPTIMIZERS)
         raise UsageError(f"unknown optimizer '{effort.optimizer}'{hint}")

@@ -36,7 +36,6 @@ __all__ = [
     "Shortlist",
     "add_options",
     "from_options",
-    "parse_seed",
     "proxy_scores",
     "repick",
     "shortlisted",
@@ -73,6 +72,17 @@ class Shortlist:
         if type(self.size) is not int or self.size < 2:
             raise UsageError(f"a shortlist has 2 designs or more, got {self.size!r}")
 
+    @staticmethod
+    def check(metric: str, subject: Subject, scalar: bool) -> None:
+        """Raise ``UsageError`` where a front cannot be re-picked by ``metric``.
+
+        scalar: a limit on the score or a single scalar objective is asked for.
+        """
+        if not isinstance(subject, Networks):
+            raise UsageError(f"--metric {metric} needs one chip: fix it with --hardware default")
+        if scalar:
+            raise UsageError(f"--metric {metric} takes neither --objective flash nor --min-score")
+
 
 def add_options(parser: CommandParser, search: bool = True) -> None:
     """The options that say how a metric that runs the network is computed."""
@@ -96,13 +106,6 @@ def from_options(options: argparse.Namespace) -> Shortlist:
         device=options.device, ray=options.ray, data=options.data, cache=options.proxy_cache,
         quiet=getattr(options, "quiet", False),
     )  # fmt: skip
-
-
-def parse_seed(text: str) -> int:
-    """The seed that ``--seed`` gives; raises ``UsageError`` for anything else."""
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise UsageError(f"--seed {text}: expected a whole number of 0 or more")
-    return int(text)
 
 
 def _count(text: str, option: str) -> int:
