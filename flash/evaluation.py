@@ -31,6 +31,7 @@ from flash.targets.loading import as_target
 
 __all__ = [
     "METRICS",
+    "CellScore",
     "Evaluation",
     "Metrics",
     "evaluate",
@@ -42,6 +43,9 @@ __all__ = [
 
 #: Scores a search can maximise.
 METRICS = (*CELL_METRICS, *RANK_METRICS)
+
+#: A score as a sum over the cells in a layer table.
+CellScore = Callable[[LayerTable], Floats]
 
 #: Designs looked at together: large enough to vectorise, small enough for the cache.
 _CHUNK = 2048
@@ -152,8 +156,12 @@ def _triple(found: Mapping[str, Floats], name: str) -> Triple:
     return found[f"{name}/0"], found[f"{name}/1"], found[f"{name}/2"]
 
 
-def separable(space: SearchSpace, target: Target | Profile, metric: str) -> SeparableProblem:
+def separable(
+    space: SearchSpace, target: Target | Profile, metric: str, index: CellScore | None = None
+) -> SeparableProblem:
     """The stage tables of ``metric`` and of all costs on the target.
+
+    index: what ``metric`` is, for one that is none of ``METRICS``.
 
     Quantities: the metric, the target's (``latency_ms``, ``energy_mj``, on accelerators
     ``area_mm2``), ``weight_mb`` (sums over stages) and ``activation_mb`` (a maximum). Where the
@@ -179,7 +187,7 @@ def separable(space: SearchSpace, target: Target | Profile, metric: str) -> Sepa
     if metric in RANK_METRICS:
         problem = tabulate(space, stage_costs, lambda _: {}, combine)
         return with_score(problem, space, metric)
-    score = CELL_METRICS[metric]
+    score = index or CELL_METRICS[metric]
     return tabulate(space, stage_costs, lambda t: {metric: score(t)}, {metric: "sum", **combine})
 
 

@@ -39,7 +39,7 @@ def looked_up(problem: SeparableProblem, found: Evaluation, result: OptimizerRes
 
 def design_report(
     subject: Subject, metric: str, indices: NDArray[np.int64],
-    found: Evaluation, row: int, score: float,
+    found: Evaluation, row: int, score: float, accuracy: Interval | None = None,
 ) -> DesignReport:  # fmt: skip
     """Everything about the design in row ``row`` of ``found``."""
     space, target = subject.space, subject.target
@@ -48,7 +48,7 @@ def design_report(
     return DesignReport(
         id=space.identify(indices),
         design=space.named(indices),
-        accuracy=None,
+        accuracy=accuracy,
         nn_degree=found.nn_degree[row],
         nn_mass=found.nn_mass[row],
         sed=score if metric == "sed" else None,

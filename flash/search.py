@@ -23,10 +23,9 @@ import flash
 from flash import Command
 from flash.command import CommandParser, run_command
 from flash.delivery import find_formats
-from flash.errors import InfeasibleError, UsageError, did_you_mean
+from flash.errors import UsageError, did_you_mean
 from flash.evaluation import METRICS
 from flash.found import design_report, looked_up, notes, picks
-from flash.metrics import CELL_METRICS
 from flash.metrics.rank import RANK_METRICS
 from flash.optimize import Limit, Objective, objective
 from flash.quantities import (
@@ -45,6 +44,7 @@ from flash.report.result import (
     SpaceSummary,
 )
 from flash.report.table import print_report
+from flash.scoring import Scoring, scoring
 from flash.shortlist import SHORTLIST_METRICS, Shortlist, add_options, from_options, repick
 from flash.subject import OPTIMIZERS, Effort, Networks, NetworksAndChips, Subject, load_subject
 from flash.targets import Given
@@ -69,7 +69,7 @@ class _Request:
     """What to search for, checked; ``limits`` are the user's own, ``proxy`` re-picks by that."""
 
     subject: Subject
-    metric: str
+    scoring: Scoring
     objectives: tuple[Objective, ...]
     limits: tuple[Limit, ...]
     effort: Effort
@@ -82,10 +82,10 @@ class _Request:
         bounds = list(self.limits)
         if self.subject.target.weight_limit_mb < math.inf:
             bounds.append(Limit(objective("weight_mb"), self.subject.target.weight_limit_mb))
-        if self.metric in RANK_METRICS:
+        if self.scoring.metric in RANK_METRICS:
             # Zero means that no path leads from the input to the output.
             tiny = float(np.finfo(np.float64).tiny)
-            bounds.append(Limit(Objective(self.metric, "max"), tiny))
+            bounds.append(Limit(Objective(self.scoring.metric, "max"), tiny))
         return tuple(bounds)
 
 
@@ -103,6 +103,7 @@ def run(
     max_memory_mb: float | None = None,
     max_area_mm2: float | None = None,
     min_score: float | None = None,
+    min_accuracy_percent: float | None = None,
     optimizer: str = "shgo",
     seed: int = 0,
     certify_seconds: float = CERTIFY_SECONDS,
@@ -119,7 +120,8 @@ def run(
                    score and latency if not given, and area where hardware is searched.
     objective:     "flash" asks for one design instead of a front: the most score over area
                    (where there is one) x latency x energy.
-    metric:        the score, one of ``flash.evaluation.METRICS``; the space's own by default.
+    metric:        the score, one of ``flash.evaluation.METRICS``; by default predicted accuracy
+                   where the space is calibrated (``flash.scoring``), else the space's own.
     limits:        in the unit of their name; ``min_score`` in units of the metric.
     optimizer:     "shgo" (certified by the exact optimizer, whose front is returned),
                    "exact" or "nsga2" (needs the extra of that name).
@@ -133,6 +135,7 @@ def run(
         "memory_mb": max_memory_mb,
         "area_mm2": max_area_mm2,
         "score": min_score,
+        "accuracy": min_accuracy_percent,
     }
     subject = load_subject(target, runtime, hardware, space)
     if objective is not None:
@@ -147,14 +150,20 @@ def _request(
     bounds: dict[str, float | None], effort: Effort, shortlist: Shortlist,
 ) -> _Request:  # fmt: skip
     proxy = metric if metric in SHORTLIST_METRICS else ""
-    metric = _metric(subject, None if proxy else metric)
     if proxy:
-        Shortlist.check(proxy, subject, effort.single or bounds["score"] is not None)
+        given = bounds["score"] is not None or bounds["accuracy"] is not None
+        Shortlist.check(proxy, subject, effort.single or given)
+        metric = subject.space.metric if isinstance(subject, Networks) else None
+    maximised = scoring(subject, metric, bounds.pop("accuracy"))
+    metric = maximised.metric
+    effort = replace(effort, worth=maximised.worth)
     if effort.optimizer not in OPTIMIZERS:
         hint = did_you_mean(effort.optimizer, OPTIMIZERS)
         raise UsageError(f"unknown optimizer '{effort.optimizer}'{hint}")
     if not isinstance(effort.seed, int) or effort.seed < 0:
         raise UsageError(f"the seed must be a whole number of 0 or more, got {effort.seed!r}")
+    if bounds["score"] is not None and maximised.name == "accuracy":
+        raise UsageError("the score is predicted accuracy: use --min-accuracy, or give --metric")
     limits = []
     for name, bound in bounds.items():
         if bound is None:
@@ -179,23 +188,7 @@ def _request(
         raise UsageError(f"target {target.name} has no chip area; leave area out")
     if len(set(named)) != len(named) or len(named) < 2:
         raise UsageError("a front needs at least two different objectives, e.g. score,latency")
-    return _Request(subject, metric, tuple(named), tuple(limits), effort, proxy or "", shortlist)
-
-
-def _metric(subject: Subject, metric: str | None) -> str:
-    if not isinstance(subject, NetworksAndChips):
-        metric, known = metric or subject.space.metric, METRICS
-    else:
-        metric, known = metric or "nn_degree", tuple(CELL_METRICS)
-        if metric in RANK_METRICS:
-            raise UsageError(
-                f"--metric {metric} cannot be searched together with hardware; fix the chip with "
-                f"--hardware default, or take {' or '.join(known)}"
-            )
-    if metric not in known:
-        hint = did_you_mean(metric, (*known, *SHORTLIST_METRICS))
-        raise UsageError(f"unknown metric '{metric}'{hint}")
-    return metric
+    return _Request(subject, maximised, tuple(named), tuple(limits), effort, proxy or "", shortlist)
 
 
 def _single(subject: Subject, objectives: Sequence[str] | None, name: str) -> tuple[str, ...]:
@@ -221,39 +214,47 @@ def _search(
     """The report, random designs (latency_ms, score) for the picture's background, and the
     balanced design's chip.
     """
-    subject = request.subject
+    subject, scored = request.subject, request.scoring
     space, target = subject.space, subject.target
     began = time.perf_counter()
-    problem = subject.problem(request.metric)
-    try:
-        result = subject.optimize(problem, request.objectives, request.bounds, request.effort)
-    except InfeasibleError as error:
-        why = subject.why_unmet(problem, request.bounds)
-        raise InfeasibleError(why or str(error)) from None
+    problem = subject.problem(scored.metric, scored.index)
+    best = scored.optimum(subject, problem, request.objectives, request.bounds, request.effort)
     again = repick(
-        subject, problem, result, request.bounds, request.proxy, request.effort.seed,
-        request.shortlist,
+        subject, problem, best, request.bounds, request.proxy,
+        request.effort.seed, request.shortlist,
     )  # fmt: skip
     result = replace(again.result, seconds=time.perf_counter() - began)
+    score = problem.evaluate(result.indices, scored.metric)[scored.metric]
+    result, accuracy = scored.kept(result, scored.predict(subject, result.indices, score))
+    score = problem.evaluate(result.indices, scored.metric)[scored.metric]
     found = subject.evaluate(result.indices)
     if target.exact and isinstance(subject, Networks):
         found = looked_up(problem, found, result)
-    score = problem.evaluate(result.indices, request.metric)[request.metric]
     front = [
         replace(
-            design_report(subject, request.metric, result.indices[i], found, i, score[i]),
+            design_report(
+                subject, scored.metric, result.indices[i], found, i, score[i],
+                scored.interval(accuracy, i),
+            ),
             proxies={name: float(values[i]) for name, values in again.scores.items()},
         )
         for i in range(len(result))
-    ]
+    ]  # fmt: skip
     rng = np.random.default_rng(request.effort.seed)
-    random = problem.evaluate(space.sample(_BACKGROUND, rng), "latency_ms", request.metric)
-    drawn = () if request.proxy else zip(random["latency_ms"], random[request.metric], strict=True)
+    random = problem.evaluate(space.sample(_BACKGROUND, rng), "latency_ms", scored.metric)
+    shown = scored.shown(random[scored.metric])
+    drawn = () if request.proxy else zip(random["latency_ms"], shown, strict=True)
+    names = {scored.metric: scored.name}
+    limits = {limit.quantity.name: limit.bound for limit in request.limits}
+    if scored.least is not None:
+        limits["accuracy"] = scored.least
+    worth = score if accuracy is None or scored.rises else accuracy.value
+    worth = again.scores.get(request.proxy, worth)
     report = SearchReport(
         target=target.summary(),
         space=SpaceSummary(space.name, space.size, space.distinct),
-        objectives=[of.name for of in result.objectives],
-        limits={limit.quantity.name: limit.bound for limit in request.limits},
+        objectives=[names.get(of.name, of.name) for of in result.objectives],
+        limits=limits,
         optimizer=OptimizerSummary(
             result.name,
             result.evaluations,
@@ -263,8 +264,9 @@ def _search(
             result.message,
         ),
         front=front,
-        picks=picks(result, front, found.latency_ms[0], again.scores.get(request.proxy, score)),
+        picks=picks(scored.in_shown_units(result), front, found.latency_ms[0], worth),
         notes=[*notes(target.notes, found), *again.notes],
+        accuracy=scored.status,
     )
     balanced = [design.id for design in front].index(report.picks.balanced)
     title = f"Balanced design of {space.name}, target {target.name}"
@@ -296,7 +298,7 @@ def _parser() -> CommandParser:
     add("--max-memory", metavar="8MB", help="limit on weights + peak activations (kB, MB, MiB)")
     add("--max-area", metavar="40mm2", help="chip area limit, for accelerators")
     add("--min-score", metavar="N", help="lower limit on the metric")
-    add("--min-accuracy", metavar="92", help="lower limit on predicted accuracy, per cent")
+    add("--min-accuracy", metavar="92", help="lower limit on predicted accuracy (92 or 92%%)")
     add(
         "--objectives",
         metavar="A,B",
@@ -338,6 +340,7 @@ def main(arguments: Sequence[str]) -> None:
         "memory_mb": ("--max-memory", options.max_memory, parse_memory_mb),
         "area_mm2": ("--max-area", options.max_area, parse_area_mm2),
         "score": ("--min-score", options.min_score, _number),
+        "accuracy": ("--min-accuracy", options.min_accuracy, parse_accuracy_percent),
     }
     bounds = {
         name: None if text is None else parse(text, option)
@@ -354,12 +357,6 @@ def main(arguments: Sequence[str]) -> None:
         options.objective is not None,
     )
     request = _request(subject, objectives, options.metric, bounds, effort, from_options(options))
-    if options.min_accuracy is not None:
-        parse_accuracy_percent(options.min_accuracy, "--min-accuracy")
-        raise UsageError(
-            f"space {subject.space.name} is not calibrated, so it has no accuracy to limit; "
-            "use --min-score"
-        )
     if "" in (options.json, options.out):
         raise UsageError("--json and --out need a name")
     if options.export:

@@ -76,12 +76,14 @@ class Shortlist:
     def check(metric: str, subject: Subject, scalar: bool) -> None:
         """Raise ``UsageError`` where a front cannot be re-picked by ``metric``.
 
-        scalar: a limit on the score or a single scalar objective is asked for.
+        scalar: a limit on score or accuracy, or a single scalar objective is asked for.
         """
         if not isinstance(subject, Networks):
             raise UsageError(f"--metric {metric} needs one chip: fix it with --hardware default")
         if scalar:
-            raise UsageError(f"--metric {metric} takes neither --objective flash nor --min-score")
+            raise UsageError(
+                f"--metric {metric} takes no --objective flash, --min-score or --min-accuracy"
+            )
 
 
 def add_options(parser: CommandParser, search: bool = True) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,7 +21,7 @@ from flash.codesign import (
     why_no_chip,
 )
 from flash.errors import InfeasibleError, UsageError
-from flash.evaluation import Evaluation, evaluate, separable
+from flash.evaluation import CellScore, Evaluation, evaluate, separable
 from flash.hardware.profile import Profile
 from flash.optimize import (
     Limit,
@@ -36,6 +36,7 @@ from flash.optimize import (
 )
 from flash.report.chip import ChipView
 from flash.spaces.space import SearchSpace, load_space
+from flash.spaces.stage_tables import Floats
 from flash.targets import Given, Target, fixed_chip, load_hardware
 from flash.unmet import why_unmet
 
@@ -52,12 +53,14 @@ class Effort:
 
     certify_seconds: time for the certificate where hardware is searched.
     single:          not the front but the design of most score over the product of the costs.
+    worth:           what the score counts for there, if not for itself; it never falls.
     """
 
     optimizer: str
     seed: int
     certify_seconds: float
     single: bool = False
+    worth: Callable[[Floats], Floats] | None = None
 
 
 @dataclass(frozen=True)
@@ -67,9 +70,9 @@ class Networks:
     space: SearchSpace
     target: Target
 
-    def problem(self, metric: str) -> SeparableProblem:
-        """Stage tables of the metric and all costs."""
-        return separable(self.space, self.target, metric)
+    def problem(self, metric: str, index: CellScore | None = None) -> SeparableProblem:
+        """Stage tables of the metric (``index`` says what it is if we have none) and all costs."""
+        return separable(self.space, self.target, metric, index)
 
     def evaluate(self, indices: Ints) -> Evaluation:
         """Everything about designs."""
@@ -119,7 +122,7 @@ class Networks:
                 f"--objective flash needs exact sums, which one chip of {self.target.name} lacks; "
                 "leave --hardware out"
             )
-        return exact_best(problem, ratio(objectives), limits)
+        return exact_best(problem, ratio(objectives, effort.worth), limits)
 
 
 @dataclass(frozen=True)
@@ -129,9 +132,9 @@ class NetworksAndChips:
     space: CoSpace
     target: FamilyTarget
 
-    def problem(self, metric: str) -> SeparableProblem:
+    def problem(self, metric: str, index: CellScore | None = None) -> SeparableProblem:
         """Stage tables over hardware and network variables."""
-        return joint_problem(self.space, metric)
+        return joint_problem(self.space, metric, index)
 
     def evaluate(self, indices: Ints) -> Evaluation:
         """Everything about designs, each on its own chip."""
@@ -162,7 +165,7 @@ class NetworksAndChips:
         return search_joint(
             self.space, problem, objectives, limits, exact=self.target.exact,
             optimizer=effort.optimizer, seed=effort.seed, seconds=effort.certify_seconds,
-            single=effort.single,
+            single=effort.single, worth=effort.worth,
         )  # fmt: skip
 
 

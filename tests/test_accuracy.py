@@ -4,14 +4,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from calibrated import PROVENANCE, calibrated_model, made_up
+from calibrated import PROVENANCE, calibrated_model, made_up, space_file
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.optimize import curve_fit
 from scipy.stats import binom
 
-from flash.accuracy import accuracy_of, accuracy_text, fit_space, sample_designs, write_accuracy
+from flash.accuracy import (
+    accuracy_of,
+    accuracy_text,
+    fit_space,
+    sample_designs,
+    space_rivals,
+    write_accuracy,
+)
 from flash.accuracy.conformal import intervals
 from flash.accuracy.features import CELL_SUMS, design_features, size_problem
 from flash.accuracy.fit import choose, rivals
@@ -222,7 +229,9 @@ def test_a_calibrated_space_predicts_a_law_it_was_not_shown():
 @pytest.mark.parametrize("kind", ["flash", "line", "ridge", "kriging"])
 def test_a_model_comes_back_from_its_file(tmp_path, kind):
     space, model = calibrated_model()
-    names = model.samples.names
+    designs = sample_designs(space, 25, 0)
+    samples, _ = space_rivals(space, designs, made_up(space, designs))
+    model, names = replace(model, samples=samples), samples.names
     made = {
         "flash": lambda s: FlashForm(s, "log_nn_degree"),
         "line": lambda s: RisingLine(s, "log_nn_degree"),
@@ -231,7 +240,7 @@ def test_a_model_comes_back_from_its_file(tmp_path, kind):
     }[kind](model.samples)
     error = float(np.sqrt(np.mean((made.left_out() - model.samples.accuracy) ** 2)))
     model = replace(model, regression=made, provenance=replace(model.provenance, loo_rmse=error))
-    path = copied(tmp_path)
+    path = space_file(tmp_path)
     write_accuracy(path, model)
     again = accuracy_of(load_space(str(path)))
     designs = space.sample(50, np.random.default_rng(0))
@@ -242,18 +251,8 @@ def test_a_model_comes_back_from_its_file(tmp_path, kind):
     assert accuracy_text(again) == accuracy_text(model)
 
 
-def copied(tmp_path, name="cifar10-concat"):
-    """The space's own file, without a section on accuracy, under another roof."""
-    from flash.data import data_file
-
-    text = data_file("models", name).read_text(encoding="utf-8")
-    path = tmp_path / f"{name}.toml"
-    path.write_text(text.split("# Accuracy model")[0], encoding="utf-8")
-    return path
-
-
 def test_writing_again_replaces_the_section_and_nothing_else(tmp_path):
-    path = copied(tmp_path)
+    path = space_file(tmp_path)
     before = path.read_text(encoding="utf-8")
     _, model = calibrated_model()
     write_accuracy(path, model)
@@ -277,7 +276,7 @@ def test_writing_again_replaces_the_section_and_nothing_else(tmp_path):
     ],
 )
 def test_a_wrong_section_is_one_clear_line(tmp_path, old, new, message):
-    path = copied(tmp_path)
+    path = space_file(tmp_path)
     write_accuracy(path, calibrated_model()[1])
     text = path.read_text(encoding="utf-8")
     assert old in text

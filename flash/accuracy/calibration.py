@@ -159,6 +159,7 @@ def space_rivals(
 
     Raises ``UsageError`` for too few samples and accuracies outside 0 to 100.
     """
+    accuracy = np.asarray(accuracy, dtype=np.float64)
     if len(indices) != len(accuracy):
         raise UsageError(f"{len(indices)} designs and {len(accuracy)} accuracies do not match")
     if not ((accuracy >= 0) & (accuracy <= 100)).all():  # false for a NaN
@@ -192,9 +193,11 @@ def fit_space(
     """
     samples, found = space_rivals(space, indices, accuracy)
     best = choose(found, exact=True)
+    # What the model does not read and takes long to work out is left out of the sampled box.
+    names = tuple(dict.fromkeys((*best.model.features, f"log_{space.metric}", *_SIZES)))
     return AccuracyModel(
         best.model,
-        samples,
+        Samples(names, samples.columns(names), samples.accuracy),
         Provenance(
             data, recipe, epochs, tuple(sorted(set(seeds))), hardware, date, len(samples),
             best.loo_rmse, rank_correlation(best.model, samples),

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from flash.accuracy.kriging import Kriging, Ridge
 from flash.accuracy.monotone import FlashForm, RisingLine
@@ -62,6 +61,8 @@ class Rival:
 
 def rank_correlation(model: Regression, samples: Samples) -> float:
     """Spearman of the left-out predictions with the truth; 0 where either is constant."""
+    from scipy.stats import spearmanr  # noqa: PLC0415 (slow to import, and no search needs it)
+
     predicted = model.left_out()
     if np.ptp(predicted) == 0 or np.ptp(samples.accuracy) == 0:
         return 0.0

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
-from scipy.optimize import least_squares, nnls
 
 from flash.accuracy.regression import Regression, Samples, Saturation
 from flash.spaces.stage_tables import Floats
@@ -57,6 +56,11 @@ class FlashForm(Regression):
         self._target = (samples.accuracy - bounds[0]) / (bounds[1] - bounds[0])
         self._all = self._fitted() if parameters is None else parameters
 
+    @staticmethod
+    def allowed(parameters: Floats) -> bool:
+        """Whether all coefficients lie within their bounds, so that accuracy never falls."""
+        return bool(((parameters >= _LOW - 1e-9) & (parameters <= _HIGH + 1e-9)).all())
+
     @property
     def coefficients(self) -> tuple[float, float, float, float]:
         """a, b, c, d of ``theta`` in the score itself."""
@@ -101,6 +105,8 @@ class FlashForm(Regression):
 
 
 def _least_squares(score: Floats, target: Floats, start: Floats) -> tuple[float, Floats]:
+    from scipy.optimize import least_squares  # noqa: PLC0415 (slow to import; searches never fit)
+
     def slopes(parameters: Floats) -> Floats:
         a, b, c, _ = parameters
         z = np.exp(np.minimum(b / np.maximum(score, 1e-9) + c, 300.0))
@@ -165,6 +171,8 @@ class RisingLine(Regression):
         return np.column_stack([np.ones(len(x)), ramps])
 
     def _fit(self, keep: np.typing.NDArray[np.bool_]) -> Floats:
+        from scipy.optimize import nnls  # noqa: PLC0415 (slow to import)
+
         basis, u = self._basis(self._x[keep]), self._u[keep]
         pieces = basis.shape[1] - 1
         span = float(self._knots[-1] - self._knots[0])

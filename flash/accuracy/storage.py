@@ -71,6 +71,8 @@ def _model(section: Section) -> AccuracyModel:
         found = _matrix(section, "coefficients", 4)
         if len(found) != len(rows) + 1:
             section.refuse("coefficients", f"must have {len(rows) + 1} rows, got {len(found)}")
+        if not FlashForm.allowed(found):
+            section.refuse("coefficients", "must be a, b, c, d within the bounds of the form")
         model = FlashForm(samples, features[0], found)
     elif kind == "line":
         model = RisingLine(samples, features[0])

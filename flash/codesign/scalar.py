@@ -122,9 +122,11 @@ class _Best:
             if len(chips) == 1:
                 self.offer(self.space.join(int(chips[0]), front.indices))
         levels = np.unique(np.concatenate([values[:, 0] for values in fronts]))
-        worth = np.array(levels)
-        for values in fronts:
+        best = np.full((len(levels), 1 + len(fronts)), np.inf)
+        best[:, 0] = levels
+        for column, values in enumerate(fronts, start=1):
             # Best score first, so costs fall along the front: the last of at least s counts.
             reach = np.searchsorted(-values[:, 0], -levels, side="right")
-            worth = np.where(reach > 0, worth / values[np.maximum(reach, 1) - 1, 1], 0.0)
-        return float(worth.max())
+            least = values[np.maximum(reach, 1) - 1, 1]
+            best[:, column] = np.where(reach > 0, least, np.inf)
+        return float(self.scalar.function(best).max())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -58,12 +58,14 @@ def search_joint(
     seed: int,
     seconds: float,
     single: bool = False,
+    worth: Callable[[Floats], Floats] | None = None,
 ) -> OptimizerResult:
     """The front of the joint space, at most 1,500 designs of it, and its certificate or bound.
 
     exact: the problem's quantities are the costs, no lower bounds.  seconds: for the
     certificate.  single: instead the one design of most score over the product of the other
-    objectives. Raises ``InfeasibleError`` if no chip has a design within the limits.
+    objectives; ``worth`` is what the score counts for there. Raises ``InfeasibleError`` if no
+    chip has a design within the limits.
     """
 
     def price(indices: Ints) -> tuple[Floats, NDArray[np.bool_]]:
@@ -77,7 +79,7 @@ def search_joint(
         return real_values(found, objectives), within
 
     start = None
-    product = ratio(objectives)
+    product = ratio(objectives, worth)
     try:
         if optimizer == "nsga2":
             start = nsga2_front(problem, objectives, limits, seed=seed)
@@ -97,14 +99,22 @@ def search_joint(
     return _thin(result, _SHOWN)
 
 
-def ratio(objectives: Sequence[Objective]) -> Scalar:
-    """The first objective over the product of the others: FLASH's own, to be maximised."""
+def ratio(
+    objectives: Sequence[Objective], worth: Callable[[Floats], Floats] | None = None
+) -> Scalar:
+    """The first objective over the product of the others: FLASH's own, to be maximised.
+
+    worth: what the first counts for, if not for itself (a score: the accuracy predicted from it).
+    """
     first, *costs = (of.name for of in objectives)
-    return Scalar(
-        f"{first}/({' '.join(costs)})",
-        tuple(objectives),
-        lambda values: values[:, 0] / np.prod(values[:, 1:], axis=1),
-    )
+
+    def function(values: Floats) -> Floats:
+        score = values[:, 0] if worth is None else worth(values[:, 0])
+        product: Floats = score / np.prod(values[:, 1:], axis=1)
+        return product
+
+    name = first if worth is None else "accuracy"
+    return Scalar(f"{name}/({' '.join(costs)})", tuple(objectives), function)
 
 
 def _thin(result: OptimizerResult, most: int) -> OptimizerResult:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.codesign.catalog import CoSpace
-from flash.evaluation import separable
+from flash.evaluation import CellScore, separable
 from flash.hardware.imc import ImcHardware, imc_costs
 from flash.hardware.systolic import SystolicHardware, systolic_area_mm2, systolic_costs
 from flash.hardware.systolic.shapes import distinct_layers
@@ -32,14 +32,14 @@ _IMPOSSIBLE = 1e9
 _BLOCK = 200_000
 
 
-def joint_problem(space: CoSpace, metric: str) -> SeparableProblem:
+def joint_problem(space: CoSpace, metric: str, index: CellScore | None = None) -> SeparableProblem:
     """The separable problem of hardware and network variables together.
 
     Its first stage owns the hardware variables and holds the area of chips that have one of
     their own; every other stage reads them. On imc, latency and energy are lower bounds.
     """
     base = fixed_chip(space.family, space.chips[int(np.argmax(space.possible))])
-    network = separable(space.network, base, metric)
+    network = separable(space.network, base, metric, index)
     shift, shape = len(space.free), space.shape
     hardware = tuple(range(shift))
     combine: dict[str, Combine] = {**network.combine, "area_mm2": "sum"}

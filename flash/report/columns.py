@@ -24,6 +24,7 @@ _STEPS = (
     ("design", "wrap"),
     ("energy_mj", "drop"),
     ("memory_mb", "drop"),
+    ("accuracy", "short"),
     ("latency_ms", "short"),
     ("design", "drop"),
 )
@@ -139,7 +140,8 @@ def _columns(report: SearchReport, rows: Sequence[Row], dash: str) -> list[Colum
         Column("label", "", "", tuple(row.label for row in rows), right=False),
         Column("design", "design", "", tuple(_breakable(d.short) for d in designs), right=False),
     ]
-    for name in dict.fromkeys((report.score, "nn_degree")):
+    predicted = ("accuracy",) if report.accuracy.calibrated else ()
+    for name in dict.fromkeys((*predicted, report.score, "nn_degree")):
         columns.append(_quantity(name, "%" if name == "accuracy" else "", designs, dash))
     columns.append(_quantity("latency_ms", "ms", designs, dash))
     for name, unit in (("energy_mj", "mJ"), ("area_mm2", "mm2")):

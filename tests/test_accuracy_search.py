@@ -1,0 +1,181 @@
+"""Searching a calibrated space: the accuracy column, limits on accuracy, FLASH's objective."""
+
+import csv
+import io
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from calibrated import PROVENANCE, calibrated_model, made_up, space_file
+
+import flash
+from flash.accuracy import accuracy_of, fit_space, sample_designs, space_rivals, write_accuracy
+from flash.accuracy.kriging import Kriging, Ridge
+from flash.errors import InfeasibleError, UsageError
+from flash.evaluation import evaluate
+from flash.hardware.profile import load_profile
+from flash.report.files import front_csv
+from flash.report.result import SearchReport
+from flash.search import main
+from flash.spaces.space import load_space
+
+
+@pytest.fixture(scope="session", params=["flash", "ridge", "kriging"])
+def calibrated(request, tmp_path_factory):
+    """(kind, file of a calibrated space, the space, its model)"""
+    path = space_file(tmp_path_factory.mktemp(request.param), small=True)
+    space = load_space(str(path))
+    designs = sample_designs(space, 25, 0)
+    accuracy = made_up(space, designs)
+    model = fit_space(space, designs, accuracy, **PROVENANCE)
+    if request.param != model.regression.kind:
+        samples, found = space_rivals(space, designs, accuracy)
+        rival = next(r for r in found if r.model.kind == request.param)
+        provenance = replace(model.provenance, loo_rmse=rival.loo_rmse)
+        model = replace(model, regression=rival.model, samples=samples, provenance=provenance)
+    write_accuracy(path, model)
+    return request.param, str(path), load_space(str(path)), model
+
+
+def designs_of(space, report):
+    return np.array([space.design(found.design) for found in report.front])
+
+
+def test_a_limit_on_accuracy_holds_for_every_design_and_drops_no_better_one(calibrated):
+    kind, path, space, _ = calibrated
+    least = 84.0
+    whole = flash.search("rpi3b", path, max_latency_ms=30, optimizer="exact")
+    limited = flash.search(
+        "rpi3b", path, max_latency_ms=30, min_accuracy_percent=least, optimizer="exact"
+    )
+    assert limited.limits["accuracy"] == least
+    assert all(design.accuracy.value >= least for design in limited.front)
+    # On the front of accuracy (or of the metric), the limit cuts and changes nothing else.
+    assert {d.id for d in limited.front} == {d.id for d in whole.front if d.accuracy.value >= least}
+    assert len(limited.front) < len(whole.front)
+    assert limited.objectives[0] == ("nn_degree" if kind == "kriging" else "accuracy")
+
+
+def test_accuracies_are_the_models_and_lie_in_their_intervals(calibrated):
+    _, path, space, model = calibrated
+    report = flash.search("rpi3b", path, max_latency_ms=15, optimizer="exact")
+    found = model.predict(space, designs_of(space, report))
+    for row, design in enumerate(report.front):
+        assert design.accuracy.value == pytest.approx(found.value[row], abs=1e-9)
+        assert design.accuracy.low <= design.accuracy.value <= design.accuracy.high
+        assert ("widened" in design.accuracy.how) == found.outside[row]
+    best = max(report.front, key=lambda design: design.accuracy.value)
+    picked = {design.id: design for design in report.front}[report.picks.most_accurate]
+    assert picked.accuracy.value == best.accuracy.value
+    assert report.accuracy.calibrated
+    assert "25 networks trained on a made-up law" in report.accuracy.statement
+
+
+def test_no_random_design_beats_the_front_of_accuracy(calibrated):
+    kind, path, space, model = calibrated
+    if kind == "kriging":
+        pytest.skip("the front is one of NN-Degree")
+    report = flash.search("rpi3b", path, optimizer="exact")
+    designs = space.sample(3000, np.random.default_rng(0))
+    latency = flash_latency(space, designs)
+    accuracy = model.predict(space, designs).value
+    front = sorted((d.latency_ms.value, d.accuracy.value) for d in report.front)
+    for at, value in zip(latency, accuracy, strict=True):
+        reached = max((a for slow, a in front if slow <= at * (1 + 1e-9)), default=0.0)
+        assert value <= reached + 1e-6
+
+
+def flash_latency(space, designs):
+    return evaluate(space, load_profile("rpi3b"), designs).latency_ms[0]
+
+
+def test_an_accuracy_out_of_reach_names_the_best_there_is(calibrated):
+    kind, path, _, _ = calibrated
+    with pytest.raises(InfeasibleError) as error:
+        flash.search("rpi3b", path, min_accuracy_percent=99.9, max_latency_ms=20)
+    assert "99.9 %" in str(error.value)
+    assert "reach" in str(error.value)
+    if kind != "kriging":
+        with pytest.raises(InfeasibleError, match="within the other limits; the best reachable"):
+            flash.search("rpi3b", path, min_accuracy_percent=90, max_latency_ms=5)
+
+
+def test_reports_hold_the_interval(calibrated):
+    _, path, _, _ = calibrated
+    report = flash.search("rpi3b", path, max_latency_ms=10, optimizer="exact")
+    assert SearchReport.from_json(report.to_json()) == report
+    document = json.loads(report.to_json())
+    assert set(document["front"][0]["accuracy"]) == {"value", "low", "high", "how"}
+    row = next(csv.DictReader(io.StringIO(front_csv(report))))
+    low, value, high = (float(row[f"accuracy{e}_percent"]) for e in ("_low", "", "_high"))
+    assert low <= value <= high
+
+
+def test_flashs_objective_uses_predicted_accuracy(calibrated):
+    kind, path, space, model = calibrated
+    if kind == "kriging":
+        pytest.skip("no optimizer can search it")
+    report = flash.search("rpi3b", path, objective="flash", min_accuracy_percent=85.0)
+    (best,) = report.front
+
+    def worth(design):
+        return design.accuracy.value / (design.latency_ms.value * design.energy_mj.value)
+
+    others = flash.search(
+        "rpi3b", path, objectives=("score", "latency", "energy"), min_accuracy_percent=85.0,
+        optimizer="exact",
+    )  # fmt: skip
+    assert best.accuracy.value >= 85.0
+    assert worth(best) >= max(map(worth, others.front)) * (1 - 1e-9)
+
+
+def test_a_metric_of_ones_own_is_searched_and_still_shows_accuracy(calibrated):
+    _, path, _, _ = calibrated
+    report = flash.search("rpi3b", path, metric="nn_mass", max_latency_ms=10, optimizer="exact")
+    assert report.objectives[0] == "nn_mass"
+    assert all(design.accuracy is not None for design in report.front)
+
+
+def test_chips_and_networks_together_keep_a_limit_on_accuracy(calibrated):
+    _, path, _, _ = calibrated
+    report = flash.search(
+        "systolic", path, hardware="rows=16,cols=16,buffer_kib=256", min_accuracy_percent=85.0,
+        max_latency_ms=20, certify_seconds=1.0,
+    )  # fmt: skip
+    assert all(design.accuracy.value >= 85.0 for design in report.front)
+
+
+def test_the_command_takes_the_limit_with_and_without_its_unit(calibrated, capsys):
+    _, path, _, _ = calibrated
+    for text in ("85", "85%"):
+        main(["--space", path, "--min-accuracy", text, "--max-latency", "20ms", "--json", "-"])
+        document = json.loads(capsys.readouterr().out)
+        assert document["limits"]["accuracy"] == 85.0
+    with pytest.raises(UsageError, match=r"did you mean 85%"):
+        main(["--space", path, "--min-accuracy", "0.85"])
+
+
+def test_a_score_limit_is_refused_where_the_score_is_accuracy(calibrated):
+    kind, path, _, _ = calibrated
+    if kind == "kriging":
+        pytest.skip("the score is NN-Degree")
+    with pytest.raises(UsageError, match="use --min-accuracy"):
+        flash.search("rpi3b", path, min_score=100)
+
+
+def test_the_least_metric_reaches_the_accuracy_and_no_smaller_one_does():
+    _, model = calibrated_model()
+    bound = model.least_metric(85.0, 1383.0)
+    assert model.from_metric(np.array([bound]))[0] >= 85.0
+    assert model.from_metric(np.array([bound * (1 - 1e-9)]))[0] < 85.0
+    assert model.least_metric(99.99, 1383.0) > 1383.0
+    assert accuracy_of(load_space("nasbench-macro")) is None
+
+
+def test_models_are_of_the_kinds_the_tests_mean(calibrated):
+    kind, path, space, _ = calibrated
+    found = accuracy_of(space).regression
+    assert found.kind == kind
+    assert isinstance(found, Ridge) == (kind == "ridge")
+    assert isinstance(found, Kriging) == (kind in ("ridge", "kriging"))
