@@ -101,18 +101,26 @@ def rivals(
 
 
 def choose(found: Sequence[Rival], *, exact: bool) -> Rival:
-    """The rival of the least leave-one-out error on the saturating scale.
+    """The rival to use: a preferred one, unless another's left-out errors are clearly smaller.
 
-    exact: prefer one that an optimizer can search, unless its squared errors are larger by more
-    than a standard error of the difference (the one-standard-error rule).
+    Clearly: squared errors on the saturating scale smaller by more than a standard error of the
+    difference (the one-standard-error rule). With 25 samples the least error alone often belongs
+    to a rival that was lucky.
+
+    exact: those that an optimizer can search are preferred, the best of them. Otherwise kriging
+    around the first score, which keeps that score's order until the samples speak against it.
     """
     best = min(found, key=lambda rival: rival.loss)
-    if best.exact or not exact:
-        return best
+    preferred = [rival for rival in found if (rival.exact if exact else _keeps_order(rival))]
     close = []
-    for rival in found:
+    for rival in preferred:
         worse = rival.scaled**2 - best.scaled**2
         error = float(np.std(worse, ddof=1)) / math.sqrt(len(worse))
-        if rival.exact and float(np.mean(worse)) <= error:
+        if float(np.mean(worse)) <= error:
             close.append(rival)
     return min(close, key=lambda rival: rival.loss, default=best)
+
+
+def _keeps_order(rival: Rival) -> bool:
+    model = rival.model
+    return isinstance(model, Kriging) and not rival.exact and len(model.trend) == 1
