@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 import flash
-from flash import Command
+from flash import Command, budgeted
 from flash.command import CommandParser, run_command
 from flash.delivery import find_formats
 from flash.errors import UsageError, did_you_mean
@@ -328,6 +328,7 @@ def _parser() -> CommandParser:
     add("--export", metavar="F,G", help="the balanced design too, as flash.export --format writes")
     add("--json", metavar="FILE", help="write the JSON document to FILE, or to stdout with '-'")
     add("--quiet", action="store_true", help="plain text, nothing but the result")
+    budgeted.add_options(parser)
     return parser
 
 
@@ -361,6 +362,10 @@ def main(arguments: Sequence[str]) -> None:
         raise UsageError("--json and --out need a name")
     if options.export:
         find_formats(options.export)  # before the work
+    if options.search is not None:
+        budgeted.command(options, subject, request.bounds, request.metric, effort.seed)
+        return
+    budgeted.refuse_options(options)
     report, background, chip = _search(request)
     if options.json == "-":
         sys.stdout.write(report.to_json())

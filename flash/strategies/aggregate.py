@@ -56,4 +56,3 @@ def random_search(
     drawn = rng.permutation(len(candidates))[: evaluator.left]
     evaluator.accuracy(candidates.designs[drawn])
     return {}
-

@@ -6,7 +6,6 @@ import warnings
 from typing import Literal
 
 import numpy as np
-from scipy.stats import norm
 
 from flash.strategies.candidates import Floats
 from flash.strategies.extras import optional
@@ -32,6 +31,8 @@ def suggest(
     acquisition:    the upper confidence bound mean + kappa x sd (Srinivas et al. 2010; 2.576
                     is a two-sided 99 %), or the expected improvement (Jones et al. 1998).
     """
+    from scipy.special import ndtr  # noqa: PLC0415 (slow to import)
+
     low, high = bounds.T
     if len(points) == 0:
         return np.asarray(rng.uniform(low, high))
@@ -53,7 +54,8 @@ def suggest(
                 return np.asarray(mean + kappa * sd)
             better = mean - values.max()
             z = better / np.maximum(sd, 1e-12)
-            return np.asarray(better * norm.cdf(z) + sd * norm.pdf(z))
+            density = np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi)
+            return np.asarray(better * ndtr(z) + sd * density)
 
         spread = rng.uniform(size=(_SPREAD, len(low)))
         best = spread[gain(spread).argmax()]

@@ -98,9 +98,7 @@ class Evaluator(ABC):
         try:
             trial = self.train(design)
         except TrainingError as error:
-            trial = Trial(
-                tuple(design.tolist()), math.nan, time.perf_counter() - began, str(error)
-            )
+            trial = Trial(tuple(design.tolist()), math.nan, time.perf_counter() - began, str(error))
         return trial
 
     def known(self, designs: Ints) -> Floats:

@@ -2,19 +2,19 @@
 
 The fitness is a score, so thousands of designs are bred before the first is trained. Who dies is
 the oldest, not the worst (ageing evolution: Real et al., AAAI 2019), which keeps a lucky
-ancestor from filling the population with its copies.
+ancestor from filling the population with its copies. Designs are born in broods, so that they
+are scored together.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Any
 
 import numpy as np
 
 from flash.strategies.aggregate import LogRank
 from flash.strategies.breeding import crossed, founders, mutated
-from flash.strategies.candidates import Candidates, Floats
+from flash.strategies.candidates import Candidates
 from flash.strategies.evaluator import Evaluator
 
 __all__ = ["evolution"]
@@ -27,35 +27,31 @@ def evolution(
     population: int = 50,
     children: int = 1000,
     tournament: int = 10,
+    brood: int = 10,
 ) -> dict[str, Any]:
     """Breed by the log-rank aggregate of the metrics; train the fittest of all that lived.
 
-    population: designs alive at a time.  children: bred in all.
+    population: designs alive at a time.  children: bred in all, ``brood`` at a time.
     tournament: designs drawn, of which the fittest two are parents.
     """
     fitness_of = LogRank(candidates.scores)
-
-    def fitness(designs: np.ndarray[Any, Any]) -> Floats:
-        return fitness_of(candidates.score(designs))
-
-    start = founders(candidates, population, rng)
-    alive = deque(zip(start, fitness(start), strict=True))
-    lived = {design.tobytes(): (design, fit) for design, fit in alive}
-    bred = 0
-    for _ in range(20 * children):  # most children of a narrow set are not admitted
-        if bred == children:
+    lived = founders(candidates, population, rng)  # in order of birth: the last are alive
+    fitness = fitness_of(candidates.score(lived))
+    start = len(lived)
+    for _ in range(20 * children // brood):  # most children of a narrow set are not admitted
+        if len(lived) - start >= children:
             break
-        drawn = [alive[k] for k in rng.integers(len(alive), size=tournament)]
-        drawn.sort(key=lambda one: -one[1])
-        pair = np.array([drawn[0][0], drawn[1 % len(drawn)][0]])
-        child = mutated(crossed(pair[:1], pair[1:], rng)[0], candidates.sizes, rng)
-        if not candidates.admitted(child)[0]:
-            continue
-        fit = float(fitness(child)[0])
-        alive.append((child[0], fit))
-        alive.popleft()
-        lived[child[0].tobytes()] = (child[0], fit)
-        bred += 1
-    best = sorted(lived.values(), key=lambda one: -one[1])[: evaluator.left]
-    evaluator.accuracy(np.array([design for design, _ in best]))
-    return {"metrics": list(candidates.names), "bred": bred, "scored": len(lived)}
+        first = max(0, len(lived) - population)
+        drawn = rng.integers(first, len(lived), size=(brood, tournament))
+        parents = np.take_along_axis(drawn, np.argsort(-fitness[drawn], axis=1)[:, :2], axis=1)
+        born = mutated(
+            crossed(lived[parents[:, 0]], lived[parents[:, 1]], rng)[0], candidates.sizes, rng
+        )
+        born = born[candidates.admitted(born)]
+        if len(born):
+            lived = np.concatenate([lived, born])
+            fitness = np.concatenate([fitness, fitness_of(candidates.score(born))])
+    _, first_seen = np.unique(lived, axis=0, return_index=True)
+    order = first_seen[np.argsort(-fitness[first_seen], kind="stable")]
+    evaluator.accuracy(lived[order[: evaluator.left]])
+    return {"metrics": list(candidates.names), "bred": len(lived) - start, "scored": len(order)}

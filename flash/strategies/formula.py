@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import kendalltau
 
 from flash.strategies.candidates import Floats, LayerStatistics
 from flash.strategies.extras import optional
@@ -25,6 +24,8 @@ _MOST_NODES = 24
 #: Kendall's tau that a node has to earn: a formula is to be read, and short ones generalise.
 _PER_NODE = 0.002
 _LARGEST = 1e12
+#: The one number a network that needs no statistic: how many layers it has.
+_LAYERS = "layers"
 
 
 class _Layers:
@@ -52,9 +53,8 @@ class Formula:
 
 
 def _bounded(values: Floats) -> Floats:
-    return np.nan_to_num(values, nan=0.0, posinf=_LARGEST, neginf=-_LARGEST).clip(
-        -_LARGEST, _LARGEST
-    )
+    """Within +-1e12: no function below makes a nan of such numbers, though an infinity it may."""
+    return np.asarray(np.minimum(np.maximum(values, -_LARGEST), _LARGEST))
 
 
 def _log(x: Floats) -> Floats:
@@ -108,7 +108,9 @@ def _evaluate(tree: Sequence[Any], statistics: LayerStatistics) -> Floats:
     with np.errstate(all="ignore"):
         for node in reversed(tree):
             name, arity = node.name, node.arity
-            if arity == 0:
+            if name == _LAYERS:
+                stack.append(present.sum(axis=1))
+            elif arity == 0:
                 stack.append(statistics.values[statistics.names.index(name)])
             elif name in _OVER_LAYERS:
                 stack.append(_bounded(_OVER_LAYERS[name](stack.pop(), present)))
@@ -130,6 +132,7 @@ def _primitives(names: tuple[str, ...]) -> Any:
         grammar.addPrimitive(reduce, [_Layers], _Network, name)
     for name in names:
         grammar.addTerminal(name, _Layers, name)
+    grammar.addTerminal(_LAYERS, _Network, _LAYERS)
     return grammar
 
 
@@ -144,10 +147,13 @@ def ingredients(statistics: LayerStatistics) -> dict[str, Floats]:
 
 
 def tau_of(scores: Floats, accuracy: Floats) -> float:
-    """Kendall's tau-b; -1 for scores that never change."""
-    if np.ptp(scores) == 0:
+    """Kendall's tau-b over all pairs (memory grows with their number); -1 for constant scores."""
+    ours = np.sign(scores[:, None] - scores)
+    theirs = np.sign(accuracy[:, None] - accuracy)
+    untied = np.abs(ours).sum() * np.abs(theirs).sum()
+    if untied == 0:
         return -1.0
-    return float(kendalltau(scores, accuracy).statistic)
+    return float((ours * theirs).sum() / np.sqrt(untied))
 
 
 def evolve(
@@ -217,6 +223,6 @@ def _child(alive: Sequence[tuple[float, Any]], grammar: Any, gp: Any) -> Any:
         return gp.mutNodeReplacement(winner(), grammar)[0]
 
     def sprout(pset: Any, type_: Any) -> Any:
-        return gp.genFull(pset, 0 if type_ is _Layers else 1, 2, type_)
+        return gp.genHalfAndHalf(pset, 0, 2, type_)
 
     return gp.mutUniform(winner(), sprout, grammar)[0]

@@ -37,9 +37,10 @@ def hnas(candidates: Candidates, evaluator: Evaluator, rng: np.random.Generator)
     second = np.zeros_like(trace)
     if len(candidates.names) > 1:
         second = candidates.scores[:, 1] / (np.abs(trace) + 1e-6)
-    bounds = np.array([[0.0, float(np.abs(trace).max()) or 1.0], [-4.0, 0.0]])
+    largest = float(np.abs(trace).max()) or 1.0
+    bounds = np.array([[0.0, largest], [-4.0, 0.0]])
     probes = max(1, round(_PROBES * evaluator.left))
-    grid = np.linspace(*bounds[0], probes + 2)[1:-1]
+    grid = np.linspace(0.0, largest, probes + 2)[1:-1]
     points: list[Floats] = []
     trained: list[int] = []
     while evaluator.left and len(trained) < len(candidates):

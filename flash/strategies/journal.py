@@ -17,7 +17,7 @@ import numpy as np
 
 from flash.errors import FlashError, InputError, UsageError
 from flash.spaces.space import SearchSpace
-from flash.strategies.candidates import Ints
+from flash.strategies.candidates import Floats, Ints
 from flash.strategies.evaluator import Trial
 
 __all__ = ["Journal", "read_accuracies"]
@@ -95,9 +95,7 @@ class Journal:
             raise UsageError(f"cannot use {self.path}: {reason}") from None
 
 
-def read_accuracies(path: str | Path, space: SearchSpace) -> tuple[Ints, np.ndarray[
-    tuple[int], np.dtype[np.float64]
-]]:  # fmt: skip
+def read_accuracies(path: str | Path, space: SearchSpace) -> tuple[Ints, Floats]:
     """Designs (indices) and accuracies of a CSV file with columns ``design`` and ``accuracy``.
 
     A design is the space's own line (``w=8,16,32 d=...``, a benchmark's string) or a JSON object
@@ -143,10 +141,8 @@ def _rows(text: str, path: Path) -> list[tuple[int, dict[str, str]]]:
 
 def _entry(space: SearchSpace, row: dict[str, str], where: str) -> tuple[Ints, float]:
     """Indices and accuracy of one line; nan where it has none."""
-    from flash.spaces.reading import design_values  # noqa: PLC0415 (placeholder)
-
     try:
-        indices = space.design(design_values(space, row["design"] or ""))
+        indices = space.parse(row["design"] or "")
     except FlashError as error:
         raise InputError(f"{where}: {error}") from None
     text = row["accuracy"]

@@ -76,7 +76,10 @@ def novelty_search(
         order = rng.permutation(len(alive))
         half = len(order) // 2
         children = np.concatenate(
-            [*crossed(alive[order[:half]], alive[order[half : 2 * half]], rng), alive[order[2 * half :]]]
+            [
+                *crossed(alive[order[:half]], alive[order[half : 2 * half]], rng),
+                alive[order[2 * half :]],
+            ]
         )
         children = mutated(children, candidates.sizes, rng)
         allowed = candidates.admitted(children)
@@ -92,9 +95,7 @@ def novelty_search(
 
 def _extended(archive: Archive, designs: Ints, points: Floats) -> Archive:
     """The archive with what is new and not dominated; designs of equal metrics are all kept."""
-    rows, first = np.unique(
-        np.concatenate([archive.designs, designs]), axis=0, return_index=True
-    )
+    rows, first = np.unique(np.concatenate([archive.designs, designs]), axis=0, return_index=True)
     merged = np.concatenate([archive.points, points])[first]
     distinct, which = np.unique(merged, axis=0, return_inverse=True)
     keep = non_dominated(distinct)[which.ravel()]
@@ -105,7 +106,7 @@ def _novelty(designs: Ints, points: Floats, archive: Archive) -> Floats:
     """Mean Euclidean distance to the archive, negative for designs outside it."""
     unit = unit_interval(np.concatenate([points, archive.points]))
     own, theirs = unit[: len(points)], unit[len(points) :]
-    distance = np.linalg.norm(own[:, None] - theirs[None], axis=2).mean(axis=1)
+    distance: Floats = np.linalg.norm(own[:, None] - theirs[None], axis=2).mean(axis=1)
     members = {row.tobytes() for row in archive.designs}
     inside = np.array([row.tobytes() in members for row in designs])
     return np.where(inside, distance, -distance)

