@@ -165,6 +165,8 @@ def command(
     """Run the search the options ask for and write its result."""
     if not isinstance(subject, Networks):
         raise UsageError("--search needs a fixed chip; add --hardware default")
+    if options.export:
+        raise UsageError("--export goes with a front; export a design found with flash.export")
     budget = _whole("--budget", options.budget, _BUDGET)
     if options.evaluator is None:
         raise UsageError(
