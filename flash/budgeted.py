@@ -167,6 +167,10 @@ def command(
         raise UsageError("--search needs a fixed chip; add --hardware default")
     if options.export:
         raise UsageError("--export goes with a front; export a design found with flash.export")
+    if options.min_accuracy is not None:
+        raise UsageError("--min-accuracy limits predicted accuracy, --search trains: leave it out")
+    if metric == "accuracy":  # the index of the space's accuracy model, no score of a design
+        metric = subject.space.metric
     budget = _whole("--budget", options.budget, _BUDGET)
     if options.evaluator is None:
         raise UsageError(

@@ -317,12 +317,8 @@ def _parser() -> CommandParser:
     )
     add_options(parser)
     add("--optimizer", default="shgo", metavar="O", help="shgo, exact or nsga2 (%(default)s)")
-    add(
-        "--certify-seconds",
-        default=str(CERTIFY_SECONDS),
-        metavar="S",
-        help="time for the certificate where hardware is searched (%(default)s)",
-    )
+    seconds = "time for the certificate where hardware is searched (%(default)s)"
+    add("--certify-seconds", default=str(CERTIFY_SECONDS), metavar="S", help=seconds)
     add("--seed", default="0", metavar="N", help="seed of everything random (%(default)s)")
     add("--out", metavar="DIR", help="folder for front.json, front.csv, front.svg (flash-out)")
     add("--export", metavar="F,G", help="the balanced design too, as flash.export --format writes")
@@ -363,7 +359,7 @@ def main(arguments: Sequence[str]) -> None:
     if options.export:
         find_formats(options.export)  # before the work
     if options.search is not None:
-        budgeted.command(options, subject, request.bounds, request.metric, effort.seed)
+        budgeted.command(options, subject, request.bounds, request.scoring.metric, effort.seed)
         return
     budgeted.refuse_options(options)
     report, background, chip = _search(request)
