@@ -113,8 +113,9 @@ def test_stage_tables_give_the_costs_of_whole_designs(rng):
 
 def test_every_limit_holds_on_the_front():
     report = flash.search(
-        target="rpi3b", max_latency_ms=60.0, max_memory_mb=6.0, max_energy_mj=200.0, min_score=200.0
-    )
+        target="rpi3b", metric="nn_degree", max_latency_ms=60.0, max_memory_mb=6.0,
+        max_energy_mj=200.0, min_score=200.0,
+    )  # fmt: skip
     for design in report.front:
         assert design.latency_ms.value <= 60.0
         assert design.memory_mb <= 6.0
@@ -191,13 +192,23 @@ def test_estimate_takes_designs_as_json_and_needs_no_target():
         (["--max-latency", ""], 2, "--max-latency"),
         (["--json", ""], 2, "need a name"),
         (["--metric", "rank_score"], 2, "no sum over the stages"),
-        (["--min-accuracy", "92"], 2, "not calibrated"),
+        (["--space", "cifar10-add", "--min-accuracy", "92"], 2, "not calibrated"),
+        (["--min-accuracy", "99"], 3, "no design of cifar10-concat is predicted to reach 99 %"),
+        (["--min-score", "800"], 2, "use --min-accuracy"),
         (["--max-area", "40mm2"], 2, "no chip area"),
         (["--out", "/dev/null/front"], 2, "/dev/null"),
         (["--max-latency", "1us"], 3, "has latency 1.95 ms"),
         (["--max-memory", "1kB"], 3, "memory at most 1.00 kB binds: the nearest design (w="),
-        (["--max-latency", "3ms", "--min-score", "800"], 3, "has latency"),
-        (["--min-score", "1000000"], 3, "NN-Degree at least 1000000 binds"),
+        (
+            ["--max-latency", "3ms", "--min-score", "800", "--metric", "nn_degree"],
+            3,
+            "has latency",
+        ),
+        (
+            ["--min-score", "1000000", "--metric", "nn_degree"],
+            3,
+            "NN-Degree at least 1000000 binds",
+        ),
     ],
 )
 def test_wrong_arguments_get_one_line_and_their_exit_code(

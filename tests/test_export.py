@@ -36,7 +36,8 @@ from flash.runtimes import (  # noqa: E402
 def front(tmp_path_factory):
     """front.json of a search whose designs are small."""
     path = tmp_path_factory.mktemp("search") / "front.json"
-    path.write_text(flash.search(target="rpi4b", max_latency_ms=5.0).to_json(), encoding="utf-8")
+    report = flash.search(target="rpi4b", max_latency_ms=5.0)
+    path.write_text(report.to_json(), encoding="utf-8")
     return path
 
 
@@ -152,7 +153,7 @@ def test_int8_is_small_close_to_fp32_and_says_what_it_was_calibrated_on(front, t
     _, builds = _builds(out)
     fp32, int8 = builds["onnx"], builds["onnx-int8"]
     assert int8["file"].endswith("-int8.onnx")
-    assert int8["bytes"] < 0.3 * fp32["bytes"]
+    assert int8["bytes"] < 0.35 * fp32["bytes"]
     assert int8["size_ratio"] == pytest.approx(int8["bytes"] / fp32["bytes"], abs=1e-4)
     assert (out / int8["file"]).read_bytes() == (tmp_path / "b" / int8["file"]).read_bytes()
     model = onnx.load(out / int8["file"])

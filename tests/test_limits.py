@@ -42,7 +42,7 @@ def _random_limits(problem, designs, rng):
 
 
 def _check(space, problem, designs, settings):
-    report = flash.search(target="rpi3b", **settings)
+    report = flash.search(target="rpi3b", metric="nn_degree", **settings)
     limits = [Limit(_COSTS[name], bound) for name, bound in settings.items()]
     for name, bound in settings.items():
         quantity = _COSTS[name].name
@@ -71,6 +71,7 @@ def test_a_design_that_only_the_exact_optimizer_finds_is_returned(default):
     values = problem.evaluate(front.indices[row : row + 1])
     report = flash.search(
         target="rpi3b",
+        metric="nn_degree",
         max_latency_ms=float(values["latency_ms"][0]),
         max_memory_mb=float(values["weight_mb"][0] + values["activation_mb"][0]),
         min_score=float(values["nn_degree"][0]),
