@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.hardware.fusion import fused_table
-from flash.hardware.kernels import Kernel, kernel_of
+from flash.hardware.kernels import LANES, Kernel, kernel_of
 from flash.hardware.workload import Workload
 from flash.spaces.families.base import InputShape
 from flash.spaces.families.nasbench201 import NasBench201Family
@@ -108,18 +108,22 @@ def read_pi3() -> dict[str, Measured]:
     }  # fmt: skip
 
 
-def read_mlperf(system: str) -> Measured:
-    """fp32 rows of a Pi 4 system of MLPerf Inference v2.0; squeeze-excite nets left out."""
+def read_mlperf(system: str, quantized: bool = False) -> Measured:
+    """Rows of a Pi system of MLPerf Inference v2.0, fp32 or int8; squeeze-excite nets left out.
+
+    Without a measured power the energy is not a number.
+    """
     found = []
     for row in read_csv("raspberry_pi/mlperf_latency_energy.csv.gz"):
         model = row["model"]
-        quantized = model.endswith(("-quantized", "uint8")) and "non-quantized" not in model
+        int8 = model.endswith(("-quantized", "uint8")) and "non-quantized" not in model
         squeezed = model.startswith("mobilenet-v3") and "minimalistic" not in model
-        if row["system"] != system or quantized or squeezed:
+        if row["system"] != system or int8 != quantized or squeezed:
             continue
-        model = model.removesuffix("-non-quantized").removesuffix("_224_1.0_float")
+        for ending in ("-non-quantized", "-quantized", "_224_1.0_float", "_224_1.0_uint8"):
+            model = model.removesuffix(ending)
         model = model.replace("-", "_")
-        found.append((model, float(row["ms_p50"]), float(row["mJ_per_inference"])))
+        found.append((model, float(row["ms_p50"]), float(row["mJ_per_inference"] or "nan")))
     models = tuple(m for m, _, _ in found)
     # Families here: the network and version, whatever the width and resolution.
     families = tuple(m[:12] for m in models)
@@ -154,7 +158,9 @@ def nas_bench_table(cells: Sequence[str]) -> LayerTable:
     return emitter.table(family.emit(emitter, values)[1])
 
 
-def nas_bench_workload(table: LayerTable, executes: str, fusion: str = "conv") -> Workload:
+def nas_bench_workload(
+    table: LayerTable, executes: str, fusion: str = "conv", lanes: int = LANES[0]
+) -> Workload:
     """The kernels of cells; much faster than cell by cell.
 
     In these networks only the number of operands of a sum differs between cells.
@@ -170,7 +176,7 @@ def nas_bench_workload(table: LayerTable, executes: str, fusion: str = "conv") -
         # Both differ by cell: one number tells them apart.
         variant = np.broadcast_to(8 * np.asarray(layer.operands) + merged, runs.shape)
         for number in np.unique(variant[runs]):
-            kernel = kernel_of(replace(layer, operands=int(number) // 8), int(number) % 8)
+            kernel = kernel_of(replace(layer, operands=int(number) // 8), int(number) % 8, lanes)
             counts.setdefault(kernel, np.zeros(table.designs))
             counts[kernel] += runs & (variant == number)
     kernels = np.array(list(counts), dtype=np.int64).T
