@@ -166,6 +166,7 @@ def run(
     runtimes: dict[str, Runtime] = {}
     problems: list[str] = []
     files = [read_measurements(path, space) for path in measurements]
+    _one_device(files)
     for file in files:
         problems += file.problems
         precision = str(file.header.get("precision", "fp32"))
@@ -184,7 +185,7 @@ def run(
         runtimes[own] = _runtime(own, file, found, precision, power_w)
     profile = Profile(
         name, _described(files[0]), "processor",
-        _device(files[0], runtimes, peak_gflops, memory_gb_s), runtimes, next(iter(runtimes)),
+        _device(files[0], peak_gflops, memory_gb_s), runtimes, next(iter(runtimes)),
     )  # fmt: skip
     return FitReport(profile, learned, tuple(problems))
 
@@ -221,26 +222,30 @@ def _described(file: Measurements) -> str:
     return _one_line(", ".join(words)) or f"device of {file.path.name}"
 
 
-def _device(
-    file: Measurements,
-    runtimes: Mapping[str, Runtime],
-    peak_gflops: float | None,
-    memory_gb_s: float | None,
-) -> Device:
-    """Facts of the header; rates that nobody gave are the fastest that were fitted."""
+def _one_device(files: Sequence[Measurements]) -> None:
+    """Refuse files that say they are of different devices: a profile is of one."""
+    for key in ("model", "cpu"):
+        stated = {f.path: f.header.get("device", {}).get(key) for f in files}
+        first, *others = [(path, value) for path, value in stated.items() if value] or [(None, "")]
+        for path, value in others:
+            if value != first[1]:
+                raise UsageError(
+                    f"{first[0]} and {path} are of different devices ({first[1]}, {value}): "
+                    "fit a profile to each"
+                )
+
+
+def _device(file: Measurements, peak_gflops: float | None, memory_gb_s: float | None) -> Device:
+    """Facts of the header and those given; a fitted rate is none, and nothing is guessed."""
     given = file.header.get("device", {})
-    fitted = [r.coefficients for r in runtimes.values()]
-    peak = 2 * max(max(c.gmac_s) for c in fitted) if peak_gflops is None else peak_gflops
-    memory = max(max(c.gb_s) for c in fitted) if memory_gb_s is None else memory_gb_s
-    cores = given.get("cores")
+    model, cores = given.get("model"), given.get("cores")
     return Device(
-        soc=_one_line(str(given.get("model") or "not stated")),
+        # A board without a name gives its architecture as its model.
+        soc=_one_line(str(model)) if model and model != given.get("arch") else "not stated",
         cpu=_one_line(str(given.get("cpu") or "not stated")),
-        cores=cores if isinstance(cores, int) and cores > 0 else 1,
-        clock_mhz=1.0 if not _clock(file) else _clock(file),
-        peak_gflops=min(peak, 1e9), memory_gb_s=min(memory, 1e9),
-        sources=("given with the fit",) if peak_gflops else
-        ("rates: fastest fitted ones, no data sheet was given",),
+        cores=cores if isinstance(cores, int) and cores > 0 else 0,
+        clock_mhz=_clock(file), peak_gflops=peak_gflops or 0.0, memory_gb_s=memory_gb_s or 0.0,
+        sources=("given with the fit",) if peak_gflops else ("the header of the measurements",),
     )  # fmt: skip
 
 

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 import flash
 from flash.errors import InputError, UsageError
+from flash.hardware import selection
 from flash.hardware.fit import _Problem, fit_one
+from flash.hardware.fitted import quality
 from flash.hardware.fusion import fused_network
 from flash.hardware.learning import learn
 from flash.hardware.linear_fit import LinearFit
@@ -255,3 +257,44 @@ def test_stages_add_up_whatever_a_runtime_merges(space: str) -> None:
         table = emitter.table(found.family.emit(emitter, columns)[1])
         total += costs(table, profile)["latency_ms"]
     assert np.allclose(total, costs(found.table(designs), profile)["latency_ms"])
+
+
+def test_facts_that_nobody_states_are_not_made_up(tmp_path: Path) -> None:
+    found = flash.fit([csv_file(tmp_path / "m.csv", rows(10))], "board", space="cifar10-add")
+    device = found.profile.device
+    assert (device.cores, device.clock_mhz, device.peak_gflops, device.memory_gb_s) == (0, 0, 0, 0)
+    assert device.soc == device.cpu == "not stated"
+
+
+def test_files_of_two_devices_make_no_profile(tmp_path: Path) -> None:
+    files = []
+    for cpu in ("A53", "A72"):
+        header = {"schema": "flash.measurements/1", "device": {"cpu": cpu}}
+        lines = [json.dumps(header)]
+        for d, ms in zip(DESIGNS[:8], LATENCY_MS, strict=False):
+            network = {"space": "cifar10-add", "design": CHAIN.describe(d)}
+            lines.append(json.dumps({"network": network, "latency_ms": {"median": ms}}))
+        files.append(tmp_path / f"{cpu}.jsonl")
+        files[-1].write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(UsageError, match="different devices .A53, A72.: fit a profile to each"):
+        flash.fit(files, "board")
+
+
+def test_the_chosen_candidate_is_the_simplest_within_noise() -> None:
+    errors = np.full((3, 25), 0.10)
+    errors[1, :2] -= 0.09  # 7 % better, by two networks alone
+    errors[1, 2] += 0.15
+    errors[2] = 0.08
+    assert selection._best(errors[:2]) == 0
+    assert selection._best(errors) == 2
+
+
+def test_counts_of_launches_alone_rank_networks_of_equal_counts_alike() -> None:
+    cells = [CELLS.network(d) for d in CELLS.sample(40, np.random.default_rng(3))]
+    load = workload(cells, "all")
+    counts = load.launches()
+    measured = counts @ np.array([0.1, 0.4, 1.0, 1.0, 5.0, 0.1, 0.02])
+    launches = next(c for c in selection.candidates(unknown_prior()) if c.name == "launches")
+    predicted = load.latency_ms(launches.fit(load, measured))
+    assert np.allclose(predicted, measured, rtol=1e-3)
+    assert quality(measured, predicted)["spearman"] == quality(measured, measured)["spearman"]

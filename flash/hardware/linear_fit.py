@@ -31,8 +31,8 @@ Floats = NDArray[np.float64]
 _CLASSES = len(KERNEL_CLASSES)
 #: The last layer of a network, once in each: its overhead is the network's own constant.
 _LINEAR = KERNEL_CLASSES.index("linear")
-#: Slowness of a class that is never busy: its rates become a million times the prior's.
-_LEAST = 1e-6
+#: Where a class is never busy, its rates become the largest that a profile can hold.
+_LEAST = 1e-30
 #: Convolutions of all kinds.
 _CONVS = [KERNEL_CLASSES.index(c) for c in ("pointwise", "conv3x3", "conv", "depthwise")]
 #: The common slowness pulls this much more than the common overhead.

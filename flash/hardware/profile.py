@@ -27,8 +27,7 @@ __all__ = [
 SCHEMA = "flash.profile/1"
 #: Bytes an element takes, by precision.
 BYTES: Mapping[str, int] = {"fp32": 4, "fp16": 2, "int8": 1}
-#: Layers a runtime runs: all; those used; those fed by the input as well ("live"); those fed by
-#: the input, used or not.
+#: Layers a runtime runs: all; those used; those used and fed by the input; those fed by it.
 EXECUTES = ("all", "used", "live", "fed")
 #: What a runtime merges into one kernel (see ``flash.hardware.fusion``).
 FUSIONS = ("conv", "graph")
@@ -43,7 +42,7 @@ _LARGEST = 1e9
 class Device:
     """The board: facts from data sheets and published measurements, none of them fitted.
 
-    peak_gflops: fp32, all cores. memory_gb_s: measured read bandwidth of one thread.
+    peak_gflops: fp32, all cores. memory_gb_s: read bandwidth of one thread. 0: not stated.
     """
 
     soc: str
@@ -297,9 +296,9 @@ def _profile(document: dict[str, Any]) -> Profile:
 
 def _device(s: Section) -> Device:
     device = Device(
-        soc=s.text("soc"), cpu=s.text("cpu"), cores=s.integer("cores"),
-        clock_mhz=s.rate("clock_mhz"), peak_gflops=s.rate("peak_gflops"),
-        memory_gb_s=s.rate("memory_gb_s"), sources=s.texts("sources"),
+        soc=s.text("soc"), cpu=s.text("cpu"), cores=s.integer("cores", least=0),
+        clock_mhz=s.stated("clock_mhz"), peak_gflops=s.stated("peak_gflops"),
+        memory_gb_s=s.stated("memory_gb_s"), sources=s.texts("sources"),
     )  # fmt: skip
     s.done()
     return device

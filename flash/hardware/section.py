@@ -85,6 +85,10 @@ class Section:
         """A rate, bandwidth or frequency that hardware may have, in units of 10^6 or 10^9."""
         return self.number(key, 1e-6, 1e9)
 
+    def stated(self, key: str) -> float:
+        """A rate that need not be stated: 0 then, or where the key is missing."""
+        return self.number(key, 0.0, 1e9) if self.has(key) else 0.0
+
     def power(self, key: str) -> float:
         """A power that hardware may draw, in watts."""
         return self.number(key, 1e-6, 1e6)

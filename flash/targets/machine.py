@@ -72,7 +72,7 @@ def machine_of(name_or_path: str) -> Machine:
             f"profile {found.name} has no section [tvm] with LLVM's mtriple and mcpu: add one, or "
             f"take another --target: {_compilable()}"
         )
-    return Machine(found.name, found.tvm.mtriple, found.tvm.mcpu, found.device.cores)
+    return Machine(found.name, found.tvm.mtriple, found.tvm.mcpu, found.device.cores or 1)
 
 
 def _compilable() -> str:

@@ -45,7 +45,7 @@ from raspberry_pi_data import (  # noqa: E402
 import flash  # noqa: E402
 from flash.hardware.baselines import BASELINES  # noqa: E402
 from flash.hardware.fitted import held_out_energy, quality  # noqa: E402
-from flash.hardware.learning import Learned, learn  # noqa: E402
+from flash.hardware.learning import learn  # noqa: E402
 from flash.hardware.measurements import Measurements, read_measurements  # noqa: E402
 from flash.hardware.prior import data_sheet_prior, unknown_prior, unpack  # noqa: E402
 from flash.hardware.processor import (  # noqa: E402
@@ -109,7 +109,9 @@ def nas(first_seed: int) -> None:
         return loads[key]
 
     print(f"NAS-Bench-201, {CELLS} cells, mean of {DRAWS} draws from seed {first_seed}")
-    print(f"{'':22s}{'Spearman':>9s}{'median':>9s}  {'op counts':>16s}   target, and no worse than it")
+    print(
+        f"{'':22s}{'Spearman':>9s}{'median':>9s}  {'op counts':>16s}   target, and no worse than it"
+    )
     for column, (title, executes, fusion, rank, error) in DEVICES.items():
         source = rows if column in rows[0] else [help_rows[c] for c in cells]
         measured = np.array([float(r[column]) for r in source])
@@ -118,7 +120,7 @@ def nas(first_seed: int) -> None:
             train, test = draw(table, seed, CELLS)
             fit = learn(
                 [nas_bench_network(cells[i]) for i in train], ["cell"] * len(train),
-                measured[train], None, unknown_prior(),
+                measured[train], None, unknown_prior(), baselines=False,
             )  # fmt: skip
             s = fit.structure
             found[f"{s.executes}, {s.fusion}: {fit.chosen}"] += 1
@@ -184,7 +186,9 @@ def mlperf(first_seed: int) -> None:
 
 def mobilenets(m: Measured) -> Measured:
     """The rows of MobileNet v1 and v2."""
-    keep = [i for i, name in enumerate(m.models) if name.startswith(("mobilenet_v1", "mobilenet_v2"))]
+    keep = [
+        i for i, name in enumerate(m.models) if name.startswith(("mobilenet_v1", "mobilenet_v2"))
+    ]
     return Measured(
         tuple(m.models[i] for i in keep), tuple(m.groups[i] for i in keep),
         tuple(m.families[i] for i in keep), m.latency_ms[keep], m.energy_mj[keep],
@@ -208,7 +212,7 @@ def mobilenet_predictors(m: Measured, device: Device, precision: str) -> dict[st
     def ours(train: Ints, test: Ints) -> Floats:
         fit = learn(
             [networks[i] for i in train], [m.families[i] for i in train], m.latency_ms[train],
-            None, prior, element_bytes=element_bytes, data_sheet=True,
+            None, prior, element_bytes=element_bytes, baselines=False,
         )  # fmt: skip
         s = fit.structure
         asked = [networks[i] for i in test]
@@ -257,7 +261,10 @@ def energy(_: int) -> None:
             print(f"    from {how} latency" + shown(figures) + target)
         ratio = m.energy_mj / m.latency_ms
         power = np.array([np.median(np.delete(ratio, i)) for i in range(len(ratio))])
-        print("    constant power, held-out latency" + shown(quality(m.energy_mj, power * predicted[name])))
+        print(
+            "    constant power, held-out latency"
+            + shown(quality(m.energy_mj, power * predicted[name]))
+        )
 
 
 def shown(figures: dict[str, float]) -> str:
