@@ -225,13 +225,13 @@ def _described(file: Measurements) -> str:
 def _one_device(files: Sequence[Measurements]) -> None:
     """Refuse files that say they are of different devices: a profile is of one."""
     for key in ("model", "cpu"):
-        stated = {f.path: f.header.get("device", {}).get(key) for f in files}
-        first, *others = [(path, value) for path, value in stated.items() if value] or [(None, "")]
-        for path, value in others:
-            if value != first[1]:
+        named = [(f.path, f.header.get("device", {}).get(key)) for f in files]
+        stated = [(path, value) for path, value in named if value]
+        for path, value in stated[1:]:
+            if value != stated[0][1]:
                 raise UsageError(
-                    f"{first[0]} and {path} are of different devices ({first[1]}, {value}): "
-                    "fit a profile to each"
+                    f"{stated[0][0]} and {path} are of different devices ({stated[0][1]}, {value}):"
+                    " fit a profile to each"
                 )
 
 
