@@ -32,8 +32,8 @@ __all__ = ["Learned", "Structure", "learn"]
 Floats = NDArray[np.float64]
 Progress = Callable[[str], None]
 
-#: Another structure must fit better by this factor to be preferred. Runtimes that run less than
-#: "used" or more are few, and 25 networks may hold few dead ends. Both factors were chosen on
+#: Another structure must fit better by this factor to be preferred, by the second one where it
+#: changes what is executed: few networks may hold few dead ends. Both factors were chosen on
 #: NAS-Bench-201's devices, on other draws than those scripts/validate/fit.py reports.
 _CLEARLY = 0.95
 _CLEARLY_EXECUTES = 0.8

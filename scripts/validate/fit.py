@@ -300,7 +300,7 @@ def has_depthwise(network: Network) -> bool:
 def one_direction(
     file: Measurements, title: str, known: Ints, asked: Ints, first_seed: int
 ) -> None:
-    """Fit to 30 of the known networks, or to all where there are no more; predict 20 others."""
+    """Fit to 30 of the known networks, or all where there are fewer; predict up to 20 others."""
     draws = 3
     figures, inside, kernels = [], [], []
     for seed in range(first_seed, first_seed + draws):
