@@ -244,7 +244,6 @@ def _search(
     random = problem.evaluate(space.sample(_BACKGROUND, rng), "latency_ms", scored.metric)
     shown = scored.shown(random[scored.metric])
     drawn = () if request.proxy else zip(random["latency_ms"], shown, strict=True)
-    names = {scored.metric: scored.name}
     limits = {limit.quantity.name: limit.bound for limit in request.limits}
     if scored.least is not None:
         limits["accuracy"] = scored.least
@@ -253,7 +252,7 @@ def _search(
     report = SearchReport(
         target=target.summary(),
         space=SpaceSummary(space.name, space.size, space.distinct),
-        objectives=[names.get(of.name, of.name) for of in result.objectives],
+        objectives=[{scored.metric: scored.name}.get(of.name, of.name) for of in result.objectives],
         limits=limits,
         optimizer=OptimizerSummary(
             result.name,

@@ -51,7 +51,8 @@ def read_state(content: bytes, path: Path) -> dict[str, NDArray[Any]]:
             None
         )
     try:
-        # Tensors and plain containers only: no code of the file's runs.
+        # Tensors and plain containers only: no code of the file's runs. (pickle is imported for
+        # the name of the error alone.)
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         return {str(name): tensor.detach().float().numpy() for name, tensor in state.items()}
     except (RuntimeError, ValueError, AttributeError, EOFError, pickle.UnpicklingError):

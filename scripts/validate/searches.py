@@ -30,6 +30,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from ranking import Report
 
 from flash.evaluation import measure
 from flash.metrics.rank import score_designs
@@ -62,18 +63,6 @@ PUBLISHED = """\
   HNAS, 20 trainings of 12 epochs          94.04+-0.21  71.75+-1.04  45.91+-0.88  (same table)
   TE-NAS, no training                      93.90+-0.47  71.24+-0.56  42.38+-0.46  (same table)
   NASWOT, no training                      92.96+-0.81  69.98+-1.22  44.44+-2.10  (same table)"""
-
-
-class Report:
-    """Lines that are printed as they come, and kept."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def __call__(self, line: str = "") -> None:
-        """Print one line and keep it."""
-        print(line, flush=True)
-        self.lines.append(line)
 
 
 class Benchmark:
