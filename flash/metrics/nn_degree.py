@@ -68,7 +68,7 @@ def network_nn_degree(network: Network) -> float:
     return sum(nodes[c] / convs[c] + links[c] / nodes[c] for c in nodes)
 
 
-def _long_range(live: Live, joined: tuple[int, ...]) -> int:
+def _long_range(live: Live, joined: list[int]) -> int:
     """Channels that a concat or sum of ``joined`` takes from beyond the layer before it."""
     taken: list[tuple[int, int]] = []
     for number in joined:

@@ -12,6 +12,7 @@ import math
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -58,17 +59,23 @@ class Map:
     sources: Sources
     factor: bool = False
     number: int | None = None
+    _key: Hashable = None
 
     @property
     def key(self) -> Hashable:
         """Equal for tensors that are the same function of the same sources."""
         if self.number is not None:
             return self.number
+        if self._key is None:
+            self._key = self._named()
+        return self._key
+
+    def _named(self) -> Hashable:
         if len(self.sources) == 1:
             ((number, routes),) = self.sources.items()
             if routes == _WHOLE:
                 return number
-        return tuple(sorted((n, tuple(sorted(r.items()))) for n, r in self.sources.items()))
+        return frozenset([(n, frozenset(r.items())) for n, r in self.sources.items()])
 
 
 class Live:
@@ -78,25 +85,24 @@ class Live:
         self.layers = layers = network.layers
         fed = [bool(layer.signal) for layer in layers]
         output = int(network.output.producer)
+        fed.append(True)  # the input, number -1
         needed = {output} if output >= 0 and fed[output] else set()
-        self.reads: dict[int, tuple[int, ...]] = {}
+        self.reads: dict[int, list[int]] = {}
         for number in range(output, -1, -1):
             if number in needed:
-                reads = [
-                    p
-                    for x in layers[number].inputs
-                    if x.present and ((p := int(x.producer)) == INPUT or (p >= 0 and fed[p]))
-                ]
-                self.reads[number] = tuple(reads)
+                producers = [int(x.producer) for x in layers[number].inputs if x.present]
+                reads = [p for p in producers if p >= INPUT and fed[p]]
+                self.reads[number] = reads
                 needed.update(reads)
-        self.order = sorted(self.reads)
+        self.order = list(reversed(self.reads))
 
     @cached_property
     def articulations(self) -> tuple[int, ...]:
         """Tensors (by producer) that every path from the input to the output passes, in order."""
         last: dict[int, int] = {}
         for number in self.order:
-            last.update(dict.fromkeys(self.reads[number], number))
+            for p in self.reads[number]:
+                last[p] = number
         found, open_until = [INPUT], last.get(INPUT, INPUT)
         for number in self.order:
             if open_until <= number:
@@ -149,6 +155,7 @@ class _Walk:
         self.known: dict[Hashable, int] = {}
         self.covariances: dict[int, Floats] = {INPUT: IMAGE}
         self.channels: dict[int, int] = {INPUT: found.maps[INPUT].channels}
+        self.routed: dict[tuple[int, frozenset[Route]], Floats] = {}
 
     def step(self, number: int, layer: Layer) -> Map:
         maps, reads = self.found.maps, self.found.live.reads[number]
@@ -221,7 +228,7 @@ class _Walk:
         rank = min(channels, sum([x.rank for x in inputs]))
         sources: Sources = {}
         for x in inputs:
-            sources.update(x.sources)
+            sources |= x.sources
         if len(sources) == sum([len(x.sources) for x in inputs]):
             covariance = inputs[0].covariance
             for x in inputs[1:]:
@@ -232,7 +239,8 @@ class _Walk:
             for n, routes in x.sources.items():
                 mine = sources[n]
                 for route, share in routes.items():
-                    mine[route] = max(mine.get(route, 0.0), share)
+                    if share > mine.get(route, 0.0):
+                        mine[route] = share
         return Map(self._covariance(sources), channels, rank, sources)
 
     def _concat(self, inputs: list[Map]) -> Map:
@@ -297,16 +305,25 @@ class _Walk:
 
     def _covariance(self, sources: dict[int, dict[Route, float]]) -> Floats:
         """Mean over the channels of a sum of sources; shares are taken from channel 0 on."""
-        total = np.zeros_like(IMAGE)
+        total: Floats | None = None
         for n, routes in sources.items():
-            levels = sorted(set(routes.values()), reverse=True)
-            for share, beyond in zip(levels, [*levels[1:], 0.0], strict=True):
-                here = frozenset(route for route, s in routes.items() if s >= share)
-                part = self.covariances[n]
-                if here != _WHOLE_ROUTES:
-                    part = part @ route_operator(here)
-                total = total + (share - beyond) * part if share - beyond != 1.0 else total + part
-        return total
+            levels = sorted({0.0, *routes.values()}, reverse=True)
+            for share, beyond in pairwise(levels):
+                part = self._routed(n, frozenset([r for r, s in routes.items() if s >= share]))
+                if share - beyond != 1.0:
+                    part = (share - beyond) * part
+                total = part if total is None else total + part
+        return np.zeros_like(IMAGE) if total is None else total
+
+    def _routed(self, number: int, routes: frozenset[Route]) -> Floats:
+        """Covariance of a source after parallel linear routes."""
+        if routes == _WHOLE_ROUTES:
+            return self.covariances[number]
+        found = self.routed.get((number, routes))
+        if found is None:
+            found = self.covariances[number] @ route_operator(routes)
+            self.routed[number, routes] = found
+        return found
 
 
 def _stacked(covariances: list[Floats]) -> Floats:

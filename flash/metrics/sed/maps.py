@@ -95,9 +95,16 @@ IMAGE: Final[Floats] = _image()
 
 
 def correlation(covariance: Floats) -> Floats:
-    """The covariance of the map scaled to unit variance (batch norm); 0 stays 0."""
+    """The covariance of the map scaled to unit variance (batch norm); 0 stays 0.
+
+    A single one that has it already is returned itself: do not write into the result.
+    """
     if covariance.ndim == 1:  # a number by itself is cheaper than an array of one
-        variance: float | Floats = max(float(covariance[0]), 1e-12)
+        variance: float | Floats = covariance.item(0)
+        if variance == 1.0:
+            return covariance
+        if variance < 1e-12:
+            variance = 1e-12
     else:
         variance = np.maximum(covariance[..., :1], 1e-12)
     result: Floats = covariance / variance
@@ -107,7 +114,8 @@ def correlation(covariance: Floats) -> Floats:
 def relu(covariance: Floats) -> Floats:
     """Covariance after ReLU of a centred Gaussian map (arc-cosine kernel, mean removed)."""
     kernel = relu_of_correlation(correlation(covariance))
-    kernel *= covariance[..., :1]
+    if covariance.ndim > 1 or covariance.item(0) != 1.0:
+        kernel *= covariance[..., :1]
     return kernel
 
 
