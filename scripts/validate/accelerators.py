@@ -1,13 +1,13 @@
 """Every check of the accelerator models in one table.
 
     python scripts/validate/accelerators.py [--scalesim-python PYTHON] [--zigzag-python PYTHON]
-        [--verbose]
+        [--hwcomponents-python PYTHON] [--verbose]
 
-Runs the checks of imc.py, systolic.py, systolic_chips.py and zigzag.py and prints what each was
-held against, its limit, and whether it held it. What the checks themselves print comes first
-with --verbose. Third-party data lie in ``shared/data/accelerators`` beside the repository (or
-in FLASH_SHARED); SCALE-Sim 3.0.0 and ZigZag 3.9.1 each in an environment of its own. What is
-absent is skipped, and said. Exit code 1 if a limit is missed.
+Runs the checks of imc.py, systolic.py, systolic_chips.py, zigzag.py and components.py and prints
+what each was held against, its limit, and whether it held it. What the checks themselves print
+comes first with --verbose. Third-party data lie in ``shared/data/accelerators`` beside the
+repository (or in FLASH_SHARED); SCALE-Sim 3.0.0, ZigZag 3.9.1 and hwcomponents 1.0.114 each in
+an environment of its own. What is absent is skipped, and said. Exit code 1 if a limit is missed.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import components
 import imc
 import systolic
 import systolic_chips
@@ -31,12 +32,15 @@ import zigzag
 Check = tuple[str, str, Callable[[], bool], str]
 
 
-def checks(scalesim: str | None, zigzag_python: str | None) -> list[Check]:
+def checks(
+    scalesim: str | None, zigzag_python: str | None, hwcomponents: str | None
+) -> list[Check]:
     """Name, limit, the check, and why it cannot run (empty if it can)."""
     folder = systolic.shared_folder() / "data" / "accelerators"
     data = "" if folder.is_dir() else "no shared/data/accelerators"
     runs = "" if scalesim else "no SCALE-Sim (--scalesim-python)"
     mapper = "" if zigzag_python else "no ZigZag (--zigzag-python)"
+    parts = "" if hwcomponents else "no hwcomponents (--hwcomponents-python)"
     python = scalesim or ""
     return [
         ("imc: mesh against BookSim2", "1 % at zero load, same saturation", imc.check_noc, data),
@@ -55,6 +59,8 @@ def checks(scalesim: str | None, zigzag_python: str | None) -> list[Check]:
          data),
         ("systolic: ZigZag's best mappings", "DRAM bytes 10 %, time above its own",
          lambda: zigzag.compare(zigzag_python or "", None), mapper),
+        ("parts: hwcomponents, run fresh", "SRAM area 12 %, converters 2 %",
+         lambda: components.compare(hwcomponents or ""), parts),
     ]  # fmt: skip
 
 
@@ -67,10 +73,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scalesim-python", default=os.environ.get("SCALESIM_PYTHON"))
     parser.add_argument("--zigzag-python", default=os.environ.get("ZIGZAG_PYTHON"))
+    parser.add_argument("--hwcomponents-python", default=os.environ.get("HWCOMPONENTS_PYTHON"))
     parser.add_argument("--verbose", action="store_true", help="print what the checks print")
     options = parser.parse_args()
     lines, missed = [], 0
-    for name, limit, check, absent in checks(options.scalesim_python, options.zigzag_python):
+    pythons = options.scalesim_python, options.zigzag_python, options.hwcomponents_python
+    for name, limit, check, absent in checks(*pythons):
         began, said = time.perf_counter(), io.StringIO()
         if absent:
             outcome = f"skipped: {absent}"
