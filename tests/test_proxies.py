@@ -18,7 +18,7 @@ from torch.nn import functional as F  # noqa: E402, N812
 
 from flash.proxies import aggregate, log_rank, score_network  # noqa: E402
 from flash.proxies.az_nas import channel_entropy, transfer_score  # noqa: E402
-from flash.proxies.epsinas import spread  # noqa: E402
+from flash.proxies.epsinas import fill, spread  # noqa: E402
 from flash.proxies.images import read_images  # noqa: E402
 from flash.proxies.jacob_cov import correlation_score  # noqa: E402
 from flash.proxies.meco import smallest_eigenvalue  # noqa: E402
@@ -257,6 +257,30 @@ def test_spread_compares_outputs_scaled_to_one():
     assert spread(first, second) == pytest.approx((0.5 / 3) / ((0.5 + 1 / 3) / 2), rel=1e-6)
     with pytest.raises(NoScore, match="same"):
         spread(first, torch.ones(3))
+
+
+def test_epsinas_sets_the_scales_of_batch_norms_to_the_weight_as_well():
+    module = _probe(_tiny()).module()
+    fill(module, 1e-3)
+    values = {name: set(p.detach().flatten().tolist()) for name, p in module.named_parameters()}
+    assert len(values) == 8  # two convolutions, two norms of two parts, a linear layer of two
+    small = {float(np.float32(1e-3))}
+    assert all(v == ({0.0} if name.endswith("bias") else small) for name, v in values.items())
+
+
+def test_epsinas_prefers_convolutions_beside_shortcuts_to_shortcuts_alone():
+    """With the smaller weight only the shortcut is left, with the larger both branches."""
+
+    def score(branches):
+        e = GraphEmitter()
+        source = e.source(3, 8, 8)
+        x = e.conv(source, 4)
+        for _ in range(3):
+            x = e.add([x, *(e.conv(x, 4, act="relu") for _ in range(branches))])
+        network = e.network(source, e.linear(e.global_pool(x), 5))
+        return score_network(network, ["epsinas"], batch=16)["epsinas"]
+
+    assert score(2) > score(0)
 
 
 def test_tangent_kernel_of_a_linear_model_is_the_images_gram_matrix():

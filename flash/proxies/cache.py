@@ -10,27 +10,27 @@ from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final
 
 from flash.errors import InputError
+from flash.proxies.registry import PROXIES
 from flash.spaces.network import Network
 
-__all__ = ["Entry", "Key", "ScoreCache", "default_cache", "network_digest"]
-
-#: To be raised whenever a proxy's numbers change: older entries are then no longer found.
-VERSION: Final = 1
+__all__ = ["Entry", "Key", "ScoreCache", "default_cache", "key_of", "network_digest"]
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What a score depends on. ``data``: digest of the real images, "" for random ones."""
+    """What a score depends on. ``data``: digest of the real images, "" for random ones.
+
+    version: of the proxy's numbers, see ``Proxy.version``.
+    """
 
     network: str
     proxy: str
     seed: int
     batch: int
     data: str = ""
-    version: int = VERSION
+    version: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,12 @@ class Entry:
     value: float | None
     reason: str
     seconds: float
+
+
+def key_of(digest: str, proxy: str, seed: int, batch: int | None, data: str = "") -> Key:
+    """The key of a network's score; no batch stands for the proxy's own number."""
+    known = PROXIES[proxy]
+    return Key(digest, proxy, seed, batch or known.batch, data, known.version)
 
 
 def network_digest(network: Network) -> str:

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.errors import UsageError
-from flash.proxies.cache import Entry, Key, ScoreCache, network_digest
+from flash.proxies.cache import Entry, Key, ScoreCache, key_of, network_digest
 from flash.proxies.job import Job, Result, Setting, perform
-from flash.proxies.registry import PROXIES, ingredients
+from flash.proxies.registry import ingredients
 from flash.proxies.workers import Lost, perform_here
 from flash.runtimes.ray_pool import RayFailure, on_ray
 from flash.spaces.network import Network
@@ -94,8 +94,7 @@ def score_networks(
 
 
 def _key(digest: str, name: str, setting: Setting) -> Key:
-    batch = setting.batch or PROXIES[name].batch
-    return Key(digest, name, setting.seed, batch, setting.digest)
+    return key_of(digest, name, setting.seed, setting.batch, setting.digest)
 
 
 def _entries(job: Job, result: Result | Lost | RayFailure) -> dict[str, Entry]:

