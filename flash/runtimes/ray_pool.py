@@ -5,7 +5,9 @@ Every machine of the cluster needs flash and what the tasks import.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+import socket
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, TypeVar
 
 from flash.errors import UsageError
@@ -14,6 +16,8 @@ __all__ = ["RayFailure", "on_ray"]
 
 #: How often a task may lose its machine.
 _RETRIES = 2
+#: Seconds that a cluster may take to answer.
+_PATIENCE_S = 10.0
 
 _Task = TypeVar("_Task")
 
@@ -26,7 +30,7 @@ class RayFailure(str):
 
 def on_ray(
     function: Callable[..., Any], shared: Any, tasks: Sequence[_Task], address: str, gpus: int = 0
-) -> Iterator[tuple[_Task, Any]]:
+) -> Generator[tuple[_Task, Any], None, None]:
     """``function(shared, task)`` for each task, as they are done: its result or ``RayFailure``.
 
     shared:  goes to every machine once.
@@ -36,13 +40,11 @@ def on_ray(
 
     Raises ``UsageError`` if there is no Ray here, or none at the address.
     """
-    try:
-        import ray  # noqa: PLC0415 (an extra)
-    except ImportError:
-        raise UsageError("this needs the package ray: pip install 'flash-codesign[ray]'") from None
+    ray = _ray()
+    _reach(address)
     try:
         ray.init(address, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except Exception as error:  # Ray raises plain ones, for a node that did not start in time
         why = str(error).strip().partition("\n")[0]
         raise UsageError(f"no Ray cluster at {address}: {why}") from None
     try:
@@ -58,3 +60,24 @@ def on_ray(
                 yield task, RayFailure(str(error).strip().partition("\n")[0])
     finally:
         ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """Raise ``UsageError`` if nobody answers at the address: Ray would try for minutes."""
+    if address in ("auto", "local"):
+        return
+    found = re.fullmatch(r"(?:ray://)?\[?([^/\[\]]+)\]?:([0-9]{1,5})", address)
+    if not found:
+        raise UsageError(f"--ray {address}: expected HOST:PORT, ray://HOST:PORT, auto or local")
+    try:
+        socket.create_connection((found[1], int(found[2])), _PATIENCE_S).close()
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise UsageError(f"no Ray cluster at {address}: {error}") from None
+
+
+def _ray() -> Any:
+    try:
+        import ray  # noqa: PLC0415 (an extra)
+    except ImportError:
+        raise UsageError("this needs the package ray: pip install 'flash-codesign[ray]'") from None
+    return ray
