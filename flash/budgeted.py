@@ -36,14 +36,23 @@ from flash.strategies.journal import Journal, read_accuracies
 from flash.strategies.listing import listed, within_limits
 from flash.strategies.program import command_words
 from flash.strategies.scores import DATA_FREE, data_free_scores, usable
+from flash.strategies.training import TrainingEvaluator
 from flash.subject import Networks, Subject
+from flash.training.datasets import read_images
+from flash.training.jobs import Event, Failed, Finished, Job
+from flash.training.trainer import recipe_for, trainer_for
 
 __all__ = ["add_options", "command", "refuse_options", "search"]
 
 #: Candidates drawn from spaces too large to list.
 _CANDIDATES = 2000
 _BUDGET = 20
-_OPTIONS = ("budget", "evaluator", "evaluator_timeout", "results", "metrics", "candidates")
+_OPTIONS = (
+    "budget", "evaluator", "evaluator_timeout", "evaluator_epochs", "results", "metrics",
+    "candidates",
+)  # fmt: skip
+#: What --evaluator begins with where flash is to train itself.
+_CALIBRATE = "calibrate:"
 
 
 def search(
@@ -146,11 +155,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--evaluator",
         metavar="E",
-        help="a program that reads a design (JSON) and prints its accuracy, or a CSV file "
-        "design,accuracy",
+        help="a program that reads a design (JSON) and prints its accuracy, a CSV file "
+        "design,accuracy, or calibrate:DATA to train on images as flash.calibrate does",
     )
     add("--evaluator-timeout", metavar="3600s", help="time a training may take (no limit)")
-    add("--results", metavar="FILE", help="accuracies so far, to resume (trained.csv in --out)")
+    add("--evaluator-epochs", metavar="N", help="epochs of calibrate:DATA (its recipe's)")
+    add("--results", metavar="FILE", help="accuracies so far, to resume (trained.csv in --out; "
+        "calibrate.csv with calibrate:DATA)")  # fmt: skip
     add("--metrics", metavar="A,B", help=f"scores to work with, of {', '.join(DATA_FREE)}")
     add("--candidates", metavar="N", help=f"designs drawn from large spaces ({_CANDIDATES})")
 
@@ -176,7 +187,7 @@ def command(
         raise UsageError(
             f"space {subject.space.name} has no table of accuracies; give --evaluator "
             "'./train.sh' (reads a design as JSON, prints its accuracy) or --evaluator "
-            "table.csv (columns design,accuracy)"
+            "table.csv (columns design,accuracy) or --evaluator calibrate:images/ (trains here)"
         )
     out = Path(options.out or "flash-out")
     only, make = _source(options, subject.space, out)
@@ -204,6 +215,10 @@ def _source(
             raise InputError(f"{options.evaluator}: no such file")
         designs, accuracy = read_accuracies(options.evaluator, space)
         return designs, lambda budget: TableEvaluator(budget, designs, accuracy)
+    if options.evaluator.startswith(_CALIBRATE):
+        return None, _training(options, space, out)
+    if options.evaluator_epochs is not None:
+        raise UsageError("--evaluator-epochs goes with --evaluator calibrate:DATA")
     words = command_words(options.evaluator)
     timeout_s = None
     if options.evaluator_timeout is not None:
@@ -215,6 +230,46 @@ def _source(
         return ProgramEvaluator(budget, space, words, journal, timeout_s, progress)
 
     return None, make
+
+
+def _training(
+    options: argparse.Namespace, space: SearchSpace, out: Path
+) -> Callable[[int], Evaluator]:
+    """budget -> evaluator that trains on the images the options name."""
+    if options.evaluator_timeout is not None:
+        raise UsageError("--evaluator-timeout is for programs; leave it out with calibrate:DATA")
+    epochs = options.evaluator_epochs
+    recipe = recipe_for("auto").varied(
+        None if epochs is None else _whole("--evaluator-epochs", epochs, 0)
+    )
+    read = read_images(
+        options.evaluator.removeprefix(_CALIBRATE), space.family.shape, space.family.classes
+    )
+    images = read.subset(recipe.images)
+    results = Path(options.results or out / "calibrate.csv")
+    trainer = trainer_for(recipe, images)
+
+    def make(budget: int) -> Evaluator:
+        results.parent.mkdir(parents=True, exist_ok=True)
+        tell = _silent if options.quiet else _trained
+        return TrainingEvaluator(budget, space, options.space, images, recipe, trainer, results,
+                                 tell)  # fmt: skip
+
+    return make
+
+
+def _silent(event: Event, jobs: Sequence[Job]) -> None:
+    return
+
+
+def _trained(event: Event, jobs: Sequence[Job]) -> None:
+    if isinstance(event, Finished):
+        what = f"{event.test_accuracy:.2f} % in {event.seconds:.1f} s"
+    elif isinstance(event, Failed):
+        what = event.reason
+    else:
+        return
+    sys.stderr.write(f"flash: {event.job.design}: {what}\n")
 
 
 def _progress(budget: int, journal: Journal) -> Callable[[int, Trial], None]:

@@ -13,15 +13,12 @@ if __name__ == "__main__":  # before anything that takes long to import
 
     quiet_interrupts()
 
-import importlib.util
 import json
-import os
 import re
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,13 +27,11 @@ from flash.command import CommandParser, run_command
 from flash.errors import FlashError, UsageError
 from flash.report.files import write_text
 from flash.spaces.space import load_space
-from flash.training.campaign import Campaign, Outcome, Trainer, carry_out
-from flash.training.cluster import train_on_ray
+from flash.training.campaign import Campaign, Outcome, carry_out
 from flash.training.datasets import read_images
-from flash.training.images import ImageSet
 from flash.training.jobs import Event, Failed, Finished, Job, Progress
-from flash.training.recipe import RECIPES, Recipe, recipe_named
-from flash.training.workers import train_here
+from flash.training.recipe import RECIPES
+from flash.training.trainer import recipe_for, trainer_for
 
 if TYPE_CHECKING:
     from flash.accuracy.calibration import AccuracyModel
@@ -152,14 +147,15 @@ def run(
     ``FlashError`` (full disk; not one training came to an end).
     """
     found = load_space(space)
-    chosen = _recipe(recipe, ray).varied(epochs, images)
+    chosen = recipe_for(recipe, ray).varied(epochs, images)
     campaign = Campaign(found, space, chosen, samples, held_out, max_macs, seed)
     table = Path(results) if results else Path("flash-calibration") / f"{found.name}.csv"
     read = read_images(data, found.family.shape, found.family.classes)
     for line in read.notes:
         note(line)
     pictures = read.subset(chosen.images)
-    outcome = carry_out(campaign, pictures, table, _trainer(chosen, pictures, workers, ray), tell)
+    trainer = trainer_for(chosen, pictures, workers, ray)
+    outcome = carry_out(campaign, pictures, table, trainer, tell)
     if outcome.failed and not outcome.trained:
         design, why = outcome.failed[0]
         raise FlashError(f"no training came to an end; {design}: {why}")
@@ -178,29 +174,6 @@ def run(
         held_out=None if model is None else fitting.judge(found, model, outcome.rows),
         file=None if model is None else written,
     )
-
-
-def _recipe(name: str, ray: str | None) -> Recipe:
-    if importlib.util.find_spec("torch") is None:
-        raise UsageError("this needs the package torch: pip install 'flash-codesign[train]'")
-    chosen = recipe_named("cpu" if name == "auto" else name)
-    if name == "cpu" or (name == "gpu" and ray):
-        return chosen
-    import torch  # noqa: PLC0415 (an extra)
-
-    if torch.cuda.is_available():
-        return recipe_named("gpu")
-    if name == "gpu":
-        raise UsageError("recipe gpu needs a CUDA device, and there is none here; use recipe cpu")
-    return chosen
-
-
-def _trainer(recipe: Recipe, images: ImageSet, workers: int | None, ray: str | None) -> Trainer:
-    if ray:
-        return partial(train_on_ray, images=images, address=ray)
-    if workers is None:
-        workers = 1 if recipe.hardware == "cuda" else len(os.sched_getaffinity(0))
-    return partial(train_here, workers=workers)
 
 
 # -------------------------------------------------------------------------- what people read

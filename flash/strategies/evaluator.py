@@ -58,6 +58,13 @@ class Evaluator(ABC):
     def train(self, design: Ints) -> Trial:
         """Train one design (indices, shape (variables,)); raises ``TrainingError``."""
 
+    def prepare(self, designs: Ints) -> None:
+        """Called with the designs that ``train`` is about to be asked for, shape (k, variables).
+
+        They are distinct and within the budget. Evaluators that train several at once do it here.
+        """
+        return
+
     def note(self, trial: Trial) -> None:
         """Called after each trial; evaluators that keep a file write it here."""
         return
@@ -82,8 +89,12 @@ class Evaluator(ABC):
 
         Repeats cost nothing. nan: the training failed, or the budget was spent before.
         """
+        rows = np.ascontiguousarray(designs, dtype=np.int64)
+        new = list(dict.fromkeys(k.tobytes() for k in rows if k.tobytes() not in self._trials))
+        if new[: self.left]:
+            self.prepare(np.stack([np.frombuffer(key, np.int64) for key in new[: self.left]]))
         found = np.full(len(designs), np.nan)
-        for k, design in enumerate(np.ascontiguousarray(designs, dtype=np.int64)):
+        for k, design in enumerate(rows):
             key = design.tobytes()
             if key not in self._trials:
                 if self.left == 0:

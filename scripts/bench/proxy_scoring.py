@@ -1,6 +1,7 @@
 """Throughput of proxy scoring: networks a second in one process and in several.
 
-    python scripts/bench/proxy_scoring.py [--proxy naswot] [--networks 64] [--workers 2] [--rounds 3]
+    python scripts/bench/proxy_scoring.py [--proxy naswot] [--networks 64]
+                                           [--workers 2] [--rounds 3]
 
 Scores the same seeded random NAS-Bench-201 cells, nothing kept, in this process and in worker
 processes by turns, one thread each; the workers' start (each imports PyTorch) counts. Prints

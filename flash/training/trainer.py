@@ -1,0 +1,47 @@
+"""Which recipe and which trainer there are for this machine."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from functools import partial
+
+from flash.errors import UsageError
+from flash.training.campaign import Trainer
+from flash.training.cluster import train_on_ray
+from flash.training.images import ImageSet
+from flash.training.recipe import Recipe, recipe_named
+from flash.training.workers import train_here
+
+__all__ = ["recipe_for", "trainer_for"]
+
+
+def recipe_for(name: str, ray: str | None = None) -> Recipe:
+    """The recipe "cpu" or "gpu", or for "auto" the one of the hardware here.
+
+    Raises ``UsageError`` without PyTorch, and for "gpu" without a CUDA device; on a cluster
+    (``ray``) there may well be one.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise UsageError("this needs the package torch: pip install 'flash-codesign[train]'")
+    chosen = recipe_named("cpu" if name == "auto" else name)
+    if name == "cpu" or (name == "gpu" and ray):
+        return chosen
+    import torch  # noqa: PLC0415 (an extra)
+
+    if torch.cuda.is_available():
+        return recipe_named("gpu")
+    if name == "gpu":
+        raise UsageError("recipe gpu needs a CUDA device, and there is none here; use recipe cpu")
+    return chosen
+
+
+def trainer_for(
+    recipe: Recipe, images: ImageSet, workers: int | None = None, ray: str | None = None
+) -> Trainer:
+    """Trains on the cluster at ``ray``, or here: one training a core, or one on a GPU."""
+    if ray:
+        return partial(train_on_ray, images=images, address=ray)
+    if workers is None:
+        workers = 1 if recipe.hardware == "cuda" else len(os.sched_getaffinity(0))
+    return partial(train_here, workers=workers)
