@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from flash.hardware.fusion import fused_table
 from flash.hardware.kernels import LANES, Kernel, kernel_of
+from flash.hardware.processor import VIEWS
 from flash.hardware.workload import Workload
 from flash.spaces.families.base import InputShape
 from flash.spaces.families.nasbench201 import NasBench201Family
-from flash.spaces.layers import Ints
 from flash.spaces.network import GraphEmitter, Network
 from flash.spaces.reference import reference_network
 from flash.spaces.table import LayerTable, TableEmitter
@@ -165,20 +165,17 @@ def nas_bench_workload(
 
     In these networks only the number of operands of a sum differs between cells.
     """
-    grid = {"all": table.active, "used": table.used, "live": table.live, "fed": table.signal}[
-        executes
-    ]
-    merges: list[Ints] = [0] * len(table)
+    grid, layers = getattr(table, VIEWS[executes]), list(table.layers)
     if fusion == "graph":
-        grid, merges = fused_table(table, grid)
+        grid = np.concatenate(fused_table(table, grid))
+        layers += [layer for layer, _ in table.lone_sums]
     counts: dict[Kernel, Floats] = {}
-    for layer, merged, runs in zip(table.layers, merges, grid, strict=True):
-        # Both differ by cell: one number tells them apart.
-        variant = np.broadcast_to(8 * np.asarray(layer.operands) + merged, runs.shape)
-        for number in np.unique(variant[runs]):
-            kernel = kernel_of(replace(layer, operands=int(number) // 8), int(number) % 8, lanes)
+    for layer, runs in zip(layers, grid, strict=True):
+        operands = np.broadcast_to(np.asarray(layer.operands), runs.shape)
+        for number in np.unique(operands[runs]):
+            kernel = kernel_of(replace(layer, operands=int(number)), fusion, lanes)
             counts.setdefault(kernel, np.zeros(table.designs))
-            counts[kernel] += runs & (variant == number)
+            counts[kernel] += runs & (operands == number)
     kernels = np.array(list(counts), dtype=np.int64).T
     return Workload(Kernel(*kernels), np.stack(list(counts.values()), axis=1), 4)
 

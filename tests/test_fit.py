@@ -15,6 +15,7 @@ from flash.hardware import selection
 from flash.hardware.fit import _Problem, fit_one
 from flash.hardware.fitted import quality
 from flash.hardware.fusion import fused_network
+from flash.hardware.kernels import kernel_of
 from flash.hardware.learning import learn
 from flash.hardware.linear_fit import LinearFit
 from flash.hardware.measurements import read_measurements
@@ -227,14 +228,57 @@ def test_a_compiler_merges_what_nothing_else_reads() -> None:
     source = e.source(8, 4, 4)
     stem = e.conv(source, 8, act="")
     left = e.conv(e.activation(stem), 8, act="")  # the sum reads the stem too: no merging
-    y = e.add([stem, left])  # the second operand is a convolution's: that one adds
+    y = e.add([stem, left, source])  # one kernel, which takes as long as two activations
     z = e.conv(e.activation(y), 8)  # only this reads the sum: merged
-    kept = [(layer.op, merged) for layer, merged in fused_network(e.network(source, z))]
-    assert kept == [("conv", 0), ("act", 0), ("conv", 0), ("add", 1), ("conv", 0)]
+    kept = fused_network(e.network(source, z))
+    assert [layer.op for layer in kept] == ["conv", "act", "conv", "add", "conv"]
+    assert [kernel_of(layer, "graph").launches for layer in kept] == [1, 1, 1, 2, 1]
+
+
+def test_a_compiler_runs_sums_of_one_tensor_or_none_that_are_read() -> None:
+    def sums(text: str) -> int:
+        kept = fused_network(CELLS.network(CELLS.parse(text)).used())
+        return sum(layer.op == "add" for layer in kept) - 2  # of the reductions
+
+    # Node 3 always; node 1 hands on the input; node 2 sums nothing, and node 3 reads it.
+    assert sums("|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|") == 15
+    assert sums("|skip_connect~0|+|none~0|none~1|+|none~0|skip_connect~1|none~2|") == 30
+    assert sums("|skip_connect~0|+|none~0|none~1|+|none~0|skip_connect~1|avg_pool_3x3~2|") == 45
+    network = CELLS.network(
+        CELLS.parse("|skip_connect~0|+|none~0|none~1|+|none~0|skip_connect~1|none~2|")
+    )
+    assert len(network.lone_sums) == 45  # five cells of three nodes, three times
+    assert sum(layer.op == "add" for layer in network.layers) == 2
+
+
+def test_an_unread_convolution_is_kept_with_what_feeds_it_but_no_unread_sum() -> None:
+    def convolutions(text: str) -> tuple[int, int]:
+        design = CELLS.parse(text)
+        network, table = CELLS.network(design), CELLS.table(design[None])
+        for mode in ("used", "kept"):
+            assert len(getattr(network, mode)().layers) == getattr(table, mode).sum()
+        return tuple(
+            sum(x.op == "conv" for x in v.layers) for v in (network.used(), network.kept())
+        )  # type: ignore[return-value]
+
+    used, kept = convolutions("|none~0|+|nor_conv_3x3~0|none~1|+|skip_connect~0|none~1|none~2|")
+    assert kept - used == 15
+    used, kept = convolutions(
+        "|nor_conv_1x1~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|none~2|"
+    )
+    assert kept - used == 30
+    used, kept = convolutions(
+        "|skip_connect~0|+|nor_conv_3x3~0|nor_conv_1x1~1|+|skip_connect~0|none~1|none~2|"
+    )
+    assert kept == used
+    used, kept = convolutions(
+        "|nor_conv_3x3~0|+|none~0|avg_pool_3x3~1|+|skip_connect~0|none~1|none~2|"
+    )
+    assert kept == used
 
 
 @pytest.mark.parametrize("space", ["nasbench201", "cifar10-add", "cifar10-concat"])
-@pytest.mark.parametrize("executes", ["used", "fed"])
+@pytest.mark.parametrize("executes", ["used", "kept", "fed"])
 def test_both_views_agree_whatever_a_runtime_merges(space: str, executes: str) -> None:
     found = load_space(space)
     designs = found.sample(12, np.random.default_rng(1))

@@ -85,6 +85,7 @@ def test_used_and_live_views_agree_between_graph_and_table(space, rng):
         network = space.network(design)
         assert len(network.used().layers) == table.used[:, i].sum()
         assert len(network.live().layers) == table.live[:, i].sum()
+        assert len(network.kept().layers) == table.kept[:, i].sum()
 
 
 def test_peak_memory_equals_a_step_by_step_simulation(space, rng):

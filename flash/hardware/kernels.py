@@ -1,7 +1,8 @@
 """What a layer is to a processor: one kernel, with a class, an amount of work and of traffic.
 
 Batch norm and activation behind a convolution are part of its kernel, as every runtime we
-know fuses them. A sum of n tensors runs as n - 1 binary sums.
+know fuses them. A sum of n tensors runs as n - 1 binary sums, or as one kernel where the runtime
+merges what it can (``flash.hardware.fusion``).
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ _POINTWISE, _CONV3, _CONV, _DEPTHWISE, _LINEAR, _POOL, _ELEMENTWISE = range(7)
 #: NEON register; 8 (AVX2) and 16 (AVX-512) where onnxruntime lays out activations in blocks.
 LANES: Final = (4, 8, 16)
 
+#: A sum that is one kernel takes as long as two activations (found on the same edge GPU).
+_SUM_LAUNCHES: Final = 2
+
 
 class Kernel(NamedTuple):
     """One kernel, or the same kernel in many designs (arrays, one value a design).
@@ -37,7 +41,7 @@ class Kernel(NamedTuple):
     outputs:   output channels, those of each group rounded up to lanes.
     elements:  activations read and written.
     weights:   weights read; ``weights * positions`` are the multiply-accumulates.
-    launches:  kernels run (n - 1 for a sum of n tensors).
+    launches:  kernels run (n - 1 for a sum of n tensors, or two for any).
 
     Work is ``positions * reduction * outputs``; elementwise kernels have none.
     """
@@ -56,14 +60,13 @@ def lane_multiple(channels: Ints, lanes: int = LANES[0]) -> Ints:
     return (channels + (lanes - 1)) & -lanes
 
 
-def kernel_of(layer: Layer, merged: Ints = 0, lanes: int = LANES[0]) -> Kernel:
+def kernel_of(layer: Layer, fusion: str = "conv", lanes: int = LANES[0]) -> Kernel:
     """The kernel that runs ``layer``.
 
     With more than four lanes activations lie in blocks of them: the channels read are padded
     too, and what joins or cuts channels that fill no blocks is converted back and forth.
 
-    merged: of a sum, the additions that convolutions before it do (``flash.hardware.fusion``);
-            each leaves only its other operand to be read.
+    fusion: a profile's; with "graph" a sum is one kernel.
     """
     if layer.op == "conv":
         return _convolution(layer, lanes)
@@ -79,11 +82,11 @@ def kernel_of(layer: Layer, merged: Ints = 0, lanes: int = LANES[0]) -> Kernel:
     # Areas first: they are plain integers in most spaces, channels seldom are.
     area = layer.out_height * layer.out_width
     if layer.op == "add":
-        sums = layer.operands - 1 - merged
-        moved: Any = layer.out_channels * (3 * area) * sums
-        if not _none(merged):
-            moved = moved + layer.out_channels * area * merged
-        return Kernel(_ELEMENTWISE, 0, 0, 0, moved, 0, sums)
+        if fusion == "graph":
+            moved: Any = layer.out_channels * area * (layer.operands + 1)
+            return Kernel(_ELEMENTWISE, 0, 0, 0, moved, 0, _SUM_LAUNCHES)
+        sums: Any = layer.operands - 1
+        return Kernel(_ELEMENTWISE, 0, 0, 0, layer.out_channels * (3 * area) * sums, 0, sums)
     elements: Ints
     if layer.in_channels is layer.out_channels:
         elements = layer.out_channels * (2 * area)
@@ -97,10 +100,6 @@ def kernel_of(layer: Layer, merged: Ints = 0, lanes: int = LANES[0]) -> Kernel:
             ragged = ragged | 1 * (x.channels % lanes != 0)
         elements, launches = elements + elements * (2 * ragged), 1 + 2 * ragged
     return Kernel(_ELEMENTWISE, 0, 0, 0, elements, 0, launches)
-
-
-def _none(count: Ints) -> bool:
-    return isinstance(count, int) and count == 0
 
 
 def _pool(layer: Layer, positions: Ints, window: Ints, lanes: int) -> Kernel:

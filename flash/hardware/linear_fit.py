@@ -7,8 +7,9 @@ prior each class is busy,
     t = sum over classes c of  launches_c overhead_c + busy_c slowness_c ,   both >= 0.
 
 Where launches decide (a GPU at batch 1, cells of one width) this reaches what the log-normal
-prior is too narrow for, exactly and at once. Errors are relative; a ridge pulls each class
-towards the common overhead and the common slowness.
+prior is too narrow for, exactly and at once. Errors are relative, and rows that the others
+contradict count less (Cauchy's loss, by reweighting); a ridge pulls each class towards the
+common overhead and the common slowness.
 """
 
 from __future__ import annotations
@@ -39,6 +40,11 @@ _CONVS = [KERNEL_CLASSES.index(c) for c in ("pointwise", "conv3x3", "conv", "dep
 _BUSY_RIDGE = 3.0
 #: What a profile can hold.
 _LARGEST_RATE = 1e9
+#: A row counts half where its log error is this many robust standard deviations (of at least
+#: the second), after as many rounds of reweighting.
+_DOUBTED, _LEAST_DEVIATION, _ROUNDS = 2.0, 0.02, 8
+#: Median absolute deviation to standard deviation, of a normal distribution.
+_MAD = 1.4826
 
 
 @dataclass(frozen=True)
@@ -63,16 +69,30 @@ class LinearFit:
         busy = load.counts @ np.stack([(kinds == c) * times for c in range(_CLASSES)], axis=1)
         return np.hstack([load.launches(), busy])
 
-    def fit(self, columns: Floats, latency_ms: Floats) -> Floats:
-        """Overheads (ms) and slownesses by class, shape (2 classes,), none negative."""
+    def weights(self, columns: Floats, latency_ms: Floats) -> Floats:
+        """How much each row counts, shape (networks,): one, less where the others disagree."""
+        trust = np.ones(len(latency_ms))
+        for _ in range(_ROUNDS):
+            predicted = np.maximum(columns @ self.fit(columns, latency_ms, trust), 1e-9)
+            error = np.abs(np.log(predicted / latency_ms))
+            deviation = max(_MAD * float(np.median(error)), _LEAST_DEVIATION)
+            trust = 1.0 / (1.0 + (error / (_DOUBTED * deviation)) ** 2)
+        return trust
+
+    def fit(self, columns: Floats, latency_ms: Floats, trust: Floats) -> Floats:
+        """Overheads (ms) and slownesses by class, shape (2 classes,), none negative.
+
+        trust: of ``weights``.
+        """
         common = self._common(columns, latency_ms)
         pull = self.ridge * np.sqrt(len(latency_ms)) / common
         pull[_CLASSES:] *= _BUSY_RIDGE
         # Nothing pulls the constant; a linear layer's own speed then cannot be told from it.
         pull[_LINEAR] = 0.0
         pull[_CLASSES + _LINEAR] = np.sqrt(len(latency_ms)) / common[_CLASSES + _LINEAR]
-        rows = np.vstack([columns / latency_ms[:, None], np.diag(pull)])
-        targets = np.concatenate([np.ones(len(latency_ms)), pull * common])
+        root = np.sqrt(trust)
+        rows = np.vstack([columns * (root / latency_ms)[:, None], np.diag(pull)])
+        targets = np.concatenate([root, pull * common])
         if not self.busy:
             rows[:, _CLASSES:] = 0.0
         if self.alike:

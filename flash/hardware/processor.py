@@ -34,12 +34,16 @@ from flash.spaces.network import Network
 from flash.spaces.table import LayerTable
 
 __all__ = [
-    "costs", "energy_interval", "executed", "executed_layers", "features", "hull_distance",
+    "VIEWS", "costs", "energy_interval", "executed", "executed_layers", "features", "hull_distance",
     "kernel_ms", "latency_interval", "layer_latency_ms", "network_costs", "network_features",
 ]  # fmt: skip
 
 Floats = NDArray[np.float64]
 
+#: Execution mode -> the view of a table that holds what runs.
+VIEWS: Mapping[str, str] = {
+    "all": "active", "used": "used", "kept": "kept", "live": "live", "fed": "signal",
+}  # fmt: skip
 _CONVOLUTIONS = tuple(KERNEL_CLASSES.index(c) for c in ("conv3x3", "conv"))
 
 
@@ -74,9 +78,9 @@ def _is_zero(value: Ints) -> bool:
     return isinstance(value, int) and value == 0
 
 
-def executed(table: LayerTable, profile: Profile) -> list[tuple[Flags, Ints]]:
-    """For each row, which designs run it on the profile's runtime, and the additions that
-    convolutions do for it (see ``flash.hardware.fusion``).
+def executed(table: LayerTable, profile: Profile) -> list[tuple[Layer, Flags]]:
+    """What the profile's runtime runs, and for which designs: the rows, and where it merges
+    what it can (``flash.hardware.fusion``) lone sums behind them.
 
     A table of some stages only, whose rows never reach the output, cannot say what is used;
     there every active row counts.
@@ -85,12 +89,13 @@ def executed(table: LayerTable, profile: Profile) -> list[tuple[Flags, Ints]]:
     partial = int(np.max(np.asarray(table.output.producer))) < 0
     grid: NDArray[np.bool_] = table.active
     if not partial and mode != "all":
-        grid = {"used": table.used, "live": table.live, "fed": table.signal}[mode]
-    merged: Sequence[Ints] = [0] * len(table)
+        grid = getattr(table, VIEWS[mode])
+    layers = list(table.layers)
     if profile.runtime.fusion == "graph":
-        grid, merged = fused_table(table, grid)
+        grid = np.concatenate(fused_table(table, grid))
+        layers += [layer for layer, _ in table.lone_sums]
     flags: list[Flags] = [True if row.all() else row for row in grid]
-    return list(zip(flags, merged, strict=True))
+    return list(zip(layers, flags, strict=True))
 
 
 def costs(table: LayerTable, profile: Profile) -> dict[str, Floats]:
@@ -118,7 +123,7 @@ def features(table: LayerTable, profile: Profile) -> dict[str, Floats]:
 def layer_latency_ms(layer: Layer, profile: Profile) -> Any:
     """Milliseconds of one layer that runs: a float, or one a design."""
     runtime = profile.runtime
-    kernel = kernel_of(layer, 0, runtime.lanes)
+    kernel = kernel_of(layer, runtime.fusion, runtime.lanes)
     return kernel_ms(kernel, runtime.coefficients, BYTES[runtime.precision])
 
 
@@ -134,17 +139,11 @@ def network_features(network: Network, profile: Profile) -> dict[str, Floats]:
     return _network_totals(network, profile, _FEATURES)
 
 
-def executed_layers(
-    network: Network, executes: str, fusion: str = "conv"
-) -> list[tuple[Layer, int]]:
-    """The layers of a network that a runtime runs, each with the additions that convolutions
-    do for it (0 unless the runtime's ``fusion`` is "graph")."""
+def executed_layers(network: Network, executes: str, fusion: str = "conv") -> list[Layer]:
+    """What a runtime runs of a network, as ``executed`` says it of a table."""
     if executes != "all":
-        views = {"used": network.used, "live": network.live, "fed": network.fed}
-        network = views[executes]()
-    if fusion == "graph":
-        return fused_network(network)
-    return [(layer, 0) for layer in network.layers]
+        network = getattr(network, executes)()
+    return fused_network(network) if fusion == "graph" else list(network.layers)
 
 
 # ------------------------------------------------------------------------------- intervals
@@ -217,8 +216,8 @@ _FEATURES = ("macs", "bytes", "kernels", "conv_macs")
 
 def _totals(table: LayerTable, profile: Profile, wanted: Sequence[str]) -> dict[str, Floats]:
     totals = {name: np.zeros(table.designs) for name in wanted}
-    for layer, (runs, merged) in zip(table.layers, executed(table, profile), strict=True):
-        for name, value in _layer_totals(layer, merged, profile, wanted):
+    for layer, runs in executed(table, profile):
+        for name, value in _layer_totals(layer, profile, wanted):
             totals[name] += value if runs is True else value * runs
     return totals
 
@@ -226,17 +225,17 @@ def _totals(table: LayerTable, profile: Profile, wanted: Sequence[str]) -> dict[
 def _network_totals(network: Network, profile: Profile, wanted: Sequence[str]) -> dict[str, Floats]:
     totals = {name: np.zeros(1) for name in wanted}
     runtime = profile.runtime
-    for layer, merged in executed_layers(network, runtime.executes, runtime.fusion):
-        for name, value in _layer_totals(layer, merged, profile, wanted):
+    for layer in executed_layers(network, runtime.executes, runtime.fusion):
+        for name, value in _layer_totals(layer, profile, wanted):
             totals[name] += value
     return totals
 
 
 def _layer_totals(
-    layer: Layer, merged: Ints, profile: Profile, wanted: Sequence[str]
+    layer: Layer, profile: Profile, wanted: Sequence[str]
 ) -> Iterator[tuple[str, Any]]:
     runtime = profile.runtime
-    kernel = kernel_of(layer, merged, runtime.lanes)
+    kernel = kernel_of(layer, runtime.fusion, runtime.lanes)
     element_bytes = BYTES[runtime.precision]
     if "latency_ms" in wanted:
         yield "latency_ms", kernel_ms(kernel, runtime.coefficients, element_bytes)

@@ -27,8 +27,9 @@ __all__ = [
 SCHEMA = "flash.profile/1"
 #: Bytes an element takes, by precision.
 BYTES: Mapping[str, int] = {"fp32": 4, "fp16": 2, "int8": 1}
-#: Layers a runtime runs: all; those used; those used and fed by the input; those fed by it.
-EXECUTES = ("all", "used", "live", "fed")
+#: Layers a runtime runs: all; those used; those used and convolutions that nothing reads, with
+#: what feeds them; those used and fed by the input; those fed by it.
+EXECUTES = ("all", "used", "kept", "live", "fed")
 #: What a runtime merges into one kernel (see ``flash.hardware.fusion``).
 FUSIONS = ("conv", "graph")
 #: Totals of a network that say whether it resembles the fitted ones.

@@ -82,8 +82,8 @@ def workload(
     numbers: dict[tuple[int, ...], int] = {}
     entries: list[tuple[int, int]] = []
     for row, network in enumerate(networks):
-        for layer, merged in executed_layers(network, executes, fusion):
-            kernel = tuple(int(field) for field in kernel_of(layer, merged, lanes))
+        for layer in executed_layers(network, executes, fusion):
+            kernel = tuple(int(field) for field in kernel_of(layer, fusion, lanes))
             entries.append((row, numbers.setdefault(kernel, len(numbers))))
     counts = np.zeros((len(networks), len(numbers)))
     np.add.at(counts, tuple(np.array(entries).T), 1.0)

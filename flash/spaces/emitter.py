@@ -49,6 +49,10 @@ class Emitter(ABC):
         """Record ``layer`` where it is ``needed``; elsewhere its result is ``otherwise``."""
 
     @abstractmethod
+    def _lone_sum(self, layer: Layer, needed: Flags, result: Tensor) -> Tensor:
+        """Remember where a sum of fewer than two tensors is ``needed``; its ``result``, marked."""
+
+    @abstractmethod
     def _first_present(self, xs: Sequence[Tensor]) -> Tensor:
         """The first of ``xs`` that is present, for each design its own."""
 
@@ -182,13 +186,23 @@ class Emitter(ABC):
         layer = self._pointwise("pad", (x,), x.channels, channels)
         return self._record(layer, (x.channels < channels) & x.present, same)
 
-    def add(self, xs: Sequence[Tensor], act: str = "", *, skip: Ints = 0) -> Tensor:
-        """Sum of equally shaped tensors; absent ones are left out, one alone is itself."""
+    def add(
+        self, xs: Sequence[Tensor], act: str = "", *, skip: Ints = 0, from_zero: bool = False
+    ) -> Tensor:
+        """Sum of equally shaped tensors; absent ones are left out, one alone is itself.
+
+        from_zero: the reference code starts its sums from zero, so those of one tensor, or of
+        none, run there too. They change nothing, hence are no layers, but some runtimes take
+        time for them: views remember them as *lone sums* (``flash.hardware.fusion``).
+        """
         operands = sum((x.present * 1 for x in xs), 0)
         layer = self._pointwise(
             "add", xs, xs[0].channels, xs[0].channels, act=act, skip=skip, operands=operands
         )
-        return self._record(layer, operands > 1, self._first_present(xs))
+        alone = self._first_present(xs)
+        if from_zero:
+            alone = self._lone_sum(layer, operands < 2, alone)
+        return self._record(layer, operands > 1, alone)
 
     def concat(self, xs: Sequence[Tensor]) -> Tensor:
         """Channels of all tensors side by side; absent ones are left out."""

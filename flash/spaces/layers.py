@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 __all__ = [
     "ELEMENTWISE",
     "INPUT",
+    "NO_SUM",
     "ZEROS",
     "Flags",
     "Ints",
@@ -37,6 +38,8 @@ Flags = bool | NDArray[np.bool_]
 #: Producer numbers that are no layer.
 INPUT: Final = -1
 ZEROS: Final = -2
+#: Number of the sum that a tensor came out of, where it came out of none.
+NO_SUM: Final = -1
 
 #: Operations that move or combine activations without weights or a window.
 ELEMENTWISE: Final = ("act", "add", "concat", "copy", "mul", "norm", "pad", "slice")
@@ -49,6 +52,7 @@ class Tensor:
     ``producer`` is ``INPUT`` for the network's input and ``ZEROS`` for constant zeros.
     present: something computes it. Sums and concats leave out what is not present.
     signal:  it depends on the network's input (what follows only from zeros does not).
+    lone_sum: it came out of the lone sum with this number (see ``Emitter.add``).
     """
 
     channels: Ints
@@ -57,6 +61,7 @@ class Tensor:
     producer: Ints
     present: Flags = True
     signal: Flags = True
+    lone_sum: Ints = NO_SUM
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,12 +15,14 @@ __all__ = ["GraphEmitter", "Network"]
 class Network:
     """Layers in execution order; the inputs of each name the layers that produce them.
 
-    ``source`` is the network's input, ``output`` the tensor it returns.
+    ``source`` is the network's input, ``output`` the tensor it returns. ``lone_sums`` are sums
+    of fewer than two tensors, which are no layers (see ``Emitter.add``).
     """
 
     layers: tuple[Layer, ...]
     source: Tensor
     output: Tensor
+    lone_sums: tuple[Layer, ...] = ()
 
     @property
     def params(self) -> int:
@@ -34,7 +36,15 @@ class Network:
 
     def used(self) -> Network:
         """Without the layers whose result never reaches the output (a graph runtime's view)."""
-        needed = {int(self.output.producer)}
+        return self._needed_for({int(self.output.producer)})
+
+    def kept(self) -> Network:
+        """What is used, and convolutions whose result nothing reads with what feeds them."""
+        read = {int(x.producer) for layer in self.layers for x in layer.inputs if x.present}
+        unread = {n for n, x in enumerate(self.layers) if x.op == "conv" and n not in read}
+        return self._needed_for({int(self.output.producer)} | unread)
+
+    def _needed_for(self, needed: set[int]) -> Network:
         for number in range(len(self.layers) - 1, -1, -1):
             if number in needed:
                 needed |= {int(x.producer) for x in self.layers[number].inputs if x.present}
@@ -61,11 +71,12 @@ class Network:
                 return replace(x, producer=renumbered[old])
             return replace(x, producer=ZEROS, present=False, signal=False)
 
-        layers = tuple(
-            replace(self.layers[n], inputs=tuple(moved(x) for x in self.layers[n].inputs))
-            for n in numbers
-        )
-        return Network(layers, self.source, moved(self.output))
+        def rewired(layer: Layer) -> Layer:
+            return replace(layer, inputs=tuple(moved(x) for x in layer.inputs))
+
+        layers = tuple(rewired(self.layers[n]) for n in numbers)
+        lone_sums = tuple(rewired(x) for x in self.lone_sums)
+        return Network(layers, self.source, moved(self.output), lone_sums)
 
 
 class GraphEmitter(Emitter):
@@ -74,10 +85,11 @@ class GraphEmitter(Emitter):
     def __init__(self) -> None:
         super().__init__()
         self._layers: list[Layer] = []
+        self._lone_sums: list[Layer] = []
 
     def network(self, source: Tensor, output: Tensor) -> Network:
         """What was emitted so far, as a network from ``source`` to ``output``."""
-        return Network(tuple(self._layers), source, output)
+        return Network(tuple(self._layers), source, output, tuple(self._lone_sums))
 
     def repeat(self, count: Ints, start: int = 0) -> Iterator[int]:
         return iter(range(start, int(count)))
@@ -92,6 +104,12 @@ class GraphEmitter(Emitter):
             return otherwise
         self._layers.append(layer)
         return self._result(layer, len(self._layers) - 1)
+
+    def _lone_sum(self, layer: Layer, needed: Flags, result: Tensor) -> Tensor:
+        if not needed:
+            return result
+        self._lone_sums.append(layer)
+        return replace(result, lone_sum=len(self._lone_sums) - 1)
 
     def _first_present(self, xs: Sequence[Tensor]) -> Tensor:
         return next((x for x in xs if x.present), xs[0])

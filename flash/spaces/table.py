@@ -39,15 +39,22 @@ class LayerTable:
     ``active[r, n]`` says whether design ``n`` has layer ``r``; values of inactive entries
     mean nothing. ``layers[r]`` is what the emitter recorded for row ``r`` (its operation, name,
     stage and cell); ``output`` is the tensor the networks return. A layer's integers are read
-    as columns of shape (rows, designs): ``table["out_channels"]``.
+    as columns of shape (rows, designs): ``table["out_channels"]``. ``lone_sums`` are sums of
+    fewer than two tensors with the designs that have them; they are no layers (``Emitter.add``).
     """
 
     def __init__(
-        self, layers: Sequence[Layer], active: Sequence[Flags], output: Tensor, designs: int
+        self,
+        layers: Sequence[Layer],
+        active: Sequence[Flags],
+        output: Tensor,
+        designs: int,
+        lone_sums: Sequence[tuple[Layer, Flags]] = (),
     ) -> None:
         self.layers = tuple(layers)
         self.output = output
         self.designs = designs
+        self.lone_sums = tuple(lone_sums)
         self._active = tuple(active)
         self._cache: dict[str, NDArray[np.int64]] = {}
 
@@ -90,14 +97,31 @@ class LayerTable:
         return self._reaches_output(self.active)
 
     @cached_property
+    def kept(self) -> NDArray[np.bool_]:
+        """(rows, designs): used, or needed by a convolution whose result nothing reads."""
+        columns = np.arange(self.designs)
+        read = np.zeros((len(self) + 2, self.designs), dtype=np.bool_)
+        for row, layer in enumerate(self.layers):
+            for x in layer.inputs:
+                made = np.broadcast_to(np.asarray(x.producer), (self.designs,))
+                # Indices may repeat in no column, so this sets each at most once a layer.
+                read[made, columns] |= self.active[row] & x.present
+        unread = (self.ops == "conv")[:, None] & ~read[: len(self)]
+        return self._reaches_output(self.active, unread)
+
+    @cached_property
     def live(self) -> NDArray[np.bool_]:
         """(rows, designs): on a path from the input to the output."""
         return self._reaches_output(self.signal)
 
-    def _reaches_output(self, candidates: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def _reaches_output(
+        self, candidates: NDArray[np.bool_], also: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.bool_]:
         # One extra row takes the input (-1); the one before it the constant zeros (-2).
         reaches = np.zeros((len(self) + 2, self.designs), dtype=np.bool_)
         columns = np.arange(self.designs)
+        if also is not None:
+            reaches[: len(self)] = also
         reaches[np.asarray(self.output.producer), columns] = True
         for row in range(len(self) - 1, -1, -1):
             reaches[row] &= candidates[row]
@@ -150,6 +174,7 @@ class TableEmitter(Emitter):
         self._layers: list[Layer] = []
         self._active: list[Flags] = []
         self._handed_on: Tensor | None = None
+        self._lone_sums: list[tuple[Layer, Flags]] = []
 
     def table(self, output: Tensor) -> LayerTable:
         """What was emitted so far; ``output`` is what the networks return.
@@ -157,7 +182,7 @@ class TableEmitter(Emitter):
         With ``only``, the table's output is what the recorded stages hand on, if anything.
         """
         output = self._handed_on or output
-        return LayerTable(self._layers, self._active, output, self._designs)
+        return LayerTable(self._layers, self._active, output, self._designs, self._lone_sums)
 
     def repeat(self, count: Ints, start: int = 0) -> Iterator[int]:
         outer = self._mask
@@ -187,6 +212,14 @@ class TableEmitter(Emitter):
         result = self._result(layer, len(self._layers) - 1)
         return result if otherwise is None else self._where(needed, result, otherwise)
 
+    def _lone_sum(self, layer: Layer, needed: Flags, result: Tensor) -> Tensor:
+        wanted = self._mask & needed
+        if (self._only is not None and layer.stage not in self._only) or not np.any(wanted):
+            return result
+        self._lone_sums.append((layer, wanted))
+        marked = replace(result, lone_sum=len(self._lone_sums) - 1)
+        return self._where(wanted, marked, result)
+
     def _first_present(self, xs: Sequence[Tensor]) -> Tensor:
         first = xs[-1]
         for x in reversed(xs[:-1]):
@@ -197,7 +230,7 @@ class TableEmitter(Emitter):
     def _where(condition: Flags, new: Tensor, old: Tensor) -> Tensor:
         if isinstance(condition, bool | np.bool_):
             return new if condition else old
-        names = ("channels", "height", "width", "producer", "present", "signal")
+        names = ("channels", "height", "width", "producer", "present", "signal", "lone_sum")
         fields = {}
         for name in names:
             a, b = getattr(new, name), getattr(old, name)

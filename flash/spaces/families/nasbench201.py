@@ -74,7 +74,8 @@ class NasBench201Family(Family):
                 for (start, end), op in zip(_EDGES, edges, strict=True)
                 if end == node
             ]
-            nodes.append(e.add(incoming))
+            # Its code is sum(...), which starts from zero.
+            nodes.append(e.add(incoming, from_zero=True))
         return nodes[-1]
 
     def _edge(self, e: Emitter, x: Tensor, op: Ints) -> Tensor:
