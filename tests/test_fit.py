@@ -329,8 +329,8 @@ def test_the_chosen_candidate_is_the_simplest_within_noise() -> None:
     errors[1, :2] -= 0.09  # 7 % better, by two networks alone
     errors[1, 2] += 0.15
     errors[2] = 0.08
-    assert selection._best(errors[:2]) == 0
-    assert selection._best(errors) == 2
+    assert selection.first_not_beaten(errors[:2]) == 0
+    assert selection.first_not_beaten(errors) == 2
 
 
 def test_counts_of_launches_alone_rank_networks_of_equal_counts_alike() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +20,11 @@ from flash.hardware.fitted import (
     rounded,
     significant,
 )
-from flash.hardware.kernels import LANES
 from flash.hardware.prior import Prior, unpack
-from flash.hardware.profile import EXECUTES, FUSIONS, Coefficients, Energy, Interval
+from flash.hardware.profile import Coefficients, Energy, Interval
 from flash.hardware.selection import Candidate, Choice, candidates, choose, folds_of
-from flash.hardware.workload import Workload, workload
+from flash.hardware.structure import Structure, structures
+from flash.hardware.workload import Workload
 from flash.spaces.network import Network
 
 __all__ = ["Learned", "Structure", "learn"]
@@ -32,22 +32,8 @@ __all__ = ["Learned", "Structure", "learn"]
 Floats = NDArray[np.float64]
 Progress = Callable[[str], None]
 
-#: Another structure must fit better by this factor to be preferred, by the second one where it
-#: changes what is executed: few networks may hold few dead ends. Both factors were chosen on
-#: NAS-Bench-201's devices, on other draws than those scripts/validate/fit.py reports.
-_CLEARLY = 0.95
-_CLEARLY_EXECUTES = 0.8
 #: A kind of network is left out as a whole where it and the others have this many.
 _FEWEST_OF_KIND = 4
-
-
-@dataclass(frozen=True)
-class Structure:
-    """What a runtime runs of a network: fields of the same names in ``Runtime``."""
-
-    executes: str
-    fusion: str
-    lanes: int
 
 
 @dataclass(frozen=True)
@@ -93,61 +79,24 @@ def learn(
     folds = folds_of([str(k) for k in range(len(networks))])
     tried = candidates(prior)
     progress("what the runtime runs and merges")
-    structure, load = _structure(networks, latency_ms, tried, element_bytes)
-    choice = choose(load, latency_ms, tried, folds, progress)
-    fitted = rounded(choice.candidate.fit(load, latency_ms))
+    runs = structures(networks, latency_ms, tried, element_bytes)
+    loads = [load for _, load in runs]
+    choice = choose(list(zip(tried, loads, strict=True)), latency_ms, folds, progress)
+    candidate, (structure, load) = tried[choice.number], runs[choice.number]
+    fitted = rounded(candidate.fit(load, latency_ms))
     residuals = np.log(latency_ms / choice.predicted)
     progress("leaving out kinds of networks")
-    figures, far = _left_out_kinds(choice.candidate, load, latency_ms, kinds)
+    figures, far = _left_out_kinds(candidate, load, latency_ms, kinds)
     # One kind only: nothing says how others do, so the interval is taken twice as wide (ours).
     interval = interval_of(hull_of(load), residuals, far if len(far) else 2 * residuals)
     energy, energy_figures = _energy(load, latency_ms, choice, energy_mj)
     sheet = unpack(np.log(prior.median)) if data_sheet else None
     rows = baseline_rows(load, latency_ms, folds, sheet) if baselines else []
     return Learned(
-        structure, fitted, choice.candidate.name, dict(choice.errors),
+        structure, fitted, candidate.name, dict(choice.errors),
         quality(latency_ms, choice.predicted), figures, interval, _coverage(residuals, folds),
         tuple(rows), energy, energy_figures,
     )  # fmt: skip
-
-
-def _structure(
-    networks: Sequence[Network], latency_ms: Floats, tried: Sequence[Candidate], element_bytes: int
-) -> tuple[Structure, Workload]:
-    """What the runtime executes, merges and computes at once: what fits best.
-
-    One after the other (lanes, fusion, executes), each kept unless another fits clearly better.
-    None adds a coefficient, so errors of fits to all networks compare fairly.
-    """
-    first = next(c for c in tried if c.prior is not None)
-    some = [first, *(c for c in tried if c.linear is not None)]
-
-    def judged(structure: Structure) -> tuple[float, Workload]:
-        load = workload(
-            networks, structure.executes, element_bytes, structure.fusion, structure.lanes
-        )
-        fitted = [load.latency_ms(c.fit(load, latency_ms)) for c in some]
-        errors = np.minimum(np.abs(np.log(np.stack(fitted) / latency_ms)), 0.7)
-        return float(errors.mean(axis=1).min()), load
-
-    best = Structure("used", FUSIONS[0], LANES[0])
-    error, load = judged(best)
-    others = [{"lanes": n} for n in LANES] + [{"fusion": f} for f in FUSIONS]
-    others += [{"executes": e} for e in EXECUTES]
-    for change in others:
-        option = replace(best, **change)
-        if option == best:
-            continue
-        found, other = judged(option)
-        enough = _CLEARLY_EXECUTES if "executes" in change else _CLEARLY
-        if found < enough * error and not _same(other, load):
-            best, error, load = option, found, other
-    return best, load
-
-
-def _same(a: Workload, b: Workload) -> bool:
-    pairs = zip((*a.kernels, a.counts), (*b.kernels, b.counts), strict=True)
-    return a.counts.shape == b.counts.shape and all(np.array_equal(x, y) for x, y in pairs)
 
 
 def _left_out_kinds(

@@ -14,6 +14,7 @@ common overhead and the common slowness.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,6 +29,7 @@ from flash.hardware.workload import Workload
 __all__ = ["LinearFit"]
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.intp]
 
 _CLASSES = len(KERNEL_CLASSES)
 #: The last layer of a network, once in each: its overhead is the network's own constant.
@@ -69,21 +71,37 @@ class LinearFit:
         busy = load.counts @ np.stack([(kinds == c) * times for c in range(_CLASSES)], axis=1)
         return np.hstack([load.launches(), busy])
 
-    def weights(self, columns: Floats, latency_ms: Floats) -> Floats:
+    def trust(self, columns: Floats, latency_ms: Floats) -> Floats:
         """How much each row counts, shape (networks,): one, less where the others disagree."""
         trust = np.ones(len(latency_ms))
         for _ in range(_ROUNDS):
-            predicted = np.maximum(columns @ self.fit(columns, latency_ms, trust), 1e-9)
+            predicted = np.maximum(columns @ self.solve(columns, latency_ms, trust), 1e-9)
             error = np.abs(np.log(predicted / latency_ms))
             deviation = max(_MAD * float(np.median(error)), _LEAST_DEVIATION)
             trust = 1.0 / (1.0 + (error / (_DOUBTED * deviation)) ** 2)
         return trust
 
-    def fit(self, columns: Floats, latency_ms: Floats, trust: Floats) -> Floats:
-        """Overheads (ms) and slownesses by class, shape (2 classes,), none negative.
+    def fit(self, columns: Floats, latency_ms: Floats) -> Floats:
+        """Overheads (ms) and slownesses by class, shape (2 classes,), none negative."""
+        return self.solve(columns, latency_ms, self.trust(columns, latency_ms))
 
-        trust: of ``weights``.
+    def left_out(self, columns: Floats, latency_ms: Floats, folds: Sequence[Ints]) -> Floats:
+        """Latencies (ms) of each fold by a fit without it, shape (networks,).
+
+        Which rows to trust is asked of all of them once: asking each fold again would take ten
+        times as long, and a row has little say in how far the others are trusted.
         """
+        predicted, rows = np.zeros(len(latency_ms)), np.arange(len(latency_ms))
+        trust = self.trust(columns, latency_ms)
+        for fold in folds:
+            keep = np.setdiff1d(rows, fold)
+            predicted[fold] = columns[fold] @ self.solve(
+                columns[keep], latency_ms[keep], trust[keep]
+            )
+        return np.maximum(predicted, 1e-9)
+
+    def solve(self, columns: Floats, latency_ms: Floats, trust: Floats) -> Floats:
+        """``fit`` with given trust in each row."""
         common = self._common(columns, latency_ms)
         pull = self.ridge * np.sqrt(len(latency_ms)) / common
         pull[_CLASSES:] *= _BUSY_RIDGE

@@ -2,8 +2,8 @@
 
 Candidates differ in how the coefficients are estimated (a log-normal prior, looser or tighter,
 with or without an overhead for each kernel class; non-negative least squares with more or
-less ridge) and in what the runtime is taken to run (``executes``, ``fusion``). All give
-coefficients of the same formula.
+less ridge) and in what the runtime is taken to run and merge, which is found together with
+them (``flash.hardware.structure``). All give coefficients of the same formula.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from flash.hardware.prior import Prior, unpack
 from flash.hardware.profile import Coefficients
 from flash.hardware.workload import Workload
 
-__all__ = ["Candidate", "Choice", "candidates", "choose", "folds_of"]
+__all__ = ["Candidate", "Choice", "candidates", "choose", "first_not_beaten", "folds_of"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 
 #: Errors beyond a factor of e^0.7 = 2 count as that: single wild rows decide nothing.
-_WORST = 0.7
+WORST = 0.7
 #: A later candidate must be better than an earlier, simpler one by this part to be chosen.
 _CLEARLY = 0.03
 #: and by this many standard errors of the difference. Both chosen on NAS-Bench-201's devices, on
@@ -45,22 +45,17 @@ class Candidate:
 
     def fit(self, load: Workload, latency_ms: Floats) -> Coefficients:
         """Coefficients from all measurements."""
-        return self._start(load, latency_ms)[0]
+        if self.linear is not None:
+            return self.linear.coefficients(self.linear.fit(self.linear.columns(load), latency_ms))
+        return fit_one(load, latency_ms, self._given())[0]
 
     def left_out(self, load: Workload, latency_ms: Floats, folds: Sequence[Ints]) -> Floats:
         """Latencies (ms) predicted for each fold by a fit without it."""
-        predicted = np.zeros(len(latency_ms))
-        rows = np.arange(len(latency_ms))
         if self.linear is not None:
-            columns = self.linear.columns(load)
-            for fold in folds:
-                keep = np.setdiff1d(rows, fold)
-                solution = self.linear.fit(columns[keep], latency_ms[keep])
-                own = columns[fold] if self.linear.busy else columns[fold, : len(solution) // 2]
-                predicted[fold] = own @ solution[: own.shape[1]]
-            return np.maximum(predicted, 1e-9)
+            return self.linear.left_out(self.linear.columns(load), latency_ms, folds)
+        predicted, rows = np.zeros(len(latency_ms)), np.arange(len(latency_ms))
         # The fit to all rows is only where the search starts; its end depends on the prior.
-        _, start = self._start(load, latency_ms)
+        _, start = fit_one(load, latency_ms, self._given())
         for fold in folds:
             keep = np.setdiff1d(rows, fold)
             found, _ = fit_one(load.subset(keep), latency_ms[keep], self._given(), start)
@@ -72,23 +67,18 @@ class Candidate:
             raise ValueError(f"candidate {self.name} has neither a prior nor a linear fit")
         return self.prior
 
-    def _start(self, load: Workload, latency_ms: Floats) -> tuple[Coefficients, Floats]:
-        if self.linear is not None:
-            solution = self.linear.fit(self.linear.columns(load), latency_ms)
-            return self.linear.coefficients(solution), solution
-        return fit_one(load, latency_ms, self._given())
-
 
 @dataclass(frozen=True)
 class Choice:
     """The candidate chosen, and how all did.
 
+    number:    of the candidate, in the order tried.
     predicted: held-out latencies of the chosen one, shape (networks,), ms. Where a candidate
                is chosen by the other folds (``nested``) they may come from several.
     errors:    mean absolute log error of each candidate, in the order tried.
     """
 
-    candidate: Candidate
+    number: int
     predicted: Floats
     errors: Mapping[str, float]
 
@@ -102,9 +92,9 @@ def candidates(prior: Prior) -> list[Candidate]:
         Candidate("tight prior", prior.tightened(0.5)),
         # Before the linear ones: it errs less on networks unlike those measured.
         Candidate("prior, class overheads, cache", replace(prior.extended(1.5), noise=0.05)),
+        Candidate("launches, convolutions alike", linear=LinearFit(shape, 0.01, busy=False)),
         Candidate("launches", linear=LinearFit(shape, 0.003, busy=False, alike=False)),
         Candidate("linear", linear=LinearFit(shape, 0.003)),
-        Candidate("launches, convolutions alike", linear=LinearFit(shape, 0.01, busy=False)),
     ]
 
 
@@ -118,32 +108,38 @@ def folds_of(groups: Sequence[str], seed: int = 0, most: int = 10) -> list[Ints]
 
 
 def choose(
-    load: Workload,
+    tried: Sequence[tuple[Candidate, Workload]],
     latency_ms: Floats,
-    tried: Sequence[Candidate],
     folds: Sequence[Ints],
     progress: Callable[[str], None] = lambda _: None,
 ) -> Choice:
     """The candidate with the least held-out error, and its honest predictions.
 
+    tried: candidates, each with the networks as it takes them to be run.
+
     The predictions of each fold are those of the candidate that is best on the other folds, so
     that choosing does not flatter the error.
     """
     predictions = []
-    for candidate in tried:
+    for candidate, load in tried:
         progress(f"cross-validating: {candidate.name}")
         predictions.append(candidate.left_out(load, latency_ms, folds))
-    errors = np.minimum(np.abs(np.log(np.stack(predictions) / latency_ms)), _WORST)
+    errors = log_errors(np.stack(predictions), latency_ms)
     nested = np.zeros(len(latency_ms))
     for fold in folds:
         others = np.setdiff1d(np.arange(len(latency_ms)), fold)
-        nested[fold] = predictions[_best(errors[:, others])][fold]
-    best = _best(errors)
-    means = {c.name: float(e) for c, e in zip(tried, errors.mean(axis=1), strict=True)}
-    return Choice(tried[best], nested, means)
+        nested[fold] = predictions[first_not_beaten(errors[:, others])][fold]
+    means = {c.name: float(e) for (c, _), e in zip(tried, errors.mean(axis=1), strict=True)}
+    return Choice(first_not_beaten(errors), nested, means)
 
 
-def _best(errors: Floats) -> int:
+def log_errors(predicted: Floats, measured: Floats) -> Floats:
+    """Absolute errors of logarithms, none above ``WORST``."""
+    result: Floats = np.minimum(np.abs(np.log(predicted / measured)), WORST)
+    return result
+
+
+def first_not_beaten(errors: Floats) -> int:
     """The first candidate that no later one beats clearly.
 
     errors: (candidates, networks). Clearly is by a part of the error and by a part of the
