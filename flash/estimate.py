@@ -113,7 +113,7 @@ def run(
     indices = np.array(rows)
     result = evaluate(found, priced_on, indices) if priced_on else measure(found, indices)
     scores = score_designs(found, indices)
-    design_rows = [_row(text, result, scores, i) for i, text in enumerate(designs)]
+    design_rows = [_row(text, result, scores, i, priced_on) for i, text in enumerate(designs)]
     networks = [found.network(row) for row in indices] if proxy else []
     return _with_proxy(design_rows, networks, proxy, seed, scoring)
 
@@ -138,10 +138,10 @@ def _model_row(path: str | Path, network: Network, target: Target | None) -> Row
     result = evaluate_network(network, target) if target else measure_network(network)
     score = score_network(network)
     scores = Scores(np.array([score.sed]), np.array([score.isometric_depth]))
-    return _row(str(path), result, scores, 0)
+    return _row(str(path), result, scores, 0, target)
 
 
-def _row(text: str, found: Metrics, scores: Scores, i: int) -> Row:
+def _row(text: str, found: Metrics, scores: Scores, i: int, target: Target | None) -> Row:
     row: Row = {
         "design": text,
         "nn_degree": _known(found.nn_degree[i]),
@@ -159,7 +159,7 @@ def _row(text: str, found: Metrics, scores: Scores, i: int) -> Row:
             ("energy", "mj", found.energy_mj),
             ("area", "mm2", found.area_mm2),
         ):
-            if triple is None:
+            if triple is None or (name == "energy" and target and not target.energy_how):
                 continue
             value, low, high = (float(v[i]) for v in triple)
             row |= {f"{name}_{unit}": value, f"{name}_low_{unit}": low, f"{name}_high_{unit}": high}

@@ -27,8 +27,8 @@ from flash.hardware.measurements import Measurements, read_measurements
 from flash.hardware.prior import Prior, data_sheet_prior, profile_prior, unknown_prior
 from flash.hardware.profile import (
     BYTES,
+    NO_ENERGY,
     Device,
-    Energy,
     Profile,
     Provenance,
     Runtime,
@@ -41,11 +41,6 @@ __all__ = ["FitReport", "main", "run"]
 
 _SCHEMA = "flash.fit/1"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-#: Until somebody measures: millijoules are then milliseconds.
-_NO_POWER = Energy(
-    1.0, 0.0, 0.0, 0.001, 1000.0,
-    "not measured: 1 W assumed, so mJ are ms; give --power-w", 0, (),
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -82,6 +77,8 @@ class FitReport:
             lines += [_line(kind, figures) for kind, figures in found.kinds.items()]
         if found.energy_figures:
             lines += ["", _line("energy", found.energy_figures)]
+        else:
+            lines += ["", f"energy     {runtime.energy.how}"]
         better = found.baselines and _best_baseline(found)
         if better:
             lines += ["", f"note: {better} has a smaller held-out error than this profile"]
@@ -266,8 +263,8 @@ def _runtime(
     provider = runtime.get("provider")
     framework = str(runtime.get("name") or "not stated") + (f" ({provider})" if provider else "")
     energy = found.energy or (
-        _NO_POWER if power_w is None else replace(
-            _NO_POWER, power_w=power_w, low=0.5, high=2.0,
+        NO_ENERGY if power_w is None else replace(
+            NO_ENERGY, power_w=power_w, low=0.5, high=2.0,
             how=f"not measured: {power_w:g} W given, taken as right within a factor of two",
         )
     )  # fmt: skip

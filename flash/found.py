@@ -54,7 +54,7 @@ def design_report(
         sed=score if metric == "sed" else None,
         rank_score=score if metric == "rank_score" else None,
         latency_ms=_interval(found.latency_ms, row, target.latency_how + widened),
-        energy_mj=_interval(found.energy_mj, row, target.energy_how),
+        energy_mj=_interval(found.energy_mj, row, how) if (how := target.energy_how) else None,
         memory_mb=found.weight_mb[row] + found.activation_mb[row],
         weight_mb=found.weight_mb[row],
         activation_mb=found.activation_mb[row],

@@ -347,3 +347,20 @@ def test_counts_of_launches_alone_rank_networks_of_equal_counts_alike() -> None:
         assert np.ptp(predicted[group == k]) < 1e-6 * predicted.mean()
     last_bits = predicted * (1 + 1e-12 * np.arange(len(cells)))
     assert quality(measured, last_bits) == quality(measured, predicted)
+
+
+def test_energy_that_nobody_measured_is_left_out(tmp_path: Path) -> None:
+    file = csv_file(tmp_path / "m.csv", rows())
+    report = flash.fit([file], "board", space="cifar10-add")
+    assert "energy     not measured on this device" in str(report)
+    path = tmp_path / "board.toml"
+    write_profile(report.profile, path)
+    assert "energy" not in path.read_text(encoding="utf-8")
+    found = flash.search(str(path), "cifar10-add", optimizer="exact")
+    assert all(design.energy_mj is None for design in found.front)
+    assert "energy: not measured on this device" in found.to_json()
+    (estimated,) = flash.estimate("cifar10-add", [CHAIN.describe(DESIGNS[0])], str(path))
+    assert "latency_ms" in estimated
+    assert not any(name.startswith("energy") for name in estimated)
+    with pytest.raises(UsageError, match="energy was not measured on board: leave it out"):
+        flash.search(str(path), "cifar10-add", objectives=("score", "energy"))

@@ -20,8 +20,9 @@ from flash.hardware.kernels import KERNEL_CLASSES, LANES
 from flash.hardware.section import Section
 
 __all__ = [
-    "BYTES", "EXECUTES", "FUSIONS", "HULL_FEATURES", "Coefficients", "Device", "Energy",
-    "Interval", "Profile", "Provenance", "Runtime", "Tvm", "load_profile", "parse_profile",
+    "BYTES", "EXECUTES", "FUSIONS", "HULL_FEATURES", "NO_ENERGY", "Coefficients", "Device",
+    "Energy", "Interval", "Profile", "Provenance", "Runtime", "Tvm", "load_profile",
+    "parse_profile",
 ]  # fmt: skip
 
 SCHEMA = "flash.profile/1"
@@ -42,7 +43,6 @@ _LARGEST = 1e9
 @dataclass(frozen=True, slots=True)
 class Device:
     """The board: facts from data sheets and published measurements, none of them fitted.
-
     peak_gflops: fp32, all cores. memory_gb_s: read bandwidth of one thread. 0: not stated.
     """
 
@@ -70,7 +70,6 @@ class Coefficients:
     One value a kernel class, in the order of ``KERNEL_CLASSES``: overhead_us the fixed time
     of a kernel, gmac_s the rate at full efficiency, gb_s the bandwidth, reduction_half and
     outputs_half the reduction length and output channels at which half that rate is reached.
-
     What a kernel moves beyond cache_mb passes spill_gb_s too; both may be infinite.
     """
 
@@ -87,9 +86,9 @@ class Coefficients:
 class Interval:
     """90 % prediction interval: a latency times ``low`` to ``high``.
 
-    low, high:                 for networks like the fitted ones (their held-out errors).
-    outside_low, outside_high: once beyond them by a factor of two (a kind left out).
-    hull:                      smallest and largest value of each of ``HULL_FEATURES``.
+    low, high: for networks like the fitted ones (their held-out errors); outside_low,
+    outside_high: once beyond them by a factor of two (a kind left out).
+    hull: smallest and largest value of each of ``HULL_FEATURES``.
     """
 
     low: float
@@ -102,9 +101,7 @@ class Interval:
 @dataclass(frozen=True, slots=True)
 class Energy:
     """Energy = power_w * latency + mj_per_gmac * GMAC + mj_per_gb * GB; the whole board.
-
-    low, high: 90 % interval of the energy at the true latency, as factors.
-    """
+    low, high: 90 % interval of the energy at the true latency, as factors."""
 
     power_w: float
     mj_per_gmac: float
@@ -116,15 +113,17 @@ class Energy:
     sources: tuple[str, ...]
 
 
+#: Where nobody measured: a watt, of which reports say nothing.
+NO_ENERGY = Energy(1.0, 0.0, 0.0, 1e-3, 1e3, "not measured on this device", 0, ())
+
+
 @dataclass(frozen=True, slots=True)
 class Provenance:
     """Where the latency coefficients come from and how well they did on held-out networks.
 
-    how:        "fitted" (to measurements, under a data-sheet prior) or "prior" (no
-                measurement).
-    held_out:   the protocol: what was left out.
-    Errors are of networks left out of the fit: median and mean absolute error in per cent,
-    Spearman's rank correlation.
+    how: "fitted" (to measurements, under a data-sheet prior) or "prior" (no measurement).
+    held_out: the protocol. Errors are of networks left out of the fit: median and mean absolute
+    error in per cent, Spearman's rank correlation.
     """
 
     how: str
@@ -142,8 +141,7 @@ class Runtime:
     """One way to run networks on the device, with its cost model.
 
     executes, fusion, lanes: what it runs and merges, and the channels it computes at once.
-
-    threads and clock_mhz are 0 where the source does not state them.
+    threads and clock_mhz are 0, energy is ``NO_ENERGY`` where the source does not state them.
     """
 
     name: str
@@ -213,6 +211,8 @@ class Profile:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of this profile's figures should know, a sentence each."""
+        if self.energy == NO_ENERGY:
+            return (f"energy: {self.energy.how}",)
         return (
             "energy on a CPU board is nearly its power times the latency: it is reported, and is "
             "an objective only if asked for",
@@ -248,7 +248,6 @@ def load_profile(name_or_path: str, runtime: str | None = None) -> Profile:
     """The profile ``hw_profiles/NAME.toml`` or a file of the user's.
 
     ``runtime`` picks one of its runtimes; so does a name ``NAME:RUNTIME`` (``rpi4b:armnn``).
-
     Raises ``UsageError`` for an unknown name or runtime, ``ProfileError`` for a file that is
     no profile.
     """
@@ -322,7 +321,7 @@ def _runtime(name: str, s: Section) -> Runtime:
         precision=s.choice("precision", tuple(BYTES)), executes=s.choice("executes", EXECUTES),
         coefficients=_coefficients(s.section("coefficients")),
         interval=_interval(s.section("interval")),
-        energy=_energy(s.section("energy")),
+        energy=_energy(s.section("energy")) if s.has("energy") else NO_ENERGY,
         provenance=_provenance(s.section("provenance")),
         fusion=s.choice("fusion", FUSIONS) if s.has("fusion") else FUSIONS[0],
         lanes=_lanes(s) if s.has("lanes") else LANES[0],

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flash.hardware.kernels import KERNEL_CLASSES, LANES
-from flash.hardware.profile import FUSIONS, SCHEMA, Coefficients, Profile, Runtime
+from flash.hardware.profile import FUSIONS, NO_ENERGY, SCHEMA, Coefficients, Profile, Runtime
 
 __all__ = ["profile_text", "write_profile"]
 
@@ -69,7 +69,8 @@ def _runtime(lines: list[str], place: str, runtime: Runtime) -> None:
         },
     )
     _table(lines, f"{place}.interval", _fields(runtime.interval))
-    _table(lines, f"{place}.energy", _fields(runtime.energy))
+    if runtime.energy != NO_ENERGY:
+        _table(lines, f"{place}.energy", _fields(runtime.energy))
     _table(lines, f"{place}.provenance", _fields(runtime.provenance))
 
 

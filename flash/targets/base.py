@@ -71,7 +71,7 @@ class Target(Protocol):
 
     @property
     def energy_how(self) -> str:
-        """Where the interval of an energy comes from."""
+        """Where the interval of an energy comes from; empty where none is known."""
 
     @property
     def area_how(self) -> str:

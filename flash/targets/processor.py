@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flash.hardware.processor import costs, energy_interval, features, latency_interval
-from flash.hardware.profile import BYTES, Profile
+from flash.hardware.profile import BYTES, NO_ENERGY, Profile
 from flash.spaces.stage_tables import Combine, Floats
 from flash.spaces.table import LayerTable
 from flash.targets.base import Costs
@@ -54,8 +54,8 @@ class ProcessorTarget:
 
     @property
     def energy_how(self) -> str:
-        """How the profile came by its power."""
-        return self.profile.energy.how
+        """How the profile came by its power; empty where nobody measured it."""
+        return self.profile.energy.how if self.profile.energy != NO_ENERGY else ""
 
     @property
     def quantities(self) -> Mapping[str, Combine]:
