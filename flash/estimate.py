@@ -57,6 +57,7 @@ Row = dict[str, str | int | float | bool | None]
 
 _METRICS = ("nn_degree", "nn_mass", "sed", "rank_score", "params", "macs")
 _DEFAULT_SPACE = "cifar10-concat"
+_QUANTIZED = "all numbers are of its layers in the precision of the target, fp32 without one"
 
 
 def run(
@@ -79,7 +80,8 @@ def run(
     hardware: the chip of an accelerator, ``rows=16,cols=32``; its default one otherwise.
     target:  a profile's name or file; without one there are no latency and energy.
     models:  ONNX files; ``design`` is then the file as named here. NN-Degree and NN-Mass are
-             None: a file does not say which layers form a cell.
+             None: a file does not say which layers form a cell. A quantized one (QDQ form) counts
+             as the network it quantizes, in the target's precision.
     input_shape: sizes for the models' dynamic axes, e.g. ``(1, 3, 224, 224)``.
     proxy:   a score of ``flash.proxies`` that runs each network, more is better, as one more
              column; None where it says nothing. ``seed`` and ``scoring`` say how.
@@ -93,9 +95,12 @@ def run(
         raise UsageError("hardware variables need a target, e.g. --target systolic")
     priced_on = load_target(target, runtime, hardware) if target else None
     if models:
-        from flash.runtimes import read_onnx  # noqa: PLC0415 (an extra)
+        from flash.runtimes import holds_quantized, read_onnx  # noqa: PLC0415 (an extra)
 
         networks = [read_onnx(path, input_shape) for path in models]
+        for path in models:
+            if holds_quantized(path):
+                sys.stderr.write(f"note: {path} is quantized: {_QUANTIZED}\n")
         model_rows = [
             _model_row(path, network, priced_on)
             for path, network in zip(models, networks, strict=True)

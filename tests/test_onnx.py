@@ -374,16 +374,6 @@ def test_every_operator_said_to_be_supported_is():
     assert set(_Reader(prepare_graph(_convolution()), "m")._handlers()) == set(COSTED)
 
 
-def test_a_quantized_model_is_told_from_an_unknown_one():
-    weights = [("s", np.float32(0.1)), ("z", np.uint8(0))]
-    nodes = [
-        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"], "q"),
-        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["y"], "d"),
-    ]
-    with pytest.raises(InputError, match="quantized: give the one it was made from"):
-        network_of(_model(nodes, [1, 3, 8, 8], [1, 3, 8, 8], weights))
-
-
 def test_products_of_activations_and_misfit_weights_are_refused():
     flat = helper.make_node("Flatten", ["x"], ["f"])
     product = helper.make_node("Gemm", ["f", "f"], ["y"], "self", transB=1)

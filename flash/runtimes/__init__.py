@@ -13,6 +13,7 @@ from flash.errors import UsageError
 
 if TYPE_CHECKING:
     from flash.runtimes.onnx_int8 import quantize_onnx
+    from flash.runtimes.onnx_quantized import holds_quantized
     from flash.runtimes.onnx_reader import network_of, read_onnx
     from flash.runtimes.onnx_session import run_onnx, time_onnx, verify_onnx
     from flash.runtimes.onnx_writer import OPSET, network_model
@@ -34,6 +35,7 @@ __all__ = [
     "Region",
     "Tracker",
     "Tuning",
+    "holds_quantized",
     "keeps_weights_outside",
     "load_weights",
     "measure_tvm_rpc",
@@ -61,6 +63,7 @@ _HOMES = {
     "Region": ("suite_model", "onnx"),
     "Tracker": ("tvm_rpc", "tvm"),
     "Tuning": ("tvm_tuning", "tvm"),
+    "holds_quantized": ("onnx_quantized", "onnx"),
     "keeps_weights_outside": ("suite_model", "onnx"),
     "load_weights": ("torch_module", "torch"),
     "measure_tvm_rpc": ("tvm_rpc", "tvm"),

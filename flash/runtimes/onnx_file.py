@@ -19,6 +19,7 @@ from onnx import TensorProto, helper, inliner, numpy_helper, shape_inference
 
 from flash.errors import InputError, UsageError
 from flash.runtimes.onnx_operators import refuse_unknown
+from flash.runtimes.onnx_quantized import drop_quantization, is_quantized
 from flash.runtimes.onnx_shapes import SMALL, infer_shapes, known_shapes
 from flash.runtimes.onnx_writer import PRODUCER
 
@@ -109,6 +110,8 @@ def prepare_graph(
     try:
         if model.functions:
             model = inliner.inline_local_functions(model)
+        if is_quantized(model):
+            drop_quantization(model.graph)
         refuse_unknown(model.graph.node, path)
         constants = _lighten(model.graph)
         onnx.checker.check_model(model)

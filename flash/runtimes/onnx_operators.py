@@ -66,7 +66,7 @@ def refuse_unknown(nodes: Iterable[onnx.NodeProto], path: str) -> None:
         for op, nodes in list(unknown.items())[:5]
     )
     if any("Quantize" in op or op.startswith("QLinear") for op in unknown):
-        advice = "the model is quantized: give the one it was made from"
+        advice = "the model is quantized: give the one it was made from, or one in QDQ form"
     else:
         advice = f"supported: {', '.join(sorted(COSTED))}"
     line = f"{path}: no cost is known for {listed}; {advice}"

@@ -6,7 +6,8 @@ runtimes fuse them. ``x * sigmoid(x)`` is one activation. Reshapes, identities a
 nothing; transposes and other moves of data are elementwise copies (``copy``).
 
 In a file that flash wrote, node names say which layer a node belongs to, and only those fuse:
-the network read is the one written. Not kept: stages, cells and skip channels, so NN-Degree
+the network read is the one written. A quantized model (QDQ form) is read as the network it
+quantizes. Not kept: stages, cells and skip channels, so NN-Degree
 and NN-Mass of a network read from a file are not known. A dilated window counts as the plain
 one of as many weights; one-sided padding is recorded by its larger side.
 """
