@@ -37,6 +37,7 @@ from flash.hardware.systolic.gemm import Array, Gemm, gemm_cycles, gemm_of, gemm
 from flash.spaces.network import GraphEmitter
 from flash.spaces.space import load_space
 from flash.spaces.stage_tables import tabulate
+from flash.targets import fixed_chip
 
 OS, WS, IS = range(3)
 CHIP = {
@@ -425,11 +426,24 @@ def test_eyeriss_sizes_give_eyeriss_area_within_thirty_percent():
     assert systolic_area_mm2(hardware, chip) == pytest.approx(12.25, rel=0.30)
 
 
+def test_intervals_of_latency_and_area_hold_the_published_chips():
+    hardware = load_systolic("systolic")
+    table = load_space("cifar10-concat").table(np.zeros((1, 9), dtype=np.int64))
+    found = fixed_chip(hardware, None).costs(table)
+    value, low, high = (float(x[0]) for x in found.latency_ms)
+    # VGG-16 takes Eyeriss 1436.5 ms, the model 830.2; NVDLA with 64 MACs takes 0.435 of the model.
+    assert high / value >= 1436.5 / 830.2
+    assert low / value <= 0.435
+    area, smaller, larger = (float(x[0]) for x in found.area_mm2)
+    assert smaller < area < larger
+    assert (area - smaller) / smaller == pytest.approx(0.093)
+
+
 # ------------------------------------------------------------------------------------ files
 @pytest.mark.parametrize("name", ["systolic", "eyeriss-like", "edge-tpu-like"])
 def test_shipped_profiles_give_a_source_for_every_constant(name):
     hardware = load_systolic(name)
-    assert len(hardware.sources) == 17
+    assert len(hardware.sources) == 20
     assert all(hardware.sources.values())
     assert hardware.provenance == "analytical"
     assert "no measurement" in hardware.provenance_line

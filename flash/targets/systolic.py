@@ -30,9 +30,7 @@ class SystolicTarget:
     hardware: SystolicHardware
     chip: Mapping[str, int]
 
-    latency_how: str = "exact in the analytical model, DRAM at its peak rate; never measured"
     energy_how: str = f"published figures of a MAC ({', '.join(MAC_MODELS)})"
-    area_how: str = "exact in the analytical model, fitted to NVDLA's published areas"
     exact: bool = True
 
     def __post_init__(self) -> None:
@@ -43,6 +41,16 @@ class SystolicTarget:
     def name(self) -> str:
         """Name of the profile."""
         return self.hardware.name
+
+    @property
+    def latency_how(self) -> str:
+        """What others' latencies of the same networks and layers are, over this model's."""
+        return self.hardware.sources["latency_low"]
+
+    @property
+    def area_how(self) -> str:
+        """Where the error of the area comes from."""
+        return self.hardware.sources["area_error"]
 
     @property
     def weight_bytes(self) -> float:
@@ -89,7 +97,7 @@ class SystolicTarget:
         }
 
     def costs(self, table: LayerTable) -> Costs:
-        """Costs with the energy's interval over the models of a MAC."""
+        """Costs; intervals of the errors in the profile, for energy over the models of a MAC."""
         found = self._costs(table, self.hardware)
         latency, energy = found["latency_ms"], found["energy_mj"]
         energies = [energy]
@@ -97,11 +105,12 @@ class SystolicTarget:
             if model != self.hardware.mac_model:
                 energies.append(self._dynamic_mj(table, model) + self._leakage_mj(latency))
         area = np.full(table.designs, float(systolic_area_mm2(self.hardware, self.chip)))
+        hardware = self.hardware
         return Costs(
-            (latency, latency, latency),
+            (latency, hardware.latency_low * latency, hardware.latency_high * latency),
             (energy, np.minimum.reduce(energies), np.maximum.reduce(energies)),
             np.zeros(table.designs, dtype=np.bool_),
-            (area, area, area),
+            (area, area / (1 + hardware.area_error), area / (1 - hardware.area_error)),
         )
 
     def stage_costs(self, table: LayerTable) -> Mapping[str, Floats]:

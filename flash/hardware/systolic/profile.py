@@ -54,6 +54,8 @@ class SystolicHardware:
     sram_factor:        area of a buffer over that of its bare macro.
     control_mm2:        what is there once.
     pe_scratchpad_bytes: memory in each processing element, read once a MAC.
+    latency_low, latency_high: least and most of others' latencies over this model's.
+    area_error:         largest error of the area on a chip that was left out, as a share.
     """
 
     name: str
@@ -79,6 +81,9 @@ class SystolicHardware:
     sram_factor: float
     control_mm2: float
     pe_scratchpad_bytes: float
+    latency_low: float
+    latency_high: float
+    area_error: float
 
     @property
     def provenance_line(self) -> str:
@@ -150,6 +155,11 @@ _SECTIONS: Mapping[str, Mapping[str, Any]] = {
         "sram_factor": (1.0, 100.0),
         "control_mm2": (0.0, 1e3),
         "pe_scratchpad_bytes": (0.0, 65536.0),
+    },
+    "errors": {
+        "latency_low": (0.01, 1.0),
+        "latency_high": (1.0, 100.0),
+        "area_error": (0.0, 0.99),
     },
 }
 
