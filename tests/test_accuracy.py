@@ -40,7 +40,7 @@ def drawn(rng, n=25, noise=1.0, features=3):
 MODELS = {
     "flash": lambda s: FlashForm(s, "a"),
     "line": lambda s: RisingLine(s, "a"),
-    "kriging": lambda s: Kriging(s, ("a", "b", "c"), ("a",)),
+    "kriging": lambda s: Kriging(s, (("a", "b"), ("c",)), ("a",)),
     "ridge": lambda s: Ridge(s, ("a", "b", "c")),
 }
 
@@ -91,7 +91,7 @@ def test_left_out_predictions_are_those_of_a_fit_without_the_sample(kind):
     for i in (0, 11, 24):
         fewer = without(samples, i)
         if kind in ("kriging", "ridge"):
-            # Same length, ratio and scalings, solved afresh; flash adds a millionth to the trend.
+            # Same weights and scalings, solved afresh; flash adds a millionth to the trend.
             expected = textbook_kriging(model, fewer, samples, i, scale)
         elif kind == "line":
             continue
@@ -104,24 +104,29 @@ def test_left_out_predictions_are_those_of_a_fit_without_the_sample(kind):
 
 
 def textbook_kriging(model, fewer, samples, i, scale):
-    """Prediction at sample i by generalised least squares from the other samples."""
+    """Prediction at sample i by generalised least squares from the other samples, averaged."""
     centre, spread = samples.rows.mean(axis=0), samples.rows.std(axis=0)
     x, at = (fewer.rows - centre) / spread, (samples.rows[i] - centre) / spread
-    if model.kind == "ridge":
-        kernel, near = x @ x.T / 3, x @ at / 3
-        trend, here = np.ones((len(x), 1)), np.ones(1)
-    else:
-        length = 2 * 3 * model.length**2
-        kernel = np.exp(-((x[:, None] - x[None]) ** 2).sum(-1) / length)
-        near = np.exp(-((x - at) ** 2).sum(-1) / length)
-        trend, here = np.column_stack([np.ones(len(x)), x[:, 0]]), np.array([1.0, at[0]])
-    covariance = model.ratio * kernel + np.eye(len(x))
-    u = scale.apply(fewer.accuracy)
-    beta = np.linalg.solve(
-        trend.T @ np.linalg.solve(covariance, trend), trend.T @ np.linalg.solve(covariance, u)
-    )
-    rest = np.linalg.solve(covariance, u - trend @ beta)
-    return scale.undo(here @ beta + model.ratio * near @ rest)
+    blocks = [slice(0, 3)] if model.kind == "ridge" else [slice(0, 2), slice(2, 3)]
+    trend, here = np.ones((len(x), 1)), np.ones(1)
+    if model.kind == "kriging":
+        trend, here = np.column_stack([trend, x[:, 0]]), np.array([1.0, at[0]])
+    u, total = scale.apply(fewer.accuracy), 0.0
+    for *lines, smooth, weight in model.mixture:
+        reach = 2 * 3 * model.length**2
+        covariance = np.eye(len(x)) + smooth * np.exp(
+            -((x[:, None] - x[None]) ** 2).sum(-1) / reach
+        )
+        near = smooth * np.exp(-((x - at) ** 2).sum(-1) / reach)
+        for block, variance in zip(blocks, lines, strict=True):
+            width = block.stop - block.start
+            covariance += variance * x[:, block] @ x[:, block].T / width
+            near += variance * x[:, block] @ at[block] / width
+        beta = np.linalg.solve(
+            trend.T @ np.linalg.solve(covariance, trend), trend.T @ np.linalg.solve(covariance, u)
+        )
+        total += weight * (here @ beta + near @ np.linalg.solve(covariance, u - trend @ beta))
+    return scale.undo(total)
 
 
 def test_ridge_rises_with_its_index():
@@ -136,7 +141,7 @@ def test_ridge_rises_with_its_index():
 
 def test_a_model_an_optimizer_can_search_wins_when_errors_are_alike():
     samples = drawn(np.random.default_rng(6), n=40)
-    found = rivals(samples, ("a",), ("a", "b", "c"), ("a", "b", "c"))
+    found = rivals(samples, (("a", "b"), ("c",)), ("a", "b", "c"))
     least = min(found, key=lambda rival: rival.loss)
     assert choose(found, exact=True).exact
     assert choose(found, exact=True).loss <= 1.3 * least.loss
@@ -144,7 +149,7 @@ def test_a_model_an_optimizer_can_search_wins_when_errors_are_alike():
 
 def test_a_preferred_model_gives_way_only_to_clearly_smaller_errors():
     samples = drawn(np.random.default_rng(6), n=40)
-    found = rivals(samples, ("a",), ("a", "b", "c"), ("a", "b", "c"))
+    found = rivals(samples, (("a", "b"), ("c",)), ("a", "b", "c"))
     kriging = next(r for r in found if r.model.kind == "kriging")
     noise = np.random.default_rng(0).normal(size=40)
     alike = replace(found[0], scaled=kriging.scaled * (0.99 + 0.2 * noise))
@@ -159,7 +164,7 @@ def test_samples_that_say_nothing_are_refused(broken):
     if broken == "nan":
         samples.accuracy[3] = np.nan
     with pytest.raises(UsageError, match="too few" if broken == "few" else "not finite"):
-        rivals(samples, ("a",), ("a", "b"))
+        rivals(samples, (("a", "b"),))
 
 
 # ---------------------------------------------------------------------------------- intervals
@@ -228,6 +233,21 @@ def test_features_are_those_of_measure_and_the_network():
     assert np.exp(found[:, 2]) == pytest.approx(known.macs)
 
 
+def test_shape_features_are_those_of_the_networks_convolutions(space):
+    designs = space.sample(10, np.random.default_rng(2))
+    names = ("log_activations", "mean_width", "mean_side", "spread_width", "spread_side")
+    found = design_features(space, designs, names)
+    for row, design in zip(found, designs, strict=True):
+        network = space.network(design)
+        whole = network.live() if len(space.family.stages) == 1 else network
+        convs = [layer for layer in whole.layers if layer.op == "conv"]
+        wide = np.log([layer.out_channels for layer in convs])
+        large = np.log([layer.out_height * layer.out_width for layer in convs]) / 2
+        written = np.log(np.exp(wide + 2 * large).sum())
+        expected = (written, wide.mean(), large.mean(), wide.std(), large.std())
+        assert row == pytest.approx(expected, abs=1e-6)
+
+
 def test_a_calibrated_space_predicts_a_law_it_was_not_shown():
     space, model = calibrated_model()
     fresh = sample_designs(space, 40, seed=99)
@@ -247,7 +267,7 @@ def test_a_model_comes_back_from_its_file(tmp_path, kind):
         "flash": lambda s: FlashForm(s, "log_nn_degree"),
         "line": lambda s: RisingLine(s, "log_nn_degree"),
         "ridge": lambda s: Ridge(s, CELL_SUMS),
-        "kriging": lambda s: Kriging(s, names[:5], names[:2]),
+        "kriging": lambda s: Kriging(s, (names[:3], names[3:5]), names[:1]),
     }[kind](model.samples)
     error = float(np.sqrt(np.mean((made.left_out() - model.samples.accuracy) ** 2)))
     model = replace(model, regression=made, provenance=replace(model.provenance, loo_rmse=error))

@@ -20,12 +20,23 @@ from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import Floats
 from flash.spaces.table import LayerTable
 
-__all__ = ["AccuracyModel", "Prediction", "Provenance", "fit_space", "space_rivals"]
+__all__ = [
+    "AccuracyModel",
+    "Prediction",
+    "Provenance",
+    "boxed",
+    "feature_blocks",
+    "fit_space",
+    "space_rivals",
+]
 
 Ints = NDArray[np.int64]
 
-#: Features of kriging beside the scores: sizes, depth and width.
-_SIZES = ("log_params", "log_macs", "log_depth", "log_width")
+#: Features of kriging beside the scores.
+_SIZES = ("log_params", "log_macs", "log_depth")
+_SHAPE = ("mean_width", "mean_side", "spread_width", "spread_side")
+#: What marks the sampled networks, whatever the model reads.
+_BOX = (*_SIZES, "log_width")
 
 
 @dataclass(frozen=True)
@@ -167,12 +178,29 @@ def space_rivals(
     designs, which = np.unique(indices, axis=0, return_inverse=True)
     count = np.bincount(which.ravel(), minlength=len(designs))
     mean = np.bincount(which.ravel(), weights=accuracy, minlength=len(designs)) / count
-    scores = tuple(dict.fromkeys((f"log_{space.metric}", "log_sed")))
+    blocks = feature_blocks(space.metric)
     # A network of one stage has no cells to add up over.
     sums = CELL_SUMS if len(space.family.stages) > 1 else ()
-    names = (*scores, *_SIZES, *sums)
+    names = tuple(dict.fromkeys((*(name for block in blocks for name in block), *_BOX, *sums)))
     samples = Samples(names, design_features(space, designs, names), mean)
-    return samples, rivals(samples, scores, (*scores, *_SIZES), sums)
+    return samples, rivals(samples, blocks, sums)
+
+
+def feature_blocks(metric: str) -> tuple[tuple[str, ...], ...]:
+    """Features of kriging where designs are ranked by ``metric``, block by block.
+
+    Score and sizes, the elements convolutions write, and the shape: that score and shape may tell
+    much where size tells little is for the samples to say.
+    """
+    second = "log_isometry" if metric == "rank_score" else "log_sed"
+    scores = tuple(dict.fromkeys((f"log_{metric}", second)))
+    return (*scores, *_SIZES), ("log_activations",), _SHAPE
+
+
+def boxed(space: SearchSpace, samples: Samples, model: Regression) -> Samples:
+    """The samples with what ``model`` reads and what tells how far a design lies beyond them."""
+    names = tuple(dict.fromkeys((*model.features, f"log_{space.metric}", *_BOX)))
+    return Samples(names, samples.columns(names), samples.accuracy)
 
 
 def fit_space(
@@ -193,11 +221,9 @@ def fit_space(
     """
     samples, found = space_rivals(space, indices, accuracy)
     best = choose(found, exact=True)
-    # What the model does not read and takes long to work out is left out of the sampled box.
-    names = tuple(dict.fromkeys((*best.model.features, f"log_{space.metric}", *_SIZES)))
     return AccuracyModel(
         best.model,
-        Samples(names, samples.columns(names), samples.accuracy),
+        boxed(space, samples, best.model),
         Provenance(
             data, recipe, epochs, tuple(sorted(set(seeds))), hardware, date, len(samples),
             best.loo_rmse, rank_correlation(best.model, samples),

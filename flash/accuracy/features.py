@@ -22,10 +22,12 @@ from flash.spaces.table import LayerTable
 __all__ = [
     "CELL_SUMS",
     "FEATURES",
+    "SHAPE_SUMS",
     "SUMS",
     "cell_sums",
     "design_features",
     "features_of",
+    "shape_sums",
     "size_problem",
 ]
 
@@ -34,12 +36,30 @@ __all__ = [
 CELL_SUMS = ("cell_degree", "cell_depth", "cell_width")
 #: Quantities every space has as sums over its stages.
 SUMS = ("nn_degree", "nn_mass", "params", "macs", "convs", "channels", *CELL_SUMS)
+#: More of them: over convolutions, the elements they write, and the logarithms of width and side
+#: with their squares, for mean and spread.
+SHAPE_SUMS = ("activations", "widths", "widths2", "sides", "sides2")
 
-#: Feature -> the quantities it needs, and how it is made of them. Logarithms, because sizes of
-#: one space span decades; a mass of 0 (no skip channels) is an ordinary value, hence log1p.
+#: A layer's output, as its table's columns.
+_SHAPE = ("out_channels", "out_height", "out_width")
 _LOG = np.log
+
+
+def _mean(total: Floats, count: Floats) -> Floats:
+    return total / np.maximum(count, 1.0)
+
+
+def _spread(total: Floats, squares: Floats, count: Floats) -> Floats:
+    variance = _mean(squares, count) - _mean(total, count) ** 2
+    return np.sqrt(np.where(variance > 1e-9, variance, 0.0))  # equal layers differ by rounding
+
+
 #: As many designs are scored graph by graph in the time it takes to tabulate a space's SED.
 _TABLE_PAYS = 500
+#: Feature -> the quantities it needs, and how it is made of them. Logarithms, because sizes of
+#: one space span decades; a mass of 0 (no skip channels) is an ordinary value, hence log1p. Width
+#: and side are logarithms too, their mean and spread over the convolutions: how wide and how large
+#: maps are, and how early that changes.
 FEATURES: Mapping[str, tuple[tuple[str, ...], Callable[..., Floats]]] = MappingProxyType(
     {
         "log_nn_degree": (("nn_degree",), lambda g: _LOG(np.maximum(g, 1e-12))),
@@ -51,6 +71,12 @@ FEATURES: Mapping[str, tuple[tuple[str, ...], Callable[..., Floats]]] = MappingP
             ("channels", "convs"),
             lambda c, n: _LOG(np.maximum(c / np.maximum(n, 1), 1)),
         ),
+        "log_activations": (("activations",), lambda a: _LOG(np.maximum(a, 1.0))),
+        "mean_width": (("widths", "convs"), _mean),
+        "mean_side": (("sides", "convs"), _mean),
+        "spread_width": (("widths", "widths2", "convs"), _spread),
+        "spread_side": (("sides", "sides2", "convs"), _spread),
+        "log_isometry": (("rank_score", "sed"), lambda r, s: np.log1p(r) - np.log1p(s)),
         "log_sed": (("sed",), lambda s: np.log1p(s)),
         "log_rank_score": (("rank_score",), lambda s: np.log1p(s)),
         **{name: ((name,), lambda s: s) for name in CELL_SUMS},
@@ -58,8 +84,8 @@ FEATURES: Mapping[str, tuple[tuple[str, ...], Callable[..., Floats]]] = MappingP
 )
 
 
-def size_problem(space: SearchSpace, *, sed: bool = False) -> SeparableProblem:
-    """Stage tables of ``SUMS`` (and of ``sed``) for every design of ``space``.
+def size_problem(space: SearchSpace, *, sed: bool = False, shape: bool = False) -> SeparableProblem:
+    """Stage tables of ``SUMS`` (and of ``sed``, of ``SHAPE_SUMS``) for every design of ``space``.
 
     ``convs`` counts convolutions, ``channels`` their output channels together. In a space of
     one stage only layers on a path from input to output count; in the chains every layer is.
@@ -75,14 +101,36 @@ def size_problem(space: SearchSpace, *, sed: bool = False) -> SeparableProblem:
             "convs": convs.sum(axis=0),
             "channels": (table["out_channels"] * convs).sum(axis=0),
         }
+        if shape:
+            found |= shape_sums(convs, *(table[name] for name in _SHAPE))
         return {name: values.astype(np.float64) for name, values in found.items()}
 
     def scores(table: LayerTable) -> Mapping[str, Floats]:
         return {"nn_degree": nn_degree(table), "nn_mass": nn_mass(table), **cell_sums(table)}
 
-    combine: dict[str, Combine] = dict.fromkeys(SUMS, "sum")
+    combine: dict[str, Combine] = dict.fromkeys((*SUMS, *(SHAPE_SUMS if shape else ())), "sum")
     problem = tabulate(space, sizes, scores, combine)
     return with_score(problem, space, "sed") if sed else problem
+
+
+def shape_sums(
+    convs: NDArray[np.bool_],
+    channels: NDArray[np.int64],
+    height: NDArray[np.int64],
+    width: NDArray[np.int64],
+) -> dict[str, Floats]:
+    """``SHAPE_SUMS``, each of shape (designs,), of layers' outputs, each (layers, designs).
+
+    convs: which of the layers are convolutions that a design has.
+    """
+    elements = channels * height * width
+    widths = np.where(convs, _LOG(np.maximum(channels, 1)), 0.0)
+    sides = np.where(convs, 0.5 * _LOG(np.maximum(height * width, 1)), 0.0)
+    layers = (elements * convs, widths, widths**2, sides, sides**2)
+    return {
+        name: found.sum(axis=0).astype(np.float64)
+        for name, found in zip(SHAPE_SUMS, layers, strict=True)
+    }
 
 
 def cell_sums(table: LayerTable) -> dict[str, Floats]:
@@ -125,7 +173,8 @@ def design_features(space: SearchSpace, indices: NDArray[np.int64], names: Seque
     """Features of designs given as indices, shape (designs, variables)."""
     needed = {q for name in names if name in FEATURES for q in FEATURES[name][0]}
     tabulated = "sed" in needed and "rank_score" not in needed and len(indices) > _TABLE_PAYS
-    values = size_problem(space, sed=tabulated).evaluate(indices)
+    shape = not needed.isdisjoint(SHAPE_SUMS)
+    values = size_problem(space, sed=tabulated, shape=shape).evaluate(indices)
     if needed & {"sed", "rank_score"} and not tabulated:
         found = score_designs(space, indices)
         values |= {"sed": found.sed, "rank_score": found.rank_score}

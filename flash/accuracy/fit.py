@@ -71,16 +71,14 @@ def rank_correlation(model: Regression, samples: Samples) -> float:
 
 def rivals(
     samples: Samples,
-    scores: Sequence[str],
-    smooth: Sequence[str],
+    blocks: Sequence[Sequence[str]],
     sums: Sequence[str] = (),
 ) -> list[Rival]:
     """Every model fitted to ``samples``.
 
-    scores: features that rise with accuracy; FLASH's form and the broken line take the first,
-        the trend of kriging the first, or all.
-    smooth: features of kriging.  sums: features of ridge regression, sums over stages; left out
-        if empty.
+    blocks: features of kriging. The first of all is the score: it rises with accuracy, and
+        FLASH's form and the broken line read nothing else.
+    sums: features of ridge regression, sums over stages; left out if empty.
 
     Raises ``UsageError`` for too few samples or ones that are not finite.
     """
@@ -88,13 +86,12 @@ def rivals(
         raise UsageError(f"{len(samples)} trained networks are too few; {LEAST} or more will do")
     if not (np.isfinite(samples.rows).all() and np.isfinite(samples.accuracy).all()):
         raise UsageError("a sample's accuracy or feature is not finite")
+    score = blocks[0][0]
     models: list[Regression] = [
-        FlashForm(samples, scores[0]),
-        RisingLine(samples, scores[0]),
-        Kriging(samples, smooth, scores[:1]),
+        FlashForm(samples, score),
+        RisingLine(samples, score),
+        Kriging(samples, blocks, (score,)),
     ]
-    if len(scores) > 1:
-        models.append(Kriging(samples, smooth, scores))
     if sums:
         models.append(Ridge(samples, sums))
     return [Rival.of(model, samples) for model in models]
@@ -107,11 +104,11 @@ def choose(found: Sequence[Rival], *, exact: bool) -> Rival:
     difference (the one-standard-error rule). With 25 samples the least error alone often belongs
     to a rival that was lucky.
 
-    exact: those that an optimizer can search are preferred, the best of them. Otherwise kriging
-    around the first score, which keeps that score's order until the samples speak against it.
+    exact: those that an optimizer can search are preferred, the best of them; otherwise kriging,
+    which keeps the score's order until the samples speak against it.
     """
     best = min(found, key=lambda rival: rival.loss)
-    preferred = [rival for rival in found if (rival.exact if exact else _keeps_order(rival))]
+    preferred = [rival for rival in found if rival.exact == exact]
     close = []
     for rival in preferred:
         worse = rival.scaled**2 - best.scaled**2
@@ -119,8 +116,3 @@ def choose(found: Sequence[Rival], *, exact: bool) -> Rival:
         if float(np.mean(worse)) <= error:
             close.append(rival)
     return min(close, key=lambda rival: rival.loss, default=best)
-
-
-def _keeps_order(rival: Rival) -> bool:
-    model = rival.model
-    return isinstance(model, Kriging) and not rival.exact and len(model.trend) == 1

@@ -1,17 +1,21 @@
-"""Kriging: a straight trend in some features and a smooth correction learned from the samples.
+"""Kriging: lines in blocks of features and a smooth correction, averaged over how much each tells.
 
-    u(x) = b' t(x) + z(x),    cov z = s^2 ( ratio k(x, x') + [x = x'] )
+    u(x) = b' t(x) + sum_k x_k' w_k + z(x) + noise,   cov w_k = v_k I / p_k,   cov z = v_z k(x, x')
 
-with ``k`` a Gaussian kernel of all features, or their inner product (then the model is ridge
-regression). Features are scaled by the samples' mean and deviation, ``u`` is the accuracy on the
-scale of ``Saturation``. ``ratio`` and length are those of the largest restricted likelihood on a
-small grid: with 25 samples nothing finer is known. Predictions are linear in the samples, so
-the model without a sample is exact algebra (length and ratio kept): Rasmussen & Williams, Gaussian
-Processes for Machine Learning, 2006, sections 2.7 and 5.4.2.
+``u`` is the accuracy on the scale of ``Saturation``, in units of the noise; features are scaled by
+the samples' mean and deviation; ``t`` are the features a trend may follow without restraint (the
+score), ``x_k`` the p_k features of a block (sizes, shape ...), ``k`` a Gaussian kernel of all.
+
+The variances ``v`` say how much a block tells. 25 samples do not decide that, so no single choice
+is made: predictions of all choices on a grid are averaged, each weighted with its restricted
+likelihood. Predictions are linear in the samples, so the model without a sample is exact algebra
+(the weights kept): Rasmussen & Williams, Gaussian Processes for Machine Learning, 2006, sections
+2.7, 5.4.1 and 5.4.2.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -22,8 +26,17 @@ from flash.spaces.stage_tables import Floats
 
 __all__ = ["Kriging", "Ridge"]
 
-_LENGTHS = (1.0, 2.0, 4.0, 8.0)
+#: Variances tried for every block and the correction, in units of the noise.
+_VARIANCES = (0.0, 0.1, 1.0, 10.0)
+#: Reach of the correction, in deviations of a feature.
+_LENGTH = 1.5
+#: Variances tried for ridge regression.
 _RATIOS = (0.1, 0.3, 1.0, 3.0, 10.0)
+#: So many samples decide the weights of the choices as well as all would.
+_DECIDING = 100
+#: Choices with less than this share of the largest weight are left out, and of many samples all
+#: but the likeliest: so many times the number of samples, and never fewer than eight.
+_FAINT, _WORK, _LEAST = 0.01, 6400, 8
 #: Keeps the trend of a constant feature finite.
 _TINY = 1e-6
 #: Designs looked at together: the kernel of a chunk stays in the cache.
@@ -31,116 +44,148 @@ _CHUNK = 4096
 
 
 class Kriging(Regression):
-    """Kriging with a Gaussian kernel; trend: the features it may follow far from the samples."""
+    """Kriging over blocks of features.
+
+    blocks:  names of the features, block by block.
+    trend:   those of them it may follow far from the samples.
+    mixture: a row for each choice: the variance of every block, that of the correction, and the
+        weight of the choice; shape (choices, blocks + 2). Worked out if not given.
+    length:  reach of the correction, in deviations of a feature.
+    """
 
     kind: ClassVar[str] = "kriging"
 
     def __init__(
         self,
         samples: Samples,
-        features: Sequence[str],
+        blocks: Sequence[Sequence[str]],
         trend: Sequence[str],
-        length: float | None = None,
-        ratio: float | None = None,
+        mixture: Floats | None = None,
+        length: float = _LENGTH,
     ) -> None:
-        self.features, self.trend = tuple(features), tuple(trend)
+        self.blocks, self.trend = tuple(tuple(block) for block in blocks), tuple(trend)
+        self.features = tuple(name for block in self.blocks for name in block)
+        self.length = length
         rows = samples.columns(self.features)
         self._centre = rows.mean(axis=0)
         deviation = rows.std(axis=0)
         self._scale = np.where(deviation > 1e-9, deviation, 1.0)
         self._columns = [self.features.index(name) for name in self.trend]
+        ends = np.cumsum([0, *map(len, self.blocks)])
+        self._slices = [slice(a, b) for a, b in itertools.pairwise(ends)]
         self._x = self._scaled(rows)
         self._saturation = Saturation.of(samples)
         self._u = self._saturation.apply(samples.accuracy)
-        if length is None or ratio is None:
-            length, ratio = self._likeliest()
-        self.length, self.ratio = length, ratio
+        self.mixture = self._weighted() if mixture is None else mixture
         self._solve()
 
     # ------------------------------------------------------------------------------- the model
     def predict(self, x: Floats) -> Floats:
         """Predicted accuracy, shape (designs,)."""
-        return self._saturation.undo(np.concatenate([w @ self._u for w in self._weights(x)]))
+        return self._saturation.undo(self._of(x, slice(0, 1))[0])
 
     def without(self, x: Floats) -> Floats:
         """Predictions without each sample, shape (samples, designs)."""
-        parts = [(w @ self._u)[:, None] - w * self._residuals for w in self._weights(x)]
-        return self._saturation.undo(np.concatenate(parts).T)
+        return self._saturation.undo(self._of(x, slice(1, None)))
 
     def left_out(self) -> Floats:
         """Prediction of each sample without it."""
         return self._saturation.undo(self._u - self._residuals)
 
     def parameters(self) -> dict[str, float | list[float] | list[list[float]]]:
-        """Length (in deviations of the features) and ratio of the correction to the noise."""
-        return {"length": self.length, "ratio": self.ratio}
+        """Length of the correction, number of features a block, and the choices averaged."""
+        sizes = [float(len(block)) for block in self.blocks]
+        return {"length": self.length, "blocks": sizes, "mixture": self.mixture.tolist()}
 
     # ------------------------------------------------------------------------------- algebra
-    def _kernel(self, a: Floats, b: Floats, length: float) -> Floats:
+    def _of(self, rows: Floats, models: slice) -> Floats:
+        """On the saturating scale, (models, designs): model 0 has all samples, i + 1 lacks i."""
+        parts = []
+        for start in range(0, len(rows), _CHUNK):
+            x = self._scaled(rows[start : start + _CHUNK])
+            found = self._straight[0, models] + x @ self._straight[1:, models]
+            if self._smooth.any():
+                found += self._kernel(x, self._x) @ self._smooth[:, models]
+            parts.append(found)
+        return np.concatenate(parts).T if parts else np.empty((0, 0))
+
+    def _kernel(self, a: Floats, b: Floats) -> Floats:
         squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
-        kernel: Floats = np.exp(-np.maximum(squares, 0.0) / (2 * a.shape[1] * length**2))
+        kernel: Floats = np.exp(-np.maximum(squares, 0.0) / (2 * a.shape[1] * self.length**2))
         return kernel
 
     def _scaled(self, rows: Floats) -> Floats:
         scaled: Floats = (rows - self._centre) / self._scale
         return scaled
 
+    def _kernels(self, x: Floats) -> Floats:
+        """Of every block and of the correction, among the rows of x; (blocks + 1, n, n)."""
+        lines = [x[:, s] @ x[:, s].T / (s.stop - s.start) for s in self._slices]
+        return np.stack([*lines, self._kernel(x, x)])
+
     def _trend(self, x: Floats) -> Floats:
         return np.concatenate([np.ones((len(x), 1)), x[:, self._columns]], axis=1)
 
-    def _likeliest(self) -> tuple[float, float]:
-        """Length and ratio of the largest restricted likelihood, the variance profiled out."""
-        best = (-np.inf, 1.0, 1.0)
-        n, trend = len(self._u), self._trend(self._x)
-        free = max(n - trend.shape[1], 1)
-        for length in self._lengths():
-            kernel = self._kernel(self._x, self._x, length)
-            for ratio in _RATIOS:
-                lower = np.linalg.cholesky(ratio * kernel + np.eye(n))
-                whitened = np.linalg.solve(lower, np.column_stack([trend, self._u]))
-                t, u = whitened[:, :-1], whitened[:, -1]
-                gram = t.T @ t + _TINY * np.eye(t.shape[1])
-                rest = u - t @ np.linalg.solve(gram, t.T @ u)
-                variance = max(float(rest @ rest), 1e-12) / free
-                value = (
-                    -0.5 * free * np.log(variance)
-                    - float(np.log(np.diag(lower)).sum())
-                    - 0.5 * float(np.linalg.slogdet(gram)[1])
-                )
-                best = max(best, (value, length, ratio))
-        return best[1], best[2]
+    def _choices(self) -> Floats:
+        """Variances tried, shape (choices, blocks + 1)."""
+        return np.array(list(itertools.product(_VARIANCES, repeat=len(self.blocks) + 1)))
 
-    def _lengths(self) -> tuple[float, ...]:
-        return _LENGTHS
+    def _weighted(self) -> Floats:
+        """The mixture: choices and their normalised restricted likelihoods."""
+        few = np.unique(np.linspace(0, len(self._u) - 1, _DECIDING).astype(np.int64))
+        x, u = self._x[few], self._u[few]
+        kernels, trend, choices = self._kernels(x), self._trend(x), self._choices()
+        free = max(len(u) - trend.shape[1], 1)
+        logs = np.empty(len(choices))
+        for row, variances in enumerate(choices):
+            covariance = np.tensordot(variances, kernels, 1) + np.eye(len(u))
+            by_noise, _, gram = _generalised(covariance, trend)
+            # The variance of the noise is profiled out.
+            noise = max(float(u @ by_noise @ u), 1e-12) / free
+            determinants = np.linalg.slogdet(covariance)[1] + np.linalg.slogdet(gram)[1]
+            logs[row] = -0.5 * (free * np.log(noise) + float(determinants))
+        weights = np.exp(logs - logs.max())
+        most = max(_WORK // len(self._u), _LEAST)
+        likeliest = np.argsort(-weights, kind="stable")[:most]
+        kept = likeliest[weights[likeliest] >= _FAINT]
+        return np.column_stack([choices[kept], weights[kept] / weights[kept].sum()])
 
     def _solve(self) -> None:
-        trend = self._trend(self._x)
-        kernel = self.ratio * self._kernel(self._x, self._x, self.length)
-        inverse = np.linalg.inv(kernel + np.eye(len(self._u)))
-        gram = trend.T @ inverse @ trend + _TINY * np.eye(trend.shape[1])
-        self._by_trend = inverse @ trend @ np.linalg.inv(gram)
-        self._by_kernel = inverse - self._by_trend @ trend.T @ inverse
-        # A sample's prediction is off by q u / q_ii when it is left out.
-        own = np.einsum("ij,ij->i", self._own_weights(), np.eye(len(self._u)))
-        fitted = self._own_weights() @ self._u
-        self._residuals: Floats = (self._u - fitted) / np.maximum(1.0 - own, 1e-9)
+        """Coefficients of the model with all samples (column 0) and without each (the others)."""
+        n, trend, kernels = len(self._u), self._trend(self._x), self._kernels(self._x)
+        straight = np.zeros((1 + len(self.features), n + 1))
+        self._smooth = np.zeros((n, n + 1))
+        self._residuals = np.zeros(n)
+        lines = [self._x[:, s] / (s.stop - s.start) for s in self._slices]
+        for *variances, weight in self.mixture:
+            covariance = np.tensordot(variances, kernels, 1) + np.eye(n)
+            by_noise, by_trend, _ = _generalised(covariance, trend)
+            own = by_noise @ self._u
+            # A sample is off by own / diagonal from the model without it.
+            off = own / np.maximum(np.diag(by_noise), 1e-9)
+            dual = np.column_stack([own, own[:, None] - by_noise * off])
+            slopes = by_trend @ self._u
+            slopes = np.column_stack([slopes, slopes[:, None] - by_trend * off])
+            straight[[0, *(1 + c for c in self._columns)]] += weight * slopes
+            for block, line, variance in zip(self._slices, lines, variances[:-1], strict=True):
+                straight[1 + block.start : 1 + block.stop] += weight * variance * line.T @ dual
+            self._smooth += weight * variances[-1] * dual
+            self._residuals += weight * off
+        self._straight = straight
 
-    def _own_weights(self) -> Floats:
-        return next(iter(self._weights(self._x * self._scale + self._centre, len(self._x))))
 
-    def _weights(self, rows: Floats, chunk: int = _CHUNK) -> list[Floats]:
-        """Weight of every sample in every prediction, shape (designs, samples), in chunks."""
-        parts = []
-        for start in range(0, len(rows), chunk):
-            x = self._scaled(rows[start : start + chunk])
-            near = self.ratio * self._kernel(x, self._x, self.length)
-            parts.append(near @ self._by_kernel.T + self._trend(x) @ self._by_trend.T)
-        return parts
+def _generalised(covariance: Floats, trend: Floats) -> tuple[Floats, Floats, Floats]:
+    """Generalised least squares: what makes residuals, what makes slopes, and the trend's gram."""
+    inverse = np.linalg.inv(covariance)
+    gram = trend.T @ inverse @ trend + _TINY * np.eye(trend.shape[1])
+    slopes = np.linalg.solve(gram, trend.T @ inverse)
+    return inverse - inverse @ trend @ slopes, slopes, gram
 
 
 class Ridge(Kriging):
     """Ridge regression: a weighted sum of features that are sums over stages.
 
+    ``ratio`` of the variance of the weights to that of the noise: the likeliest unless given.
     Its prediction rises strictly with one number a stage contributes to, ``index``, so
     optimizers search it exactly.
     """
@@ -150,27 +195,33 @@ class Ridge(Kriging):
     def __init__(
         self, samples: Samples, features: Sequence[str], ratio: float | None = None
     ) -> None:
-        super().__init__(samples, features, (), None if ratio is None else 1.0, ratio)
+        given = None if ratio is None else np.array([[ratio, 0.0, 1.0]])
+        super().__init__(samples, (features,), (), given)
+
+    @property
+    def ratio(self) -> float:
+        """Variance of the weights over that of the noise."""
+        return float(self.mixture[0, 0])
 
     def parameters(self) -> dict[str, float | list[float] | list[list[float]]]:
         """Ratio of the variance of the weights to that of the noise."""
         return {"ratio": self.ratio}
 
-    def _kernel(self, a: Floats, b: Floats, length: float) -> Floats:
-        kernel: Floats = a @ b.T / a.shape[1]
-        return kernel
+    def _choices(self) -> Floats:
+        return np.array([(ratio, 0.0) for ratio in _RATIOS])
 
-    def _lengths(self) -> tuple[float, ...]:
-        return (1.0,)
+    def _weighted(self) -> Floats:
+        every = super()._weighted()
+        likeliest = every[np.argmax(every[:, -1])]
+        return np.array([[*likeliest[:-1], 1.0]])
 
     @property
     def index_weights(self) -> Floats:
         """Weight of each raw feature in the index, shape (features,)."""
-        per_scaled = self.ratio / len(self.features) * (self._x.T @ (self._by_kernel @ self._u))
-        weights: Floats = per_scaled / self._scale
+        weights: Floats = self._straight[1:, 0] / self._scale
         return weights
 
     def from_index(self, index: Floats) -> Floats:
         """Predicted accuracy of designs of these indices (features @ ``index_weights``)."""
-        constant = float((self._by_trend.T @ self._u)[0])
+        constant = float(self._straight[0, 0])
         return self._saturation.undo(constant + index - float(self._centre @ self.index_weights))

@@ -6,6 +6,7 @@ where all that comes from. Nothing else is in it: intervals and the sampled box 
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Sequence
@@ -32,6 +33,8 @@ __all__ = ["accuracy_of", "accuracy_text", "write_accuracy"]
 
 _KINDS = ("flash", "kriging", "line", "ridge")
 _MOST_SAMPLES = 2_000
+#: As many as a fit tries, and more.
+_MOST_CHOICES = 1_000
 #: No logarithm of a count comes near it.
 _LARGEST = 1e6
 
@@ -79,15 +82,29 @@ def _model(section: Section) -> AccuracyModel:
     elif kind == "ridge":
         model = Ridge(samples, features, section.number("ratio", 1e-3, 1e3))
     else:
-        trend = _features(section, "trend", features)
-        length, ratio = (section.number(key, 1e-3, 1e3) for key in ("length", "ratio"))
-        model = Kriging(samples, features, trend, length, ratio)
+        model = _kriging(section, samples, features)
     provenance = _provenance(section, len(rows))
     section.done()
     rmse = Rival.of(model, samples).loo_rmse
     if abs(rmse - provenance.loo_rmse) > 0.01 * max(rmse, 0.1):
         section.refuse("loo_rmse", f"is {provenance.loo_rmse:g}, but the networks give {rmse:.4g}")
     return AccuracyModel(model, samples, provenance, coverage)
+
+
+def _kriging(section: Section, samples: Samples, features: tuple[str, ...]) -> Kriging:
+    trend = _features(section, "trend", features)
+    length = section.number("length", 1e-3, 1e3)
+    sizes = _matrix(section, "blocks", 0)[0]
+    if (sizes < 1).any() or (sizes % 1 != 0).any() or sizes.sum() != len(features):
+        section.refuse("blocks", f"must be whole numbers that add up to {len(features)} features")
+    ends = np.cumsum([0, *sizes]).astype(int)
+    blocks = [features[a:b] for a, b in itertools.pairwise(ends)]
+    mixture = _matrix(section, "mixture", len(blocks) + 2)
+    if (mixture < 0).any() or len(mixture) > _MOST_CHOICES or abs(mixture[:, -1].sum() - 1) > 1e-6:
+        section.refuse(
+            "mixture", "must be rows of variances and a weight, the weights adding up to 1"
+        )
+    return Kriging(samples, blocks, trend, mixture, length)
 
 
 def _provenance(section: Section, networks: int) -> Provenance:

@@ -17,7 +17,7 @@ import argparse
 import csv
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,20 +27,17 @@ from numpy.typing import NDArray
 from ranking import (
     Report,
     column,
-    live_operations,
     read,
-    sizes,
     transnas_network,
 )
 from scipy.stats import spearmanr
 
-from flash.accuracy.calibration import space_rivals
+from flash.accuracy.calibration import boxed, feature_blocks, space_rivals
 from flash.accuracy.conformal import intervals
-from flash.accuracy.features import design_features
+from flash.accuracy.features import design_features, features_of, shape_sums
 from flash.accuracy.fit import choose, rivals
 from flash.accuracy.monotone import RisingLine
 from flash.accuracy.regression import Regression, Samples
-from flash.metrics.rank import score_designs
 from flash.metrics.sed import score_network
 from flash.metrics.sed.graph import Live
 from flash.spaces.network import Network
@@ -52,8 +49,8 @@ Ints = NDArray[np.int64]
 FITTED = 25
 #: Designs on which coverage is measured in a benchmark (intervals are slower than predictions).
 COVERED = 500
-SCORES = ("log_rank_score", "log_sed")
-FEATURES = (*SCORES, "log_params", "log_macs", "log_convs", "log_depth")
+BLOCKS = feature_blocks("rank_score")
+FEATURES = tuple(name for block in BLOCKS for name in block)
 
 CHOICES = """\
 How the machinery was chosen. Features, trends, the saturating scale and the measure by which a
@@ -118,9 +115,10 @@ def held_out(report: Report, space: SearchSpace, path: Path) -> None:
     for rival in models:
         at = [samples.names.index(name) for name in rival.model.features]
         mark = "chosen: " if rival.model is chosen else ""
-        trend = "+".join(t[4:] for t in getattr(rival.model, "trend", ()))
-        label = f"{mark}{rival.model.kind}{f' ({trend})' if trend else ''}"
-        line(label, rival.model, samples, rows[~fit][:, at], rows[~fit])
+        label = f"{mark}{rival.model.kind}"
+        known = boxed(space, samples, rival.model)
+        box = rows[~fit][:, [samples.names.index(name) for name in known.names]]
+        line(label, rival.model, known, rows[~fit][:, at], box)
         if rival.model is chosen:
             report(f"  {'':24s}{rival.loo_rmse:7.3f}  of the fitted, each left out")
 
@@ -143,42 +141,30 @@ class Benchmark:
     target: float | None = None
 
 
-def depths(network: Network) -> tuple[int, int]:
-    """Live convolutions of a network, and those on its longest path."""
+def shapes(network: Network) -> dict[str, float]:
+    """Sizes and shape of a network's live convolutions, as ``size_problem`` has them of a space."""
     live = Live(network)
-    longest = {-1: 0}
-    for number in live.order:
-        before = max((longest.get(p, 0) for p in live.reads[number]), default=0)
-        longest[number] = before + (live.layers[number].op == "conv")
-    convs = sum(live.layers[number].op == "conv" for number in live.order)
-    return convs, longest[live.order[-1]] if live.order else 0
-
-
-def table(
-    sed: Floats, depth: Floats, networks: Sequence[Network], size: dict[str, Floats]
-) -> Floats:
-    found = np.array([depths(network) for network in networks], dtype=np.float64)
-    logs = [np.log1p(sed * (1 + depth)), np.log1p(sed)]
-    logs += [np.log(np.maximum(size[name], 1.0)) for name in ("params", "macs")]
-    return np.stack([*logs, *np.log1p(found).T], axis=1)
+    convs = [live.layers[n] for n in live.order if live.layers[n].op == "conv"]
+    columns = [
+        np.array([[int(getattr(layer, f"out_{name}"))] for layer in convs], dtype=np.int64)
+        for name in ("channels", "height", "width")
+    ]
+    found = shape_sums(np.ones((len(convs), 1), dtype=np.bool_), *columns)
+    sizes = {"params": network.params, "macs": network.macs, "convs": len(convs)}
+    return {name: float(value[0]) for name, value in found.items()} | sizes
 
 
 def nasbench201(shared: Path) -> list[Benchmark]:
     space = load_space("nasbench201")
     rows = read(shared, "nasbench201/accuracy")
     cells = space.encode(np.array([list(space.family.parse(r["arch"]).values()) for r in rows]))
-    live = live_operations(cells)
-    _, first, which = np.unique(live, axis=0, return_index=True, return_inverse=True)
-    scores = score_designs(space, cells)
-    size = {name: values[first] for name, values in sizes(space, cells).items()}
-    networks = [space.network(cells[i]) for i in first]
-    features = table(scores.sed[first], scores.isometric_depth[first], networks, size)
+    features = design_features(space, cells, FEATURES)
     graph = np.array([cell_graph(cell) for cell in cells])
     sets = (("CIFAR-10", "cifar10", 0.90), ("CIFAR-100", "cifar100", 0.90),
             ("ImageNet16", "imagenet16", 0.88))  # fmt: skip
     return [
         Benchmark(
-            f"NAS-Bench-201 {title}", features[which.ravel()], graph,
+            f"NAS-Bench-201 {title}", features, graph,
             column(rows, f"{name}_test"), target=target,
         )
         for title, name, target in sets
@@ -212,8 +198,7 @@ def nasbench_macro(shared: Path) -> list[Benchmark]:
     space = load_space("nasbench-macro")
     rows = read(shared, "nasbench_macro/accuracy")
     designs = np.array([space.design(space.family.parse(r["arch"])) for r in rows])
-    networks = [space.network(design) for design in designs]
-    features = chain_table(networks, sizes(space, designs))
+    features = design_features(space, designs, FEATURES)
     return [
         Benchmark("NAS-Bench-Macro", features, one_hot(designs), column(rows, "mean_acc"),
                   target=0.85)
@@ -224,23 +209,18 @@ def transnas(shared: Path) -> list[Benchmark]:
     rows = read(shared, "transnasbench101_macro/accuracy")
     codes = [row["macro_code"].lstrip("m") for row in rows]
     networks = [transnas_network(code) for code in codes]
-    size = {
-        "params": np.array([float(n.params) for n in networks]),
-        "macs": np.array([float(n.macs) for n in networks]),
-    }
-    features = chain_table(networks, size)
+    found = []
+    for network in networks:
+        score = score_network(network)
+        found.append(shapes(network) | {"sed": score.sed, "rank_score": score.rank_score})
+    values = {name: np.array([of[name] for of in found]) for name in found[0]}
+    features = features_of(values, FEATURES)
     graph = one_hot(np.array([[int(digit) for digit in code.ljust(6, "0")] for code in codes]))
     tasks = [name for name in rows[0] if name.startswith("val_")]
     return [
         Benchmark(f"TransNAS macro {name[4:]}", features, graph, column(rows, name), None)
         for name in tasks
     ]
-
-
-def chain_table(networks: Sequence[Network], size: dict[str, Floats]) -> Floats:
-    scores = [score_network(network) for network in networks]
-    sed, depth = (np.array([getattr(s, n) for s in scores]) for n in ("sed", "isometric_depth"))
-    return table(sed, depth, networks, size)
 
 
 def one_hot(designs: Ints) -> Floats:
@@ -262,7 +242,7 @@ def benchmark(report: Report, of: Benchmark, repeats: int, forest: Callable[[int
         span = float(np.ptp(y))
         bounds = of.bounds or (float(y.min()) - span, float(y.max()) + span)
         samples = Samples(FEATURES, of.features[fit], y, bounds)
-        model = choose(rivals(samples, SCORES, FEATURES, FEATURES), exact=False).model
+        model = choose(rivals(samples, BLOCKS, FEATURES), exact=False).model
         kinds[model.kind] = kinds.get(model.kind, 0) + 1
         at = [FEATURES.index(name) for name in model.features]
         value = model.predict(of.features[rest][:, at])
