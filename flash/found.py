@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from flash.evaluation import Evaluation
 from flash.optimize import OptimizerResult, SeparableProblem, knee
-from flash.report.result import DesignReport, Interval, Picks
+from flash.report.result import WIDENED, DesignReport, Interval, Picks
 from flash.spaces.stage_tables import Floats
 from flash.subject import Subject
 from flash.targets import Triple
@@ -44,7 +44,7 @@ def design_report(
     """Everything about the design in row ``row`` of ``found``."""
     space, target = subject.space, subject.target
     extrapolated = bool(found.extrapolated[row])
-    widened = ", widened outside the fitted networks (our rule)" if extrapolated else ""
+    widened = f", {WIDENED} the fitted networks (our rule)" if extrapolated else ""
     return DesignReport(
         id=space.identify(indices),
         design=space.named(indices),

@@ -26,7 +26,7 @@ from flash.evaluation import METRICS, CellScore
 from flash.metrics import CELL_METRICS
 from flash.metrics.rank import RANK_METRICS
 from flash.optimize import Limit, Objective, OptimizerResult, SeparableProblem, exact_front
-from flash.report.result import AccuracyStatus, Interval
+from flash.report.result import WIDENED, AccuracyStatus, Interval
 from flash.shortlist import SHORTLIST_METRICS
 from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import Floats
@@ -173,11 +173,21 @@ class Scoring:
             found.value[stay], found.low[stay], found.high[stay], found.outside[stay]
         )
 
+    def notes(self, found: Prediction | None) -> list[str]:
+        """What the reader should know of a front's predicted accuracies."""
+        outside = 0 if found is None else int(found.outside.sum())
+        if found is None or not outside:
+            return []
+        return [
+            f"{outside:,} of {len(found.outside):,} designs lie beyond the trained networks: their "
+            "accuracy is extrapolated; flash.calibrate with another --max-macs trains such networks"
+        ]
+
     def interval(self, found: Prediction | None, row: int) -> Interval | None:
         """The predicted accuracy of one design."""
         if found is None or self.model is None:
             return None
-        wider = ", widened outside the trained networks (our rule)" if found.outside[row] else ""
+        wider = f", {WIDENED} the trained networks (our rule)" if found.outside[row] else ""
         value, low, high = (float(v[row]) for v in (found.value, found.low, found.high))
         return Interval(value, low, high, self.model.how + wider)
 

@@ -266,7 +266,7 @@ def _search(
         ),
         front=front,
         picks=picks(scored.in_shown_units(result), front, found.latency_ms[0], worth),
-        notes=[*notes(target.notes, found), *again.notes],
+        notes=[*notes(target.notes, found), *scored.notes(accuracy), *again.notes],
         accuracy=scored.status,
     )
     balanced = [design.id for design in front].index(report.picks.balanced)

@@ -207,6 +207,16 @@ def test_beyond_the_samples_intervals_widen_and_are_flagged():
     assert width[0] < width[1] < width[2]
 
 
+def test_far_beyond_the_samples_an_interval_goes_down_to_what_they_reached_and_no_further():
+    samples = drawn(np.random.default_rng(7))
+    model = RisingLine(samples, "a")
+    rows = samples.rows.mean(axis=0) + np.array([[0, 1e3, 0], [0, 1e4, 0], [-1e3, 0, 0]])
+    _, low, _, _ = intervals(model, samples, rows, rows[:, :1])
+    error = np.abs(model.left_out() - samples.accuracy).max()
+    assert low[:2] == pytest.approx([samples.accuracy.min() - error] * 2)
+    assert low[2] == 0  # itself predicted far below all of them
+
+
 # ------------------------------------------------------------------------------ spaces, files
 def test_cell_sums_are_those_of_the_whole_layer_table(space):
     designs = space.sample(30, np.random.default_rng(0))

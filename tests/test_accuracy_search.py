@@ -17,6 +17,7 @@ from flash.evaluation import evaluate
 from flash.hardware.profile import load_profile
 from flash.report.files import front_csv
 from flash.report.result import SearchReport
+from flash.report.table import render_plain
 from flash.search import main
 from flash.spaces.space import load_space
 
@@ -70,6 +71,25 @@ def test_accuracies_are_the_models_and_lie_in_their_intervals(calibrated):
     assert picked.accuracy.value == best.accuracy.value
     assert report.accuracy.calibrated
     assert "25 networks trained on a made-up law" in report.accuracy.statement
+
+
+def test_designs_beyond_the_trained_networks_are_marked_and_never_0_per_cent():
+    report = flash.search("rpi3b", max_latency_ms=40, optimizer="exact")
+    model = accuracy_of(load_space("cifar10-concat"))
+    beyond = [design for design in report.front if design.accuracy.extrapolated]
+    assert 0 < len(beyond) < len(report.front)
+    least = model.samples.accuracy.min()
+    assert all(least - 15 < design.accuracy.low < design.accuracy.value for design in beyond)
+    text = render_plain(report, width=120)
+    marked = [line for line in text.splitlines() if ")^" in line]
+    shown = [design for design in report.front if any(design.short in line for line in marked)]
+    assert marked
+    assert len(shown) == len(marked)
+    assert all(design.accuracy.extrapolated for design in shown)
+    assert "^ beyond the trained networks" in text
+    assert any(
+        f"{len(beyond)} of {len(report.front)} designs lie beyond" in n for n in report.notes
+    )
 
 
 def test_no_random_design_beats_the_front_of_accuracy(calibrated):

@@ -3,7 +3,8 @@
 Of the models without sample i, each moved up and down by its error at i, the outer tenth is cut
 off; on the saturating scale, where errors of good and poor networks are alike. The published
 guarantee for an interval of 90 % is a coverage of at least 80 %; it comes near 90 % for stable
-models. Beyond the box of the sampled features the interval is widened (our rule).
+models. Beyond the box of the sampled features the interval is widened, down to the least accuracy
+of a sample less the largest error at one: further down no sample says anything (our rule).
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ def intervals(
     beyond = outside(samples, rows)
     wider = 1.0 + _WIDENING * beyond
     predicted = model.predict(x)
+    floor = samples.accuracy.min() - np.abs(model.left_out() - samples.accuracy).max()
     lower = scale.undo(value - wider * (value - low))
+    lower = np.maximum(lower, np.minimum(scale.undo(low), floor))
     upper = scale.undo(value + wider * (high - value))
     return predicted, np.minimum(lower, predicted), np.maximum(upper, predicted), beyond > 0

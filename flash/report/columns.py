@@ -163,6 +163,8 @@ def _quantity(name: str, unit: str, designs: Sequence[DesignReport], dash: str) 
         value = design.known(name)
         # The cost model stands behind latency; its mark is for the designs it never saw.
         mark = "*" if design.extrapolated and name == "latency_ms" else ""
+        if name == "accuracy" and design.accuracy is not None and design.accuracy.extrapolated:
+            mark = "^"
         if value is None:
             long.append("?")
             short.append("?")

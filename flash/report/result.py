@@ -21,6 +21,7 @@ __all__ = [
     "MAXIMISED",
     "QUANTITIES",
     "SCHEMA",
+    "WIDENED",
     "AccuracyStatus",
     "DesignReport",
     "Interval",
@@ -53,6 +54,10 @@ QUANTITIES: Mapping[str, str] = MappingProxyType(
 MAXIMISED = ("accuracy", "nn_degree", "nn_mass", "sed", "rank_score", *PROXIES, *AGGREGATES)
 
 
+#: In ``Interval.how``: nothing like the design was measured, whatever follows.
+WIDENED = "widened outside"
+
+
 @dataclass(frozen=True)
 class Interval:
     """A predicted value, the interval it is expected in, and how that interval came about.
@@ -72,6 +77,11 @@ class Interval:
             raise ValueError(
                 f"the interval {self.low} to {self.high} misses its value {self.value}"
             )
+
+    @property
+    def extrapolated(self) -> bool:
+        """Nothing like it was measured: ``how`` says so."""
+        return WIDENED in self.how
 
     def to_dict(self) -> dict[str, Any]:
         """As in the JSON document."""

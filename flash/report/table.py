@@ -23,6 +23,10 @@ __all__ = ["print_report", "render_plain"]
 
 _PIPE_WIDTH = 120
 _EXTRAPOLATED = "* unlike anything the cost model was fitted to: its interval is widened"
+_UNTRAINED = (
+    "^ beyond the trained networks: their trend goes on, which nothing confirms; its interval is "
+    "widened"
+)
 
 
 def print_report(
@@ -82,6 +86,9 @@ def _below(
     report: SearchReport, rows: Sequence[Row], files: Sequence[str | Path], quiet: bool
 ) -> list[str]:
     lines = [_EXTRAPOLATED] if any(row.design.extrapolated for row in rows) else []
+    predicted = (row.design.accuracy for row in rows)
+    if any(accuracy is not None and accuracy.extrapolated for accuracy in predicted):
+        lines.append(_UNTRAINED)
     if not quiet:
         shown, count = len(rows), len(report.front)
         if shown < count:
@@ -152,7 +159,7 @@ def _print_rich(
         style = ""
         if words == report.certificate:
             style = "bold green" if report.optimizer.certified else "bold yellow"
-        elif words.startswith(("note: ", "* ")):
+        elif words.startswith(("note: ", "* ", "^ ")):
             style = "dim"
         console.print(Padding(Text(words, style=style), 0))
 
