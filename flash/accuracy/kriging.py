@@ -176,9 +176,9 @@ class Kriging(Regression):
 
 def _generalised(covariance: Floats, trend: Floats) -> tuple[Floats, Floats, Floats]:
     """Generalised least squares: what makes residuals, what makes slopes, and the trend's gram."""
-    inverse: Floats = np.linalg.inv(covariance)
-    gram: Floats = trend.T @ inverse @ trend + _TINY * np.eye(trend.shape[1])
-    slopes: Floats = np.linalg.solve(gram, trend.T @ inverse)
+    inverse = np.asarray(np.linalg.inv(covariance), dtype=np.float64)
+    gram = trend.T @ inverse @ trend + _TINY * np.eye(trend.shape[1])
+    slopes = np.asarray(np.linalg.solve(gram, trend.T @ inverse), dtype=np.float64)
     return inverse - inverse @ trend @ slopes, slopes, gram
 
 
