@@ -156,7 +156,7 @@ def run(
     pictures = read.subset(chosen.images)
     trainer = trainer_for(chosen, pictures, workers, ray)
     outcome = carry_out(campaign, pictures, table, trainer, tell)
-    if outcome.failed and not outcome.trained:
+    if outcome.failed and not outcome.rows:
         design, why = outcome.failed[0]
         raise FlashError(f"no training came to an end; {design}: {why}")
     from flash.training import fitting  # noqa: PLC0415 (scipy.stats takes half a second)

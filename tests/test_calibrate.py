@@ -7,6 +7,8 @@ import os
 import signal
 import sys
 import threading
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,11 +18,12 @@ pytest.importorskip("torch", reason="needs the extra train")
 from image_sets import write_archive, write_space  # noqa: E402
 
 import flash  # noqa: E402
-from flash.accuracy.storage import accuracy_of  # noqa: E402
+from flash.accuracy.storage import accuracy_of, accuracy_text  # noqa: E402
 from flash.command import run_command  # noqa: E402
 from flash.quantities import format_count  # noqa: E402
 from flash.spaces.space import load_space  # noqa: E402
 from flash.training.datasets import read_images  # noqa: E402
+from flash.training.fitting import fit_rows  # noqa: E402
 from flash.training.images import ImageSet  # noqa: E402
 from flash.training.jobs import Failed, Finished, Job, Progress, Started, event_of  # noqa: E402
 from flash.training.recipe import recipe_named  # noqa: E402
@@ -62,7 +65,17 @@ def _children():
     if not place.exists():
         pytest.skip("this kernel does not list a process's children")
     children = [int(number) for number in place.read_text().split()]
-    return [n for n in children if b"flash.training" in Path(f"/proc/{n}/cmdline").read_bytes()]
+    return [n for n in children if b"flash.training" in _command(n)]
+
+
+def _command(process):
+    """A process's command line; one that was started just now has none for a moment."""
+    place = Path(f"/proc/{process}/cmdline")
+    for _ in range(50):
+        if text := place.read_bytes():
+            return text
+        time.sleep(0.01)
+    return b""
 
 
 @pytest.fixture
@@ -186,10 +199,38 @@ def test_a_result_that_cannot_be_written_is_told_and_kept_for_the_next_run(
     error = capsys.readouterr().err
     assert "failed: its result cannot be written" in error and "No space left" in error
     assert len(read_results(place / "trained.csv")) == 2
-    assert len(list((place / "flash-training").glob("*.pt"))) == 1
+    assert len(list((place / "trained.training").glob("*.pt"))) == 1
     assert _calibrate(place) == 0
     assert len(read_results(place / "trained.csv")) == 3
-    assert not (place / "flash-training").exists()
+    assert not (place / "trained.training").exists()
+
+
+def test_a_training_that_fails_again_does_not_keep_the_others_from_their_model(
+    place, capsys, monkeypatch, in_process
+):
+    several = ("--samples", 8, "--held-out", 2, "--images", 30)
+    assert _calibrate(place, *several) == 0
+    table = place / "trained.csv"
+    *kept, _ = table.read_text().splitlines(keepends=True)
+    table.write_text("".join(kept))  # as if the last had been cut, and now fails each time
+    monkeypatch.setattr(
+        "flash.runtimes.training._tested", lambda *given: (_ for _ in ()).throw(MemoryError())
+    )
+    capsys.readouterr()
+    assert _calibrate(place, *several, "--out", place / "again.toml") == 0
+    assert "failed    " in capsys.readouterr().out
+    assert accuracy_of(load_space(str(place / "again.toml"))).provenance.networks == 8
+
+
+def test_a_design_held_out_is_held_out_from_whatever_seed(place, in_process):
+    assert _calibrate(place, "--samples", 8, "--held-out", 2, "--images", 30) == 0
+    rows = read_results(place / "trained.csv")
+    aside = next(row for row in rows if row.split == "held_out")
+    again = replace(aside, seed=7, split="extra", test_accuracy=0.0)
+    space = load_space(str(place / "tiny.toml"))
+    recipe = recipe_named("cpu").varied(1, 30)
+    models = [fit_rows(space, given, recipe, _images(place)) for given in (rows, [*rows, again])]
+    assert accuracy_text(models[0]) == accuracy_text(models[1])
 
 
 def test_json_says_what_was_trained(place, capsys, in_process):

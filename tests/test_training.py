@@ -103,6 +103,18 @@ def test_a_loss_that_is_no_number_is_told(network, images):
     assert perform(network, images, wild, 0) == {"failed": "the loss is no number in epoch 1"}
 
 
+def test_scores_that_are_no_numbers_are_told(network, images, monkeypatch):
+    epoch = training._epoch
+
+    def poisoned(state, *rest):
+        epoch(state, *rest)
+        next(iter(state.module.buffers())).fill_(float("nan"))  # of a batch norm
+
+    monkeypatch.setattr(training, "_epoch", poisoned)
+    told = perform(network, images, replace(RECIPE, stages=((1, 1.0),)), 0)
+    assert told == {"failed": "the trained network's scores are no numbers"}
+
+
 def test_a_full_disk_is_told_and_leaves_nothing_half_written(
     network, images, tmp_path, monkeypatch
 ):
@@ -167,6 +179,16 @@ def test_rows_are_appended_and_read_back(tmp_path):
     assert table.read_text().count("space,design") == 1
 
 
+def test_a_table_with_columns_of_its_own_keeps_them(tmp_path):
+    table = tmp_path / "x.csv"
+    append_result(table, _row())
+    header, line = table.read_text().splitlines()
+    table.write_text(f"note,{header}\nmine,{line}\n")
+    append_result(table, _row("w=8,8 d=3,3 t=0,0"))
+    assert read_results(table) == [_row(), _row("w=8,8 d=3,3 t=0,0")]
+    assert table.read_text().splitlines()[2].startswith(",")
+
+
 def test_a_full_disk_leaves_the_table_as_it_was(tmp_path, monkeypatch):
     table = tmp_path / "x.csv"
     append_result(table, _row())
@@ -198,6 +220,7 @@ def test_a_row_cut_off_by_a_power_failure_is_written_anew(tmp_path):
         (("test_accuracy", "accuracy"), "lacks the column test_accuracy"),
         (("61.25", "high"), "line 2 is no result"),
         (("61.25", "161.25"), "line 2: expected a test_accuracy of 0 to 100"),
+        ((",fit,", ",fitted,"), "line 2: expected a split of fit, held_out, extra"),
     ],
 )
 def test_a_damaged_table_is_told_with_its_line(tmp_path, change, message):

@@ -33,7 +33,7 @@ _TEST_BATCH = 500
 
 
 class Diverged(FlashError):
-    """Raised when a training's loss is no finite number."""
+    """Raised when a training's loss, or what the trained network says, is no finite number."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ def train(
                 of the same network, images, recipe and seed, the training goes on from it.
     progress:   told the share of the work done, 0 to 1, after every step of a few.
 
-    Raises ``Diverged`` when the loss is no number, ``UsageError`` where the recipe's hardware
-    is not there, ``OSError`` when the checkpoint cannot be written.
+    Raises ``Diverged`` when the loss or a score is no number, ``UsageError`` where the recipe's
+    hardware is not there, ``OSError`` when the checkpoint cannot be written.
     """
     device = _device(recipe)
     if device.type == "cpu":
@@ -251,7 +251,10 @@ def _tested(
             part = slice(start, start + _TEST_BATCH)
             pixels = torch.from_numpy(images.test_images[part]).to(device)
             shaped = batches.normal(pixels).contiguous(memory_format=torch.channels_last)
-            found = module(shaped).argmax(1).cpu().numpy()
+            scores = module(shaped)
+            if not bool(torch.isfinite(scores).all()):
+                raise Diverged("the trained network's scores are no numbers")
+            found = scores.argmax(1).cpu().numpy()
             right += int((found == images.test_labels[part]).sum())
     return 100.0 * right / len(images.test_labels)
 

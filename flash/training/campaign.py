@@ -124,8 +124,11 @@ def carry_out(
 
 
 def _work_folder(results: Path, images: ImageSet) -> Path:
-    """``flash-training`` beside the table, with the images in it."""
-    folder = results.parent / "flash-training"
+    """A folder beside the table and named after it, with the images in it.
+
+    Calibrations of two tables may run at once and have different images.
+    """
+    folder = results.parent / f"{results.stem}.training"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / f"images.{os.getpid()}.tmp"
@@ -146,5 +149,5 @@ def _clear(folder: Path) -> None:
     for path in (folder / "images.npz", folder / "workers.log"):
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # another campaign's checkpoints may be there
+    with contextlib.suppress(OSError):  # checkpoints of another recipe may be there
         folder.rmdir()

@@ -42,8 +42,12 @@ class HeldOut:
 def fit_rows(
     space: SearchSpace, rows: Sequence[TrainedDesign], recipe: Recipe, images: ImageSet
 ) -> AccuracyModel | None:
-    """The model fitted to the rows that are not held out; None where they are too few."""
-    used = [row for row in rows if row.split != "held_out"]
+    """The model fitted to the rows that are not held out; None where they are too few.
+
+    A design held out once is so in every row, whatever seed trained it again.
+    """
+    aside = {row.design for row in rows if row.split == "held_out"}
+    used = [row for row in rows if row.design not in aside]
     if len({row.design for row in used}) < LEAST:
         return None
     indices = _indices(space, used)

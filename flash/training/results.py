@@ -50,6 +50,7 @@ class TrainedDesign:
         return self.space, self.design, self.data, self.recipe, self.seed
 
 
+_SPLITS = ("fit", "held_out", "extra")
 _COLUMNS = tuple(field.name for field in fields(TrainedDesign))
 
 
@@ -87,11 +88,15 @@ def _row(path: Path, line: int, values: Mapping[str, str]) -> TrainedDesign:
         raise InputError(f"{path}: line {line} is no result of a training") from None
     if not 0 <= found.test_accuracy <= 100 or not math.isfinite(found.seconds):
         raise InputError(f"{path}: line {line}: expected a test_accuracy of 0 to 100 per cent")
+    if found.split not in _SPLITS:
+        raise InputError(f"{path}: line {line}: expected a split of {', '.join(_SPLITS)}")
     return found
 
 
 def append_result(path: Path, row: TrainedDesign) -> None:
     """Add a row, on disk when this returns; what was there stays as it is if that fails.
+
+    A table with columns of its own, or in another order, keeps them.
 
     Raises ``UsageError`` for a file that cannot be opened and ``OSError`` for a full disk.
     """
@@ -105,7 +110,8 @@ def append_result(path: Path, row: TrainedDesign) -> None:
         content = file.read()
         whole = content.rfind(b"\n") + 1
         text = io.StringIO()
-        writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
+        header = next(csv.reader(io.StringIO(content[:whole].decode("utf-8"))), None)
+        writer = csv.DictWriter(text, header or _COLUMNS, lineterminator="\n")
         if not whole:
             writer.writeheader()
         writer.writerow(asdict(row))

@@ -60,7 +60,7 @@ def perform(
         return {"failed": str(error)}
     except OSError as error:
         return {"failed": f"its checkpoint cannot be written: {error.strerror or error}"}
-    except (MemoryError, RuntimeError) as error:  # torch: out of memory, full disk
+    except (MemoryError, RuntimeError, ValueError) as error:  # torch: out of memory, full disk
         return {"failed": str(error).strip().partition("\n")[0] or "not enough memory"}
     return {"done": asdict(trained)}
 
