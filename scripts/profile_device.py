@@ -10,7 +10,9 @@ What is measured: the time of ``session.run`` from an input in host memory to an
 memory, one call at a time, after warm-up, repeated until the median is known to 1 % (95 %
 interval by order statistics, which assumes nothing about the distribution) or the network's
 share of the time budget is used up. A line is written, and forced to disk, after each
-network; the same command goes on where an interrupted one stopped.
+network; the same command goes on where an interrupted one stopped. ``--passes N`` goes round all
+networks N times, a line each: whoever else uses the device is seldom there every time, and
+``flash.fit`` takes the fastest of a network's medians.
 
 Energy: from whatever counter or power sensor the device has (Intel RAPL, NVIDIA NVML, INA2xx
 over hwmon or I2C, power_supply), or from an external meter's CSV. Those networks run once more
@@ -780,24 +782,26 @@ class Bench:
         self.options, self.folder, self.batch, self.sensors = options, folder, batch, sensors
         self.watch, self.memory, self.throttled = Stopwatch(), PeakMemory(), Throttling()
 
-    def measure(self, task: Task, limit_s: float) -> Dict[str, Any]:
-        """The record of a task; of a model that is refused, why."""
+    def measure(self, task: Task, limit_s: float, number: int) -> Dict[str, Any]:
+        """The record of a task in pass ``number``; of a model that is refused, why."""
         try:
-            return self._measure(task, limit_s)
+            return self._measure(task, limit_s, number)
         except Refused:
             raise
         except (Exception, MemoryError) as error:  # onnxruntime's errors share no base
             line = " ".join(str(error).split()) or type(error).__name__
             return {"network": task.network, "error": line[:300]}
 
-    def _measure(self, task: Task, limit_s: float) -> Dict[str, Any]:
+    def _measure(self, task: Task, limit_s: float, number: int) -> Dict[str, Any]:
         self.memory.reset()
         self.throttled()  # forget what was before
-        session = open_session(task, self.folder, self.options, self.options.kernels)
+        first = number == 1  # later passes are for latencies only
+        trace_it = self.options.kernels and first
+        session = open_session(task, self.folder, self.options, trace_it)
         inputs = make_inputs(session, self.batch)
         once = self.watch.warm_up(session, inputs, limit_s)
         kernels = None
-        if self.options.kernels:
+        if trace_it:
             for _ in range(max(3, min(PROFILED_RUNS, int(WARM_UP * limit_s / once)))):
                 self.watch.run(session, inputs)
             trace = session.end_profiling()  # what follows runs as without profiling
@@ -811,7 +815,9 @@ class Bench:
             "temperature_c": temperature_c(),
             "frequency_mhz": frequency_mhz(),
         }
-        if self.options.hold_s:
+        if not first:
+            record["pass"] = number
+        elif self.options.hold_s:
             record.update(self.watch.hold(session, inputs, self.options.hold_s, self.sensors))
         record["throttled"] = self.throttled()
         record["memory_mb"] = self.memory.peak_mb()
@@ -1027,29 +1033,42 @@ def measure_all(
     suite: Suite, journal: Journal, bench: Bench, options: argparse.Namespace
 ) -> List[str]:
     """Measure what the journal lacks; texts of the networks that the budget left out."""
-    known = {json.dumps(record["network"], sort_keys=True) for record in journal.records}
-    waiting = [task for task in suite.tasks if task.key not in known]
-    progress = Progress(len(suite.tasks), options.quiet)
+    known: Dict[str, int] = {}  # passes that each network is done with; all, if it was refused
+    for record in journal.records:
+        key = json.dumps(record["network"], sort_keys=True)
+        known[key] = options.passes if "error" in record else known.get(key, 0) + 1
+    waiting = [
+        (number, task)
+        for number in range(1, options.passes + 1)
+        for task in suite.tasks
+        if known.get(task.key, 0) < number
+    ]
+    progress = Progress(len(journal.records) + len(waiting), options.quiet)
     if known and waiting:
         progress.tell(f"{options.out}: {len(known)} networks are there, {len(waiting)} to go")
+    refused = set()
     end = STARTED + options.budget_s
     scales: List[float] = []  # milliseconds a unit of share, as measured
     left_out = []
-    for position, task in enumerate(waiting):
+    for position, (number, task) in enumerate(waiting):
+        if task.key in refused:
+            continue
         left_s = end - time.perf_counter()
         scale = sorted(scales)[len(scales) // 2] if scales else 0.0
         needed_s = 1e-3 * scale * task.share * (FEWEST_RUNS + 3) + options.hold_s
         # One at least, so that repeating the command always gets further.
         if position and (left_s <= 0 or needed_s > left_s):
-            left_out.append(task.text)
+            if task.text not in left_out:
+                left_out.append(task.text)
             continue
         fair_s = left_s / (len(waiting) - position) - options.hold_s
-        record = bench.measure(task, min(max(0.8 * fair_s, SETTLE_S), LONGEST_S))
+        record = bench.measure(task, min(max(0.8 * fair_s, SETTLE_S), LONGEST_S), number)
         journal.append(record)
         if "latency_ms" in record:
             scales.append(record["latency_ms"]["median"] / task.share)
-        remaining = [t.share for t in waiting[position + 1 :]]
-        left_s = min(end - time.perf_counter(), LONGEST_S * len(remaining))
+        else:
+            refused.add(task.key)
+        left_s = min(end - time.perf_counter(), LONGEST_S * (len(waiting) - position - 1))
         progress.done(len(journal.records), task, record, max(left_s, 0.0))
     return left_out
 
@@ -1059,7 +1078,8 @@ def summary(journal: Journal, left_out: List[str], inference_s: float, total_s: 
     records = journal.records
     refused = [r for r in records if "error" in r]
     hot = [r for r in records if r.get("throttled")]
-    lines = [f"written: {journal.path}: {len(records) - len(refused)} networks measured"]
+    measured = {json.dumps(r["network"]) for r in records if "error" not in r}
+    lines = [f"written: {journal.path}: {len(measured)} networks measured"]
     if refused:
         lines[0] += f", {len(refused)} refused (each says why in its line)"
     if left_out:
@@ -1099,6 +1119,7 @@ def parser() -> argparse.ArgumentParser:
     add("--threads", metavar="N", help="threads of an operator (all cores)")
     add("--provider", choices=("cpu", "cuda"), default="cpu", help="where to run (%(default)s)")
     add("--budget", metavar="T", default="5min", help="stop after this time (%(default)s)")
+    add("--passes", metavar="N", default="1", help="go round N times, for busy devices (1)")
     add("--kernels", action="store_true", help="time every kernel too (onnxruntime's profiler)")
     add("--precision", choices=("fp32", "fp16", "int8"), help="of your own models, to be noted")
     add("--batch", metavar="N", help="of your own models, where it is free (1)")
@@ -1125,6 +1146,7 @@ def checked(arguments: Sequence[str]) -> argparse.Namespace:
         raise Refused("--precision and --batch are fixed when a suite is made")
     cores = device_info()["cores"]
     options.threads = _whole("--threads", options.threads or str(cores), 1024)
+    options.passes = _whole("--passes", options.passes, 100)
     options.batch = _whole("--batch", options.batch or "1", 4096)
     options.budget_s = parse_seconds(options.budget)
     try:

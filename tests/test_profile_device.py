@@ -72,6 +72,22 @@ def test_a_suite_is_measured_to_the_schema(tmp_path):
     assert not out.with_name("m.jsonl.work").exists()
 
 
+def test_passes_go_round_all_networks_and_the_fastest_median_counts(suite, tmp_path):
+    out = tmp_path / "m.jsonl"
+    given = (f"--suite={suite}", f"--out={out}", "--budget=10s")
+    assert run_program(*given, "--kernels").returncode == 0
+    done = run_program(*given, "--kernels", "--passes=3")
+    assert "2 networks are there, 4 to go" in done.stderr
+    assert "2 networks measured" in done.stdout
+    records = read_lines(out)[1:]
+    assert [r["network"]["workload"] for r in records] == list(TINY[:2]) * 3
+    assert [r.get("pass", 1) for r in records] == [1, 1, 2, 2, 3, 3]
+    assert [bool(r["kernels"]) for r in records] == [True] * 2 + [False] * 4
+    again = run_program(*given, "--passes=3")
+    assert again.returncode == 0
+    assert read_lines(out)[1:] == records
+
+
 def test_a_finished_file_is_not_measured_again(suite, tmp_path):
     out = tmp_path / "m.jsonl"
     assert run_program(f"--suite={suite}", f"--out={out}", "--budget=10s").returncode == 0
