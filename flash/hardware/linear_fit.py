@@ -73,9 +73,10 @@ class LinearFit:
 
     def trust(self, columns: Floats, latency_ms: Floats) -> Floats:
         """How much each row counts, shape (networks,): one, less where the others disagree."""
-        trust = np.ones(len(latency_ms))
+        trust, common = np.ones(len(latency_ms)), self._common(columns, latency_ms)
         for _ in range(_ROUNDS):
-            predicted = np.maximum(columns @ self.solve(columns, latency_ms, trust), 1e-9)
+            solution = self._solve(columns, latency_ms, trust, common)
+            predicted = np.maximum(columns @ solution, 1e-9)
             error = np.abs(np.log(predicted / latency_ms))
             deviation = max(_MAD * float(np.median(error)), _LEAST_DEVIATION)
             trust = 1.0 / (1.0 + (error / (_DOUBTED * deviation)) ** 2)
@@ -83,26 +84,26 @@ class LinearFit:
 
     def fit(self, columns: Floats, latency_ms: Floats) -> Floats:
         """Overheads (ms) and slownesses by class, shape (2 classes,), none negative."""
-        return self.solve(columns, latency_ms, self.trust(columns, latency_ms))
+        common = self._common(columns, latency_ms)
+        return self._solve(columns, latency_ms, self.trust(columns, latency_ms), common)
 
     def left_out(self, columns: Floats, latency_ms: Floats, folds: Sequence[Ints]) -> Floats:
         """Latencies (ms) of each fold by a fit without it, shape (networks,).
 
-        Which rows to trust is asked of all of them once: asking each fold again would take ten
-        times as long, and a row has little say in how far the others are trusted.
+        Which rows to trust and the common values are asked of all rows once: asking each fold
+        again would take ten times as long, and a row has little say in either.
         """
         predicted, rows = np.zeros(len(latency_ms)), np.arange(len(latency_ms))
-        trust = self.trust(columns, latency_ms)
+        trust, common = self.trust(columns, latency_ms), self._common(columns, latency_ms)
         for fold in folds:
             keep = np.setdiff1d(rows, fold)
-            predicted[fold] = columns[fold] @ self.solve(
-                columns[keep], latency_ms[keep], trust[keep]
+            predicted[fold] = columns[fold] @ self._solve(
+                columns[keep], latency_ms[keep], trust[keep], common
             )
         return np.maximum(predicted, 1e-9)
 
-    def solve(self, columns: Floats, latency_ms: Floats, trust: Floats) -> Floats:
-        """``fit`` with given trust in each row."""
-        common = self._common(columns, latency_ms)
+    def _solve(self, columns: Floats, latency_ms: Floats, trust: Floats, common: Floats) -> Floats:
+        """``fit`` with given trust in each row, pulled to given common values."""
         pull = self.ridge * np.sqrt(len(latency_ms)) / common
         pull[_CLASSES:] *= _BUSY_RIDGE
         # Nothing pulls the constant; a linear layer's own speed then cannot be told from it.

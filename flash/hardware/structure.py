@@ -4,13 +4,13 @@ Three facts of a runtime are not told by anybody: the channels it computes at on
 which operations it executes (those nothing reads, too?) and what it merges into one kernel.
 None adds a coefficient. Linear fits are cheap enough to be made for every combination of the
 last two without each network in turn, so these two are chosen jointly with the linear
-candidate, by the error on the network left out; the structured candidates then take the
+candidate, by the error on networks left out; the structured candidates then take the
 combination found, or stay with the usual one where it fits them better.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from flash.hardware.kernels import LANES
 from flash.hardware.profile import EXECUTES, FUSIONS
-from flash.hardware.selection import Candidate, first_not_beaten, log_errors
-from flash.hardware.workload import Workload, workload
+from flash.hardware.selection import Candidate, first_not_beaten, folds_of, log_errors
+from flash.hardware.workload import Workload, counted, kernels_run
 from flash.spaces.network import Network
 
 __all__ = ["Structure", "structures"]
@@ -29,6 +29,8 @@ Floats = NDArray[np.float64]
 #: Other lanes, or another combination for structured candidates, must fit better by this
 #: factor. Chosen on NAS-Bench-201's devices, on other draws than those reported.
 _CLEARLY = 0.95
+#: Parts that networks are left out in: with 25 of them, one by one.
+_FOLDS = 25
 #: Most common first: of those that cannot be told apart the first is taken.
 _EXECUTES = ("used", *(e for e in EXECUTES if e != "used"))
 
@@ -53,13 +55,11 @@ def structures(
     first = next(c for c in tried if c.prior is not None)
     linear = [c for c in tried if c.linear is not None]
 
-    def load_of(s: Structure) -> Workload:
-        return workload(networks, s.executes, element_bytes, s.fusion, s.lanes)
-
     def fitted(candidate: Candidate, load: Workload) -> float:
         predicted = load.latency_ms(candidate.fit(load, latency_ms))
         return float(log_errors(predicted, latency_ms).mean())
 
+    load_of = _Loads(networks, element_bytes)
     best, load = usual, load_of(usual)
     error = min(fitted(c, load) for c in (first, *linear))
     for lanes in LANES[1:]:
@@ -67,7 +67,7 @@ def structures(
         found = min(fitted(c, other) for c in (first, *linear))
         if found < _CLEARLY * error:
             best, load, error = replace(usual, lanes=lanes), other, found
-    options = _distinct(networks, best, load, load_of)
+    options = load_of.distinct(best)
     if len(options) == 1:
         return [options[0]] * len(tried)
     joint = options[_jointly([o for _, o in options], latency_ms, linear)]
@@ -76,40 +76,48 @@ def structures(
     return [joint if c.linear is not None else structured for c in tried]
 
 
-def _distinct(
-    networks: Sequence[Network],
-    usual: Structure,
-    load: Workload,
-    load_of: Callable[[Structure], Workload],
-) -> list[tuple[Structure, Workload]]:
-    """Combinations of what is executed and merged that differ for these networks."""
-    found = [(usual, load)]
-    seen = {_sizes(networks, usual.executes)}
-    views = [usual.executes]
-    for executes in _EXECUTES[1:]:
-        sizes = _sizes(networks, executes)
-        if sizes not in seen:
-            seen.add(sizes)
-            views.append(executes)
-    for executes in views:
-        for fusion in FUSIONS:
-            option = replace(usual, executes=executes, fusion=fusion)
-            other = load_of(option)
-            if not any(_same(other, known) for _, known in found):
-                found.append((option, other))
-    return found
+class _Loads:
+    """Workloads of the same networks under different structures, each network's kernels once."""
 
+    def __init__(self, networks: Sequence[Network], element_bytes: int) -> None:
+        self._element_bytes = element_bytes
+        self._views = {
+            e: [n if e == "all" else getattr(n, e)() for n in networks] for e in _EXECUTES
+        }
+        self._kernels: dict[tuple[int, str, int], list[tuple[int, ...]]] = {}
 
-def _sizes(networks: Sequence[Network], executes: str) -> tuple[int, ...]:
-    """Layers left of each network: views that leave as many of each are the same."""
-    if executes == "all":
-        return tuple(len(n.layers) for n in networks)
-    return tuple(len(getattr(n, executes)().layers) for n in networks)
+    def __call__(self, s: Structure) -> Workload:
+        return counted([self._run(n, s) for n in self._views[s.executes]], self._element_bytes)
+
+    def _run(self, view: Network, s: Structure) -> list[tuple[int, ...]]:
+        # Views are kept, so no two share an id.
+        key = (id(view), s.fusion, s.lanes)
+        if key not in self._kernels:
+            self._kernels[key] = kernels_run(view, "all", s.fusion, s.lanes)
+        return self._kernels[key]
+
+    def distinct(self, usual: Structure) -> list[tuple[Structure, Workload]]:
+        """Combinations of what is executed and merged that differ for these networks."""
+        found: list[tuple[Structure, Workload]] = []
+        for executes in self._unlike():
+            for fusion in FUSIONS:
+                option = replace(usual, executes=executes, fusion=fusion)
+                load = self(option)
+                if not any(_same(load, known) for _, known in found):
+                    found.append((option, load))
+        return found
+
+    def _unlike(self) -> list[str]:
+        """Execution modes; views that leave as many layers of each network are the same."""
+        seen: dict[tuple[int, ...], str] = {}
+        for executes, views in self._views.items():
+            seen.setdefault(tuple(len(n.layers) for n in views), executes)
+        return list(seen.values())
 
 
 def _jointly(loads: Sequence[Workload], latency_ms: Floats, linear: Sequence[Candidate]) -> int:
     """The option whose best linear fit predicts networks left out best."""
-    each = [np.array([i]) for i in range(len(latency_ms))]
+    each = folds_of([str(i) for i in range(len(latency_ms))], most=_FOLDS)
     predicted = [c.left_out(load, latency_ms, each) for load in loads for c in linear]
     return first_not_beaten(log_errors(np.stack(predicted), latency_ms)) // len(linear)
 

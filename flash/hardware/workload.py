@@ -13,7 +13,7 @@ from flash.hardware.processor import executed_layers, kernel_ms
 from flash.hardware.profile import Coefficients
 from flash.spaces.network import Network
 
-__all__ = ["Workload", "workload"]
+__all__ = ["Workload", "counted", "kernels_run", "workload"]
 
 Floats = NDArray[np.float64]
 
@@ -79,12 +79,21 @@ def workload(
     lanes: int = LANES[0],
 ) -> Workload:
     """The kernels that a runtime runs for each network."""
+    return counted([kernels_run(n, executes, fusion, lanes) for n in networks], element_bytes)
+
+
+def kernels_run(network: Network, executes: str, fusion: str, lanes: int) -> list[tuple[int, ...]]:
+    """The fields of each kernel that a runtime runs for a network, in order."""
+    layers = executed_layers(network, executes, fusion)
+    return [tuple(int(field) for field in kernel_of(x, fusion, lanes)) for x in layers]
+
+
+def counted(networks: Sequence[Sequence[tuple[int, ...]]], element_bytes: int) -> Workload:
+    """The workload of networks given as what ``kernels_run`` returns."""
     numbers: dict[tuple[int, ...], int] = {}
     entries: list[tuple[int, int]] = []
-    for row, network in enumerate(networks):
-        for layer in executed_layers(network, executes, fusion):
-            kernel = tuple(int(field) for field in kernel_of(layer, fusion, lanes))
-            entries.append((row, numbers.setdefault(kernel, len(numbers))))
+    for row, kernels in enumerate(networks):
+        entries += [(row, numbers.setdefault(kernel, len(numbers))) for kernel in kernels]
     counts = np.zeros((len(networks), len(numbers)))
     np.add.at(counts, tuple(np.array(entries).T), 1.0)
     fields = np.array(list(numbers), dtype=np.int64).T

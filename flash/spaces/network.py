@@ -60,6 +60,8 @@ class Network:
 
     def _only(self, keep: set[int]) -> Network:
         """The layers in ``keep``, renumbered; what reads a removed layer reads zeros."""
+        if all(n in keep for n in range(len(self.layers))):
+            return self
         numbers = [n for n in range(len(self.layers)) if n in keep]
         renumbered = {old: new for new, old in enumerate(numbers)}
 
