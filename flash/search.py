@@ -187,7 +187,7 @@ def _request(
     ):
         raise UsageError(f"target {target.name} has no chip area; leave area out")
     if not target.energy_how and (bounds["energy_mj"] is not None or "energy" in objectives):
-        raise UsageError(f"energy was not measured on {target.name}: leave it out")
+        raise UsageError(f"energy was not measured on {target.name}: it can be no goal or limit")
     if len(set(named)) != len(named) or len(named) < 2:
         raise UsageError("a front needs at least two different objectives, e.g. score,latency")
     return _Request(subject, maximised, tuple(named), tuple(limits), effort, proxy or "", shortlist)
