@@ -20,8 +20,6 @@ cells with the same live part; synflow is stored as its logarithm there.
 from __future__ import annotations
 
 import argparse
-import csv
-import gzip
 import os
 import sys
 import time
@@ -29,13 +27,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from nasbench import DATASETS, Benchmark
 from numpy.typing import NDArray
 from ranking import Report
 
-from flash.evaluation import measure
-from flash.metrics.rank import score_designs
 from flash.optimize.pareto import hypervolume, non_dominated
-from flash.spaces.space import SearchSpace, load_space
 from flash.strategies import (
     Candidates,
     TableEvaluator,
@@ -48,13 +44,10 @@ from flash.strategies.robot import unit_interval
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Columns = dict[str, Floats]
 
-DATASETS = ("cifar10", "cifar100", "imagenet16")
-TWELVE = "cifar10_val_12epochs"
-STAND_IN = "cifar10_test_12epochs"
 ROBOT = ("grad_norm", "snip", "grasp", "fisher", "synflow", "jacov")
 OURS = ("rank_score", "sed", "nn_degree", "params", "macs")
+BUDGETS = (10, 20, 50, 100)
 #: What RoBoT reports, CIFAR-10, -100, ImageNet16-120 test.
 ROBOT_ROW = (94.36, 73.51, 46.34)
 #: Test accuracy (CIFAR-10, CIFAR-100, ImageNet16-120), mean +- sd, and where it is from.
@@ -65,118 +58,66 @@ PUBLISHED = """\
   NASWOT, no training                      92.96+-0.81  69.98+-1.22  44.44+-2.10  (same table)"""
 
 
-class Benchmark:
-    """All 15,625 cells: designs, accuracies and scores as columns."""
-
-    def __init__(self, shared: Path, twelve: Path | None, protocols: str = "12,own") -> None:
-        self.space: SearchSpace = load_space("nasbench201")
-        rows = read(shared, "nasbench201/accuracy")
-        self.archs = [r["arch"] for r in rows]
-        self.designs: Ints = np.array([self.space.parse(arch) for arch in self.archs])
-        self.accuracy: Columns = {
-            name: np.array([float(r[name]) for r in rows]) for name in rows[0] if name != "arch"
-        }
-        self.protocols = protocols.split(",")
-        self.objective12 = STAND_IN
-        if twelve is not None:
-            with twelve.open(encoding="utf-8") as stream:
-                given = {r["arch"]: float(r[TWELVE]) for r in csv.DictReader(stream)}
-            self.accuracy[TWELVE] = np.array([given[arch] for arch in self.archs])
-            self.objective12 = TWELVE
-        self.scores = self._proxies(shared) | self._ours()
-
-    def _proxies(self, shared: Path) -> Columns:
-        """Measured proxies; cells with equal live parts share the value of the one measured."""
-        rows = read(shared, "nasbench201/proxies_cifar10")
-        measured = live_operations(np.array([self.space.parse(r["arch"]) for r in rows]))
-        at = {key.tobytes(): k for k, key in enumerate(measured)}
-        which = [at[key.tobytes()] for key in live_operations(self.designs)]
-        columns = {n: np.array([float(r[n]) for r in rows])[which] for n in rows[0] if n != "arch"}
-        # As a number, and scaled so that it is one: min-max does not see the factor.
-        log = columns["synflow"]
-        return columns | {"synflow": np.exp(log - log.max()), "log_synflow": log}
-
-    def _ours(self) -> Columns:
-        ranked = score_designs(self.space, self.designs)
-        plain = measure(self.space, self.designs)
-        return {
-            "rank_score": ranked.rank_score, "sed": ranked.sed, "nn_degree": plain.nn_degree,
-            "params": plain.params, "macs": plain.macs,
-        }  # fmt: skip
-
-    def candidates(self, names: Sequence[str]) -> Candidates:
-        """Every cell, by the scores named."""
-        scores = np.stack([self.scores[name] for name in names], axis=1)
-        return Candidates(
-            [5] * 6, self.designs, names, scores,
-            statistics=lambda designs: layer_statistics(self.space, designs),
-        )  # fmt: skip
-
-    def row(self, design: Sequence[int]) -> int:
-        """The row of a design."""
-        return int(self._rows[tuple(design)])
-
-    @property
-    def _rows(self) -> Mapping[tuple[int, ...], int]:
-        if not hasattr(self, "_row_of"):
-            self._row_of = {tuple(d): k for k, d in enumerate(self.designs.tolist())}
-        return self._row_of
-
-
-def read(shared: Path, name: str) -> list[dict[str, str]]:
-    with gzip.open(shared / "data" / f"{name}.csv.gz", "rt", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
-
-
-def live_operations(cells: Ints) -> Ints:
-    """Cells, shape (n, 6), with every operation off the paths from input to output set to none."""
-    edges = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
-    reached = np.zeros((len(cells), 4), dtype=np.bool_)
-    reaching = np.zeros_like(reached)
-    reached[:, 0] = reaching[:, 3] = True
-    for e, (a, b) in enumerate(edges):
-        reached[:, b] |= reached[:, a] & (cells[:, e] > 0)
-    for e, (a, b) in reversed(list(enumerate(edges))):
-        reaching[:, a] |= reaching[:, b] & (cells[:, e] > 0)
-    on = np.stack([reached[:, a] & reaching[:, b] for a, b in edges], axis=1)
-    return np.where(on, cells, 0)
-
-
 # ---------------------------------------------------------------------------------- searches
 
 
-def found(
+def trained(
     bench: Benchmark, strategy: str, names: Sequence[str], objective: str, budget: int, seeds: int
-) -> list[int]:
-    """Rows of the designs that searches with seeds 0 ... find."""
+) -> list[list[int]]:
+    """Rows of the designs that searches with seeds 0 ... train, each in its order."""
     candidates = bench.candidates(names)
-    rows = []
+    orders = []
     for seed in range(seeds):
         table = TableEvaluator(budget, bench.designs, bench.accuracy[objective])
-        best = run_strategy(strategy, candidates, table, seed).best
-        if best is not None:
-            rows.append(bench.row(best.design))
-    return rows
+        outcome = run_strategy(strategy, candidates, table, seed)
+        orders.append([bench.row(trial.design) for trial in outcome.trials])
+    return orders
+
+
+def best_of(bench: Benchmark, orders: Sequence[Sequence[int]], objective: str) -> list[int]:
+    """The row of highest objective in each order, the first of equals."""
+    values = bench.accuracy[objective]
+    return [order[int(np.argmax(values[list(order)]))] for order in orders if order]
+
+
+def objectives(bench: Benchmark) -> list[tuple[str, tuple[str, ...]]]:
+    """(objective, data sets whose test accuracy is reported under it)."""
+    found: list[tuple[str, tuple[str, ...]]] = []
+    if "12" in bench.protocols:
+        found.append((bench.objective12, DATASETS))
+    if "own" in bench.protocols:
+        found += [(f"{dataset}_val", (dataset,)) for dataset in DATASETS]
+    return found
+
+
+def row_of(bench: Benchmark, rows_by: Mapping[str, Sequence[int]]) -> str:
+    """Test accuracies of the designs found under each objective, mean and sd over seeds."""
+    parts = []
+    for objective, datasets in objectives(bench):
+        if objective == f"{DATASETS[0]}_val":
+            parts.append("|")
+        rows = list(rows_by[objective])
+        parts += [spread(bench.accuracy[f"{dataset}_test"][rows]) for dataset in datasets]
+    return " ".join(parts)
 
 
 def line(
     report: Report, bench: Benchmark, strategy: str, names: Sequence[str], budget: int, seeds: int,
     label: str = "",
 ) -> None:  # fmt: skip
-    """Test accuracies found, mean and sd over seeds, under each protocol."""
+    """One search whose choices follow the accuracies it sees: a run for each objective."""
     began = time.perf_counter()
-    parts = []
-    if "12" in bench.protocols:
-        rows = found(bench, strategy, names, bench.objective12, budget, seeds)
-        for dataset in DATASETS:
-            parts.append(spread(bench.accuracy[f"{dataset}_test"][rows]))
-    if "own" in bench.protocols:
-        parts.append("|")
-        for dataset in DATASETS:
-            rows = found(bench, strategy, names, f"{dataset}_val", budget, seeds)
-            parts.append(spread(bench.accuracy[f"{dataset}_test"][rows]))
+    rows = {
+        objective: best_of(
+            bench, trained(bench, strategy, names, objective, budget, seeds), objective
+        )
+        for objective, _ in objectives(bench)
+    }
     seconds = time.perf_counter() - began
-    report(f"  {label or strategy:26s}{budget:4d}  {' '.join(parts)}   ({seconds:.0f} s)")
+    report(
+        f"  {label or strategy:26s}{budget:4d} x{seeds:4d}  {row_of(bench, rows)}   "
+        f"({seconds:.0f} s)"
+    )
 
 
 def spread(values: Floats) -> str:
@@ -211,28 +152,34 @@ def hnas_part(report: Report, bench: Benchmark, seeds: int) -> None:
         line(report, bench, "hnas", names, 20, seeds, f"hnas, M={' K='.join(names)}")
 
 
-def others_part(report: Report, bench: Benchmark, seeds: int) -> None:
-    """Everything else at several budgets."""
+def fixed_part(report: Report, bench: Benchmark, seeds: int) -> None:
+    """Searches that train in an order fixed beforehand: one run has all budgets and objectives."""
     report()
-    report("The others by budget")
-    best = ("rank_score",)
-    measured = ("params", "jacov", "log_synflow", "nwot")
-    for strategy, names in (
-        ("random", best),
-        ("aggregate", best),
-        ("aggregate", measured),
-        ("evolution", best),
-        ("evolution", measured),
-        ("pdns", ("log_synflow", "jacov", "snip", "macs")),
-        ("weak", OURS),
-        ("eznas", best),
+    report("Searches that do not learn from what they train, by budget")
+    best, measured = ("rank_score",), ("params", "jacov", "log_synflow", "nwot")
+    for strategy, names, label in (
+        ("random", best, "random"),
+        ("aggregate", best, "aggregate, flash"),
+        ("aggregate", measured, "aggregate, measured"),
+        ("evolution", best, "evolution, flash"),
+        ("evolution", measured, "evolution, measured"),
+        ("pdns", ("log_synflow", "jacov", "snip", "macs"), "pdns, published metrics"),
     ):
-        for budget in (10, 20, 50, 100):
-            steps = 1 if strategy == "aggregate" else seeds
-            label = f"{strategy}, {'measured' if names == measured else 'flash'}"
-            if strategy in ("random", "pdns"):
-                label = strategy
-            line(report, bench, strategy, names, budget, steps, label)
+        steps = 1 if strategy == "aggregate" else seeds
+        orders = trained(bench, strategy, names, bench.objective12, max(BUDGETS), steps)
+        for budget in BUDGETS:
+            spent = [order[:budget] for order in orders]
+            rows = {of: best_of(bench, spent, of) for of, _ in objectives(bench)}
+            report(f"  {label:26s}{budget:4d} x{steps:4d}  {row_of(bench, rows)}")
+
+
+def learning_part(report: Report, bench: Benchmark, seeds: int) -> None:
+    """Weak predictors and evolved formulas."""
+    report()
+    report("Searches that learn from what they train, by budget")
+    for strategy, names in (("weak", OURS), ("eznas", ("rank_score",))):
+        for budget in BUDGETS[1:]:
+            line(report, bench, strategy, names, budget, seeds)
 
 
 # ------------------------------------------------------------------------------ MTF-PDNS
@@ -364,7 +311,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--shared", type=Path, default=Path(os.environ.get("FLASH_SHARED", beside)))
     parser.add_argument("--seeds", type=int, default=100)
-    parser.add_argument("--parts", default="robot,hnas,others,pdns,formula")
+    parser.add_argument("--parts", default="robot,hnas,fixed,learning,pdns,formula")
     parser.add_argument("--protocols", default="12,own", help="12, own or both (%(default)s)")
     parser.add_argument("--objective12", type=Path, help="CSV arch,cifar10_val_12epochs")
     parser.add_argument("--out", type=Path, help="also write the table to this file")
@@ -382,7 +329,8 @@ def main() -> None:
     parts: dict[str, tuple[Callable[[Report, Benchmark, int], None], int]] = {
         "robot": (robot_part, options.seeds),
         "hnas": (hnas_part, options.seeds),
-        "others": (others_part, options.seeds),
+        "fixed": (fixed_part, options.seeds),
+        "learning": (learning_part, min(20, options.seeds)),
         "pdns": (pdns_part, min(30, options.seeds)),
         "formula": (formula_part, min(10, options.seeds)),
     }
