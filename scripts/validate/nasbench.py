@@ -53,7 +53,9 @@ class Benchmark:
         columns = {n: np.array([float(r[n]) for r in rows])[which] for n in rows[0] if n != "arch"}
         # As a number, and scaled so that it is one: min-max does not see the factor.
         log = columns["synflow"]
-        return columns | {"synflow": np.exp(log - log.max()), "log_synflow": log}
+        return columns | {
+            "synflow": np.exp(log - log.max()), "log_synflow": log, "minus_jacov": -columns["jacov"]
+        }  # fmt: skip
 
     def _ours(self) -> Columns:
         ranked = score_designs(self.space, self.designs)

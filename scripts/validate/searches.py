@@ -147,8 +147,11 @@ def robot_part(report: Report, bench: Benchmark, seeds: int) -> None:
 
 
 def hnas_part(report: Report, bench: Benchmark, seeds: int) -> None:
-    """HNAS with the stand-ins its theory allows; nobody published per-cell condition numbers."""
-    for names in (("grad_norm",), ("snip",), ("grad_norm", "jacov")):
+    """HNAS with the stand-ins its theory allows for M; K, the tangent kernel's condition number
+    (less is better), was not published for each cell: -jacov stands for it.
+    """
+    report()
+    for names in (("grad_norm",), ("snip",), ("grad_norm", "minus_jacov"), ("snip", "minus_jacov")):
         line(report, bench, "hnas", names, 20, seeds, f"hnas, M={' K='.join(names)}")
 
 
