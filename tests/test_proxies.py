@@ -16,6 +16,7 @@ torch = pytest.importorskip("torch", reason="needs the extra torch")
 
 from torch.nn import functional as F  # noqa: E402, N812
 
+from flash.metrics.sed import score_network as sed  # noqa: E402
 from flash.proxies import aggregate, log_rank, score_network  # noqa: E402
 from flash.proxies.az_nas import channel_entropy, transfer_score  # noqa: E402
 from flash.proxies.epsinas import fill, spread  # noqa: E402
@@ -281,6 +282,20 @@ def test_epsinas_prefers_convolutions_beside_shortcuts_to_shortcuts_alone():
         return score_network(network, ["epsinas"], batch=16)["epsinas"]
 
     assert score(2) > score(0)
+
+
+def test_sed_jacob_ranks_by_the_description_and_the_jacobian_together():
+    networks = [_tiny(), _linear_chain(), _tiny(7)]
+    found = [score_network(network, ["sed_jacob"], batch=6) for network in networks]
+    assert [set(one) for one in found] == [{"described_rank", "described_sed", "jacob_cov"}] * 3
+    assert [one["described_sed"] for one in found] == [sed(n.live()).sed for n in networks]
+    assert [one["described_rank"] for one in found] == [sed(n.live()).rank_score for n in networks]
+    columns = {
+        "described_rank": np.array([3.0, 1.0, 2.0]), "described_sed": np.array([3.0, 2.0, 1.0]),
+        "jacob_cov": np.array([-9.0, -4.0, -7.0]),
+    }  # fmt: skip
+    want = np.log([3 * 3 * 1, 1 * 2 * 3, 2 * 1 * 2]) - 3 * np.log(3)
+    np.testing.assert_allclose(aggregate("sed_jacob", columns), want)
 
 
 def test_tangent_kernel_of_a_linear_model_is_the_images_gram_matrix():

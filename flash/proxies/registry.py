@@ -62,6 +62,8 @@ PROXIES: Mapping[str, Proxy] = MappingProxyType(
         proxy.name: proxy
         for proxy in (
             Proxy("az_complexity", "az_nas", "counting", 1, f"{_AZ}: MACs of the live network"),
+            Proxy("described_rank", "described", "counting", 1, "rank_score of flash, ours"),
+            Proxy("described_sed", "described", "counting", 1, "sed of flash, after Wu et al."),
             Proxy("synflow", "synflow", "backward", 1, "Tanaka et al., NeurIPS 2020; log, ours"),
             Proxy("meco", "meco", "forward", 1, "Jiang et al., MeCo, NeurIPS 2023"),
             Proxy(
@@ -104,6 +106,12 @@ AGGREGATES: Mapping[str, Aggregate] = MappingProxyType(
             ("az_expressivity", "az_progressivity", "az_trainability", "az_complexity"),
             "log_rank",
             _AZ,
+        ),
+        "sed_jacob": Aggregate(
+            "sed_jacob",
+            ("described_rank", "described_sed", "jacob_cov"),
+            "log_rank",
+            "rank_score, sed and jacob_cov, ours: the best of 135 sums on half of NAS-Bench-201",
         ),
         "te_nas": Aggregate("te_nas", ("ntk_condition", "linear_regions"), "rank", _TE),
     }
