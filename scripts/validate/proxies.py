@@ -50,7 +50,8 @@ INDEPENDENT = {
     "snip": 0.60, "grasp": 0.54, "fisher": 0.55, "grad_norm": 0.60, "zen": 0.11, "te_nas": 0.72,
     "epsinas": 0.87, "meco": 0.89,
 }  # fmt: skip
-#: A combination of scores that nobody chose on this benchmark's accuracies.
+#: Scores whose terms were not chosen on this benchmark; the pair is the best of six sums on all
+#: of its cells (an earlier comparison).
 PLAIN = ("params", "jacob_cov")
 #: Our proxy -> column of the scores published for each cell.
 PUBLISHED = {
