@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from flash import COMMANDS, __version__
 from flash.command import run_command
 from flash.errors import UsageError, did_you_mean
+from flash.interrupts import quiet_interrupts
 
 __all__ = ["main"]
 
@@ -29,6 +30,7 @@ def _dispatch(arguments: Sequence[str]) -> None:
 
 def main() -> int:
     """Entry point of the console command."""
+    quiet_interrupts()
     return run_command(_dispatch)
 
 

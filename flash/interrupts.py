@@ -7,24 +7,49 @@ module imports next to nothing, so that a command can call it before all else.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import threading
+from collections.abc import Iterator
 from types import FrameType
 from typing import NoReturn
 
-__all__ = ["interrupts_raise", "quiet_interrupts"]
+__all__ = ["interrupts_raise", "quiet_imports", "quiet_interrupts"]
+
+#: Whether a command runs, the program being its own.
+_is_command = False
 
 
 def quiet_interrupts() -> None:
     """Let Ctrl-C end the program in one line, exit code 130, until ``interrupts_raise``."""
+    global _is_command
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
+        _is_command = True
 
 
 def interrupts_raise() -> None:
     """Let Ctrl-C raise KeyboardInterrupt again, where ``quiet_interrupts`` changed that."""
     if signal.getsignal(signal.SIGINT) is _leave:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextlib.contextmanager
+def quiet_imports() -> Iterator[None]:
+    """While C++ libraries are imported in the midst of a command: as ``quiet_interrupts``.
+
+    A KeyboardInterrupt that reaches them makes some abort the process (seen with onnx). Does
+    nothing where flash is a library, or where Ctrl-C was never quiet.
+    """
+    ours = _is_command and threading.current_thread() is threading.main_thread()
+    if ours:
+        quiet_interrupts()
+    try:
+        yield
+    finally:
+        if ours:
+            interrupts_raise()
 
 
 def _leave(number: int, frame: FrameType | None) -> NoReturn:

@@ -139,6 +139,18 @@ import sys, time
 from flash.interrupts import quiet_interrupts
 quiet_interrupts()
 from flash.command import run_command
+from flash.interrupts import quiet_imports
+def late():
+    with quiet_imports():
+        pass
+def heavy():
+    # A library that a KeyboardInterrupt must not reach.
+    with quiet_imports():
+        print("running", flush=True)
+        try:
+            time.sleep(30)
+        except KeyboardInterrupt:
+            sys.exit("reached")
 print("importing", flush=True)
 {}
 """
@@ -146,7 +158,12 @@ print("importing", flush=True)
 
 @pytest.mark.parametrize(
     "then",
-    ["time.sleep(30)", "run_command(lambda _: (print('running', flush=True), time.sleep(30)))"],
+    [
+        "time.sleep(30)",
+        "run_command(lambda _: (print('running', flush=True), time.sleep(30)))",
+        "run_command(lambda _: (print('running', flush=True), late(), time.sleep(30)))",
+        "run_command(lambda _: heavy())",
+    ],
 )
 def test_an_interrupt_while_importing_or_running_is_one_line(then):
     code = _IMPORTING.format(f"sys.exit({then})")
@@ -158,7 +175,7 @@ def test_an_interrupt_while_importing_or_running_is_one_line(then):
         # A background job inherits SIGINT ignored, and would ignore it for good.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as process:
-        for _ in range(1 + ("running" in then)):
+        for _ in range(1 + ("run_command" in then)):
             process.stdout.readline()
         time.sleep(0.05)
         process.send_signal(signal.SIGINT)

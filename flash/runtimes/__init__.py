@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from flash.errors import UsageError
+from flash.interrupts import quiet_imports
 
 if TYPE_CHECKING:
     from flash.runtimes.onnx_int8 import quantize_onnx
@@ -90,7 +91,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'flash.runtimes' has no attribute '{name}'")
     module, extra = _HOMES[name]
     try:
-        home = importlib.import_module(f"flash.runtimes.{module}")
+        with quiet_imports():
+            home = importlib.import_module(f"flash.runtimes.{module}")
     except ImportError as error:
         if not extra or (error.name or "").startswith("flash"):
             raise

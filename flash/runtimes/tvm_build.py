@@ -7,6 +7,7 @@ network is.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TVM_ERRORS", "failed", "run_tvm", "target_of", "time_tvm", "tvm_library", "tvm_version"]
 
+#: Bytes on the disk while linking, over those of the model: objects and library hold its weights.
+_ROOM = 4
 #: What TVM raises; it has no base class of its own.
 TVM_ERRORS = (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError)
 
@@ -59,7 +62,7 @@ def tvm_library(content: bytes, machine: Machine, tuning: Tuning | None = None) 
 
             executable = tuned_executable(module, target, tuning)
         what = f"link for {machine.name}"
-        return _linked(executable, machine)
+        return _linked(executable, machine, _ROOM * len(content))
     except TVM_ERRORS as error:
         raise failed(f"TVM cannot {what}", error) from None
 
@@ -101,8 +104,15 @@ def failed(what: str, error: Exception) -> FlashError:
     return FlashError(f"{what}: {lines[-1][:300] if lines else type(error).__name__}")
 
 
-def _linked(executable: Any, machine: Machine) -> bytes:
+def _linked(executable: Any, machine: Machine, room: int) -> bytes:
+    """The library's bytes; ``room``: those its parts take on the disk meanwhile, at most."""
     with tempfile.TemporaryDirectory(prefix="flash-tvm-") as folder:
+        # LLVM ends the whole process where a disk is full, without a word to its caller.
+        if shutil.disk_usage(folder).free < room:
+            raise FlashError(
+                f"linking needs {room / 1e6:.0f} MB in {Path(folder).parent}, which has less: make "
+                "room, or set TMPDIR"
+            )
         path = Path(folder) / "library.so"
         # -s: the table of local symbols holds names of temporary files.
         link = cc.cross_compiler(machine.linker, options=["-s"])
