@@ -29,6 +29,7 @@ __all__ = ["Tuning", "tuned_executable"]
 
 _WORKING_FFI: Final = "0.1.14"
 _BUILD_TIMEOUT_S: Final = 300.0
+_MOST_IN_A_ROUND: Final = 64
 _FOREIGN: Final = ("cuda", "metal", "rocm", "hexagon", "riscv_cpu")
 _RECORDS: Final = "database_tuning_record.json"
 
@@ -60,7 +61,7 @@ def tuned_executable(module: Any, target: Any, tuning: Tuning) -> Any:
         )
     _leave_out_foreign_intrinsics()
     from tvm.s_tir import meta_schedule  # noqa: PLC0415 (only after the line above)
-    from tvm.s_tir.meta_schedule.relax_integration import tune_relax  # noqa: PLC0415
+    from tvm.s_tir.meta_schedule import relax_integration  # noqa: PLC0415
 
     logging.getLogger("tvm.s_tir.meta_schedule").setLevel(logging.ERROR)
     tuning.log.mkdir(parents=True, exist_ok=True)
@@ -69,13 +70,15 @@ def tuned_executable(module: Any, target: Any, tuning: Tuning) -> Any:
     with target:
         lowered = _lowered(module)
     if left > 0:
-        tune_relax(
+        operators = len(relax_integration.extract_tasks(lowered, target))
+        relax_integration.tune_relax(
             lowered,
             {},
             target,
             str(tuning.log),
             max_trials_global=left,
-            num_trials_per_iter=min(64, left),
+            # A round is of one operator: every one gets its share of a small budget.
+            num_trials_per_iter=min(_MOST_IN_A_ROUND, max(1, left // max(1, operators))),
             builder=meta_schedule.builder.LocalBuilder(
                 timeout_sec=_BUILD_TIMEOUT_S, initializer=_leave_out_foreign_intrinsics
             ),
