@@ -23,7 +23,7 @@ from pathlib import Path
 from flash import Command
 from flash.command import CommandParser, run_command
 from flash.data import read_text
-from flash.devices import Device, Job, LocalDevice, SshDevice, TvmRpcDevice
+from flash.devices import Device, Job, LocalDevice, RayDevice, SshDevice, TvmRpcDevice
 from flash.errors import InputError, UsageError
 from flash.report.files import write_folder
 from flash.targets.machine import machine_of
@@ -96,6 +96,7 @@ def _parser() -> CommandParser:
     add("--tvm-rpc", metavar="HOST:PORT", help="measure models there, compiled by TVM, untuned")
     add("--key", metavar="K", help="with --tvm-rpc: the boards' key at the tracker")
     add("--target", metavar="T", help="with --tvm-rpc: their profile, or host (the key)")
+    add("--ray", metavar="ADDRESS", help="spread over the equal machines of a Ray cluster")
     add("--threads", metavar="N", help="threads of an operator (all cores)")
     add("--provider", metavar="P", help="cpu or cuda (cpu)")
     add("--budget", metavar="5min", help="stop after this time (5min)")
@@ -158,6 +159,11 @@ def main(arguments: Sequence[str]) -> None:
 
 def _device(options: argparse.Namespace) -> Device | None:
     """Where the options say to measure; None for this machine."""
+    if options.ray is not None:
+        for name in ("ssh", "tvm_rpc", "key", "target", "meter"):
+            if getattr(options, name):
+                raise UsageError(f"--{name.replace('_', '-')} cannot be had with --ray")
+        return RayDevice(options.ray)
     if options.tvm_rpc is None:
         if options.key or options.target:
             raise UsageError("--key and --target need --tvm-rpc")

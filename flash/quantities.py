@@ -27,6 +27,7 @@ __all__ = [
     "format_number",
     "parse_accuracy_percent",
     "parse_area_mm2",
+    "parse_duration_s",
     "parse_energy_mj",
     "parse_latency_ms",
     "parse_memory_mb",
@@ -71,6 +72,7 @@ _MEMORY = _Kind(
     ("B", "kB", "MB", "GB"),
 )
 _AREA = _Kind("area", {"mm2": "1", "um2": "1e-6"}, ("mm2", "um2"), ("um2", "mm2"))
+_DURATION = _Kind("duration", {"s": "1", "min": "60", "h": "3600"}, ("s", "min", "h"), ("s",))
 _KINDS = (_LATENCY, _ENERGY, _MEMORY, _AREA)
 
 _NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
@@ -107,6 +109,11 @@ def parse_memory_mb(text: str, option: str = "") -> float:
 def parse_area_mm2(text: str, option: str = "") -> float:
     """Square millimetres from ``"40mm2"`` or ``"9000um2"``; see ``parse_latency_ms``."""
     return _parse(text, _AREA, option)
+
+
+def parse_duration_s(text: str, option: str = "") -> float:
+    """Seconds from ``"30s"``, ``"5min"`` or ``"1 h"``; see ``parse_latency_ms``."""
+    return _parse(text, _DURATION, option)
 
 
 def parse_accuracy_percent(text: str, option: str = "") -> float:

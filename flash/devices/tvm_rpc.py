@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 import sys
 import zipfile
 from collections.abc import Mapping
@@ -13,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flash.comparison import SCHEMA, describe_origin
-from flash.data import read_text
 from flash.devices.base import Job
-from flash.errors import InputError, UsageError
+from flash.devices.journal import check_same, read_journal, write_journal
+from flash.errors import UsageError
 from flash.quantities import format_latency
 from flash.targets.machine import Machine
 
@@ -40,17 +39,18 @@ class TvmRpcDevice:
         from flash.runtimes import measure_tvm_rpc  # noqa: PLC0415 (an extra)
 
         head, models = self._read(job.suite)
-        known = {} if "--no-resume" in job.options else _journal(job.out, head)
+        before, records = ({}, []) if "--no-resume" in job.options else read_journal(job.out)
+        check_same(job.out, before, head)
+        known = {record["network"].get("sha256") for record in records}
         left = [(network, model) for network, model in models if network["sha256"] not in known]
         self.tracker.connect()  # before a file is made
-        lines = [json.dumps(head), *(json.dumps(record) for record in known.values())]
-        _write(job.out, lines)
+        write_journal(job.out, head, records)
         words = []
         named = [(network["onnx"], content) for network, content in left]
         measured = measure_tvm_rpc(named, self.tracker, self.machine) if left else iter(())
         for (network, _), found in zip(left, measured, strict=True):
-            lines.append(json.dumps(found | {"network": network}, ensure_ascii=False))
-            _write(job.out, lines)
+            records.append(found | {"network": network})
+            write_journal(job.out, head, records)
             words.append(f"{network['onnx']}: {_latency(found['latency_ms'])}")
             if not job.quiet:
                 sys.stderr.write(f"{words[-1]}\n")
@@ -80,37 +80,6 @@ class TvmRpcDevice:
             "date": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
         return head, models
-
-
-def _journal(path: Path, head: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """What an earlier run measured on the same kind of board, by the models' SHA-256."""
-    if not path.exists():
-        return {}
-    lines = read_text(path, InputError).splitlines()
-    try:
-        first, *records = [json.loads(line) for line in lines if line.strip()]
-        same = all(first[key] == head[key] for key in ("schema", "device", "runtime", "precision"))
-        known = {record["network"]["sha256"]: record for record in records}
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f"{path}: no measurements of flash.profile; give another --out") from None
-    if not same:
-        raise UsageError(
-            f"{path} holds measurements of another device or runtime: give another --out, or "
-            "--no-resume to write over them"
-        )
-    return known
-
-
-def _write(path: Path, lines: list[str]) -> None:
-    """The whole file or none of it; ``UsageError`` where it cannot be written."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from None
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _latency(found: Mapping[str, float]) -> str:

@@ -30,6 +30,9 @@ __all__ = ["Tuning", "tuned_executable"]
 _WORKING_FFI: Final = "0.1.14"
 _BUILD_TIMEOUT_S: Final = 300.0
 _MOST_IN_A_ROUND: Final = 64
+#: Trials of an operator from which breeding variants by a learned model pays; fewer are drawn at
+#: random, without the minutes that breeding takes.
+_WORTH_EVOLUTION: Final = 32
 _FOREIGN: Final = ("cuda", "metal", "rocm", "hexagon", "riscv_cpu")
 _RECORDS: Final = "database_tuning_record.json"
 
@@ -71,20 +74,23 @@ def tuned_executable(module: Any, target: Any, tuning: Tuning) -> Any:
         lowered = _lowered(module)
     if left > 0:
         operators = len(relax_integration.extract_tasks(lowered, target))
+        # A round is of one operator: every one gets its share of a small budget.
+        share = min(_MOST_IN_A_ROUND, max(1, left // max(1, operators)))
+        thorough = share >= _WORTH_EVOLUTION
         relax_integration.tune_relax(
             lowered,
             {},
             target,
             str(tuning.log),
             max_trials_global=left,
-            # A round is of one operator: every one gets its share of a small budget.
-            num_trials_per_iter=min(_MOST_IN_A_ROUND, max(1, left // max(1, operators))),
+            num_trials_per_iter=share,
+            strategy="evolutionary" if thorough else "replay-trace",
             builder=meta_schedule.builder.LocalBuilder(
                 timeout_sec=_BUILD_TIMEOUT_S, initializer=_leave_out_foreign_intrinsics
             ),
             database=database,
-            cost_model="xgb" if importlib.util.find_spec("xgboost") else "random",
-            seed=tuning.seed,
+            cost_model="xgb" if thorough and importlib.util.find_spec("xgboost") else "random",
+            seed=tuning.seed + tuning.done,  # else a run that goes on draws the same again
         )
     with target, database:
         lowered = relax.transform.MetaScheduleApplyDatabase()(lowered)

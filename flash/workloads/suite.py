@@ -15,7 +15,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +26,15 @@ from flash.workloads.choice import choose, expected_ms
 from flash.workloads.language import workload_kind
 from flash.workloads.pool import Candidate, candidates
 
-__all__ = ["DEFAULT_COUNT", "PRECISIONS", "SCHEMA", "build_suite", "model_suite", "network_key"]
+__all__ = [
+    "DEFAULT_COUNT",
+    "PRECISIONS",
+    "SCHEMA",
+    "build_suite",
+    "model_suite",
+    "network_key",
+    "split_suite",
+]
 
 SCHEMA: Final = "flash.suite/1"
 DEFAULT_COUNT: Final = 60
@@ -98,6 +106,26 @@ def model_suite(paths: Sequence[str | Path], precision: str = "fp32", batch: int
         entries.append({"network": network, "model": file, "share": 1.0 / len(unique)})
     head = _head(f"own-{len(unique)}", precision, batch) | {"weights": None, "workloads": entries}
     return _archive({"suite.json": json.dumps(head, indent=1).encode()} | models)
+
+
+def split_suite(
+    content: bytes, count: int, wanted: Callable[[Mapping[str, Any]], bool]
+) -> list[tuple[bytes, float]]:
+    """The workloads of a suite that are wanted, in suites of ``count`` at most, in the order given.
+
+    wanted: of a workload's ``network``. With each suite goes its share of the whole one's time.
+    """
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        head = json.loads(archive.read("suite.json"))
+        entries = [entry for entry in head["workloads"] if wanted(entry["network"])]
+        parts = []
+        for start in range(0, len(entries), count):
+            some = entries[start : start + count]
+            files = {entry["model"]: archive.read(entry["model"]) for entry in some}
+            text = json.dumps(head | {"workloads": some}, indent=1)
+            share = sum(entry["share"] for entry in some)
+            parts.append((_archive({"suite.json": text.encode()} | files), share))
+    return parts
 
 
 def _read(path: str) -> bytes:
