@@ -29,7 +29,7 @@ def options(tmp_path):
     workloads = tmp_path / "workloads.txt"
     workloads.write_text("\n".join(TEXTS) + "\n", encoding="utf-8")
     out = tmp_path / "out.jsonl"
-    given = ["--workloads", workloads, "--budget", "6s", "--threads", 1, "--out", out]
+    given = ["--workloads", workloads, "--budget", "20s", "--threads", 1, "--out", out]
     return [*given, "--quiet", "--ray"], out
 
 
@@ -61,7 +61,7 @@ def test_tasks_fill_one_file_and_share_the_budget(options, here, capsys):
     assert all(record["latency_ms"]["median"] > 0 for record in records)
     assert [address for address, _ in here] == ["local", "local"]
     budgets = [float(budget.removeprefix("--budget=").removesuffix("s")) for _, (_, budget) in here]
-    assert sum(budgets) == pytest.approx(6.0, abs=1.0)
+    assert sum(budgets) == pytest.approx(20.0, abs=1.0)
     assert _profile(*command, "local") == 0
     assert "6 networks measured, 6 of them before" in capsys.readouterr().out
     assert len(here) == 2, "nothing is measured twice"
@@ -125,5 +125,5 @@ def test_a_local_cluster_measures(options, monkeypatch):
     pytest.importorskip("ray", reason="needs the extra ray")
     monkeypatch.setenv("PYTHONPATH", str(Path(flash.__file__).parents[1]))
     command, out = options
-    assert _profile(*command, "local") == 0
+    assert _profile(*command, "local", "--budget", "2min") == 0
     assert {record["network"]["workload"] for record in _lines(out)[1:]} == set(TEXTS)

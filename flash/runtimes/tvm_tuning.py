@@ -64,37 +64,53 @@ def tuned_executable(module: Any, target: Any, tuning: Tuning) -> Any:
         )
     _leave_out_foreign_intrinsics()
     from tvm.s_tir import meta_schedule  # noqa: PLC0415 (only after the line above)
-    from tvm.s_tir.meta_schedule import relax_integration  # noqa: PLC0415
 
     logging.getLogger("tvm.s_tir.meta_schedule").setLevel(logging.ERROR)
     tuning.log.mkdir(parents=True, exist_ok=True)
-    left = tuning.trials - tuning.done
     database = meta_schedule.database.JSONDatabase(work_dir=str(tuning.log))
     with target:
         lowered = _lowered(module)
-    if left > 0:
-        operators = len(relax_integration.extract_tasks(lowered, target))
-        # A round is of one operator: every one gets its share of a small budget.
-        share = min(_MOST_IN_A_ROUND, max(1, left // max(1, operators)))
+    _measure_variants(lowered, target, tuning, database)
+    with target, database:
+        lowered = relax.transform.MetaScheduleApplyDatabase()(lowered)
+    return tvm.compile(lowered, target=target)
+
+
+def _measure_variants(module: Any, target: Any, tuning: Tuning, database: Any) -> None:
+    """Fill the log up to the budget, every operator to an equal share, one after another.
+
+    TVM's own order starts the next operator before it stores what it measured of the last.
+    """
+    from tvm.s_tir.meta_schedule import builder, relax_integration, tune_tasks  # noqa: PLC0415
+
+    operators = relax_integration.extract_tasks(module, target)
+    for number, operator in enumerate(operators):
+        share = (tuning.trials + len(operators) - 1 - number) // len(operators)
+        workload = database.commit_workload(operator.dispatched[0])
+        records = database.get_all_tuning_records()
+        left = share - sum(record.workload.same_as(workload) for record in records)
         thorough = share >= _WORTH_EVOLUTION
-        relax_integration.tune_relax(
-            lowered,
-            {},
-            target,
+        contexts, weights = relax_integration.extracted_tasks_to_tune_contexts(
+            [operator],
             str(tuning.log),
-            max_trials_global=left,
-            num_trials_per_iter=share,
             strategy="evolutionary" if thorough else "replay-trace",
-            builder=meta_schedule.builder.LocalBuilder(
+            # Else a run that goes on draws the same again.
+            seed=tuning.seed + len(records),
+        )
+        if left <= 0 or not contexts:
+            continue
+        tune_tasks(
+            tasks=contexts,
+            task_weights=weights,
+            work_dir=str(tuning.log),
+            max_trials_global=left,
+            num_trials_per_iter=min(_MOST_IN_A_ROUND, left),
+            builder=builder.LocalBuilder(
                 timeout_sec=_BUILD_TIMEOUT_S, initializer=_leave_out_foreign_intrinsics
             ),
             database=database,
             cost_model="xgb" if thorough and importlib.util.find_spec("xgboost") else "random",
-            seed=tuning.seed + tuning.done,  # else a run that goes on draws the same again
         )
-    with target, database:
-        lowered = relax.transform.MetaScheduleApplyDatabase()(lowered)
-    return tvm.compile(lowered, target=target)
 
 
 def _lowered(module: Any) -> Any:
