@@ -240,7 +240,7 @@ def test_a_library_for_a_board_is_one(tvm, front, tmp_path):
 
 @pytest.mark.slow
 def test_tuning_goes_on_from_its_log_and_stays_right(tvm, tmp_path):
-    from flash.runtimes import Tuning, network_model, random_weights, run_onnx, tvm_library
+    from flash.runtimes import Tuning, network_model, random_weights, run_onnx, tuned_library
     from flash.runtimes import run_tvm as run
     from flash.spaces.network import GraphEmitter
 
@@ -253,11 +253,18 @@ def test_tuning_goes_on_from_its_log_and_stays_right(tvm, tmp_path):
     done = []
     for trials in (4, 4, 8):
         tuning = Tuning(trials, tmp_path / "log")
-        library = tvm_library(model, machine_of("host"), tuning)
+        library = tuned_library(model, machine_of("host"), tuning)
         assert np.abs(run(library, image) - want).max() <= 1e-3
         done.append(tuning.done)
     assert done[0] == done[1] >= 4
     assert done[2] > done[1]
+    # A run that was killed while it wrote left half a line.
+    records = tmp_path / "log" / "database_tuning_record.json"
+    with records.open("a", encoding="utf-8") as file:
+        file.write('[0, [[["Get')
+    library = tuned_library(model, machine_of("host"), Tuning(done[2], tmp_path / "log"))
+    assert np.abs(run(library, image) - want).max() <= 1e-3
+    assert records.read_text(encoding="utf-8").endswith("\n")
 
 
 # ------------------------------------------------------------------------------ over RPC

@@ -36,7 +36,12 @@ def tvm_build(order: Order) -> Build:
     Raises ``UsageError`` without a machine or a linker for it, ``FlashError`` where TVM fails or
     outputs differ.
     """
-    from flash.runtimes import run_onnx, tvm_library, tvm_version  # noqa: PLC0415 (extras)
+    from flash.runtimes import (  # noqa: PLC0415 (extras)
+        run_onnx,
+        tuned_library,
+        tvm_library,
+        tvm_version,
+    )
 
     machine = order.machine
     if machine is None:
@@ -45,7 +50,10 @@ def tvm_build(order: Order) -> Build:
     command = _command(order.run_with)
     image = np.random.default_rng(order.seed).standard_normal((1, *order.shape), dtype=np.float32)
     want = run_onnx(order.content, {"input": image})["output"]
-    library = tvm_library(order.content, machine, order.tuning)
+    if order.tuning:
+        library = tuned_library(order.content, machine, order.tuning)
+    else:
+        library = tvm_library(order.content, machine)
     here = library if machine.is_host else tvm_library(order.content, machine_of(HOST))
     verified = [_on_this_machine(here, image, want)]
     if command:

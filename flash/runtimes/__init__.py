@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from flash.runtimes.torch_module import load_weights, module_weights, torch_network
     from flash.runtimes.tvm_build import run_tvm, time_tvm, tvm_library, tvm_version
     from flash.runtimes.tvm_rpc import Tracker, measure_tvm_rpc
-    from flash.runtimes.tvm_tuning import Tuning
+    from flash.runtimes.tvm_tuning import Tuning, tuned_library
     from flash.runtimes.weights import random_weights
 
 __all__ = [
@@ -52,6 +52,7 @@ __all__ = [
     "time_onnx",
     "time_tvm",
     "torch_network",
+    "tuned_library",
     "tvm_library",
     "tvm_version",
     "verify_onnx",
@@ -80,6 +81,7 @@ _HOMES = {
     "time_onnx": ("onnx_session", "onnx"),
     "time_tvm": ("tvm_build", "tvm"),
     "torch_network": ("torch_module", "torch"),
+    "tuned_library": ("tvm_tuning", "tvm"),
     "tvm_library": ("tvm_build", "tvm"),
     "tvm_version": ("tvm_build", "tvm"),
     "verify_onnx": ("onnx_session", "onnx"),

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import onnx
@@ -25,9 +26,6 @@ from tvm.support import cc
 from flash.errors import FlashError
 from flash.targets.machine import Machine
 
-if TYPE_CHECKING:
-    from flash.runtimes.tvm_tuning import Tuning
-
 __all__ = ["TVM_ERRORS", "failed", "run_tvm", "target_of", "time_tvm", "tvm_library", "tvm_version"]
 
 #: Bytes on the disk while linking, over those of the model: objects and library hold its weights.
@@ -41,10 +39,12 @@ def tvm_version() -> str:
     return f"{tvm.__version__}, ffi {tvm_ffi.__version__}"
 
 
-def tvm_library(content: bytes, machine: Machine, tuning: Tuning | None = None) -> bytes:
+def tvm_library(
+    content: bytes, machine: Machine, compiler: Callable[..., Any] = tvm.compile
+) -> bytes:
     """An ONNX model as a shared library for ``machine``, its weights inside.
 
-    tuning: measures candidates on the machine first; see ``flash.runtimes.tvm_tuning``.
+    compiler: of a module and, as ``target``, TVM's description of the machine.
 
     Raises ``UsageError`` where the linker for the machine is missing, ``FlashError`` where TVM
     cannot take the model or the target.
@@ -55,12 +55,7 @@ def tvm_library(content: bytes, machine: Machine, tuning: Tuning | None = None) 
     try:
         module = from_onnx(onnx.load_model_from_string(content), keep_params_in_input=False)
         what = f"compile for {machine.name}"
-        if tuning is None:
-            executable = tvm.compile(module, target=target)
-        else:
-            from flash.runtimes.tvm_tuning import tuned_executable  # noqa: PLC0415 (takes seconds)
-
-            executable = tuned_executable(module, target, tuning)
+        executable = compiler(module, target=target)
         what = f"link for {machine.name}"
         return _linked(executable, machine, _ROOM * len(content))
     except TVM_ERRORS as error:

@@ -11,21 +11,32 @@ intrinsics nobody needs on a processor, longer than a worker may take; they get 
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import json
 import logging
+import os
+import signal
+import subprocess
 import sys
-from dataclasses import dataclass
+import tempfile
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import IO, Any, Final, cast
 
 import tvm
 import tvm_ffi
 from tvm import relax
 
-from flash.errors import UsageError
+from flash.command import run_command
+from flash.errors import FlashError, UsageError
+from flash.targets.machine import Machine
 
-__all__ = ["Tuning", "tuned_executable"]
+__all__ = ["Tuning", "tuned_library"]
 
 _WORKING_FFI: Final = "0.1.14"
 _BUILD_TIMEOUT_S: Final = 300.0
@@ -55,13 +66,75 @@ class Tuning:
             return sum(1 for line in lines if line.strip())
 
 
-def tuned_executable(module: Any, target: Any, tuning: Tuning) -> Any:
-    """The module compiled with the best variants of the log, which is filled up to the budget."""
+def tuned_library(content: bytes, machine: Machine, tuning: Tuning) -> bytes:
+    """An ONNX model as a library of the log's best variants, the log filled up to the budget.
+
+    It runs in a process group of its own: Ctrl-C would otherwise reach TVM's workers first, whose
+    tracebacks fill the screen and end the run in an error. What was measured by then is kept.
+
+    Raises what the process says, ``FlashError`` or ``UsageError``.
+    """
     if not tvm_ffi.__version__.startswith(_WORKING_FFI):
         raise UsageError(
             f"tuning crashes with apache-tvm-ffi {tvm_ffi.__version__}: "
             "pip install apache-tvm-ffi==0.1.14.post0"
         )
+    _drop_half_line(tuning.log / _RECORDS)
+    order = {"machine": asdict(machine), "trials": tuning.trials, "seed": tuning.seed}
+    with tempfile.TemporaryDirectory(prefix="flash-tuning-") as folder:
+        place = Path(folder)
+        (place / "model.onnx").write_bytes(content)
+        (place / "order.json").write_text(json.dumps(order), encoding="utf-8")
+        command = [sys.executable, "-m", __name__, folder, str(tuning.log.resolve())]
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            start_new_session=True,
+        )  # fmt: skip
+        try:
+            with cast(IO[bytes], process.stdin):  # open while this process lives, see main
+                said = cast(IO[bytes], process.stderr).read()
+                process.wait()
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+        if process.returncode:
+            lines = said.decode(errors="replace").strip().splitlines() or ["no message"]
+            error = UsageError if process.returncode == UsageError.exit_code else FlashError
+            raise error(lines[-1].removeprefix("flash: "))
+        return (place / "library.so").read_bytes()
+
+
+def _drop_half_line(path: Path) -> None:
+    """Cut what a killed run wrote of its last record."""
+    if path.exists():
+        content = path.read_bytes()
+        whole = content[: content.rfind(b"\n") + 1]
+        if len(whole) < len(content):
+            path.write_bytes(whole)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """The process of ``tuned_library``: folder with model and order, folder of the log."""
+    from flash.runtimes.tvm_build import tvm_library  # noqa: PLC0415 (which imports this)
+
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    place, log = map(Path, arguments)
+    order = json.loads((place / "order.json").read_text(encoding="utf-8"))
+    compiler = partial(_tuned_executable, tuning=Tuning(order["trials"], log, order["seed"]))
+    content = (place / "model.onnx").read_bytes()
+    library = tvm_library(content, Machine(**order["machine"]), compiler)
+    (place / "library.so").write_bytes(library)
+
+
+def _end_with_parent() -> None:
+    """End this process and its workers when whoever started it is gone, however it went."""
+    os.read(0, 1)  # sys.stdin's lock would keep this process from ending by itself
+    os.killpg(0, signal.SIGKILL)
+
+
+def _tuned_executable(module: Any, target: Any, tuning: Tuning) -> Any:
     _leave_out_foreign_intrinsics()
     from tvm.s_tir import meta_schedule  # noqa: PLC0415 (only after the line above)
 
@@ -128,3 +201,7 @@ def _leave_out_foreign_intrinsics() -> None:
     for name in _FOREIGN:
         full = f"tvm.s_tir.tensor_intrin.{name}"
         sys.modules.setdefault(full, ModuleType(full))
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))
