@@ -6,8 +6,9 @@ Every figure is of networks the fit has not seen, beside simple predictors on th
 the target of the project's plan. Everything is chosen by the fit from its few samples: what the
 runtime executes and merges, and how the coefficients are estimated. The rules by which it
 chooses were settled on other random draws (seeds 100 to 124, 200 to 279) than those reported
-(0 to 9), one after a look at 0 to 9; ``--seeds 300`` were looked at last. What "graph" merges and
-"kept" keeps was found by looking at these very tables. ``nas`` takes about five minutes, the others a minute each.
+(0 to 9), one of them after a look at those; ``--seeds 300`` and ``400`` are fresh. What "graph"
+merges and "kept" keeps was found by looking at these very tables. ``nas`` takes about five
+minutes, the others a minute each.
 """
 
 from __future__ import annotations
