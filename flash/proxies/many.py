@@ -16,6 +16,7 @@ from flash.proxies.cache import Entry, Key, ScoreCache, key_of, network_digest
 from flash.proxies.job import Job, Result, Setting, perform
 from flash.proxies.registry import ingredients
 from flash.proxies.workers import Lost, perform_here
+from flash.runtimes.memory import keep_freed_memory
 from flash.runtimes.ray_pool import RayFailure, on_ray
 from flash.spaces.network import Network
 
@@ -114,5 +115,6 @@ def _computed(
     elif workers > 1 and len(jobs) > 1:
         yield from perform_here(jobs, setting, min(workers, len(jobs)))
     else:
+        keep_freed_memory()
         for job in jobs:
             yield job, perform(setting, job)

@@ -12,6 +12,7 @@ from multiprocessing.process import BaseProcess
 
 from flash.errors import FlashError
 from flash.proxies.job import Job, Result, Setting, perform
+from flash.runtimes.memory import keep_freed_memory
 
 __all__ = ["Lost", "perform_here"]
 
@@ -115,6 +116,7 @@ def _serve(connection: Connection, setting: Setting) -> None:
     import torch  # noqa: PLC0415 (the parent may do without)
 
     torch.set_num_threads(1)
+    keep_freed_memory()
     with contextlib.suppress(EOFError, OSError):
         while True:
             job = connection.recv()

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from flash.errors import FlashError
+from flash.runtimes.memory import keep_freed_memory
 from flash.spaces.network import Network
 from flash.spaces.space import load_space
 from flash.training.images import ImageSet
@@ -85,6 +86,7 @@ def main(arguments: list[str]) -> int:
     telling = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     folder = Path(arguments[0])
+    keep_freed_memory()
     images = ImageSet.load(folder / "images.npz")
     try:
         for line in sys.stdin:
