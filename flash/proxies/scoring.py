@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from flash.errors import UsageError
 from flash.proxies.images import Images
@@ -121,5 +120,7 @@ def log_rank(scores: Sequence[Floats]) -> Floats:
 
 
 def _ranks(score: Floats) -> Floats:
+    from scipy.stats import rankdata  # noqa: PLC0415 (a second's import, which workers spare)
+
     ranks: Floats = rankdata(np.where(np.isnan(score), -np.inf, score))
     return ranks

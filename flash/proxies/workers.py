@@ -58,13 +58,16 @@ class _Worker:
             raise found
         return found
 
-    def stop(self) -> int:
-        """End the process; returns its exit code, negative for a signal."""
-        self.connection.close()
+    def code(self) -> int:
+        """Exit code of a process that died, negative for a signal."""
         self.process.join(timeout=1)
-        if self.process.exitcode is None:
-            self.process.kill()
-            self.process.join()
+        return self.stop()
+
+    def stop(self) -> int:
+        """End the process, which has nothing to lose; taking PyTorch down would take a second."""
+        self.connection.close()
+        self.process.kill()
+        self.process.join()
         return self.process.exitcode or 0
 
 
@@ -95,7 +98,7 @@ def perform_here(
                         busy.pop(worker.connection).stop()
                     yield job, result
                     continue
-                code = busy.pop(worker.connection).stop()
+                code = busy.pop(worker.connection).code()
                 lost[job.number] += 1
                 if lost[job.number] < _TRIES:
                     waiting.append(job)
@@ -103,7 +106,6 @@ def perform_here(
                     yield job, Lost(f"{_death(code)}, {_TRIES} times")
     finally:
         for worker in busy.values():
-            worker.process.terminate()
             worker.stop()
 
 

@@ -29,12 +29,13 @@ def main() -> None:
     parser.add_argument("--networks", type=int, default=64)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batch", type=int, help="images a batch (each proxy's own)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     space = load_space("nasbench201")
     designs = space.sample(options.networks, np.random.default_rng(0))
     networks = [space.network(design) for design in designs]
-    setting = Setting(batch=64)
+    setting = Setting(batch=options.batch)
     score_networks(networks[:1], [options.proxy], setting)  # the first convolution is slow
     shortest: dict[int, float] = {}
     for _ in range(options.rounds):
