@@ -91,8 +91,9 @@ def tuned_library(content: bytes, machine: Machine, tuning: Tuning) -> bytes:
             start_new_session=True,
         )  # fmt: skip
         try:
-            with cast(IO[bytes], process.stdin):  # open while this process lives, see main
-                said = cast(IO[bytes], process.stderr).read()
+            # Standard input stays open while this process lives, see main.
+            with cast(IO[bytes], process.stdin), cast(IO[bytes], process.stderr) as stderr:
+                said = stderr.read()
                 process.wait()
         except BaseException:
             with contextlib.suppress(ProcessLookupError):
