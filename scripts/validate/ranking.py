@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from nasbench import live_operations
 from numpy.typing import NDArray
 from scipy.stats import kendalltau, spearmanr
 
@@ -122,20 +123,6 @@ def section(
 
 
 # ------------------------------------------------------------------------------ NAS-Bench-201
-
-
-def live_operations(cells: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Cells, shape (n, 6), with every operation off the paths from input to output set to none."""
-    edges = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
-    reached = np.zeros((len(cells), 4), dtype=np.bool_)
-    reaching = np.zeros_like(reached)
-    reached[:, 0] = reaching[:, 3] = True
-    for e, (a, b) in enumerate(edges):
-        reached[:, b] |= reached[:, a] & (cells[:, e] > 0)
-    for e, (a, b) in reversed(list(enumerate(edges))):
-        reaching[:, a] |= reaching[:, b] & (cells[:, e] > 0)
-    on = np.stack([reached[:, a] & reaching[:, b] for a, b in edges], axis=1)
-    return np.where(on, cells, 0)
 
 
 def sizes(space: SearchSpace, designs: NDArray[np.int64]) -> Columns:
