@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from flash.metrics.sed.graph import Trace
-from flash.spaces.layers import Layer
+from flash.spaces.layers import INPUT, Layer
 
 __all__ = ["isometric_depth"]
 
+#: Of the image: what reads it always reshapes it.
+_NO_SHAPE = (0, 0, 0)
 _LINEAR = ("add", "avg_pool", "max_pool", "slice", "pad", "concat")
 
 
@@ -56,17 +57,19 @@ def isometric_depth(found: Trace) -> float:
 
 def _steps(found: Trace) -> list[_Step]:
     live, layers = found.live, found.live.layers
-    depth: dict[int, int] = {-1: 0}
-    for number in live.order:
-        before = max(map(depth.__getitem__, live.reads[number]))
-        depth[number] = before + (layers[number].op == "conv")
+    meeting = set(live.articulations)
+    depth: dict[int, int] = {INPUT: 0}
     steps = []
-    points = live.articulations
-    place = {number: i for i, number in enumerate(live.order)} | {points[0]: -1}
-    for start, end in pairwise(points):
-        inner = live.order[place[start] + 1 : place[end] + 1]
-        reshapes = start < 0 or _shape(layers[start]) != _shape(layers[end])
-        steps.append(_Step(start, end, inner, depth[end] - depth[start], reshapes))
+    start, shape, inner = INPUT, _NO_SHAPE, list[int]()
+    for number in live.order:
+        layer, reads = layers[number], live.reads[number]
+        before = depth[reads[0]] if len(reads) == 1 else max([depth[p] for p in reads])
+        depth[number] = before + 1 if layer.op == "conv" else before
+        inner.append(number)
+        if number in meeting:
+            convs, before_it, shape = depth[number] - depth[start], shape, _shape(layer)
+            steps.append(_Step(start, number, inner, convs, shape != before_it))
+            start, inner = number, []
     return steps
 
 

@@ -51,6 +51,8 @@ LAGS: Final = PATCH // 2 + 1
 SIZE: Final = LAGS * LAGS
 
 _MEAN_SQUARED: Final = 1 / (2 * math.pi)  # E[relu(z)]^2 of a unit Gaussian z
+#: Rounding takes correlations beyond 1; this brings them back.
+_INSIDE: Final = 1.0 - 1e-14
 #: Var[relu(z)] of a unit Gaussian z.
 RELU_VARIANCE: Final = 0.5 - _MEAN_SQUARED
 #: E[relu'(z)^2] / Var[relu(z)] = pi / (pi - 1): gradient energy gained by ReLU, conv, batch norm.
@@ -120,16 +122,16 @@ def relu(covariance: Floats) -> Floats:
 
 
 def relu_of_correlation(correlation: Floats) -> Floats:
-    """``relu`` of a map of unit variance (or without any: all correlations 0)."""
-    r = np.minimum(correlation, 1.0)
-    np.maximum(r, -1.0, out=r)
-    # sqrt(1 - r^2) + r (pi - arccos r) - 1
-    kernel: Floats = np.arcsin(r)
-    kernel += np.pi / 2
-    kernel *= r
-    r *= r
-    np.subtract(1.0, r, out=r)
-    kernel += np.sqrt(r, out=r)
+    """``relu`` of a map of unit variance (or without any: all correlations 0).
+
+    sin a + (pi - a) cos a - 1 over 2 pi, where cos a is the correlation.
+    """
+    r = correlation * _INSIDE
+    angle = np.arccos(r)
+    kernel: Floats = np.sin(angle)
+    np.subtract(np.pi, angle, out=angle)
+    angle *= r
+    kernel += angle
     kernel -= 1.0
     kernel *= _MEAN_SQUARED
     return kernel
@@ -168,8 +170,9 @@ def route_operator(routes: frozenset[Route]) -> Floats:
 
 
 @lru_cache(maxsize=64)
-def _parity_blocks(height: int, width: int) -> tuple[tuple[int, Floats], ...]:
-    """Window covariances split by symmetry: (size m, matrix from lags to m x m blocks).
+def _parity_blocks(height: int, width: int) -> tuple[tuple[int, Floats, Floats], ...]:
+    """``GAMMA`` x window covariances split by symmetry: (size m, matrix from lags to m x m
+    blocks, the identity).
 
     The covariance of a ``height`` x ``width`` window does not change when an axis is reversed,
     so even and odd patterns along each axis do not mix: four blocks of about a quarter each.
@@ -185,7 +188,7 @@ def _parity_blocks(height: int, width: int) -> tuple[tuple[int, Floats], ...]:
             one_hot = np.zeros((height * width, height * width, SIZE))
             np.put_along_axis(one_hot, lag[..., None], 1.0, axis=2)
             entries = np.einsum("ap,pqs,bq->sab", basis, one_hot, basis, optimize=True)
-            blocks.append((len(basis), entries.reshape(SIZE, -1)))
+            blocks.append((len(basis), GAMMA * entries.reshape(SIZE, -1), np.eye(len(basis))))
     return tuple(blocks)
 
 
@@ -217,8 +220,8 @@ def window_entropy(correlations: Floats, height: int, width: int) -> Floats:
     total = np.zeros(correlations.shape[:-1])
     if height == width == 1:
         return total + PIXEL_ENTROPY
-    for size, entries in _parity_blocks(height, width):
+    for size, entries, identity in _parity_blocks(height, width):
         block = (correlations @ entries).reshape(*correlations.shape[:-1], size, size)
-        block = GAMMA * block + np.eye(size)
+        block += identity
         total += np.linalg.slogdet(block)[1] if size > 1 else np.log(block[..., 0, 0])
     return total / 2
