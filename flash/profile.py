@@ -105,7 +105,7 @@ def _parser() -> CommandParser:
     add("--precision", default="fp32", metavar="P", help="fp32, fp16 or int8 (%(default)s)")
     add("--batch", default="1", metavar="N", help="images a run (%(default)s)")
     add("--seed", default="0", metavar="N", help="seed of the suite's choice (%(default)s)")
-    add("--passes", metavar="N", help="go round N times and take the fastest (1)")
+    add("--passes", metavar="N", help="go round N times, for busy devices (1)")
     add("--kernels", action="store_true", help="time every kernel too")
     add("--hold", metavar="3s", help="run each network that long for slow power sensors")
     add("--meter", metavar="CSV", help="an external meter's readings (columns time, power_w)")

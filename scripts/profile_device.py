@@ -11,8 +11,9 @@ memory, one call at a time, after warm-up, repeated until the median is known to
 interval by order statistics, which assumes nothing about the distribution) or the network's
 share of the time budget is used up. A line is written, and forced to disk, after each
 network; the same command goes on where an interrupted one stopped. ``--passes N`` goes round all
-networks N times, a line each: whoever else uses the device is seldom there every time, and
-``flash.fit`` takes the fastest of a network's medians.
+networks N times, a line each: whoever else uses the device then slows all of them alike. When all
+are done, a network's lines become one: the median of its medians, and of each kernel the
+geometric mean of its times.
 
 Energy: from whatever counter or power sensor the device has (Intel RAPL, NVIDIA NVML, INA2xx
 over hwmon or I2C, power_supply), or from an external meter's CSV. Those networks run once more
@@ -427,8 +428,19 @@ def device_info(root: str = "/") -> Dict[str, Any]:
         "cpu": _cpu_name(cpuinfo) or (names[0].strip() if names else platform.processor()),
         "cores": cores,
         "arch": platform.machine(),
+        "simd_bits": simd_width(cpuinfo),
         "memory_mb": round(int(memory.group(1)) * 1024e-6) if memory else None,
     }
+
+
+def simd_width(cpuinfo: str) -> Optional[int]:
+    """Bits of the widest vector instructions (x86 and 64-bit ARM), if the system tells."""
+    found = re.search(r"^(?:flags|Features)\s*:(.*)$", cpuinfo, re.MULTILINE)
+    flags = found.group(1).split() if found else []
+    for name, bits in (("avx512f", 512), ("avx", 256), ("sse2", 128), ("asimd", 128)):
+        if name in flags:
+            return bits
+    return None
 
 
 #: Implementer and part of ARM cores (MIDR_EL1) that boards of our users have.
@@ -795,8 +807,7 @@ class Bench:
     def _measure(self, task: Task, limit_s: float, number: int) -> Dict[str, Any]:
         self.memory.reset()
         self.throttled()  # forget what was before
-        first = number == 1  # later passes are for latencies only
-        trace_it = self.options.kernels and first
+        trace_it = self.options.kernels
         session = open_session(task, self.folder, self.options, trace_it)
         inputs = make_inputs(session, self.batch)
         once = self.watch.warm_up(session, inputs, limit_s)
@@ -815,7 +826,7 @@ class Bench:
             "temperature_c": temperature_c(),
             "frequency_mhz": frequency_mhz(),
         }
-        if not first:
+        if number > 1:  # energy and memory are those of the first pass
             record["pass"] = number
         elif self.options.hold_s:
             record.update(self.watch.hold(session, inputs, self.options.hold_s, self.sensors))
@@ -1036,7 +1047,8 @@ def measure_all(
     known: Dict[str, int] = {}  # passes that each network is done with; all, if it was refused
     for record in journal.records:
         key = json.dumps(record["network"], sort_keys=True)
-        known[key] = options.passes if "error" in record else known.get(key, 0) + 1
+        done = record.get("passes", 1)
+        known[key] = options.passes if "error" in record else known.get(key, 0) + done
     waiting = [
         (number, task)
         for number in range(1, options.passes + 1)
@@ -1070,7 +1082,43 @@ def measure_all(
             refused.add(task.key)
         left_s = min(end - time.perf_counter(), LONGEST_S * (len(waiting) - position - 1))
         progress.done(len(journal.records), task, record, max(left_s, 0.0))
+    if waiting:
+        journal.replace(merged_passes(journal.records))
     return left_out
+
+
+def merged_passes(records: Sequence[Dict[str, Any]]) -> List[Dict[str, Any]]:
+    """One record a network: the median of the medians of all passes, kernels averaged."""
+    found: Dict[str, Dict[str, Any]] = {}
+    for record in records:
+        key = json.dumps(record["network"], sort_keys=True)
+        if key in found and "error" not in record:
+            found[key] = _merged(found[key], record)
+        else:
+            found[key] = record
+    return list(found.values())
+
+
+def _merged(before: Dict[str, Any], record: Dict[str, Any]) -> Dict[str, Any]:
+    """A network's record with one pass more; its other facts are those of the first pass."""
+    medians = before.get("medians", [before["latency_ms"]["median"]])
+    medians = medians + record.get("medians", [record["latency_ms"]["median"]])
+    passes, more = before.get("passes", 1), record.get("passes", 1)
+    latency = {
+        name: rounded((before["latency_ms"][name] * passes + record["latency_ms"][name] * more)
+                      / (passes + more))
+        for name in ("p10", "p90")
+    }  # fmt: skip
+    latency["median"] = rounded(_quantile(sorted(medians), 0.5))
+    latency["runs"] = before["latency_ms"]["runs"] + record["latency_ms"]["runs"]
+    times = {k["name"]: k["ms"] for k in record["kernels"] or []}
+    share = more / (passes + more)
+    kernels = before["kernels"] and [
+        {**k, "ms": rounded(k["ms"] ** (1 - share) * times.get(k["name"], k["ms"]) ** share, 4)}
+        for k in before["kernels"]
+    ]
+    return {**before, "latency_ms": latency, "kernels": kernels or record["kernels"],
+            "passes": passes + more, "medians": medians}  # fmt: skip
 
 
 def summary(journal: Journal, left_out: List[str], inference_s: float, total_s: float) -> str:

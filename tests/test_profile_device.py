@@ -53,7 +53,7 @@ def test_a_suite_is_measured_to_the_schema(tmp_path):
         "governor", "sensors", "suite",
     ]  # fmt: skip
     assert header["schema"] == "flash.measurements/1"
-    assert set(header["device"]) == {"model", "cpu", "cores", "arch", "memory_mb"}
+    assert set(header["device"]) == {"model", "cpu", "cores", "arch", "simd_bits", "memory_mb"}
     assert header["runtime"]["provider"] == "CPUExecutionProvider"
     assert (header["threads"], header["precision"], header["batch"]) == (1, "fp32", 1)
     assert [record["network"] for record in records] == [{"workload": text} for text in TINY]
@@ -72,7 +72,7 @@ def test_a_suite_is_measured_to_the_schema(tmp_path):
     assert not out.with_name("m.jsonl.work").exists()
 
 
-def test_passes_go_round_all_networks_and_the_fastest_median_counts(suite, tmp_path):
+def test_passes_go_round_all_networks_and_become_one_line_each(suite, tmp_path):
     out = tmp_path / "m.jsonl"
     given = (f"--suite={suite}", f"--out={out}", "--budget=10s")
     assert run_program(*given, "--kernels").returncode == 0
@@ -80,12 +80,32 @@ def test_passes_go_round_all_networks_and_the_fastest_median_counts(suite, tmp_p
     assert "2 networks are there, 4 to go" in done.stderr
     assert "2 networks measured" in done.stdout
     records = read_lines(out)[1:]
-    assert [r["network"]["workload"] for r in records] == list(TINY[:2]) * 3
-    assert [r.get("pass", 1) for r in records] == [1, 1, 2, 2, 3, 3]
-    assert [bool(r["kernels"]) for r in records] == [True] * 2 + [False] * 4
+    assert [r["network"]["workload"] for r in records] == list(TINY[:2])
+    assert [r["passes"] for r in records] == [3, 3]
     again = run_program(*given, "--passes=3")
     assert again.returncode == 0
     assert read_lines(out)[1:] == records
+
+
+def test_the_median_of_the_passes_counts_and_kernels_are_averaged(program):
+    def record(median, first, second):
+        kernels = [
+            {"name": "a", "op": "Conv", "ms": first}, {"name": "b", "op": "Add", "ms": second}
+        ]  # fmt: skip
+        latency = {"median": median, "p10": median - 1, "p90": median + 1, "runs": 7}
+        return {"network": {"workload": "n"}, "latency_ms": latency, "kernels": kernels}
+
+    first = record(3.0, 1.0, 2.0) | {"memory_mb": 5.0}
+    passes = [first, record(9.0, 4.0, 2.0), record(2.0, 2.0, 16.0)]
+    (merged,) = program.merged_passes(passes)
+    assert merged["latency_ms"]["median"] == 3.0
+    assert merged["latency_ms"]["runs"] == 21
+    assert merged["latency_ms"]["p10"] == pytest.approx((2 + 8 + 1) / 3, rel=1e-4)
+    assert [k["ms"] for k in merged["kernels"]] == [2.0, 4.0]
+    assert (merged["passes"], merged["memory_mb"]) == (3, 5.0)
+    # A further pass counts as much as each before it.
+    later = program.merged_passes([*program.merged_passes(passes[:2]), passes[2]])
+    assert later == [merged]
 
 
 def test_a_finished_file_is_not_measured_again(suite, tmp_path):

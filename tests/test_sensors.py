@@ -229,7 +229,8 @@ def test_x86_throttling_is_a_rising_counter(program, tmp_path):
 
 
 def test_a_raspberry_pi_is_recognised(program, tmp_path):
-    cpuinfo = "processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd08\n\n" * 4
+    core = "processor\t: 0\nFeatures\t: fp asimd\nCPU implementer\t: 0x41\nCPU part\t: 0xd08\n\n"
+    cpuinfo = core * 4
     files = {
         "proc/cpuinfo": cpuinfo,
         "proc/device-tree/model": "Raspberry Pi 4 Model B Rev 1.4\0",
@@ -239,6 +240,14 @@ def test_a_raspberry_pi_is_recognised(program, tmp_path):
     assert info["model"] == "Raspberry Pi 4 Model B Rev 1.4"
     assert info["cpu"] == "Cortex-A72"
     assert info["memory_mb"] == 3977
+    assert info["simd_bits"] == 128
+
+
+@pytest.mark.parametrize(
+    ("flags", "bits"), [("fpu sse2", 128), ("sse2 avx avx2", 256), ("avx avx512f", 512), ("", None)]
+)
+def test_the_width_of_vectors_is_read_off_the_flags(program, flags, bits):
+    assert program.simd_width(f"model name\t: x\nflags\t\t: {flags}\n") == bits
 
 
 # ------------------------------------------------------------------------------ external meter

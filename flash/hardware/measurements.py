@@ -19,7 +19,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ from flash.spaces.network import Network
 from flash.spaces.space import SearchSpace, load_space
 from flash.workloads.language import workload_kind, workload_network
 
-__all__ = ["Measured", "Measurements", "read_measurements"]
+__all__ = ["KernelTime", "Measured", "Measurements", "read_measurements"]
 
 Floats = NDArray[np.float64]
 
@@ -48,13 +48,21 @@ _UNITS = {
 _LONGEST_MS = 1e7
 
 
+class KernelTime(NamedTuple):
+    """One kernel as the runtime's own profiler reported it, the profiler's own time included."""
+
+    name: str
+    op: str
+    ms: float
+
+
 @dataclass(frozen=True)
 class Measured:
     """One network with its median latency, and its energy where it was measured.
 
     name:    what the file calls it. kind: the space or sort of network, for errors on kinds
-             left out. kernels: (operator, ms) as the runtime's own profiler reported them.
-    again:   of a later pass over all networks, of whose medians the fastest counts.
+             left out. kernels: none where they were not timed.
+    again:   of a later pass over all networks, of whose medians the middle one counts.
     """
 
     name: str
@@ -62,7 +70,7 @@ class Measured:
     network: Network
     latency_ms: float
     energy_mj: float | None
-    kernels: tuple[tuple[str, float], ...]
+    kernels: tuple[KernelTime, ...]
     line: int
     again: bool = False
 
@@ -121,6 +129,7 @@ def _usable(
     path: Path, header: Mapping[str, Any], entries: Iterator[tuple[int, Callable[[], Measured]]]
 ) -> Measurements:
     rows: dict[str, Measured] = {}
+    passes: dict[str, list[float]] = {}
     problems, total = [], 0
     for line, make in entries:
         total += 1
@@ -132,16 +141,14 @@ def _usable(
                     "says nothing: delete the line"
                 )
             if row.again and row.name in rows:
-                before = rows[row.name]
-                fastest = min(before.latency_ms, row.latency_ms)
-                rows[row.name] = replace(before, latency_ms=fastest)
+                passes[row.name].append(row.latency_ms)
                 continue
             if row.name in rows:
                 raise _BadRow(
                     f"{shown(row.name)} was measured before, in line {rows[row.name].line}: the "
                     "first is used; keep one of the two"
                 )
-            rows[row.name] = row
+            rows[row.name], passes[row.name] = row, [row.latency_ms]
         except (_BadRow, FlashError) as error:
             problems.append(f"{path}:{line}: {error}")
     bad = len([p for p in problems if "was measured before" not in p])
@@ -153,7 +160,9 @@ def _usable(
             f"{path}: {len(rows)} networks can be used, a fit needs {_FEWEST} or more"
             + (f"; {problems[0]}" if problems else "")
         )
-    return Measurements(path, header, tuple(rows.values()), tuple(problems))
+    middle = {name: float(np.median(times)) for name, times in passes.items()}
+    settled = [replace(row, latency_ms=middle[name]) for name, row in rows.items()]
+    return Measurements(path, header, tuple(settled), tuple(problems))
 
 
 # ------------------------------------------------------------------------------- JSON Lines
@@ -219,11 +228,12 @@ def _record(line: str, number: int, last: bool, path: Path) -> Measured:
     )  # fmt: skip
 
 
-def _kernels(given: list[Any]) -> tuple[tuple[str, float], ...]:
+def _kernels(given: list[Any]) -> tuple[KernelTime, ...]:
     found = []
     for kernel in given:
         if isinstance(kernel, dict) and isinstance(kernel.get("ms"), int | float):
-            found.append((str(kernel.get("op", "?")), float(kernel["ms"])))
+            name, op = str(kernel.get("name", "")), str(kernel.get("op", "?"))
+            found.append(KernelTime(name, op, float(kernel["ms"])))
     return tuple(found)
 
 

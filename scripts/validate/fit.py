@@ -324,7 +324,7 @@ def one_direction(
                 predicted[n : n + 1], network_features(row.network, profile), profile
             )
             inside.append(bool(low[0] <= row.latency_ms <= high[0]))
-            own = sum(kernel_ms for _, kernel_ms in row.kernels)
+            own = sum(kernel.ms for kernel in row.kernels)
             # The profiler's own time per kernel swamps small networks.
             if own > 0 and row.latency_ms >= 3:
                 kernels.append((predicted[n] / own, row.latency_ms / own))
