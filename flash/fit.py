@@ -35,6 +35,7 @@ from flash.hardware.profile import (
     load_profile,
 )
 from flash.hardware.profile_file import profile_text
+from flash.hardware.structure import known_structure
 from flash.report.files import write_text
 
 __all__ = ["FitReport", "main", "run"]
@@ -177,6 +178,7 @@ def run(
             [row.network for row in file.rows], [row.kind for row in file.rows],
             file.latency_ms, file.energy_mj, expected,
             element_bytes=BYTES[precision], data_sheet=peak_gflops is not None,
+            known=known_structure(file.header),
             progress=lambda text, own=own: progress(f"{own}: {text}"),  # type: ignore[misc]
         )  # fmt: skip
         runtimes[own] = _runtime(own, file, found, precision, power_w)

@@ -165,10 +165,7 @@ def nas_bench_workload(
 
     In these networks only the number of operands of a sum differs between cells.
     """
-    grid, layers = getattr(table, VIEWS[executes]), list(table.layers)
-    if fusion == "graph":
-        grid = np.concatenate(fused_table(table, grid))
-        layers += [layer for layer, _ in table.lone_sums]
+    layers, grid = fused_table(table, getattr(table, VIEWS[executes]), fusion)
     counts: dict[Kernel, Floats] = {}
     for layer, runs in zip(layers, grid, strict=True):
         operands = np.broadcast_to(np.asarray(layer.operands), runs.shape)

@@ -1,7 +1,6 @@
 """flash.fit: measurements are read strictly, fits are physical, errors are honest."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,20 +13,17 @@ from flash.errors import InputError, UsageError
 from flash.hardware import selection
 from flash.hardware.fit import _Problem, fit_one
 from flash.hardware.fitted import quality
-from flash.hardware.fusion import fused_network
-from flash.hardware.kernels import kernel_of
 from flash.hardware.learning import learn
 from flash.hardware.linear_fit import LinearFit
 from flash.hardware.measurements import read_measurements
 from flash.hardware.prior import pack, profile_prior, unknown_prior, unpack
-from flash.hardware.processor import costs, latency_interval, network_costs, network_features
-from flash.hardware.profile import Profile, load_profile
+from flash.hardware.processor import latency_interval, network_costs, network_features
+from flash.hardware.profile import load_profile
 from flash.hardware.profile_file import profile_text, write_profile
 from flash.hardware.selection import folds_of
 from flash.hardware.workload import workload
 from flash.spaces.network import GraphEmitter, Network
 from flash.spaces.space import load_space
-from flash.spaces.table import TableEmitter
 
 CELLS = load_space("nasbench201")
 CHAIN = load_space("cifar10-add")
@@ -102,12 +98,12 @@ def test_json_lines_are_read_and_a_cut_line_is_named(tmp_path: Path) -> None:
     file.write_text("\n".join(lines)[:-20], encoding="utf-8")
     found = read_measurements(file)
     assert len(found.rows) == 9
-    assert found.rows[0].kernels == (("Conv", 0.5),)
+    assert found.rows[0].kernels == (("a", "Conv", 0.5),)
     assert "m.jsonl:4: not measured ('out of memory')" in found.problems[0]
     assert "m.jsonl:12: the line is cut off" in found.problems[1]
 
 
-def test_of_several_passes_the_fastest_counts(tmp_path: Path) -> None:
+def test_of_several_passes_the_one_in_the_middle_counts(tmp_path: Path) -> None:
     lines = [json.dumps({"schema": "flash.measurements/1"})]
     for number, factor in ((1, 1.0), (2, 0.8), (3, 0.9)):
         for d, ms in zip(DESIGNS[:6], LATENCY_MS, strict=False):
@@ -118,7 +114,7 @@ def test_of_several_passes_the_fastest_counts(tmp_path: Path) -> None:
     file.write_text("\n".join(lines), encoding="utf-8")
     found = read_measurements(file)
     assert not found.problems
-    assert found.latency_ms == pytest.approx(0.8 * LATENCY_MS[:6])
+    assert found.latency_ms == pytest.approx(0.9 * LATENCY_MS[:6])
 
 
 def test_a_cell_without_a_live_path_says_nothing(tmp_path: Path) -> None:
@@ -228,93 +224,6 @@ def test_networks_outside_the_hull_are_flagged_with_a_wider_interval(tmp_path: P
         ratios.append((float(high[0] / low[0]), bool(outside[0])))
     assert ratios[0][0] > 1.2 * ratios[1][0]
     assert (ratios[0][1], ratios[1][1]) == (True, False)
-
-
-# -------------------------------------------------------------------------------- structure
-def with_structure(fusion: str, lanes: int, executes: str) -> Profile:
-    profile = load_profile("rpi4b")
-    runtime = replace(profile.runtime, fusion=fusion, lanes=lanes, executes=executes)
-    return replace(profile, runtimes={runtime.name: runtime})
-
-
-def test_a_compiler_merges_what_nothing_else_reads() -> None:
-    e = GraphEmitter()
-    source = e.source(8, 4, 4)
-    stem = e.conv(source, 8, act="")
-    left = e.conv(e.activation(stem), 8, act="")  # the sum reads the stem too: no merging
-    y = e.add([stem, left, source])  # one kernel, which takes as long as two activations
-    z = e.conv(e.activation(y), 8)  # only this reads the sum: merged
-    kept = fused_network(e.network(source, z))
-    assert [layer.op for layer in kept] == ["conv", "act", "conv", "add", "conv"]
-    assert [kernel_of(layer, "graph").launches for layer in kept] == [1, 1, 1, 2, 1]
-
-
-def test_a_compiler_runs_sums_of_one_tensor_or_none_that_are_read() -> None:
-    def sums(text: str) -> int:
-        kept = fused_network(CELLS.network(CELLS.parse(text)).used())
-        return sum(layer.op == "add" for layer in kept) - 2  # of the reductions
-
-    # Node 3 always; node 1 hands on the input; node 2 sums nothing, and node 3 reads it.
-    assert sums("|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|") == 15
-    assert sums("|skip_connect~0|+|none~0|none~1|+|none~0|skip_connect~1|none~2|") == 30
-    assert sums("|skip_connect~0|+|none~0|none~1|+|none~0|skip_connect~1|avg_pool_3x3~2|") == 45
-    network = CELLS.network(
-        CELLS.parse("|skip_connect~0|+|none~0|none~1|+|none~0|skip_connect~1|none~2|")
-    )
-    assert len(network.lone_sums) == 45  # five cells of three nodes, three times
-    assert sum(layer.op == "add" for layer in network.layers) == 2
-
-
-def test_an_unread_convolution_is_kept_with_what_feeds_it_but_no_unread_sum() -> None:
-    def convolutions(text: str) -> tuple[int, int]:
-        design = CELLS.parse(text)
-        network, table = CELLS.network(design), CELLS.table(design[None])
-        for mode in ("used", "kept"):
-            assert len(getattr(network, mode)().layers) == getattr(table, mode).sum()
-        return tuple(
-            sum(x.op == "conv" for x in v.layers) for v in (network.used(), network.kept())
-        )  # type: ignore[return-value]
-
-    used, kept = convolutions("|none~0|+|nor_conv_3x3~0|none~1|+|skip_connect~0|none~1|none~2|")
-    assert kept - used == 15
-    used, kept = convolutions(
-        "|nor_conv_1x1~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|none~2|"
-    )
-    assert kept - used == 30
-    used, kept = convolutions(
-        "|skip_connect~0|+|nor_conv_3x3~0|nor_conv_1x1~1|+|skip_connect~0|none~1|none~2|"
-    )
-    assert kept == used
-    used, kept = convolutions(
-        "|nor_conv_3x3~0|+|none~0|avg_pool_3x3~1|+|skip_connect~0|none~1|none~2|"
-    )
-    assert kept == used
-
-
-@pytest.mark.parametrize("space", ["nasbench201", "cifar10-add", "cifar10-concat"])
-@pytest.mark.parametrize("executes", ["used", "kept", "fed"])
-def test_both_views_agree_whatever_a_runtime_merges(space: str, executes: str) -> None:
-    found = load_space(space)
-    designs = found.sample(12, np.random.default_rng(1))
-    profile = with_structure("graph", 16, executes)
-    by_table = costs(found.table(designs), profile)["latency_ms"]
-    by_graph = [network_costs(found.network(d), profile)["latency_ms"] for d in designs]
-    assert np.allclose(by_table, by_graph)
-
-
-@pytest.mark.parametrize("space", ["cifar10-add", "cifar10-concat", "cifar10-mobilenet-v2"])
-def test_stages_add_up_whatever_a_runtime_merges(space: str) -> None:
-    found = load_space(space)
-    designs = found.sample(8, np.random.default_rng(2))
-    profile = with_structure("graph", 16, "used")
-    values = found.decode(designs)
-    columns = {name: values[:, k] for k, name in enumerate(found.variables)}
-    total = np.zeros(len(designs))
-    for stage in found.family.stages:
-        emitter = TableEmitter(len(designs), only=(stage.name,))
-        table = emitter.table(found.family.emit(emitter, columns)[1])
-        total += costs(table, profile)["latency_ms"]
-    assert np.allclose(total, costs(found.table(designs), profile)["latency_ms"])
 
 
 def test_facts_that_nobody_states_are_not_made_up(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """What a runtime that looks at the whole graph merges into one kernel.
 
 Every runtime we know folds batch norm and activation into the convolution before them; layers
-carry those already. Compilers such as TensorRT go on (``fusion = "graph"`` in a profile):
+carry those already. Some go on.
+
+``fusion = "graph"`` in a profile, compilers such as TensorRT:
 
 * an activation or normalisation is done by the kernel that makes its operand, if nothing else
   reads that operand;
@@ -11,10 +13,25 @@ carry those already. Compilers such as TensorRT go on (``fusion = "graph"`` in a
 The rules are ours, found on HW-NAS-Bench's edge GPU (Jetson TX2, TensorRT): with them, counts
 of kernels explain all its cells to a median of 3 %; with every operation a kernel, to 8 %.
 
+``fusion = "sum"``, onnxruntime where it lays out activations in blocks of channels:
+
+* the same operation on the same tensor (an activation, a pool, a slice) runs once;
+* a convolution without activation whose result only a sum reads adds the other operand itself,
+  so that of the n - 1 binary sums of n tensors as many are left as have no such operand; but
+  not to what was sliced or padded, and adding constant zeros stays a kernel of its own;
+* an activation is done by the convolution that makes its operand, such a sum included, if
+  nothing else reads it.
+
+These we read off the names of the kernels in onnxruntime's own profiles (1.31, x86): with them
+the numbers of kernels of each operator are its.
+
 Only kernels of one stage merge, so that the costs of stages still add up to the network's.
 """
 
 from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,16 +44,47 @@ __all__ = ["fused_network", "fused_table"]
 
 Grid = NDArray[np.bool_]
 _ACTIVATIONS = ("act", "norm")
+#: Operations on one tensor without weights of their own.
+_REPEATED = ("act", "max_pool", "avg_pool", "global_pool", "slice", "pad")
+#: More than the operands of any sum.
+_NEVER = 1 << 20
 
 
-def fused_table(table: LayerTable, runs: Grid) -> tuple[Grid, Grid]:
-    """What is left to run of the layers that run, and the lone sums that run besides.
+def fused_table(table: LayerTable, runs: Grid, fusion: str) -> tuple[list[Layer], Grid]:
+    """What is left to run of the layers that run: layers, and (layers, designs) which run.
 
-    runs: (rows, designs). Returns the same without what is merged, and (lone sums, designs).
+    runs: (rows, designs).
     """
+    if fusion == "graph":
+        return _by_compilers(table, runs)
+    if fusion == "sum":
+        return _by_convolutions(table, runs)
+    return list(table.layers), runs
+
+
+def fused_network(network: Network, fusion: str) -> list[Layer]:
+    """The layers of a network that still run, lone sums that run among them."""
+    if fusion == "conv":
+        return list(network.layers)
+    table = LayerTable(
+        network.layers, [True] * len(network.layers), network.output, 1,
+        [(layer, True) for layer in network.lone_sums],
+    )  # fmt: skip
+    layers, grid = fused_table(table, table.active, fusion)
+    left = [x for x, runs in zip(layers, grid[:, 0], strict=True) if runs]
+    # Of the one design, sums by rule are columns of one number.
+    return [
+        x if isinstance(x.operands, int) else replace(x, operands=int(np.ravel(x.operands)[0]))
+        for x in left
+    ]
+
+
+# ---------------------------------------------------------------------------------- "graph"
+def _by_compilers(table: LayerTable, runs: Grid) -> tuple[list[Layer], Grid]:
     sums = _lone_sums(table, runs)
+    layers = [*table.layers, *(x for x, _ in table.lone_sums)]
     readers = _readers(table, runs, sums)
-    made_in = np.array([x.stage for x in table.layers] + [x.stage for x, _ in table.lone_sums])
+    made_in = np.array([x.stage for x in layers])
     columns = np.arange(table.designs)
     left = runs.copy()
     for row, layer in enumerate(table.layers):
@@ -45,18 +93,7 @@ def fused_table(table: LayerTable, runs: Grid) -> tuple[Grid, Grid]:
             inside = made < len(made_in)
             stage = made_in[np.where(inside, made, 0)]
             left[row] &= ~(inside & (readers[made, columns] == 1) & (stage == layer.stage))
-    return left, sums
-
-
-def fused_network(network: Network) -> list[Layer]:
-    """The layers and lone sums of a network that still run."""
-    table = LayerTable(
-        network.layers, [True] * len(network.layers), network.output, 1,
-        [(layer, True) for layer in network.lone_sums],
-    )  # fmt: skip
-    grids = fused_table(table, table.active)
-    layers = (*network.layers, *network.lone_sums)
-    return [x for x, runs in zip(layers, np.concatenate(grids)[:, 0], strict=True) if runs]
+    return layers, np.concatenate([left, sums])
 
 
 def _origin(table: LayerTable, x: Tensor) -> Ints:
@@ -100,3 +137,80 @@ def _readers(table: LayerTable, runs: Grid, sums: Grid) -> NDArray[np.int64]:
             reads: Flags = own & (x.present | (np.asarray(x.lone_sum) >= 0))
             readers[_origin(table, x), columns] += reads
     return readers
+
+
+# ------------------------------------------------------------------------------------ "sum"
+def _by_convolutions(table: LayerTable, runs: Grid) -> tuple[list[Layer], Grid]:
+    same, left = _once(table, runs)
+    columns, layers = np.arange(table.designs), list(table.layers)
+    readers = np.zeros((len(table) + 2, table.designs), dtype=np.int64)
+    readers[same[_made(table, table.output), columns], columns] += 1
+    for row, layer in enumerate(layers):
+        for x in layer.inputs:
+            readers[same[_made(table, x), columns], columns] += left[row] & x.present
+    stages = np.array([*(layer.stage for layer in layers), "", ""])
+    cut = np.array([*(layer.op in ("slice", "pad") for layer in layers), False, False])
+    # Which rows are convolutions without activation, and which sums have become part of one.
+    plain, summed = np.zeros((2, len(table) + 2, table.designs), dtype=np.bool_)
+
+    def done_by(x: Tensor, able: Grid, stage: str) -> Grid:
+        """(designs,): what makes ``x`` can do what its only reader does to it."""
+        made = same[_made(table, x), columns]
+        alone = (readers[made, columns] == 1) & (stages[made] == stage)
+        result: Grid = able[made, columns] & alone
+        return result
+
+    for row, layer in enumerate(table.layers):
+        if layer.op == "conv":
+            plain[row] = left[row] & (layer.act == "")
+        elif layer.op == "add":
+            fed, merged = np.zeros((2, table.designs), dtype=np.int64)
+            for x in layer.inputs:
+                fed += x.present & np.asarray(x.signal)
+                merged += x.present & done_by(x, plain, layer.stage)
+                merged -= _NEVER * (x.present & cut[same[_made(table, x), columns]])
+            merged = np.clip(merged, 0, fed - 1)
+            sums = np.where(fed < layer.operands, fed, fed - 1 - merged)
+            summed[row] = left[row] & (sums == 0)
+            left[row] &= sums > 0
+            layers[row] = replace(layer, operands=sums + 1)
+        elif layer.op in _ACTIVATIONS:
+            left[row] &= ~done_by(layer.inputs[0], plain | summed, layer.stage)
+    return layers, left
+
+
+def _made(table: LayerTable, x: Tensor) -> Ints:
+    """(designs,) the row that makes a tensor; behind all rows zeros, then the input."""
+    producer = np.asarray(x.producer)
+    made = np.where(producer < 0, len(table) + 2 + producer, producer)
+    result: Ints = np.broadcast_to(made, (table.designs,))
+    return result
+
+
+def _once(table: LayerTable, runs: Grid) -> tuple[NDArray[np.int64], Grid]:
+    """The row that stands for each (itself, or an equal one before it), and what then runs."""
+    columns = np.arange(table.designs)
+    same = np.repeat(np.arange(len(table) + 2)[:, None], table.designs, axis=1)
+    left = runs.copy()
+    # Equal operations of one cell only: elsewhere equal tensors are not read twice.
+    alike: dict[tuple[object, ...], list[tuple[int, Layer, Ints]]] = defaultdict(list)
+    for row, layer in enumerate(table.layers):
+        if layer.op not in _REPEATED:
+            continue
+        read = same[_made(table, layer.inputs[0]), columns]
+        before = alike[layer.op, layer.stage, layer.cell, layer.act]
+        for number, other, other_read in before:
+            equal = left[row] & left[number] & (read == other_read) & _equal(layer, other)
+            same[row] = np.where(equal, number, same[row])
+            left[row] &= ~equal
+        before.append((row, layer, read))
+    return same, left
+
+
+def _equal(a: Layer, b: Layer) -> Flags:
+    """Whether two operations on one tensor make the same of it."""
+    result: Flags = np.asarray(
+        (a.kernel_height == b.kernel_height) & (a.kernel_width == b.kernel_width)
+        & (a.stride == b.stride) & (a.out_channels == b.out_channels)
+    )  # fmt: skip
+    return result

@@ -28,6 +28,8 @@ _POINTWISE, _CONV3, _CONV, _DEPTHWISE, _LINEAR, _POOL, _ELEMENTWISE = range(7)
 #: NEON register; 8 (AVX2) and 16 (AVX-512) where onnxruntime lays out activations in blocks.
 LANES: Final = (4, 8, 16)
 
+#: Most channels of an image.
+_IMAGE: Final = 4
 #: A sum that is one kernel takes as long as two activations (found on the same edge GPU).
 _SUM_LAUNCHES: Final = 2
 
@@ -115,10 +117,11 @@ def _convolution(layer: Layer, lanes: int) -> Kernel:
     window = layer.kernel_height * layer.kernel_width
     elements = layer.in_channels * (layer.in_height * layer.in_width) + channels * positions
     if isinstance(groups, int) and groups == 1:
-        read = _blocks(layer.in_channels, lanes)
+        read, converted = _blocks(layer.in_channels, lanes)
+        moved: Any = 2 * layer.in_channels * (layer.in_height * layer.in_width) * converted
         return Kernel(
             _window_class(layer), positions, read * window, lane_multiple(channels, lanes),
-            elements, channels * (layer.in_channels * window), 1,
+            elements + moved, channels * (layer.in_channels * window), 1 + converted,
         )  # fmt: skip
     channelwise = Kernel(
         _DEPTHWISE,
@@ -142,15 +145,17 @@ def _convolution(layer: Layer, lanes: int) -> Kernel:
     return Kernel(*(np.where(depthwise, a, b) for a, b in zip(channelwise, grouped, strict=True)))
 
 
-def _blocks(channels: Ints, lanes: int) -> Ints:
-    """Channels that are read where they lie in blocks of ``lanes``; a few lie plainly."""
+def _blocks(channels: Ints, lanes: int) -> tuple[Ints, Ints]:
+    """Channels that are read where they lie in blocks of ``lanes``, and whether (1 or 0) they are
+    brought into another order first: fewer than a block are read plainly, as images are (which
+    come so)."""
     if lanes == LANES[0]:
-        return channels
+        return channels, 0
     padded = lane_multiple(channels, lanes)
     if isinstance(channels, int):
-        return channels if channels <= lanes // 2 else padded
-    result: Ints = np.where(channels <= lanes // 2, channels, padded)
-    return result
+        return (padded, 0) if channels >= lanes else (channels, int(channels > _IMAGE))
+    few: Any = channels < lanes
+    return np.where(few, channels, padded), 1 * (few & (channels > _IMAGE))
 
 
 def _window_class(layer: Layer) -> Ints:

@@ -79,8 +79,8 @@ def _is_zero(value: Ints) -> bool:
 
 
 def executed(table: LayerTable, profile: Profile) -> list[tuple[Layer, Flags]]:
-    """What the profile's runtime runs, and for which designs: the rows, and where it merges
-    what it can (``flash.hardware.fusion``) lone sums behind them.
+    """What the profile's runtime runs, merged as it does (``flash.hardware.fusion``), and for
+    which designs.
 
     A table of some stages only, whose rows never reach the output, cannot say what is used;
     there every active row counts.
@@ -90,10 +90,7 @@ def executed(table: LayerTable, profile: Profile) -> list[tuple[Layer, Flags]]:
     grid: NDArray[np.bool_] = table.active
     if not partial and mode != "all":
         grid = getattr(table, VIEWS[mode])
-    layers = list(table.layers)
-    if profile.runtime.fusion == "graph":
-        grid = np.concatenate(fused_table(table, grid))
-        layers += [layer for layer, _ in table.lone_sums]
+    layers, grid = fused_table(table, grid, profile.runtime.fusion)
     flags: list[Flags] = [True if row.all() else row for row in grid]
     return list(zip(layers, flags, strict=True))
 
@@ -143,7 +140,7 @@ def executed_layers(network: Network, executes: str, fusion: str = "conv") -> li
     """What a runtime runs of a network, as ``executed`` says it of a table."""
     if executes != "all":
         network = getattr(network, executes)()
-    return fused_network(network) if fusion == "graph" else list(network.layers)
+    return fused_network(network, fusion)
 
 
 # ------------------------------------------------------------------------------- intervals

@@ -32,7 +32,7 @@ BYTES: Mapping[str, int] = {"fp32": 4, "fp16": 2, "int8": 1}
 #: what feeds them; those used and fed by the input; those fed by it.
 EXECUTES = ("all", "used", "kept", "live", "fed")
 #: What a runtime merges into one kernel (see ``flash.hardware.fusion``).
-FUSIONS = ("conv", "graph")
+FUSIONS = ("conv", "graph", "sum")
 #: Totals of a network that say whether it resembles the fitted ones.
 HULL_FEATURES = ("macs", "bytes", "kernels", "conv_share")
 

@@ -1,17 +1,19 @@
 """What a runtime runs of a network, found from measurements together with how it is fitted.
 
-Three facts of a runtime are not told by anybody: the channels it computes at once (lanes),
-which operations it executes (those nothing reads, too?) and what it merges into one kernel.
-None adds a coefficient. Linear fits are cheap enough to be made for every combination of the
-last two without each network in turn, so these two are chosen jointly with the linear
-candidate, by the error on networks left out; the structured candidates then take the
-combination found, or stay with the usual one where it fits them better.
+Three facts of a runtime are seldom told: the channels it computes at once (lanes), which
+operations it executes (those nothing reads, too?) and what it merges into one kernel. Where
+they are not known (``known_structure``) they are found. None adds a coefficient. Linear fits
+are cheap enough to be made for every combination of the last two without each network in turn,
+so these two are chosen jointly with the linear candidate, by the error on networks left out;
+the structured candidates then take the combination found, or stay with the usual one where it
+fits them better.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +24,7 @@ from flash.hardware.selection import Candidate, first_not_beaten, folds_of, log_
 from flash.hardware.workload import Workload, counted, kernels_run
 from flash.spaces.network import Network
 
-__all__ = ["Structure", "structures"]
+__all__ = ["Structure", "known_structure", "structures"]
 
 Floats = NDArray[np.float64]
 
@@ -33,6 +35,8 @@ _CLEARLY = 0.95
 _RARE = {"kept": _CLEARLY, "live": _CLEARLY, "fed": _CLEARLY, "graph": 0.98}
 #: Parts that networks are left out in: with 25 of them, one by one.
 _FOLDS = 25
+#: What runtimes that nobody knows may merge; "sum" is one runtime's own.
+_SEARCHED = tuple(f for f in FUSIONS if f != "sum")
 #: Most common first: of those that cannot be told apart the first is taken.
 _EXECUTES = ("used", *(e for e in EXECUTES if e != "used"))
 
@@ -46,11 +50,32 @@ class Structure:
     lanes: int
 
 
+#: What onnxruntime runs and merges on a CPU for which it lays out activations in blocks, as its
+#: own profiles list the kernels (``flash.hardware.fusion``).
+_BLOCKED = ("fed", "sum")
+#: Bits of a number in those blocks, which are as wide as the CPU's vectors.
+_BITS = 32
+
+
+def known_structure(header: Mapping[str, Any]) -> Structure | None:
+    """What the runtime that a measurement file's header names is known to run."""
+    runtime, device = header.get("runtime", {}), header.get("device", {})
+    named = runtime.get("name"), runtime.get("provider"), device.get("arch")
+    if named != ("onnxruntime", "CPUExecutionProvider", "x86_64"):
+        return None
+    bits = device.get("simd_bits")
+    lanes = bits // _BITS if isinstance(bits, int) else 0
+    if lanes <= LANES[0] or lanes not in LANES or header.get("precision", "fp32") != "fp32":
+        return None
+    return Structure(*_BLOCKED, lanes)
+
+
 def structures(
     networks: Sequence[Network],
     latency_ms: Floats,
     tried: Sequence[Candidate],
     element_bytes: int,
+    known: Structure | None = None,
 ) -> list[tuple[Structure, Workload]]:
     """For each candidate what the runtime runs, and the networks as it runs them."""
     usual = Structure(_EXECUTES[0], FUSIONS[0], LANES[0])
@@ -64,6 +89,8 @@ def structures(
         return min(float(errors(c, load).mean()) for c in (first, *linear))
 
     load_of = _Loads(networks, element_bytes)
+    if known is not None:
+        return [(known, load_of(known))] * len(tried)
     best, load = usual, load_of(usual)
     error = least(load)
     for lanes in LANES[1:]:
@@ -103,7 +130,7 @@ class _Loads:
         """Combinations of what is executed and merged that differ for these networks."""
         found: list[tuple[Structure, Workload]] = []
         for executes in self._unlike():
-            for fusion in FUSIONS:
+            for fusion in _SEARCHED:
                 option = replace(usual, executes=executes, fusion=fusion)
                 load = self(option)
                 if not any(_same(load, known) for _, known in found):

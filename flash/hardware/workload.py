@@ -42,6 +42,11 @@ class Workload:
         """The networks with these numbers."""
         return Workload(self.kernels, self.counts[rows], self.element_bytes)
 
+    def distinct(self) -> NDArray[np.int64]:
+        """Distinct kernels of each network, shape (networks,)."""
+        result: NDArray[np.int64] = (self.counts > 0).sum(axis=1)
+        return result
+
     def totals(self) -> dict[str, Floats]:
         """Totals of each network, each of shape (networks,).
 

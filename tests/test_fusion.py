@@ -1,0 +1,170 @@
+"""What runtimes run and merge: rules of a compiler, and onnxruntime's own lists of kernels."""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flash.hardware.fusion import fused_network
+from flash.hardware.kernels import kernel_of
+from flash.hardware.measurements import read_measurements
+from flash.hardware.processor import costs, network_costs
+from flash.hardware.profile import Profile, load_profile
+from flash.hardware.structure import Structure, known_structure
+from flash.spaces.network import GraphEmitter
+from flash.spaces.space import load_space
+from flash.spaces.table import TableEmitter
+
+ROOT = Path(__file__).resolve().parents[1]
+CELLS = load_space("nasbench201")
+#: onnxruntime's names of operations.
+ORT_OPERATORS = {
+    "Conv": "conv", "MaxPool": "max_pool", "AveragePool": "avg_pool", "Add": "add", "Relu": "act",
+    "GlobalAveragePool": "global_pool", "Concat": "concat", "Slice": "slice", "Pad": "pad",
+    "Gemm": "linear",
+}  # fmt: skip
+#: A cell that pools its input twice.
+TWICE = "|avg_pool_3x3~0|+|none~0|nor_conv_3x3~1|+|avg_pool_3x3~0|none~1|nor_conv_3x3~2|"
+
+
+def with_structure(fusion: str, lanes: int, executes: str) -> Profile:
+    profile = load_profile("rpi4b")
+    runtime = replace(profile.runtime, fusion=fusion, lanes=lanes, executes=executes)
+    return replace(profile, runtimes={runtime.name: runtime})
+
+
+def test_a_compiler_merges_what_nothing_else_reads() -> None:
+    e = GraphEmitter()
+    source = e.source(8, 4, 4)
+    stem = e.conv(source, 8, act="")
+    left = e.conv(e.activation(stem), 8, act="")  # the sum reads the stem too: no merging
+    y = e.add([stem, left, source])  # one kernel, which takes as long as two activations
+    z = e.conv(e.activation(y), 8)  # only this reads the sum: merged
+    kept = fused_network(e.network(source, z), "graph")
+    assert [layer.op for layer in kept] == ["conv", "act", "conv", "add", "conv"]
+    assert [kernel_of(layer, "graph").launches for layer in kept] == [1, 1, 1, 2, 1]
+
+
+def test_a_compiler_runs_sums_of_one_tensor_or_none_that_are_read() -> None:
+    def sums(text: str) -> int:
+        kept = fused_network(CELLS.network(CELLS.parse(text)).used(), "graph")
+        return sum(layer.op == "add" for layer in kept) - 2  # of the reductions
+
+    # Node 3 always; node 1 hands on the input; node 2 sums nothing, and node 3 reads it.
+    assert sums("|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|") == 15
+    assert sums("|skip_connect~0|+|none~0|none~1|+|none~0|skip_connect~1|none~2|") == 30
+    assert sums("|skip_connect~0|+|none~0|none~1|+|none~0|skip_connect~1|avg_pool_3x3~2|") == 45
+    network = CELLS.network(
+        CELLS.parse("|skip_connect~0|+|none~0|none~1|+|none~0|skip_connect~1|none~2|")
+    )
+    assert len(network.lone_sums) == 45  # five cells of three nodes, three times
+    assert sum(layer.op == "add" for layer in network.layers) == 2
+
+
+def test_onnxruntime_adds_what_only_a_sum_reads_in_the_convolution() -> None:
+    e = GraphEmitter()
+    source = e.source(16, 8, 8)
+    stem = e.conv(source, 16)
+    left = e.conv(stem, 16, act="")
+    y = e.activation(e.add([stem, left]))  # done by the second convolution, like its activation
+    z = e.add([y, e.conv(y, 16), e.avg_pool(y, 3, 1)])  # rectified first: two sums are left
+    cut = e.add([e.conv(z, 8, act=""), e.slice(z, 8)])  # nothing is added to a slice
+    kept = fused_network(e.network(source, cut), "sum")
+    ops = ["conv", "conv", "conv", "avg_pool", "add", "conv", "slice", "add"]
+    assert [x.op for x in kept] == ops
+    assert [kernel_of(x).launches for x in kept if x.op == "add"] == [2, 1]
+
+
+def test_onnxruntime_runs_equal_operations_on_one_tensor_once() -> None:
+    kept = fused_network(CELLS.network(CELLS.parse(TWICE)).fed(), "sum")
+    assert sum(x.op == "avg_pool" for x in kept) == 15 + 2  # one a cell, and the reductions'
+
+
+@pytest.mark.parametrize("threads", ["1-thread", "2-threads"])
+def test_the_kernels_of_a_network_are_those_that_onnxruntime_lists(threads: str) -> None:
+    """On the shipped machine: by operator, for nearly all; by number within 2 % for the rest."""
+    file = ROOT / "hw_profiles" / "measurements" / f"x86-avx512-{threads}.jsonl"
+    found = read_measurements(file)
+    same, listed_in_all, ours_in_all = 0, 0, 0
+    for row in found.rows:
+        kept = fused_network(row.network.fed(), "sum")
+        ours = Counter(x.op for x in kept for _ in range(x.operands - 1 if x.op == "add" else 1))
+        listed = Counter(ORT_OPERATORS[k.op] for k in row.kernels if k.op in ORT_OPERATORS)
+        # The head's batch norm is a convolution here, a kernel of its own there, or neither.
+        ours, listed = (
+            Counter({op: n for op, n in x.items() if op in ORT_OPERATORS.values()})
+            for x in (ours, listed)
+        )
+        same += ours == listed
+        listed_in_all += listed.total()
+        ours_in_all += ours.total()
+    assert same >= 0.75 * len(found.rows)
+    assert ours_in_all == pytest.approx(listed_in_all, rel=0.02)
+
+
+def test_what_onnxruntime_merges_is_known_where_it_blocks_channels() -> None:
+    header = {
+        "runtime": {"name": "onnxruntime", "provider": "CPUExecutionProvider"},
+        "device": {"arch": "x86_64", "simd_bits": 512},
+    }
+    assert known_structure(header) == Structure("fed", "sum", 16)
+    for changed in ({"arch": "aarch64"}, {"simd_bits": None}, {"simd_bits": 128}):
+        assert known_structure(header | {"device": header["device"] | changed}) is None
+    assert known_structure(header | {"precision": "int8"}) is None
+    assert known_structure({}) is None
+
+
+def test_an_unread_convolution_is_kept_with_what_feeds_it_but_no_unread_sum() -> None:
+    def convolutions(text: str) -> tuple[int, int]:
+        design = CELLS.parse(text)
+        network, table = CELLS.network(design), CELLS.table(design[None])
+        for mode in ("used", "kept"):
+            assert len(getattr(network, mode)().layers) == getattr(table, mode).sum()
+        return tuple(
+            sum(x.op == "conv" for x in v.layers) for v in (network.used(), network.kept())
+        )  # type: ignore[return-value]
+
+    used, kept = convolutions("|none~0|+|nor_conv_3x3~0|none~1|+|skip_connect~0|none~1|none~2|")
+    assert kept - used == 15
+    used, kept = convolutions(
+        "|nor_conv_1x1~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|none~2|"
+    )
+    assert kept - used == 30
+    used, kept = convolutions(
+        "|skip_connect~0|+|nor_conv_3x3~0|nor_conv_1x1~1|+|skip_connect~0|none~1|none~2|"
+    )
+    assert kept == used
+    used, kept = convolutions(
+        "|nor_conv_3x3~0|+|none~0|avg_pool_3x3~1|+|skip_connect~0|none~1|none~2|"
+    )
+    assert kept == used
+
+
+@pytest.mark.parametrize("space", ["nasbench201", "cifar10-add", "cifar10-concat"])
+@pytest.mark.parametrize("executes", ["used", "kept", "fed"])
+@pytest.mark.parametrize("fusion", ["graph", "sum"])
+def test_both_views_agree_whatever_a_runtime_merges(space: str, executes: str, fusion: str) -> None:
+    found = load_space(space)
+    designs = found.sample(12, np.random.default_rng(1))
+    profile = with_structure(fusion, 16, executes)
+    by_table = costs(found.table(designs), profile)["latency_ms"]
+    by_graph = [network_costs(found.network(d), profile)["latency_ms"] for d in designs]
+    assert np.allclose(by_table, by_graph)
+
+
+@pytest.mark.parametrize("space", ["cifar10-add", "cifar10-concat", "cifar10-mobilenet-v2"])
+@pytest.mark.parametrize("fusion", ["graph", "sum"])
+def test_stages_add_up_whatever_a_runtime_merges(space: str, fusion: str) -> None:
+    found = load_space(space)
+    designs = found.sample(8, np.random.default_rng(2))
+    profile = with_structure(fusion, 16, "used")
+    values = found.decode(designs)
+    columns = {name: values[:, k] for k, name in enumerate(found.variables)}
+    total = np.zeros(len(designs))
+    for stage in found.family.stages:
+        emitter = TableEmitter(len(designs), only=(stage.name,))
+        table = emitter.table(found.family.emit(emitter, columns)[1])
+        total += costs(table, profile)["latency_ms"]
+    assert np.allclose(total, costs(found.table(designs), profile)["latency_ms"])
