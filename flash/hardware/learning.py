@@ -22,7 +22,13 @@ from flash.hardware.fitted import (
 )
 from flash.hardware.prior import Prior, unpack
 from flash.hardware.profile import Coefficients, Energy, Interval
-from flash.hardware.selection import Candidate, Choice, candidates, choose, folds_of
+from flash.hardware.selection import (
+    Choice,
+    candidates,
+    choose,
+    folds_of,
+    kinds_apart,
+)
 from flash.hardware.structure import Structure, structures
 from flash.hardware.workload import Workload
 from flash.spaces.network import Network
@@ -30,10 +36,13 @@ from flash.spaces.network import Network
 __all__ = ["Learned", "Structure", "learn"]
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.intp]
 Progress = Callable[[str], None]
 
-#: A kind of network is left out as a whole where it and the others have this many.
-_FEWEST_OF_KIND = 4
+
+#: A network of fewer distinct kernels is a kernel measured alone, or nearly; fewest networks
+#: that an interval comes from.
+_WHOLE, _FEWEST_WHOLE = 6, 10
 
 
 @dataclass(frozen=True)
@@ -43,7 +52,8 @@ class Learned:
     chosen:    the candidate. errors: mean absolute log error of every candidate tried.
     figures:   held-out quality, the candidate chosen without the fold it predicts.
     kinds:     quality on each kind of network by fits without that kind.
-    coverage:  share of networks inside an interval made from the other folds' errors.
+    coverage:  share of networks inside an interval made from the other folds' errors; of those
+               with several kernels, where there are enough.
     """
 
     structure: Structure
@@ -68,61 +78,58 @@ def learn(
     *,
     element_bytes: int = 4,
     data_sheet: bool = False,
+    known: Structure | None = None,
     baselines: bool = True,
     progress: Progress = lambda _: None,
 ) -> Learned:
     """Fit, choose and judge.
 
     kinds: of the networks, for errors on kinds left out. data_sheet: whether the prior's
-    medians mean something on their own. baselines: whether to judge them too.
+    medians mean something on their own. known: what the runtime runs, where that is known.
+    baselines: whether to judge them too.
     """
     folds = folds_of([str(k) for k in range(len(networks))])
     tried = candidates(prior)
     progress("what the runtime runs and merges")
-    runs = structures(networks, latency_ms, tried, element_bytes)
+    runs = structures(networks, latency_ms, tried, element_bytes, known)
     loads = [load for _, load in runs]
-    choice = choose(list(zip(tried, loads, strict=True)), latency_ms, folds, progress)
+    apart = kinds_apart(kinds)
+    choice = choose(
+        list(zip(tried, loads, strict=True)), latency_ms, folds, list(apart.values()), progress
+    )
     candidate, (structure, load) = tried[choice.number], runs[choice.number]
     fitted = rounded(candidate.fit(load, latency_ms))
     residuals = np.log(latency_ms / choice.predicted)
-    progress("leaving out kinds of networks")
-    figures, far = _left_out_kinds(candidate, load, latency_ms, kinds)
+    figures = {k: quality(latency_ms[rows], choice.far[rows]) for k, rows in apart.items()}
+    far = np.log(latency_ms / choice.far)
+    # One kernel errs more than a network, in which errors of many average out: the interval is
+    # for networks, so it comes from them where there are enough.
+    whole = load.distinct() >= _WHOLE
+    if whole.sum() < _FEWEST_WHOLE:
+        whole[:] = True
+    near, far = residuals[whole], far[whole & ~np.isnan(far)]
     # One kind only: nothing says how others do, so the interval is taken twice as wide (ours).
-    interval = interval_of(hull_of(load), residuals, far if len(far) else 2 * residuals)
+    interval = interval_of(hull_of(load), near, far if len(far) else 2 * near)
     energy, energy_figures = _energy(load, latency_ms, choice, energy_mj)
     sheet = unpack(np.log(prior.median)) if data_sheet else None
     rows = baseline_rows(load, latency_ms, folds, sheet) if baselines else []
     return Learned(
         structure, fitted, candidate.name, dict(choice.errors),
-        quality(latency_ms, choice.predicted), figures, interval, _coverage(residuals, folds),
+        quality(latency_ms, choice.predicted), figures, interval,
+        _coverage(residuals, folds, whole),
         tuple(rows), energy, energy_figures,
     )  # fmt: skip
 
 
-def _left_out_kinds(
-    candidate: Candidate, load: Workload, latency_ms: Floats, kinds: Sequence[str]
-) -> tuple[dict[str, dict[str, float]], Floats]:
-    """Quality on each kind by a fit without it, and all those log residuals."""
-    labels = np.array(kinds)
-    figures, far = {}, []
-    for kind in sorted(set(kinds)):
-        left, keep = np.flatnonzero(labels == kind), np.flatnonzero(labels != kind)
-        if min(len(left), len(keep)) < _FEWEST_OF_KIND:
-            continue
-        fitted = candidate.fit(load.subset(keep), latency_ms[keep])
-        predicted = load.subset(left).latency_ms(fitted)
-        figures[kind] = quality(latency_ms[left], predicted)
-        far.append(np.log(latency_ms[left] / predicted))
-    return figures, np.concatenate(far) if far else np.zeros(0)
-
-
-def _coverage(residuals: Floats, folds: Sequence[NDArray[np.intp]]) -> float:
-    """Share of networks inside the interval that the other folds' errors give."""
+def _coverage(residuals: Floats, folds: Sequence[Ints], whole: NDArray[np.bool_]) -> float:
+    """Share of whole networks inside the interval that the other folds' errors give."""
     inside = np.zeros(len(residuals), dtype=np.bool_)
     for fold in folds:
-        low, high = conformal_factors(np.delete(residuals, fold))
+        others = whole.copy()
+        others[fold] = False
+        low, high = conformal_factors(residuals[others])
         inside[fold] = (residuals[fold] >= np.log(low)) & (residuals[fold] <= np.log(high))
-    return float(inside.mean())
+    return float(inside[whole].mean())
 
 
 def _energy(

@@ -67,16 +67,26 @@ class Prior:
     def extended(self, overheads: float, cache: float = 1.0) -> Prior:
         """With an overhead for each kernel class, near the common one, and a cache.
 
-        overheads, cache: deviations. The cache is expected at 1 MB and what spills at half the
-        bandwidth (ours), unless the prior has one already.
+        overheads, cache: deviations. Unless the prior has one already, the cache is expected at
+        1 MB, inside it four times the bandwidth, and what spills at the bandwidth. What waits
+        for memory is then told apart: pools are expected four times as fast, and half the
+        reduction to suffice (all ours).
         """
         size, classes = len(PARAMETERS), len(KERNEL_CLASSES)
         median = self.median
         if len(median) == size:
-            bandwidth = median[PARAMETERS.index("memory_gb_s")]
-            median = np.concatenate([median, np.ones(classes), [1.0, bandwidth]])
+            spill = median[PARAMETERS.index("memory_gb_s")]
+            faster = np.array([_CACHED.get(p, 1.0) for p in PARAMETERS])
+            median = np.concatenate([median * faster, np.ones(classes), [1.0, spill]])
         own = np.append(np.full(classes, overheads), [cache, cache])
         return replace(self, median=median, deviation=np.append(self.deviation[:size], own))
+
+
+#: Factors on the medians of a prior that knows a cache.
+_CACHED = {
+    "memory_gb_s": 4.0, "linear_gb_s": 4.0, "elementwise_gb_s": 4.0, "pool": 4.0,
+    "reduction_half": 0.5,
+}  # fmt: skip
 
 
 def speed_direction(size: int) -> Floats:
