@@ -2,8 +2,8 @@
 
 Every tensor is a sum over *sources* (maps that a convolution, an activation, a concat ... made
 anew), each arriving over linear routes. Branches with a common source so add up in amplitude,
-others in power; equal routes count once. Sources are named by what made them, so that the
-same operation applied twice to the same tensor is one source.
+others in power; equal routes count once. A source is named by the number of the first layer
+that makes it: the same operation applied twice to the same tensor is one source.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -24,7 +24,7 @@ from flash.spaces.network import Network
 __all__ = ["Live", "Map", "Trace", "trace"]
 
 #: Source -> {route: share of the channels it reaches}. Never changed once in a ``Map``.
-Sources = dict[Hashable, dict[Route, float]]
+Sources = dict[int, dict[Route, float]]
 
 _DIRECT: Route = ()
 _WHOLE = {_DIRECT: 1.0}
@@ -46,7 +46,7 @@ class Map:
     rank: float
     sources: Sources
     factor: bool = False
-    source: Hashable = None
+    source: int | None = None
     _key: Hashable = None
 
     @property
@@ -129,13 +129,13 @@ def trace(network: Network) -> Trace:
     found = Trace(live, restarts=frozenset(strided))
     channels = int(network.source.channels)
     found.maps[INPUT] = Map(IMAGE, channels, channels, {INPUT: _WHOLE}, source=INPUT)
-    walk = _Walk(found)
+    walk, maps, layers, reads = _Walk(found), found.maps, live.layers, live.reads
     for number in live.order:
-        y = walk.step(number, live.layers[number])
+        y = walk.step(number, layers[number], [maps[p] for p in reads[number]])
         # What follows a tensor where all paths meet sees nothing else.
         if y.source is None and number in meeting:
-            y = walk.source(("meeting", number), y.covariance, y, factor=y.factor)
-        found.maps[number] = y
+            y = walk.made(number, y.covariance, y.channels, y.rank, y.factor)
+        maps[number] = y
     return found
 
 
@@ -144,30 +144,33 @@ class _Walk:
 
     def __init__(self, found: Trace) -> None:
         self.found = found
-        self.sources: dict[Hashable, Map] = {INPUT: found.maps[INPUT]}
+        self.sources: dict[int, Map] = {INPUT: found.maps[INPUT]}
+        self.known: dict[Hashable, int] = {}
         self.statistics = Statistics()
 
-    def step(self, number: int, layer: Layer) -> Map:
-        maps, reads = self.found.maps, self.found.live.reads[number]
-        x, op = maps[reads[0]], layer.op
+    def step(self, number: int, layer: Layer, inputs: list[Map]) -> Map:
+        """What ``layer`` makes of its inputs."""
+        x, op = inputs[0], layer.op
         if op == "conv":
             return self._conv(number, layer, x)
-        if op in ("avg_pool", "max_pool"):
-            return self._pool(number, layer, x)
-        if op == "add":
-            y = self._sum([maps[p] for p in reads])
-            return self._act(y) if layer.act else y
-        if op == "concat":
-            return self._concat([maps[p] for p in reads])
         if op == "act":
-            return self._act(x) if layer.act else x
+            return self._act(number, x) if layer.act else x
+        if op == "add":
+            y = self._sum(inputs)
+            return self._act(number, y) if layer.act else y
+        if op == "avg_pool" or op == "max_pool":
+            return self._pool(number, layer, x)
+        if op == "concat":
+            return self._concat(number, inputs)
         if op == "norm":
-            unit = self.source(("norm", x.key), self.statistics.unit(x.covariance), x)
-            return self._act(unit) if layer.act else unit
+            unit = self.statistics.unit(x.covariance)
+            y = self._same(("norm", x.key), number, unit, x.channels, x.rank)
+            return self._act(number, y) if layer.act else y
         if op in ("slice", "pad"):
             return self._recut(x, op, int(layer.out_channels))
         # Global pooling and linear layers end the maps; what follows is judged as an image.
-        return self.source((op, number), IMAGE, x, int(layer.out_channels))
+        channels = int(layer.out_channels)
+        return self.made(number, IMAGE, channels, channels)
 
     # ---------------------------------------------------------------------------- operations
     def _conv(self, number: int, layer: Layer, x: Map) -> Map:
@@ -191,22 +194,26 @@ class _Walk:
             r = self.statistics.resampled(r, stride)
         if layer.act:
             r = self.statistics.rectified(r)
-        return self.source(number, r, x, out, rank, depthwise)
+        return self.made(number, r, out, rank, depthwise)
 
     def _pool(self, number: int, layer: Layer, x: Map) -> Map:
-        kernel = int(layer.kernel_height), int(layer.kernel_width)
         if number in self.found.restarts:
-            return self.source(("pool", number), IMAGE, x)
-        sources = {
-            n: {tuple(sorted((*route, kernel))): share for route, share in routes.items()}
-            for n, routes in x.sources.items()
-        }
-        y = Map(self._covariance(sources), x.channels, x.rank, sources)
-        stride = int(layer.stride)
+            return self.made(number, IMAGE, x.channels, x.rank)
+        kernel, stride = (int(layer.kernel_height), int(layer.kernel_width)), int(layer.stride)
+        if x.source is not None:  # the usual case, at once
+            sources = {x.source: {(kernel,): 1.0}}
+            covariance = self.statistics.routed(x.covariance, _alone(kernel))
+        else:
+            sources = {
+                n: {tuple(sorted((*route, kernel))): share for route, share in routes.items()}
+                for n, routes in x.sources.items()
+            }
+            covariance = self._covariance(sources)
+        y = Map(covariance, x.channels, x.rank, sources)
         if stride == 1:
             return y
-        covariance = self.statistics.resampled(y.covariance, stride)
-        return self.source(("stride", stride, y.key), covariance, y)
+        covariance = self.statistics.resampled(covariance, stride)
+        return self._same(("stride", stride, y.key), number, covariance, x.channels, x.rank)
 
     def _sum(self, inputs: list[Map]) -> Map:
         channels = inputs[0].channels
@@ -228,18 +235,17 @@ class _Walk:
                         mine[route] = share
         return Map(self._covariance(sources), channels, rank, sources)
 
-    def _concat(self, inputs: list[Map]) -> Map:
+    def _concat(self, number: int, inputs: list[Map]) -> Map:
         widths = [x.channels for x in inputs]
         channels = sum(widths)
         shares = [width / channels for width in widths]
         mean = self.statistics.mean(shares, [x.covariance for x in inputs])
-        keys = [x.source for x in inputs]
+        keys: list[Hashable] = [x.source for x in inputs]
         mixed = None in keys
         if mixed:
             keys = [x.key for x in inputs]
         rank = min(channels, self._independent(inputs, keys, mixed))
-        made = ("concat", tuple(keys), tuple(widths))
-        return self.source(made, mean, inputs[0], channels, rank)
+        return self._same(("concat", *keys, *widths), number, mean, channels, rank)
 
     def _independent(self, inputs: list[Map], keys: list[Hashable], mixed: bool) -> float:
         """Channels of ``inputs`` with entropy of their own.
@@ -259,9 +265,9 @@ class _Walk:
         origins = {(n, r) for x in inputs for n, routes in x.sources.items() for r in routes}
         return min(total, sum([self.sources[n].channels for n, _ in origins]))
 
-    def _act(self, x: Map) -> Map:
+    def _act(self, number: int, x: Map) -> Map:
         covariance = self.statistics.rectified(x.covariance)
-        return self.source(("relu", x.key), covariance, x, factor=x.factor)
+        return self._same(("relu", x.key), number, covariance, x.channels, x.rank, x.factor)
 
     def _recut(self, x: Map, op: str, channels: int) -> Map:
         """The first channels of ``x``, or ``x`` followed by channels of zeros."""
@@ -273,17 +279,21 @@ class _Walk:
         return Map(self.statistics.scaled(x.covariance, share), channels, rank, sources)
 
     # ------------------------------------------------------------------------------- helpers
-    def source(
-        self, key: Hashable, covariance: Floats, like: Map,
-        channels: int | None = None, rank: float | None = None, factor: bool = False,
+    def _same(
+        self, key: Hashable, number: int, covariance: Floats,
+        channels: int, rank: float, factor: bool = False,
     ) -> Map:  # fmt: skip
-        """A map made anew; what ``key`` made before is the same."""
-        width = like.channels if channels is None else channels
-        if rank is None:
-            rank = like.rank if channels is None else width
-        made = Map(covariance, width, rank, {key: _WHOLE}, factor, key)
-        self.sources[key] = made
-        return made
+        """What ``key`` says layer ``number`` makes, and perhaps one before made."""
+        name = self.known.setdefault(key, number)
+        return self.made(name, covariance, channels, rank, factor)
+
+    def made(
+        self, name: int, covariance: Floats, channels: int, rank: float, factor: bool = False
+    ) -> Map:
+        """A map that is one source."""
+        result = Map(covariance, channels, rank, {name: _WHOLE}, factor, name)
+        self.sources[name] = result
+        return result
 
     def _covariance(self, sources: Sources) -> Floats:
         """Mean over the channels of a sum of sources; shares are taken from channel 0 on."""
@@ -296,3 +306,9 @@ class _Walk:
                 part = statistics.scaled(part, share - beyond)
                 total = part if total is None else statistics.plus(total, part)
         return statistics.scaled(IMAGE, 0.0) if total is None else total
+
+
+@lru_cache(maxsize=64)
+def _alone(kernel: tuple[int, int]) -> frozenset[Route]:
+    """The one route through a pool."""
+    return frozenset([(kernel,)])
