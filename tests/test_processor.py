@@ -207,6 +207,23 @@ def test_a_share_of_dense_windows_beyond_the_fitted_ones_counts_as_outside() -> 
     assert latency_interval(np.ones(1), totals, RPI4)[2][0]
 
 
+def test_a_kernel_of_a_class_never_measured_counts_as_outside() -> None:
+    network = reference_network("mobilenet_v1")
+    inside = network_features(network, RPI4)
+    assert not latency_interval(np.ones(1), inside, RPI4)[2][0]
+    interval = replace(
+        RPI4.runtime.interval, classes=tuple(c for c in KERNEL_CLASSES if c != "depthwise")
+    )
+    runtime = replace(RPI4.runtime, interval=interval)
+    without = replace(RPI4, runtimes={runtime.name: runtime})
+    low, high, outside = latency_interval(np.ones(1), network_features(network, without), without)
+    assert outside[0]
+    assert low[0] <= interval.outside_low
+    assert high[0] >= interval.outside_high
+    squeeze = network_features(reference_network("squeezenet_1.1"), without)
+    assert squeeze["unmeasured"][0] == 0
+
+
 def scored_a_second(space: SearchSpace, profile: Profile) -> float:
     table = space.table(space.sample(2048, np.random.default_rng(0)))
     costs(table, profile)

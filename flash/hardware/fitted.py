@@ -10,12 +10,13 @@ from scipy.optimize import nnls
 from scipy.stats import spearmanr
 
 from flash.hardware.fit import conformal_factors
+from flash.hardware.kernels import KERNEL_CLASSES
 from flash.hardware.profile import Coefficients, Interval
 from flash.hardware.workload import Workload
 
 __all__ = [
-    "energy_terms", "fit_energy", "held_out_energy", "hull_of", "interval_of", "quality",
-    "rounded", "significant",
+    "classes_of", "energy_terms", "fit_energy", "held_out_energy", "hull_of", "interval_of",
+    "quality", "rounded", "significant",
 ]  # fmt: skip
 
 Floats = NDArray[np.float64]
@@ -63,15 +64,27 @@ def hull_of(load: Workload) -> dict[str, tuple[float, float]]:
     return {n: (significant(v.min(), 6), significant(v.max(), 6)) for n, v in features.items()}
 
 
-def interval_of(hull: Mapping[str, tuple[float, float]], near: Floats, far: Floats) -> Interval:
-    """Interval from log residuals of networks left out alone, and with their family."""
+def interval_of(
+    hull: Mapping[str, tuple[float, float]], near: Floats, far: Floats,
+    classes: tuple[str, ...] = (),
+) -> Interval:  # fmt: skip
+    """Interval from log residuals of networks left out alone, and with their family.
+
+    hull, classes: of what was fitted (``hull_of``, ``classes_of``).
+    """
     low, high = (_within(x) for x in conformal_factors(near))
     outside = [_within(x) for x in conformal_factors(far)]
     return Interval(
         significant(low), significant(high),
         significant(min(low, outside[0])), significant(max(high, outside[1])),
-        hull,
+        hull, classes,
     )  # fmt: skip
+
+
+def classes_of(load: Workload) -> tuple[str, ...]:
+    """Classes of the kernels of networks."""
+    measured = set(np.asarray(load.kernels.kind).tolist())
+    return tuple(name for kind, name in enumerate(KERNEL_CLASSES) if kind in measured)
 
 
 def _within(factor: float) -> float:

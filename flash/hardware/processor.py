@@ -111,8 +111,8 @@ def costs(table: LayerTable, profile: Profile) -> dict[str, Floats]:
 def features(table: LayerTable, profile: Profile) -> dict[str, Floats]:
     """What ``latency_interval`` needs of every design: totals of shape (designs,).
 
-    ``macs``, ``bytes``, ``kernels`` and ``conv_macs`` (those of windows larger than 1 x 1,
-    depthwise ones left out). Additive over rows, as the costs are.
+    ``macs``, ``bytes``, ``kernels``, ``conv_macs`` (those of windows larger than 1 x 1, depthwise
+    ones left out) and ``unmeasured`` kernels. Additive over rows, as the costs are.
     """
     return _totals(table, profile, _FEATURES)
 
@@ -148,7 +148,8 @@ def hull_distance(totals: Mapping[str, Floats], interval: Interval) -> Floats:
     """How far networks lie outside the fitted ones, shape (designs,); 0 inside.
 
     The largest of: log-distance of MACs, bytes and kernels to the fitted range (0.69 is a
-    factor of two), and distance of the share of MACs in windows larger than 1 x 1.
+    factor of two), and distance of the share of MACs in windows larger than 1 x 1. A kernel of a
+    class that was never measured puts a network as far outside as a factor of two.
     """
     macs = np.maximum(totals["macs"], 1.0)
     position = {
@@ -166,7 +167,8 @@ def hull_distance(totals: Mapping[str, Floats], interval: Interval) -> Floats:
         else:
             outside = np.maximum(np.log(max(low, 1e-9) / value), np.log(value / max(high, 1e-9)))
         distance = np.maximum(distance, outside)
-    return distance
+    result: Floats = np.maximum(distance, np.log(2) * (totals["unmeasured"] > 0))
+    return result
 
 
 def latency_interval(
@@ -208,7 +210,7 @@ def energy_interval(
 _CLEARLY_OUTSIDE = float(np.log(1.1))
 
 # ---------------------------------------------------------------------------------- totals
-_FEATURES = ("macs", "bytes", "kernels", "conv_macs")
+_FEATURES = ("macs", "bytes", "kernels", "conv_macs", "unmeasured")
 
 
 def _totals(table: LayerTable, profile: Profile, wanted: Sequence[str]) -> dict[str, Floats]:
@@ -240,6 +242,10 @@ def _layer_totals(
         yield "bytes", _traffic(kernel) * element_bytes
     if "kernels" in wanted:
         yield "kernels", kernel.launches
+    if "unmeasured" in wanted and (classes := runtime.interval.classes):
+        missing = [k for k, name in enumerate(KERNEL_CLASSES) if name not in classes]
+        if missing:
+            yield "unmeasured", kernel.launches * np.isin(kernel.kind, missing)
     if "macs" in wanted and layer.op in ("conv", "linear"):
         macs = kernel.weights * kernel.positions
         yield "macs", macs

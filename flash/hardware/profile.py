@@ -89,6 +89,7 @@ class Interval:
     low, high: for networks like the fitted ones (their held-out errors); outside_low,
     outside_high: once beyond them by a factor of two (a kind left out).
     hull: smallest and largest value of each of ``HULL_FEATURES``.
+    classes: of kernels that were measured; empty where that is not stated.
     """
 
     low: float
@@ -96,6 +97,7 @@ class Interval:
     outside_low: float
     outside_high: float
     hull: Mapping[str, tuple[float, float]]
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,10 +366,14 @@ def _interval(s: Section) -> Interval:
     for name in HULL_FEATURES:
         hull[name] = ranges.pair(name)
     ranges.done()
+    classes = s.texts("classes") if s.has("classes") else ()
+    unknown = [name for name in classes if name not in KERNEL_CLASSES]
+    if unknown:
+        s.refuse("classes", f"'{unknown[0]}' is not one of {', '.join(KERNEL_CLASSES)}")
     interval = Interval(
         low=s.low_factor("low"), high=s.high_factor("high"),
         outside_low=s.low_factor("outside_low"), outside_high=s.high_factor("outside_high"),
-        hull=hull,
+        hull=hull, classes=classes,
     )  # fmt: skip
     # What nothing like it was measured for cannot be known better than what was fitted.
     if interval.outside_low > interval.low:

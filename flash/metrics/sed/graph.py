@@ -200,6 +200,7 @@ class _Walk:
         if number in self.found.restarts:
             return self.made(number, IMAGE, x.channels, x.rank)
         kernel, stride = (int(layer.kernel_height), int(layer.kernel_width)), int(layer.stride)
+        sources: Sources
         if x.source is not None:  # the usual case, at once
             sources = {x.source: {(kernel,): 1.0}}
             covariance = self.statistics.routed(x.covariance, _alone(kernel))
