@@ -147,15 +147,14 @@ def _convolution(layer: Layer, lanes: int) -> Kernel:
 
 def _blocks(channels: Ints, lanes: int) -> tuple[Ints, Ints]:
     """Channels that are read where they lie in blocks of ``lanes``, and whether (1 or 0) they are
-    brought into another order first: fewer than a block are read plainly, as images are (which
-    come so)."""
+    brought into another order first, as fewer than a block are. An image lies plainly."""
     if lanes == LANES[0]:
         return channels, 0
     padded = lane_multiple(channels, lanes)
     if isinstance(channels, int):
-        return (padded, 0) if channels >= lanes else (channels, int(channels > _IMAGE))
-    few: Any = channels < lanes
-    return np.where(few, channels, padded), 1 * (few & (channels > _IMAGE))
+        return (channels, 0) if channels <= _IMAGE else (padded, int(channels < lanes))
+    image: Any = channels <= _IMAGE
+    return np.where(image, channels, padded), 1 * ~image * (channels < lanes)
 
 
 def _window_class(layer: Layer) -> Ints:

@@ -90,7 +90,7 @@ def learn(
     baselines: whether to judge them too.
     """
     folds = folds_of([str(k) for k in range(len(networks))])
-    tried = candidates(prior)
+    tried = candidates(prior, processor=known is not None)
     progress("what the runtime runs and merges")
     runs = structures(networks, latency_ms, tried, element_bytes, known)
     loads = [load for _, load in runs]
