@@ -68,7 +68,10 @@ def _runtime(lines: list[str], place: str, runtime: Runtime) -> None:
             **({} if c.cache_mb == math.inf else _cache(c)),
         },
     )
-    _table(lines, f"{place}.interval", _fields(runtime.interval))
+    interval = _fields(runtime.interval)
+    if not runtime.interval.classes:
+        del interval["classes"]
+    _table(lines, f"{place}.interval", interval)
     if runtime.energy != NO_ENERGY:
         _table(lines, f"{place}.energy", _fields(runtime.energy))
     _table(lines, f"{place}.provenance", _fields(runtime.provenance))
