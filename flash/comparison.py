@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,9 +79,16 @@ def read_measurements(path: str | Path) -> Measurements:
             continue
         digest, latency = str(network.get("sha256")), _latency(record, place, number)
         found.setdefault(digest, []).append(latency)
-    # Of several passes over the networks the one in the middle counts.
-    middle = {digest: sorted(times)[(len(times) - 1) // 2] for digest, times in found.items()}
-    return Measurements(describe_origin(head), middle)
+    # Of several passes over the networks the geometric means count.
+    means = {digest: _geometric_means(passes) for digest, passes in found.items()}
+    return Measurements(describe_origin(head), means)
+
+
+def _geometric_means(passes: Sequence[tuple[float, float, float]]) -> tuple[float, float, float]:
+    if len(passes) == 1:
+        return passes[0]
+    median, p10, p90 = (statistics.geometric_mean(times) for times in zip(*passes, strict=True))
+    return median, p10, p90
 
 
 def comparison_table(rows: Sequence[Row], provenance: Sequence[str], origin: str) -> str:

@@ -12,8 +12,8 @@ interval by order statistics, which assumes nothing about the distribution) or t
 share of the time budget is used up. A line is written, and forced to disk, after each
 network; the same command goes on where an interrupted one stopped. ``--passes N`` goes round all
 networks N times, a line each: whoever else uses the device then slows all of them alike. When all
-are done, a network's lines become one: the median of its medians, and of each kernel the
-geometric mean of its times.
+are done, a network's lines become one, with the geometric mean of its medians and of each
+kernel's times (a median would jump where a device is now fast, now slow).
 
 Energy: from whatever counter or power sensor the device has (Intel RAPL, NVIDIA NVML, INA2xx
 over hwmon or I2C, power_supply), or from an external meter's CSV. Those networks run once more
@@ -1088,7 +1088,7 @@ def measure_all(
 
 
 def merged_passes(records: Sequence[Dict[str, Any]]) -> List[Dict[str, Any]]:
-    """One record a network: the median of the medians of all passes, kernels averaged."""
+    """One record a network: the geometric means of all passes."""
     found: Dict[str, Dict[str, Any]] = {}
     for record in records:
         key = json.dumps(record["network"], sort_keys=True)
@@ -1104,21 +1104,26 @@ def _merged(before: Dict[str, Any], record: Dict[str, Any]) -> Dict[str, Any]:
     medians = before.get("medians", [before["latency_ms"]["median"]])
     medians = medians + record.get("medians", [record["latency_ms"]["median"]])
     passes, more = before.get("passes", 1), record.get("passes", 1)
+    share = more / (passes + more)
     latency = {
-        name: rounded((before["latency_ms"][name] * passes + record["latency_ms"][name] * more)
-                      / (passes + more))
+        name: rounded(geometric_mean(before["latency_ms"][name], record["latency_ms"][name], share))
         for name in ("p10", "p90")
-    }  # fmt: skip
-    latency["median"] = rounded(_quantile(sorted(medians), 0.5))
+    }
+    logarithms = [math.log(max(ms, 1e-6)) for ms in medians]
+    latency["median"] = rounded(math.exp(sum(logarithms) / len(logarithms)))
     latency["runs"] = before["latency_ms"]["runs"] + record["latency_ms"]["runs"]
     times = {k["name"]: k["ms"] for k in record["kernels"] or []}
-    share = more / (passes + more)
     kernels = before["kernels"] and [
-        {**k, "ms": rounded(k["ms"] ** (1 - share) * times.get(k["name"], k["ms"]) ** share, 4)}
+        {**k, "ms": rounded(geometric_mean(k["ms"], times.get(k["name"], k["ms"]), share), 4)}
         for k in before["kernels"]
     ]
     return {**before, "latency_ms": latency, "kernels": kernels or record["kernels"],
             "passes": passes + more, "medians": medians}  # fmt: skip
+
+
+def geometric_mean(a: float, b: float, share: float) -> float:
+    """Of two times, ``share`` being the weight of the second."""
+    return float(a ** (1 - share) * b**share)
 
 
 def summary(journal: Journal, left_out: List[str], inference_s: float, total_s: float) -> str:

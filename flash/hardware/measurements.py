@@ -62,7 +62,7 @@ class Measured:
 
     name:    what the file calls it. kind: the space or sort of network, for errors on kinds
              left out. kernels: none where they were not timed.
-    again:   of a later pass over all networks, of whose medians the middle one counts.
+    again:   of a later pass over all networks; the geometric mean of all medians counts.
     """
 
     name: str
@@ -160,8 +160,12 @@ def _usable(
             f"{path}: {len(rows)} networks can be used, a fit needs {_FEWEST} or more"
             + (f"; {problems[0]}" if problems else "")
         )
-    middle = {name: float(np.median(times)) for name, times in passes.items()}
-    settled = [replace(row, latency_ms=middle[name]) for name, row in rows.items()]
+    settled = []
+    for name, row in rows.items():
+        # A single pass stays as it is, to the last bit.
+        several = len(passes[name]) > 1
+        mean = float(np.exp(np.mean(np.log(passes[name])))) if several else row.latency_ms
+        settled.append(replace(row, latency_ms=mean))
     return Measurements(path, header, tuple(settled), tuple(problems))
 
 
