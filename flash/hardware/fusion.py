@@ -150,19 +150,19 @@ def _by_convolutions(table: LayerTable, runs: Grid) -> tuple[list[Layer], Grid]:
             readers[same[_made(table, x), columns], columns] += left[row] & x.present
     stages = np.array([*(layer.stage for layer in layers), "", ""])
     cut = np.array([*(layer.op in ("slice", "pad") for layer in layers), False, False])
-    # Which rows are convolutions without activation, and which sums have become part of one.
-    plain, summed = np.zeros((2, len(table) + 2, table.designs), dtype=np.bool_)
+    # Which rows are convolutions without activation, and with them sums that are part of one.
+    plain, able = np.zeros((2, len(table) + 2, table.designs), dtype=np.bool_)
 
-    def done_by(x: Tensor, able: Grid, stage: str) -> Grid:
-        """(designs,): what makes ``x`` can do what its only reader does to it."""
+    def done_by(x: Tensor, which: Grid, stage: str) -> Grid:
+        """(designs,): what makes ``x`` is one of these and does what its only reader does."""
         made = same[_made(table, x), columns]
         alone = (readers[made, columns] == 1) & (stages[made] == stage)
-        result: Grid = able[made, columns] & alone
+        result: Grid = which[made, columns] & alone
         return result
 
     for row, layer in enumerate(table.layers):
         if layer.op == "conv":
-            plain[row] = left[row] & (layer.act == "")
+            plain[row] = able[row] = left[row] & (layer.act == "")
         elif layer.op == "add":
             fed, merged = np.zeros((2, table.designs), dtype=np.int64)
             for x in layer.inputs:
@@ -171,11 +171,11 @@ def _by_convolutions(table: LayerTable, runs: Grid) -> tuple[list[Layer], Grid]:
                 merged -= _NEVER * (x.present & cut[same[_made(table, x), columns]])
             merged = np.clip(merged, 0, fed - 1)
             sums = np.where(fed < layer.operands, fed, fed - 1 - merged)
-            summed[row] = left[row] & (sums == 0)
+            able[row] = left[row] & (sums == 0)
             left[row] &= sums > 0
             layers[row] = replace(layer, operands=sums + 1)
         elif layer.op in _ACTIVATIONS:
-            left[row] &= ~done_by(layer.inputs[0], plain | summed, layer.stage)
+            left[row] &= ~done_by(layer.inputs[0], able, layer.stage)
     return layers, left
 
 
