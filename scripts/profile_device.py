@@ -1092,10 +1092,11 @@ def merged_passes(records: Sequence[Dict[str, Any]]) -> List[Dict[str, Any]]:
     found: Dict[str, Dict[str, Any]] = {}
     for record in records:
         key = json.dumps(record["network"], sort_keys=True)
-        if key in found and "error" not in record:
-            found[key] = _merged(found[key], record)
-        else:
+        before = found.get(key)
+        if before is None or "error" in before:
             found[key] = record
+        elif "error" not in record:  # a later refusal undoes no measurement
+            found[key] = _merged(before, record)
     return list(found.values())
 
 

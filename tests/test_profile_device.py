@@ -106,6 +106,9 @@ def test_passes_are_averaged_geometrically(program):
     # A further pass counts as much as each before it.
     later = program.merged_passes([*program.merged_passes(passes[:2]), passes[2]])
     assert later == [merged]
+    refused = {"network": {"workload": "n"}, "error": "out of memory"}
+    assert program.merged_passes([first, refused]) == [first]
+    assert program.merged_passes([refused, first]) == [first]
 
 
 def test_a_finished_file_is_not_measured_again(suite, tmp_path):
