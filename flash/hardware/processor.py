@@ -7,9 +7,11 @@ SIMD width) and B bytes of traffic takes
 
 that is, a roofline whose efficiency K / (K + K_c) * N / (N + N_c) rises with the reduction
 length and with the output channels. All coefficients are positive, so a network with more
-layers, channels or positions is never predicted faster. Where a profile has a cache, what a
-kernel moves beyond it passes a second bandwidth: B / bandwidth_c + (B - cache) / spill. Energy
-adds the board's power over that time to what each multiply-accumulate and byte costs on top:
+layers, channels or positions is never predicted faster, but where channels that fill no blocks of
+lanes are brought into another order (``flash.hardware.kernels``): filling them saves that. Where a
+profile has a cache, what a kernel moves beyond it passes a second bandwidth:
+B / bandwidth_c + (B - cache) / spill. Energy adds the board's power over that time to what each
+multiply-accumulate and byte costs on top:
 
     E = P_0 t + e_mac * MACs + e_byte * B
 
