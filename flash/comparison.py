@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,16 +78,10 @@ def read_measurements(path: str | Path) -> Measurements:
             continue
         digest, latency = str(network.get("sha256")), _latency(record, place, number)
         found.setdefault(digest, []).append(latency)
-    # Of several passes over the networks the geometric means count.
-    means = {digest: _geometric_means(passes) for digest, passes in found.items()}
-    return Measurements(describe_origin(head), means)
-
-
-def _geometric_means(passes: Sequence[tuple[float, float, float]]) -> tuple[float, float, float]:
-    if len(passes) == 1:
-        return passes[0]
-    median, p10, p90 = (statistics.geometric_mean(times) for times in zip(*passes, strict=True))
-    return median, p10, p90
+    # Of several passes over the networks the fastest counts; the median comes first.
+    return Measurements(
+        describe_origin(head), {digest: min(passes) for digest, passes in found.items()}
+    )
 
 
 def comparison_table(rows: Sequence[Row], provenance: Sequence[str], origin: str) -> str:

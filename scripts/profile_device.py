@@ -11,9 +11,9 @@ memory, one call at a time, after warm-up, repeated until the median is known to
 interval by order statistics, which assumes nothing about the distribution) or the network's
 share of the time budget is used up. A line is written, and forced to disk, after each
 network; the same command goes on where an interrupted one stopped. ``--passes N`` goes round all
-networks N times, a line each: whoever else uses the device then slows all of them alike. When all
-are done, a network's lines become one, with the geometric mean of its medians and of each
-kernel's times (a median would jump where a device is now fast, now slow).
+networks N times, a line each. When all are done, a network's lines become one, that of its fastest
+pass: whoever else uses the device only ever adds time, now to one network and now to another, so
+the fastest passes repeat best. All medians are kept beside it.
 
 Energy: from whatever counter or power sensor the device has (Intel RAPL, NVIDIA NVML, INA2xx
 over hwmon or I2C, power_supply), or from an external meter's CSV. Those networks run once more
@@ -1088,7 +1088,7 @@ def measure_all(
 
 
 def merged_passes(records: Sequence[Dict[str, Any]]) -> List[Dict[str, Any]]:
-    """One record a network: the geometric means of all passes."""
+    """One record a network: its fastest pass, with the medians of all."""
     found: Dict[str, Dict[str, Any]] = {}
     for record in records:
         key = json.dumps(record["network"], sort_keys=True)
@@ -1101,30 +1101,21 @@ def merged_passes(records: Sequence[Dict[str, Any]]) -> List[Dict[str, Any]]:
 
 
 def _merged(before: Dict[str, Any], record: Dict[str, Any]) -> Dict[str, Any]:
-    """A network's record with one pass more; its other facts are those of the first pass."""
-    medians = before.get("medians", [before["latency_ms"]["median"]])
-    medians = medians + record.get("medians", [record["latency_ms"]["median"]])
-    passes, more = before.get("passes", 1), record.get("passes", 1)
-    share = more / (passes + more)
-    latency = {
-        name: rounded(geometric_mean(before["latency_ms"][name], record["latency_ms"][name], share))
-        for name in ("p10", "p90")
+    """A network's record with one pass more; energy and memory are those of the first pass."""
+    both = (before, record)
+    return {
+        **before,
+        "latency_ms": min((r["latency_ms"] for r in both), key=lambda ms: ms["median"]),
+        # They are timed apart, so their fastest pass may be another.
+        "kernels": min((r["kernels"] for r in both), key=kernels_ms),
+        "passes": sum(r.get("passes", 1) for r in both),
+        "medians": [ms for r in both for ms in r.get("medians", [r["latency_ms"]["median"]])],
     }
-    logarithms = [math.log(max(ms, 1e-6)) for ms in medians]
-    latency["median"] = rounded(math.exp(sum(logarithms) / len(logarithms)))
-    latency["runs"] = before["latency_ms"]["runs"] + record["latency_ms"]["runs"]
-    times = {k["name"]: k["ms"] for k in record["kernels"] or []}
-    kernels = before["kernels"] and [
-        {**k, "ms": rounded(geometric_mean(k["ms"], times.get(k["name"], k["ms"]), share), 4)}
-        for k in before["kernels"]
-    ]
-    return {**before, "latency_ms": latency, "kernels": kernels or record["kernels"],
-            "passes": passes + more, "medians": medians}  # fmt: skip
 
 
-def geometric_mean(a: float, b: float, share: float) -> float:
-    """Of two times, ``share`` being the weight of the second."""
-    return float(a ** (1 - share) * b**share)
+def kernels_ms(kernels: Optional[List[Dict[str, Any]]]) -> float:
+    """Time of all kernels of a network; endless where they were not timed."""
+    return sum(k["ms"] for k in kernels) if kernels else math.inf
 
 
 def summary(journal: Journal, left_out: List[str], inference_s: float, total_s: float) -> str:

@@ -62,7 +62,7 @@ class Measured:
 
     name:    what the file calls it. kind: the space or sort of network, for errors on kinds
              left out. kernels: none where they were not timed.
-    again:   of a later pass over all networks; the geometric mean of all medians counts.
+    again:   of a later pass over all networks; each network's fastest counts.
     """
 
     name: str
@@ -129,7 +129,6 @@ def _usable(
     path: Path, header: Mapping[str, Any], entries: Iterator[tuple[int, Callable[[], Measured]]]
 ) -> Measurements:
     rows: dict[str, Measured] = {}
-    passes: dict[str, list[float]] = {}
     problems, total = [], 0
     for line, make in entries:
         total += 1
@@ -140,15 +139,17 @@ def _usable(
                     f"{shown(row.name)}: nothing leads from the input to the output, so its time "
                     "says nothing: delete the line"
                 )
-            if row.again and row.name in rows:
-                passes[row.name].append(row.latency_ms)
+            before = rows.get(row.name)
+            if row.again and before is not None:
+                fastest = min(before.latency_ms, row.latency_ms)
+                rows[row.name] = replace(before, latency_ms=fastest)
                 continue
-            if row.name in rows:
+            if before is not None:
                 raise _BadRow(
-                    f"{shown(row.name)} was measured before, in line {rows[row.name].line}: the "
+                    f"{shown(row.name)} was measured before, in line {before.line}: the "
                     "first is used; keep one of the two"
                 )
-            rows[row.name], passes[row.name] = row, [row.latency_ms]
+            rows[row.name] = row
         except (_BadRow, FlashError) as error:
             problems.append(f"{path}:{line}: {error}")
     bad = len([p for p in problems if "was measured before" not in p])
@@ -160,13 +161,7 @@ def _usable(
             f"{path}: {len(rows)} networks can be used, a fit needs {_FEWEST} or more"
             + (f"; {problems[0]}" if problems else "")
         )
-    settled = []
-    for name, row in rows.items():
-        # A single pass stays as it is, to the last bit.
-        several = len(passes[name]) > 1
-        mean = float(np.exp(np.mean(np.log(passes[name])))) if several else row.latency_ms
-        settled.append(replace(row, latency_ms=mean))
-    return Measurements(path, header, tuple(settled), tuple(problems))
+    return Measurements(path, header, tuple(rows.values()), tuple(problems))
 
 
 # ------------------------------------------------------------------------------- JSON Lines
