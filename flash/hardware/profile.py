@@ -31,8 +31,8 @@ BYTES: Mapping[str, int] = {"fp32": 4, "fp16": 2, "int8": 1}
 #: Layers a runtime runs: all; those used; those used and convolutions that nothing reads, with
 #: what feeds them; those used and fed by the input; those fed by it.
 EXECUTES = ("all", "used", "kept", "live", "fed")
-#: What a runtime merges into one kernel (see ``flash.hardware.fusion``).
-FUSIONS = ("conv", "graph", "sum")
+#: What a runtime merges into one kernel (see ``flash.hardware.fusion``); "eager" runs all layers.
+FUSIONS = ("conv", "graph", "sum", "eager")
 #: Totals of a network that say whether it resembles the fitted ones.
 HULL_FEATURES = ("macs", "bytes", "kernels", "conv_share")
 
@@ -328,6 +328,8 @@ def _runtime(name: str, s: Section) -> Runtime:
         fusion=s.choice("fusion", FUSIONS) if s.has("fusion") else FUSIONS[0],
         lanes=_lanes(s) if s.has("lanes") else LANES[0],
     )  # fmt: skip
+    if runtime.fusion == "eager" and runtime.executes != "all":
+        s.refuse("fusion", 'can be "eager" only where executes = "all"')
     s.done()
     return runtime
 

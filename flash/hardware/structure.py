@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -35,8 +36,9 @@ _CLEARLY = 0.95
 _RARE = {"kept": _CLEARLY, "live": _CLEARLY, "fed": _CLEARLY, "graph": 0.98}
 #: Parts that networks are left out in: with 25 of them, one by one.
 _FOLDS = 25
-#: What runtimes that nobody knows may merge; "sum" is one runtime's own.
-_SEARCHED = tuple(f for f in FUSIONS if f != "sum")
+#: What runtimes that nobody knows may merge, whatever they run ("sum" is one runtime's own), and
+#: what goes together only.
+_SEARCHED, _PAIRED = ("conv", "graph"), (("all", "eager"),)
 #: Most common first: of those that cannot be told apart the first is taken.
 _EXECUTES = ("used", *(e for e in EXECUTES if e != "used"))
 
@@ -129,12 +131,11 @@ class _Loads:
     def distinct(self, usual: Structure) -> list[tuple[Structure, Workload]]:
         """Combinations of what is executed and merged that differ for these networks."""
         found: list[tuple[Structure, Workload]] = []
-        for executes in self._unlike():
-            for fusion in _SEARCHED:
-                option = replace(usual, executes=executes, fusion=fusion)
-                load = self(option)
-                if not any(_same(load, known) for _, known in found):
-                    found.append((option, load))
+        for executes, fusion in (*product(self._unlike(), _SEARCHED), *_PAIRED):
+            option = replace(usual, executes=executes, fusion=fusion)
+            load = self(option)
+            if not any(_same(load, known) for _, known in found):
+                found.append((option, load))
         return found
 
     def _unlike(self) -> list[str]:

@@ -71,9 +71,9 @@ DEVICES = {
     "raspi4_latency_ms": ("Raspberry Pi 4", "kept", "conv", 0.965, 6.5),
     "edgegpu_latency_ms": ("edge GPU, latency", "used", "graph", 0.92, 6.5),
     "edgegpu_energy_mj": ("edge GPU, energy", "used", "graph", 0.92, 6.5),
-    "gold_6226_ms": ("gold_6226", "all", "conv", 0.985, 3.0),
-    "1080ti_1_ms": ("1080ti_1", "all", "conv", 0.97, 2.5),
-    "titan_rtx_256_ms": ("titan_rtx_256", "all", "conv", 0.995, 2.0),
+    "gold_6226_ms": ("gold_6226", "all", "eager", 0.985, 3.0),
+    "1080ti_1_ms": ("1080ti_1", "all", "eager", 0.97, 2.5),
+    "titan_rtx_256_ms": ("titan_rtx_256", "all", "eager", 0.995, 2.0),
 }
 #: Title -> (system of MLPerf Inference v2.0, int8, board).
 SETS = {
