@@ -15,8 +15,8 @@ from flash.hardware.fusion import fused_network
 from flash.hardware.kernels import kernel_of
 from flash.hardware.learning import learn
 from flash.hardware.measurements import read_measurements
-from flash.hardware.processor import costs, network_costs
 from flash.hardware.prior import unknown_prior
+from flash.hardware.processor import costs, network_costs
 from flash.hardware.profile import Profile, load_profile
 from flash.hardware.structure import Structure, known_structure
 from flash.hardware.workload import workload
@@ -148,9 +148,9 @@ def test_zeros_explain_what_pytorch_takes_on_a_gpu(
     rows = shared_rows("nasbench201/help_latency")
     order = np.random.default_rng(11).permutation(len(rows))
     networks, latency_ms = [], []
-    for row in (rows[i] for i in order):
+    for row in (rows[i] for i in order[:230]):
         network = CELLS.network(CELLS.parse(row["arch"]))
-        if network.live().layers and len(networks) < 225:
+        if network.live().layers:
             networks.append(network)
             latency_ms.append(float(row[column]))
     measured = np.array(latency_ms)

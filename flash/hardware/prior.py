@@ -85,7 +85,7 @@ class Prior:
 #: Factors on the medians of a prior that knows a cache.
 _CACHED = {
     "memory_gb_s": 4.0, "linear_gb_s": 4.0, "elementwise_gb_s": 4.0, "pool": 4.0,
-    "reduction_half": 0.5,
+    "reduction_half": 0.5, "outputs_half": 0.5,
 }  # fmt: skip
 
 

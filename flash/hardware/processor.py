@@ -114,7 +114,8 @@ def features(table: LayerTable, profile: Profile) -> dict[str, Floats]:
     """What ``latency_interval`` needs of every design: totals of shape (designs,).
 
     ``macs``, ``bytes``, ``kernels``, ``conv_macs`` (those of windows larger than 1 x 1, depthwise
-    ones left out) and ``unmeasured`` kernels. Additive over rows, as the costs are.
+    ones left out) and ``unmeasured_ms``, the part of the latency in kernels of classes that were
+    never measured. Additive over rows, as the costs are.
     """
     return _totals(table, profile, _FEATURES)
 
@@ -169,7 +170,7 @@ def hull_distance(totals: Mapping[str, Floats], interval: Interval) -> Floats:
         else:
             outside = np.maximum(np.log(max(low, 1e-9) / value), np.log(value / max(high, 1e-9)))
         distance = np.maximum(distance, outside)
-    result: Floats = np.maximum(distance, np.log(2) * (totals["unmeasured"] > 0))
+    result: Floats = np.maximum(distance, np.log(2) * (totals["unmeasured_ms"] > 0))
     return result
 
 
@@ -182,7 +183,8 @@ def latency_interval(
 
     Inside the fitted networks' range it has the width of their held-out errors. Outside it
     widens with every step (the rule is ours): towards the width of the errors for a family
-    left out, reached at a factor of two, and by that width again for each factor of ten.
+    left out, reached at a factor of two, and by that width again for each factor of ten. What
+    kernels of classes never measured are predicted to take may be off by ``_UNMEASURED`` more.
     """
     interval = profile.runtime.interval
     distance = hull_distance(totals, interval)
@@ -193,7 +195,10 @@ def latency_interval(
     for inside, outside in inside_outside:
         exponent = np.log(inside) * (1 - near) + np.log(outside) * (near + far)
         bounds.append(latency_ms * np.exp(exponent))
-    return bounds[0], bounds[1], distance > _CLEARLY_OUTSIDE
+    guessed = np.minimum(totals["unmeasured_ms"] / latency_ms, 1.0)
+    low = bounds[0] * (1 - guessed * (1 - 1 / _UNMEASURED))
+    high = bounds[1] * (1 + guessed * (_UNMEASURED - 1))
+    return low, high, distance > _CLEARLY_OUTSIDE
 
 
 def energy_interval(
@@ -210,9 +215,12 @@ def energy_interval(
 
 #: A tenth beyond the fitted range is not called extrapolation (the interval widens anyway).
 _CLEARLY_OUTSIDE = float(np.log(1.1))
+#: 90 % of what a class may take that only the prior knows lies within this factor either way: its
+#: speed has a deviation of one in the logarithm there (``flash.hardware.prior``).
+_UNMEASURED = float(np.exp(1.645))
 
 # ---------------------------------------------------------------------------------- totals
-_FEATURES = ("macs", "bytes", "kernels", "conv_macs", "unmeasured")
+_FEATURES = ("macs", "bytes", "kernels", "conv_macs", "unmeasured_ms")
 
 
 def _totals(table: LayerTable, profile: Profile, wanted: Sequence[str]) -> dict[str, Floats]:
@@ -244,10 +252,11 @@ def _layer_totals(
         yield "bytes", _traffic(kernel) * element_bytes
     if "kernels" in wanted:
         yield "kernels", kernel.launches
-    if "unmeasured" in wanted and (classes := runtime.interval.classes):
+    if "unmeasured_ms" in wanted and (classes := runtime.interval.classes):
         missing = [k for k, name in enumerate(KERNEL_CLASSES) if name not in classes]
         if missing:
-            yield "unmeasured", kernel.launches * np.isin(kernel.kind, missing)
+            times = kernel_ms(kernel, runtime.coefficients, element_bytes)
+            yield "unmeasured_ms", times * np.isin(kernel.kind, missing)
     if "macs" in wanted and layer.op in ("conv", "linear"):
         macs = kernel.weights * kernel.positions
         yield "macs", macs
