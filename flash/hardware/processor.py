@@ -111,13 +111,14 @@ def costs(table: LayerTable, profile: Profile) -> dict[str, Floats]:
 
 
 def features(table: LayerTable, profile: Profile) -> dict[str, Floats]:
-    """What ``latency_interval`` needs of every design: totals of shape (designs,).
+    """The costs and what ``latency_interval`` needs of every design: totals of shape (designs,).
 
-    ``macs``, ``bytes``, ``kernels``, ``conv_macs`` (those of windows larger than 1 x 1, depthwise
-    ones left out) and ``unmeasured_ms``, the part of the latency in kernels of classes that were
-    never measured. Additive over rows, as the costs are.
+    Besides ``latency_ms`` and ``energy_mj``: ``macs``, ``bytes``, ``kernels``, ``conv_macs`` (those
+    of windows larger than 1 x 1, depthwise ones left out) and ``unmeasured_ms``, the part of the
+    latency in kernels of classes that were never measured. Additive over rows, as the costs are.
     """
-    return _totals(table, profile, _FEATURES)
+    totals = _totals(table, profile, ("latency_ms", *_FEATURES))
+    return {**totals, "energy_mj": _energy_mj(totals, profile)}
 
 
 def layer_latency_ms(layer: Layer, profile: Profile) -> Any:
@@ -135,7 +136,7 @@ def network_costs(network: Network, profile: Profile) -> dict[str, float]:
 
 
 def network_features(network: Network, profile: Profile) -> dict[str, Floats]:
-    """``features`` of one network, each of shape (1,)."""
+    """What ``latency_interval`` needs of one network, each of shape (1,)."""
     return _network_totals(network, profile, _FEATURES)
 
 

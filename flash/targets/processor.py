@@ -73,8 +73,8 @@ class ProcessorTarget:
 
     def costs(self, table: LayerTable) -> Costs:
         """Costs with the 90 % intervals of the held-out errors."""
-        found, totals = costs(table, self.profile), features(table, self.profile)
-        latency, energy = found["latency_ms"], found["energy_mj"]
+        totals = features(table, self.profile)
+        latency, energy = totals["latency_ms"], totals["energy_mj"]
         low, high, extrapolated = latency_interval(latency, totals, self.profile)
         energy_low, energy_high = energy_interval(
             energy, low / latency, high / latency, self.profile

@@ -7,8 +7,8 @@ the target of the project's plan. Everything is chosen by the fit from its few s
 runtime executes and merges, and how the coefficients are estimated. The rules by which it
 chooses were settled on other random draws (seeds 100 to 124, 200 to 279) than those reported
 (0 to 9), one of them after a look at those; ``--seeds 300`` and ``400`` are fresh. What "graph"
-merges and "kept" keeps was found by looking at these very tables. ``nas`` takes about five
-minutes, the others a minute each.
+merges, "kept" keeps and "eager" computes was found by looking at these very tables. ``nas`` takes
+about five minutes, the others a minute each.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ DRAWS = 10
 CELLS = 25
 #: Column -> (title, execution mode and fusion of the op-count baseline, least Spearman, largest
 #: median error in per cent). The modes are those known to be right from all cells (PyTorch runs
-#: everything; TensorRT merges); the baseline is given them, the fit finds its own.
+#: everything, products with zero too; TensorRT merges); the baseline is given them, the fit finds
+#: its own.
 DEVICES = {
     "raspi4_latency_ms": ("Raspberry Pi 4", "kept", "conv", 0.965, 6.5),
     "edgegpu_latency_ms": ("edge GPU, latency", "used", "graph", 0.92, 6.5),
