@@ -37,6 +37,7 @@ from raspberry_pi_data import (  # noqa: E402
     Floats,
     Measured,
     draw,
+    nas_bench_family,
     nas_bench_network,
     nas_bench_table,
     nas_bench_workload,
@@ -145,6 +146,23 @@ def nas(first_seed: int) -> None:
         )
         for how, times in found.most_common():
             print(f"    {times:2d} x {how}")
+        if importlib.util.find_spec("sklearn") is not None:
+            order, _ = draw(table, first_seed, len(cells))
+            trees = boosted_trees(cells, measured, order)
+            print(f"    boosted trees, half of all cells{shown(trees)}")
+
+
+def boosted_trees(cells: Sequence[str], measured: Floats, order: Ints) -> dict[str, float]:
+    """What scikit-learn's trees make of the first half of these cells, on the second."""
+    ensemble = importlib.import_module("sklearn.ensemble")
+    family = nas_bench_family()
+    parsed = [family.parse(cell) for cell in cells]
+    edges = np.array([[p[name] for name in family.variables] for p in parsed])
+    columns = (edges[:, :, None] == np.unique(edges)).reshape(len(cells), -1).astype(float)
+    known, asked = np.array_split(order, 2)
+    trees = ensemble.HistGradientBoostingRegressor(max_iter=500, random_state=0)
+    trees.fit(columns[known], np.log(measured[known]))
+    return quality(measured[asked], np.exp(trees.predict(columns[asked])))
 
 
 def mean(figures: Sequence[dict[str, float]]) -> dict[str, float]:
