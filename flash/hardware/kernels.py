@@ -30,6 +30,9 @@ LANES: Final = (4, 8, 16)
 
 #: Most channels of an image.
 _IMAGE: Final = 4
+#: Bringing channels into another order moves that much more slowly than other kernels read and
+#: write (onnxruntime's own kernel times on the shipped x86 machine: 12 to 26 GB/s, others above 100).
+_REORDER: Final = 8
 #: A sum that is one kernel takes as long as two activations (found on the same edge GPU).
 _SUM_LAUNCHES: Final = 2
 
@@ -41,7 +44,8 @@ class Kernel(NamedTuple):
     positions: output positions.
     reduction: multiply-accumulates an output element takes (window elements for a pool).
     outputs:   output channels, those of each group rounded up to lanes.
-    elements:  activations read and written.
+    elements:  activations read and written; those that a convolution brings into another order
+               count ``_REORDER`` times.
     weights:   weights read; ``weights * positions`` are the multiply-accumulates.
     launches:  kernels run (n - 1 for a sum of n tensors, or two for any).
 
@@ -118,10 +122,10 @@ def _convolution(layer: Layer, lanes: int) -> Kernel:
     elements = layer.in_channels * (layer.in_height * layer.in_width) + channels * positions
     if isinstance(groups, int) and groups == 1:
         read, converted = _blocks(layer.in_channels, lanes)
-        moved: Any = 2 * layer.in_channels * (layer.in_height * layer.in_width) * converted
+        there_and_back: Any = 2 * layer.in_channels * (layer.in_height * layer.in_width) * converted
         return Kernel(
             _window_class(layer), positions, read * window, lane_multiple(channels, lanes),
-            elements + moved, channels * (layer.in_channels * window), 1 + converted,
+            elements + _REORDER * there_and_back, channels * (layer.in_channels * window), 1 + converted,
         )  # fmt: skip
     channelwise = Kernel(
         _DEPTHWISE,

@@ -337,7 +337,7 @@ def one_direction(
 
     Whether each lay inside its interval.
     """
-    draws = 3
+    draws = 12
     figures, kernels = [], []
     inside: list[bool] = []
     for seed in range(first_seed, first_seed + draws):
