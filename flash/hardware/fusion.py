@@ -72,7 +72,10 @@ def fused_table(table: LayerTable, runs: Grid, fusion: str) -> tuple[list[Layer]
 
 def fused_network(network: Network, fusion: str) -> list[Layer]:
     """The layers of a network that still run, lone sums that run among them."""
-    if fusion == "conv":
+    sums = (x for x in (*network.layers, *network.lone_sums) if x.op == "add")
+    if fusion == "conv" or (
+        fusion == "eager" and not any(x.producer == ZEROS for s in sums for x in s.inputs)
+    ):
         return list(network.layers)
     table = LayerTable(
         network.layers, [True] * len(network.layers), network.output, 1,

@@ -30,8 +30,8 @@ LANES: Final = (4, 8, 16)
 
 #: Most channels of an image.
 _IMAGE: Final = 4
-#: Bringing channels into another order moves that much more slowly than other kernels read and
-#: write (onnxruntime's own kernel times on the shipped x86 machine: 12 to 26 GB/s, others above 100).
+#: Bringing channels into another order is so many times as slow as reading and writing otherwise
+#: (onnxruntime's own kernel times on the shipped x86 machine: 12 to 26 GB/s, others above 100).
 _REORDER: Final = 8
 #: A sum that is one kernel takes as long as two activations (found on the same edge GPU).
 _SUM_LAUNCHES: Final = 2
@@ -125,7 +125,8 @@ def _convolution(layer: Layer, lanes: int) -> Kernel:
         there_and_back: Any = 2 * layer.in_channels * (layer.in_height * layer.in_width) * converted
         return Kernel(
             _window_class(layer), positions, read * window, lane_multiple(channels, lanes),
-            elements + _REORDER * there_and_back, channels * (layer.in_channels * window), 1 + converted,
+            elements + _REORDER * there_and_back, channels * (layer.in_channels * window),
+            1 + converted,
         )  # fmt: skip
     channelwise = Kernel(
         _DEPTHWISE,
