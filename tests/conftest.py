@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,12 @@ SPACES = (
     "nasbench-macro",
     "nasbench201",
 )
+
+
+def pytest_configure() -> None:
+    """Programs that tests interrupt must hear it: a shell's background jobs inherit deafness."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def shared_folder() -> Path:
