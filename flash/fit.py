@@ -21,12 +21,14 @@ from typing import Any
 
 from flash import Command
 from flash.command import CommandParser, run_command
-from flash.errors import UsageError
+from flash.errors import UsageError, shown
 from flash.hardware.learning import Learned, learn
 from flash.hardware.measurements import Measurements, read_measurements
 from flash.hardware.prior import Prior, data_sheet_prior, profile_prior, unknown_prior
 from flash.hardware.profile import (
     BYTES,
+    EXECUTES,
+    FUSIONS,
     NO_ENERGY,
     Device,
     Profile,
@@ -140,10 +142,12 @@ def run(
     peak_gflops: float | None = None,
     memory_gb_s: float | None = None,
     power_w: float | None = None,
+    runs: str | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> FitReport:
     """Fit a profile to measurement files, one runtime a file.
 
+    runs: what the runtime executes and merges, as in ``all,eager``; found where it is not given.
     prior: a profile of a sister device. space: of the designs of CSV files.
     peak_gflops, memory_gb_s: from the data sheet, fp32 and of all cores; both or none.
     power_w: assumed where no energy was measured.
@@ -159,7 +163,7 @@ def run(
         raise UsageError("--peak-gflops and --memory-gb-s go together")
     if prior and peak_gflops is not None:
         raise UsageError("give --prior or --peak-gflops, not both")
-    expected = _prior(prior, peak_gflops, memory_gb_s)
+    expected, told = _prior(prior, peak_gflops, memory_gb_s), _told(runs)
     learned: dict[str, Learned] = {}
     runtimes: dict[str, Runtime] = {}
     problems: list[str] = []
@@ -178,7 +182,7 @@ def run(
             [row.network for row in file.rows], [row.kind for row in file.rows],
             file.latency_ms, file.energy_mj, expected,
             element_bytes=BYTES[precision], data_sheet=peak_gflops is not None,
-            known=known_structure(file.header),
+            known=None if told else known_structure(file.header), told=told,
             progress=lambda text, own=own: progress(f"{own}: {text}"),  # type: ignore[misc]
         )  # fmt: skip
         runtimes[own] = _runtime(own, file, found, precision, power_w)
@@ -187,6 +191,20 @@ def run(
         _device(files[0], peak_gflops, memory_gb_s), runtimes, next(iter(runtimes)),
     )  # fmt: skip
     return FitReport(profile, learned, tuple(problems))
+
+
+def _told(runs: str | None) -> tuple[str, str] | None:
+    if runs is None:
+        return None
+    executes, _, fusion = runs.partition(",")
+    told = executes, fusion or FUSIONS[0]
+    eager = told[1] == "eager" and told[0] != "all"
+    if told[0] not in EXECUTES or told[1] not in FUSIONS or eager:
+        raise UsageError(
+            f"--runs {shown(runs)}: expected one of {', '.join(EXECUTES)}, then a comma and one of "
+            f"{', '.join(FUSIONS)} (eager after all only)"
+        )
+    return told
 
 
 def _prior(name: str | None, peak_gflops: float | None, memory_gb_s: float | None) -> Prior:
@@ -299,6 +317,11 @@ def _parser() -> CommandParser:
     add("--peak-gflops", type=float, metavar="X", help="fp32, all cores, from the data sheet")
     add("--memory-gb-s", type=float, metavar="X", help="read bandwidth, from the data sheet")
     add("--power-w", type=float, metavar="W", help="assumed where no energy was measured")
+    add(
+        "--runs",
+        metavar="WHAT",
+        help="what the runtime runs, where you know: all,eager (PyTorch), ...",
+    )
     add("--json", metavar="FILE", help="the report as JSON, to FILE or to stdout with '-'")
     add("--quiet", action="store_true", help="no table and no progress")
     return parser
@@ -318,7 +341,7 @@ def main(arguments: Sequence[str]) -> None:
     report = run(
         options.measurements, options.name, prior=options.prior, space=options.space or "",
         peak_gflops=options.peak_gflops, memory_gb_s=options.memory_gb_s,
-        power_w=options.power_w, progress=progress,
+        power_w=options.power_w, runs=options.runs, progress=progress,
     )  # fmt: skip
     if sys.stderr is not None:
         for problem in report.problems:

@@ -226,6 +226,17 @@ def test_networks_outside_the_hull_are_flagged_with_a_wider_interval(tmp_path: P
     assert (ratios[0][1], ratios[1][1]) == (True, False)
 
 
+def test_what_the_runtime_runs_can_be_told(tmp_path: Path) -> None:
+    file = csv_file(tmp_path / "m.csv", rows(12))
+    found = flash.fit([file], "board", space="cifar10-add", runs="all,eager")
+    assert (found.profile.runtime.executes, found.profile.runtime.fusion) == ("all", "eager")
+    found = flash.fit([file], "board", space="cifar10-add", runs="kept")
+    assert (found.profile.runtime.executes, found.profile.runtime.fusion) == ("kept", "conv")
+    for wrong in ("some", "used,eager", ",eager", "all,eager,sum"):
+        with pytest.raises(UsageError, match="--runs .*: expected one of all, used"):
+            flash.fit([file], "board", space="cifar10-add", runs=wrong)
+
+
 def test_facts_that_nobody_states_are_not_made_up(tmp_path: Path) -> None:
     found = flash.fit([csv_file(tmp_path / "m.csv", rows(10))], "board", space="cifar10-add")
     device = found.profile.device

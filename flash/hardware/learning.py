@@ -80,6 +80,7 @@ def learn(
     element_bytes: int = 4,
     data_sheet: bool = False,
     known: Structure | None = None,
+    told: tuple[str, str] | None = None,
     baselines: bool = True,
     progress: Progress = lambda _: None,
 ) -> Learned:
@@ -87,12 +88,12 @@ def learn(
 
     kinds: of the networks, for errors on kinds left out. data_sheet: whether the prior's
     medians mean something on their own. known: what the runtime runs, where that is known.
-    baselines: whether to judge them too.
+    told: what it executes and merges, if somebody says so. baselines: whether to judge them too.
     """
     folds = folds_of([str(k) for k in range(len(networks))])
     tried = candidates(prior, processor=known is not None)
     progress("what the runtime runs and merges")
-    runs = structures(networks, latency_ms, tried, element_bytes, known)
+    runs = structures(networks, latency_ms, tried, element_bytes, known, told)
     loads = [load for _, load in runs]
     apart = kinds_apart(kinds)
     choice = choose(

@@ -78,9 +78,13 @@ def structures(
     tried: Sequence[Candidate],
     element_bytes: int,
     known: Structure | None = None,
+    told: tuple[str, str] | None = None,
 ) -> list[tuple[Structure, Workload]]:
-    """For each candidate what the runtime runs, and the networks as it runs them."""
-    usual = Structure(_EXECUTES[0], FUSIONS[0], LANES[0])
+    """For each candidate what the runtime runs, and the networks as it runs them.
+
+    known: all of it. told: what it executes and merges; lanes are still found.
+    """
+    usual = Structure(*(told or (_EXECUTES[0], FUSIONS[0])), LANES[0])
     first = next(c for c in tried if c.prior is not None)
     linear = [c for c in tried if c.linear is not None]
 
@@ -99,7 +103,7 @@ def structures(
         other = load_of(replace(usual, lanes=lanes))
         if (found := least(other)) < _CLEARLY * error:
             best, load, error = replace(usual, lanes=lanes), other, found
-    options = load_of.distinct(best)
+    options = [(best, load)] if told else load_of.distinct(best)
     if len(options) == 1:
         return [options[0]] * len(tried)
     joint = _jointly(options, latency_ms, linear)

@@ -1,6 +1,6 @@
 """Held-out errors of ``flash.fit`` on published tables and on measurements shipped with flash.
 
-    python scripts/validate/fit.py [nas] [mlperf] [energy] [live]
+    python scripts/validate/fit.py [nas] [mlperf] [energy] [live] [--seeds N] [--told]
 
 Every figure is of networks the fit has not seen, beside simple predictors on the same split and
 the target of the project's plan. Everything is chosen by the fit from its few samples: what the
@@ -97,8 +97,11 @@ def verdict(good: bool) -> str:
 
 
 # --------------------------------------------------------------------- NAS-Bench-201 cells
-def nas(first_seed: int) -> None:
-    """25 random cells a device, all other cells with a live path as test, mean of 10 draws."""
+def nas(first_seed: int, told: bool = False) -> None:
+    """25 random cells a device, all other cells with a live path as test, mean of 10 draws.
+
+    told: whether the fit is told what the device executes and merges, as the baseline is.
+    """
     rows = read_csv("nasbench201/hw_nas_bench_cifar10.csv.gz")
     help_rows = {r["arch"]: r for r in read_csv("nasbench201/help_latency.csv.gz")}
     cells = [r["arch"] for r in rows]
@@ -124,6 +127,7 @@ def nas(first_seed: int) -> None:
             fit = learn(
                 [nas_bench_network(cells[i]) for i in train], ["cell"] * len(train),
                 measured[train], None, unknown_prior(), baselines=False,
+                told=(executes, fusion) if told else None,
             )  # fmt: skip
             s = fit.structure
             found[f"{s.executes}, {s.fusion}: {fit.chosen}"] += 1
@@ -407,6 +411,9 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description="Held-out errors of flash.fit.")
     parts = ("nas", "mlperf", "energy", "live")
     parser.add_argument("part", nargs="*", help=", ".join(parts))
+    parser.add_argument(
+        "--told", action="store_true", help="nas: tell the fit what the device runs"
+    )
     parser.add_argument("--seeds", type=int, default=0, metavar="N", help="first of the ten seeds")
     parser.add_argument(
         "--measurements", type=Path, default=ROOT / "hw_profiles" / "measurements", metavar="FOLDER"
@@ -420,7 +427,9 @@ def main(arguments: Sequence[str]) -> int:
     if set(wanted) - {"live"} and not (SHARED / "data").is_dir():
         print(f"no {SHARED / 'data'}: the measurements are needed", file=sys.stderr)
         return 4
-    run = {"nas": nas, "mlperf": mlperf, "energy": energy}
+    run: dict[str, Callable[[int], None]] = {
+        "nas": partial(nas, told=options.told), "mlperf": mlperf, "energy": energy,
+    }  # fmt: skip
     for name in wanted:
         if name == "live":
             live(options.seeds, options.measurements)
