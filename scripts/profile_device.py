@@ -1100,12 +1100,17 @@ def merged_passes(records: Sequence[Dict[str, Any]]) -> List[Dict[str, Any]]:
     return list(found.values())
 
 
+#: Facts of a pass; of several the fastest one's.
+_OF_A_PASS = ("latency_ms", "temperature_c", "frequency_mhz", "throttled")
+
+
 def _merged(before: Dict[str, Any], record: Dict[str, Any]) -> Dict[str, Any]:
     """A network's record with one pass more; energy and memory are those of the first pass."""
     both = (before, record)
+    fastest = min(both, key=lambda r: r["latency_ms"]["median"])
     return {
         **before,
-        "latency_ms": min((r["latency_ms"] for r in both), key=lambda ms: ms["median"]),
+        **{key: fastest.get(key) for key in _OF_A_PASS},
         # They are timed apart, so their fastest pass may be another.
         "kernels": min((r["kernels"] for r in both), key=kernels_ms),
         "passes": sum(r.get("passes", 1) for r in both),

@@ -103,6 +103,33 @@ def test_json_lines_are_read_and_a_cut_line_is_named(tmp_path: Path) -> None:
     assert "m.jsonl:12: the line is cut off" in found.problems[1]
 
 
+def test_energy_as_the_profiler_writes_it_is_fitted(tmp_path: Path) -> None:
+    """3 W while it runs, whichever pass counts; the sensor saw the first."""
+    lines = [json.dumps({"schema": "flash.measurements/1", "threads": 1})]
+    for d, ms in zip(DESIGNS[:20], LATENCY_MS, strict=False):
+        network = {"space": "cifar10-add", "design": CHAIN.describe(d)}
+        energy = {"mean": 3.0 * 1.25 * ms, "runs": 9, "samples": 30, "sensor": "INA219"}
+        latency = {"median": ms, "p10": ms, "p90": ms, "runs": 9}
+        record = {"network": network, "latency_ms": latency, "energy_mj": energy}
+        lines.append(json.dumps(record | {"passes": 2, "medians": [1.25 * ms, ms]}))
+    merged, apart = tmp_path / "merged.jsonl", tmp_path / "apart.jsonl"
+    merged.write_text("\n".join(lines), encoding="utf-8")
+    found = read_measurements(merged)
+    assert found.energy_mj == pytest.approx(3.0 * LATENCY_MS[:20])
+    report = flash.fit([merged], "board")
+    energy = report.profile.runtime.energy
+    assert energy.how == "fitted to measured energies"
+    assert energy.power_w == pytest.approx(3.0, rel=0.02)
+    # The same in a file whose run was cut off before its passes became one line.
+    first = [{**json.loads(line), "latency_ms": {"median": 1.25 * ms}} for line, ms in zip(
+        lines[1:], LATENCY_MS, strict=False)]  # fmt: skip
+    later = [{**json.loads(line), "energy_mj": None, "pass": 2} for line in lines[1:]]
+    for record in (*first, *later):
+        del record["medians"], record["passes"]
+    apart.write_text("\n".join([lines[0], *map(json.dumps, (*first, *later))]), encoding="utf-8")
+    assert read_measurements(apart).energy_mj == pytest.approx(3.0 * LATENCY_MS[:20])
+
+
 def test_of_several_passes_the_fastest_counts(tmp_path: Path) -> None:
     lines = [json.dumps({"schema": "flash.measurements/1"})]
     for number, factor in ((1, 1.0), (2, 0.8), (3, 0.9)):

@@ -26,6 +26,7 @@ from flash.spaces.network import GraphEmitter
 from flash.spaces.reference import reference_network
 from flash.spaces.space import SearchSpace, load_space
 from flash.spaces.table import TableEmitter
+from flash.targets.processor import ProcessorTarget
 
 RPI3 = load_profile("rpi3b")
 RPI4 = load_profile("rpi4b")
@@ -91,7 +92,9 @@ def test_table_and_network_agree(name: str, profile: Profile) -> None:
     space = load_space(name)
     indices = space.sample(12, np.random.default_rng(3))
     table = space.table(indices)
-    by_table = costs(table, profile) | features(table, profile)
+    by_table = features(table, profile)
+    for quantity, values in costs(table, profile).items():
+        assert np.array_equal(values, by_table[quantity])
     for n, design in enumerate(indices):
         network = space.network(design)
         single = network_costs(network, profile) | network_features(network, profile)
@@ -192,7 +195,7 @@ def test_the_interval_holds_the_value_and_widens_outside_the_fitted_networks() -
     assert (np.diff(high / low) > 0).all()
     interval = RPI4.runtime.interval
     assert high[0] / latency[0] == pytest.approx(interval.high)
-    energy_low, energy_high = energy_interval(latency, low / latency, high / latency, RPI4)
+    energy_low, energy_high = energy_interval(latency, (latency, low, high), RPI4)
     assert (energy_low < low).all()
     assert (energy_high > high).all()
 
@@ -205,6 +208,14 @@ def test_a_share_of_dense_windows_beyond_the_fitted_ones_counts_as_outside() -> 
     totals = {**inside, "conv_macs": inside["macs"] * share}
     assert not latency_interval(np.ones(1), inside, RPI4)[2][0]
     assert latency_interval(np.ones(1), totals, RPI4)[2][0]
+
+
+def test_a_network_of_which_nothing_runs_takes_no_time_and_has_finite_intervals() -> None:
+    cells = load_space("nasbench201")
+    dead = cells.parse("|nor_conv_3x3~0|+|none~0|none~1|+|none~0|none~1|skip_connect~2|")
+    found = ProcessorTarget(with_executes(RPI4, "live")).costs(cells.table(dead[None]))
+    assert [float(x[0]) for x in found.latency_ms] == [0.0, 0.0, 0.0]
+    assert [float(x[0]) for x in found.energy_mj] == [0.0, 0.0, 0.0]
 
 
 def test_a_kernel_of_a_class_never_measured_counts_as_outside() -> None:

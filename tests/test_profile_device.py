@@ -95,13 +95,15 @@ def test_the_fastest_pass_counts(program):
         latency = {"median": median, "p10": median - 1, "p90": median + 1, "runs": 7}
         return {"network": {"workload": "n"}, "latency_ms": latency, "kernels": kernels}
 
-    first = record(3.0, 1.0, 2.5) | {"memory_mb": 5.0}
-    passes = [first, record(9.0, 1.5, 1.0), record(2.0, 2.0, 16.0)]
+    first = record(3.0, 1.0, 2.5) | {"memory_mb": 5.0, "throttled": True, "frequency_mhz": 600}
+    fastest = record(2.0, 2.0, 16.0) | {"throttled": False, "frequency_mhz": 1500}
+    passes = [first, record(9.0, 1.5, 1.0), fastest]
     (merged,) = program.merged_passes(passes)
     assert merged["latency_ms"] == {"median": 2.0, "p10": 1.0, "p90": 3.0, "runs": 7}
     assert [k["ms"] for k in merged["kernels"]] == [1.5, 1.0]
     assert (merged["passes"], merged["medians"]) == (3, [3.0, 9.0, 2.0])
     assert merged["memory_mb"] == 5.0
+    assert (merged["throttled"], merged["frequency_mhz"]) == (False, 1500)
     # Passes may come in several runs.
     later = program.merged_passes([*program.merged_passes(passes[:2]), passes[2]])
     assert later == [merged]

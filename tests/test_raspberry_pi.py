@@ -67,13 +67,13 @@ def test_a_runtime_learns_from_another_what_it_was_not_measured_on() -> None:
 
 def test_conformal_factors_cover_nine_in_ten() -> None:
     rng = np.random.default_rng(0)
-    for size in (15, 60):
+    for size, most in ((15, 0.93), (18, 0.925), (60, 0.93)):
         inside = []
         for _ in range(400):
             low, high = conformal_factors(rng.normal(0, 0.2, size))
             inside.append(np.mean(np.abs(rng.normal(0, 0.2, 200) - 0) < np.log(high)))
             assert low <= 1 <= high
-        assert 0.87 < np.mean(inside) < 0.96
+        assert 0.87 < np.mean(inside) < most
 
 
 @needs_data

@@ -202,7 +202,7 @@ def conformal_factors(log_residuals: Floats, coverage: float = 0.9) -> tuple[flo
     log_residuals: log(measured / predicted) of networks left out of their fit (jackknife).
     Symmetric in the logarithm below 40 residuals, where single tails cannot be told. Quantiles
     lie between order statistics where the coverage asked for does: the k-th of n covers k / (n + 1)
-    on average, and the next one up would cover 95 % and more of a dozen.
+    on average, so the next one up would cover as much as 94.7 % (n = 18).
     """
     r = np.sort(np.asarray(log_residuals, dtype=np.float64))
     n = len(r)

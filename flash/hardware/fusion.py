@@ -26,7 +26,7 @@ These we read off the names of the kernels in onnxruntime's own profiles (1.31, 
 the numbers of kernels of each operator are its.
 
 ``fusion = "eager"``, frameworks such as PyTorch that run a program line by line: nothing more
-merges, and nothing is left out. Where the program multiplies by zero (the module for *none* that
+merges, and no layer is left out. Where the program multiplies by zero (the module for *none* that
 ``InferCell`` of NAS-Bench-201's code calls like any other) that is a kernel, and its zeros are
 added like any operand. Without these kernels 25 cells of HELP's GTX 1080 Ti predict the others to
 2.5 %, with them to 1.6 %; of its Titan RTX at batch 256 to 1.8 and 0.3 % (ours, found there).

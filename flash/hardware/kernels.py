@@ -30,8 +30,10 @@ LANES: Final = (4, 8, 16)
 
 #: Most channels of an image.
 _IMAGE: Final = 4
-#: Bringing channels into another order is so many times as slow as reading and writing otherwise
-#: (onnxruntime's own kernel times on the shipped x86 machine: 12 to 26 GB/s, others above 100).
+#: What a convolution brings into another order counts as so many elements: on the shipped x86
+#: machine onnxruntime does that at 12 to 26 GB/s, and reads and writes at above 100. Where the
+#: convolution itself takes longer it is hidden, beyond the cache it counts more; a term of its own
+#: predicted networks no better.
 _REORDER: Final = 8
 #: A sum that is one kernel takes as long as two activations (found on the same edge GPU).
 _SUM_LAUNCHES: Final = 2

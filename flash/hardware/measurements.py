@@ -141,8 +141,7 @@ def _usable(
                 )
             before = rows.get(row.name)
             if row.again and before is not None:
-                fastest = min(before.latency_ms, row.latency_ms)
-                rows[row.name] = replace(before, latency_ms=fastest)
+                rows[row.name] = _faster(before, row)
                 continue
             if before is not None:
                 raise _BadRow(
@@ -162,6 +161,16 @@ def _usable(
             + (f"; {problems[0]}" if problems else "")
         )
     return Measurements(path, header, tuple(rows.values()), tuple(problems))
+
+
+def _faster(before: Measured, row: Measured) -> Measured:
+    """The faster of two passes; the power is that of the first, the only one with a sensor."""
+    if row.latency_ms >= before.latency_ms:
+        return before
+    energy = before.energy_mj
+    if energy is not None:
+        energy *= row.latency_ms / before.latency_ms
+    return replace(before, latency_ms=row.latency_ms, energy_mj=energy, kernels=row.kernels)
 
 
 # ------------------------------------------------------------------------------- JSON Lines
@@ -216,15 +225,28 @@ def _record(line: str, number: int, last: bool, path: Path) -> Measured:
     latency = record.get("latency_ms")
     if not isinstance(latency, dict):
         raise _BadRow(f"latency_ms must hold a median, got {shown(latency)}")
-    energy = record.get("energy_mj")
-    if isinstance(energy, dict):
-        energy = energy.get("median")
+    median = _positive(latency.get("median"), "latency_ms.median")
     kernels = record.get("kernels")
     return Measured(
-        name, kind, network, _positive(latency.get("median"), "latency_ms.median"),
-        None if energy is None else _positive(energy, "energy_mj"),
+        name, kind, network, median, _energy(record, median),
         _kernels(kernels) if isinstance(kernels, list) else (), number, "pass" in record,
     )  # fmt: skip
+
+
+def _energy(record: Mapping[str, Any], median_ms: float) -> float | None:
+    """Millijoules of one inference, if measured.
+
+    They are those of the first of several passes, so that their power is: over the time that
+    counts, the fastest pass's, it makes that much less energy.
+    """
+    energy = record.get("energy_mj")
+    if isinstance(energy, dict):
+        energy = energy.get("mean")
+    if energy is None:
+        return None
+    passes = record.get("medians")
+    first = passes[0] if isinstance(passes, list) and passes else median_ms
+    return _positive(energy, "energy_mj") * median_ms / _positive(first, "medians")
 
 
 def _kernels(given: list[Any]) -> tuple[KernelTime, ...]:

@@ -70,7 +70,7 @@ class Prior:
         overheads, cache: deviations. Unless the prior has one already, the cache is expected at
         1 MB, inside it four times the bandwidth, and what spills at the bandwidth. What waits
         for memory is then told apart: pools are expected four times as fast, and half the
-        reduction to suffice (all ours).
+        reduction and half the outputs to suffice (all ours).
         """
         size, classes = len(PARAMETERS), len(KERNEL_CLASSES)
         median = self.median

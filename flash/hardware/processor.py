@@ -196,28 +196,41 @@ def latency_interval(
     for inside, outside in inside_outside:
         exponent = np.log(inside) * (1 - near) + np.log(outside) * (near + far)
         bounds.append(latency_ms * np.exp(exponent))
-    guessed = np.minimum(totals["unmeasured_ms"] / latency_ms, 1.0)
+    guessed = np.minimum(_over(totals["unmeasured_ms"], latency_ms, 0.0), 1.0)
     low = bounds[0] * (1 - guessed * (1 - 1 / _UNMEASURED))
     high = bounds[1] * (1 + guessed * (_UNMEASURED - 1))
     return low, high, distance > _CLEARLY_OUTSIDE
 
 
 def energy_interval(
-    energy_mj: Floats, low_factor: Floats, high_factor: Floats, profile: Profile
+    energy_mj: Floats, latency: tuple[Floats, Floats, Floats], profile: Profile
 ) -> tuple[Floats, Floats]:
     """90 % interval (low, high) of predicted energies, in mJ, shape (designs,).
 
-    The factors are the latency interval's bounds over the latency; the uncertainty of the
-    power multiplies them.
+    latency: with the low and high end of its interval. The uncertainty of the power multiplies
+    the interval's factors.
     """
+    value, low, high = latency
     energy = profile.energy
-    return energy_mj * low_factor * energy.low, energy_mj * high_factor * energy.high
+    return (
+        energy_mj * _over(low, value, 1.0) * energy.low,
+        energy_mj * _over(high, value, 1.0) * energy.high,
+    )
+
+
+def _over(part: Floats, whole: Floats, otherwise: float) -> Floats:
+    """Their ratio; ``otherwise`` for networks of which nothing runs, which take no time."""
+    result: Floats = np.divide(
+        part, whole, out=np.full(np.shape(whole), otherwise), where=whole > 0
+    )
+    return result
 
 
 #: A tenth beyond the fitted range is not called extrapolation (the interval widens anyway).
 _CLEARLY_OUTSIDE = float(np.log(1.1))
-#: 90 % of what a class may take that only the prior knows lies within this factor either way: its
-#: speed has a deviation of one in the logarithm there (``flash.hardware.prior``).
+#: 90 % of what a class may take that only the prior knows lies within this factor either way, if
+#: its speed has a deviation of one in the logarithm. The prior of an unknown device has that for
+#: depthwise convolutions and pools, and less for others: there this errs on the wide side.
 _UNMEASURED = float(np.exp(1.645))
 
 # ---------------------------------------------------------------------------------- totals

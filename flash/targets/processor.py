@@ -76,9 +76,7 @@ class ProcessorTarget:
         totals = features(table, self.profile)
         latency, energy = totals["latency_ms"], totals["energy_mj"]
         low, high, extrapolated = latency_interval(latency, totals, self.profile)
-        energy_low, energy_high = energy_interval(
-            energy, low / latency, high / latency, self.profile
-        )
+        energy_low, energy_high = energy_interval(energy, (latency, low, high), self.profile)
         return Costs((latency, low, high), (energy, energy_low, energy_high), extrapolated)
 
     def stage_costs(self, table: LayerTable) -> Mapping[str, Floats]:
