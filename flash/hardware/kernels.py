@@ -30,8 +30,8 @@ LANES: Final = (4, 8, 16)
 
 #: Most channels of an image.
 _IMAGE: Final = 4
-#: What a convolution brings into another order counts as so many elements: on the shipped x86
-#: machine onnxruntime does that at 12 to 26 GB/s, and reads and writes at above 100. Where the
+#: What onnxruntime brings into another order for a convolution counts as so many elements: on the
+#: shipped x86 machine it does that at 12 to 26 GB/s, and reads and writes at above 100. Where the
 #: convolution itself takes longer it is hidden, beyond the cache it counts more; a term of its own
 #: predicted networks no better.
 _REORDER: Final = 8
@@ -46,8 +46,8 @@ class Kernel(NamedTuple):
     positions: output positions.
     reduction: multiply-accumulates an output element takes (window elements for a pool).
     outputs:   output channels, those of each group rounded up to lanes.
-    elements:  activations read and written; those that a convolution brings into another order
-               count ``_REORDER`` times.
+    elements:  activations read and written; those that onnxruntime brings into another order
+               for a convolution count ``_REORDER`` times.
     weights:   weights read; ``weights * positions`` are the multiply-accumulates.
     launches:  kernels run (n - 1 for a sum of n tensors, or two for any).
 
@@ -74,10 +74,10 @@ def kernel_of(layer: Layer, fusion: str = "conv", lanes: int = LANES[0]) -> Kern
     With more than four lanes activations lie in blocks of them: the channels read are padded
     too, and what joins or cuts channels that fill no blocks is converted back and forth.
 
-    fusion: a profile's; with "graph" a sum is one kernel.
+    fusion: a profile's; with "graph" a sum is one kernel, with "sum" reorders are slow.
     """
     if layer.op == "conv":
-        return _convolution(layer, lanes)
+        return _convolution(layer, lanes, _REORDER if fusion == "sum" else 1)
     if layer.op == "linear":
         inputs, features = layer.in_channels, layer.out_channels
         outputs = lane_multiple(features, lanes)
@@ -117,7 +117,7 @@ def _pool(layer: Layer, positions: Ints, window: Ints, lanes: int) -> Kernel:
     return Kernel(_POOL, positions, window, outputs, elements, 0, 1)
 
 
-def _convolution(layer: Layer, lanes: int) -> Kernel:
+def _convolution(layer: Layer, lanes: int, reorder: int) -> Kernel:
     channels, groups = layer.out_channels, layer.groups
     positions = layer.out_height * layer.out_width
     window = layer.kernel_height * layer.kernel_width
@@ -127,7 +127,7 @@ def _convolution(layer: Layer, lanes: int) -> Kernel:
         there_and_back: Any = 2 * layer.in_channels * (layer.in_height * layer.in_width) * converted
         return Kernel(
             _window_class(layer), positions, read * window, lane_multiple(channels, lanes),
-            elements + _REORDER * there_and_back, channels * (layer.in_channels * window),
+            elements + reorder * there_and_back, channels * (layer.in_channels * window),
             1 + converted,
         )  # fmt: skip
     channelwise = Kernel(
