@@ -1,25 +1,13 @@
 """flash: hardware-aware co-design of neural networks.
 
-``flash.search(target="rpi3b")`` does from Python what ``python -m flash.search`` does from a
-shell. Commands are imported when first used, so ``import flash`` costs nothing.
+Every verb is a package with a command and a function of the same name:
+``python -m flash.search --target rpi3b`` does from a shell what
+``from flash.search import search; search(target="rpi3b")`` does from Python.
 """
 
 from __future__ import annotations
 
-import importlib
-from types import ModuleType
-from typing import Any
-
-__all__ = [
-    "COMMANDS",
-    "__version__",
-    "calibrate",
-    "estimate",
-    "export",
-    "fit",
-    "profile",
-    "search",
-]
+__all__ = ["COMMANDS", "__version__"]
 
 __version__ = "0.1.0"
 
@@ -32,19 +20,3 @@ COMMANDS = {
     "profile": "networks run on this device, or one over ssh -> measurements",
     "fit": "measurements of a device -> its profile, with held-out error",
 }
-
-
-class Command(ModuleType):
-    """A module that is also the function of its name: ``flash.search(...)``."""
-
-    run: Any
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the module's ``run``."""
-        return self.run(*args, **kwargs)
-
-
-def __getattr__(name: str) -> Any:
-    if name in COMMANDS:
-        return importlib.import_module(f"flash.{name}")
-    raise AttributeError(f"module 'flash' has no attribute '{name}'")

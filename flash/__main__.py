@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from flash.interrupts import quiet_interrupts
+
+if __name__ == "__main__":  # before anything that takes long to import
+    quiet_interrupts()
+
 import importlib
 import sys
 from collections.abc import Sequence
@@ -9,7 +14,6 @@ from collections.abc import Sequence
 from flash import COMMANDS, __version__
 from flash.command import run_command
 from flash.errors import UsageError, did_you_mean
-from flash.interrupts import quiet_interrupts
 
 __all__ = ["main"]
 
@@ -25,7 +29,7 @@ def _dispatch(arguments: Sequence[str]) -> None:
         return
     if command not in COMMANDS:
         raise UsageError(f"unknown command '{command}'{did_you_mean(command, COMMANDS)}")
-    importlib.import_module(f"flash.{command}").main(rest)
+    importlib.import_module(f"flash.{command}.command").main(rest)
 
 
 def main() -> int:

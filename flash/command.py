@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -15,9 +16,9 @@ from typing import Any, NoReturn, TextIO
 
 from flash import __version__
 from flash.errors import FlashError, UsageError, did_you_mean
-from flash.interrupts import interrupts_raise
+from flash.interrupts import interrupts_raise, quiet_interrupts
 
-__all__ = ["CommandParser", "run_command"]
+__all__ = ["CommandParser", "run_command", "run_verb"]
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -78,6 +79,13 @@ def run_command(
         what = error.filename or "the result"
         return _failed(f"cannot write {what}: {error.strerror or error}", 1)
     return 0
+
+
+def run_verb(verb: str, arguments: Sequence[str]) -> int:
+    """Run the command of the package ``flash.<verb>``; returns its exit code."""
+    quiet_interrupts()
+    module = importlib.import_module(f"flash.{verb}.command")
+    return run_command(module.main, arguments)
 
 
 def _failed(message: str, code: int) -> int:

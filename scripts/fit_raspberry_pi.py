@@ -30,8 +30,8 @@ from raspberry_pi_data import (
     read_pi3,
 )  # fmt: skip
 
-from flash.hardware.fit import conformal_factors, fit_runtimes
-from flash.hardware.fitted import (
+from flash.fitting.fit import conformal_factors, fit_runtimes
+from flash.fitting.fitted import (
     energy_terms,
     fit_energy,
     held_out_energy,
@@ -41,8 +41,9 @@ from flash.hardware.fitted import (
     rounded,
     significant,
 )  # fmt: skip
-from flash.hardware.prior import Prior, data_sheet_prior
-from flash.hardware.profile import (
+from flash.fitting.prior import Prior, data_sheet_prior
+from flash.fitting.workload import Workload, workload
+from flash.targets.processor.profile import (
     Coefficients,
     Device,
     Energy,
@@ -52,8 +53,7 @@ from flash.hardware.profile import (
     Runtime,
     Tvm,
 )  # fmt: skip
-from flash.hardware.profile_file import profile_text, write_profile
-from flash.hardware.workload import Workload, workload
+from flash.targets.processor.profile_file import profile_text, write_profile
 
 DATE = "2026-11-22"
 

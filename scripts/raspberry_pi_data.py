@@ -15,15 +15,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.hardware.fusion import fused_table
-from flash.hardware.kernels import LANES, Kernel, kernel_of
-from flash.hardware.processor import VIEWS
-from flash.hardware.workload import Workload
+from flash.fitting.workload import Workload
 from flash.spaces.families.base import InputShape
 from flash.spaces.families.nasbench201 import NasBench201Family
 from flash.spaces.network import GraphEmitter, Network
 from flash.spaces.reference import reference_network
 from flash.spaces.table import LayerTable, TableEmitter
+from flash.targets.processor.costs import VIEWS
+from flash.targets.processor.fusion import fused_table
+from flash.targets.processor.kernels import LANES, Kernel, kernel_of
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("FLASH_SHARED", ROOT.parent / "shared"))

@@ -6,8 +6,8 @@ from functools import cache
 import numpy as np
 
 from flash.accuracy import fit_space, sample_designs
-from flash.data import data_file
 from flash.evaluation import measure
+from flash.files.locations import data_file
 from flash.spaces.space import load_space
 
 PROVENANCE = {

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from flash.data import script_file
+from flash.files.locations import script_file
 
 SCRIPT = script_file("profile_device.py")
 

@@ -1,6 +1,6 @@
 """A network computed by NumPy from its layers alone: the reference for exported models.
 
-Nothing here comes from ``flash.runtimes``: each operation is written down from its definition,
+Nothing here comes from ``flash.backends``: each operation is written down from its definition,
 in double precision.
 """
 

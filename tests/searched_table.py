@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from flash.strategies import Candidates, LayerStatistics, TableEvaluator, all_designs
+from flash.search.budgeted import Candidates, LayerStatistics, TableEvaluator, all_designs
 
 SIZES = (4, 4, 4, 4, 4)
 NAMES = ("wide", "deep", "misleading", "cost")

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 from calibrated import PROVENANCE, calibrated_model, made_up, space_file
 
-import flash
 from flash.accuracy import accuracy_of, fit_space, sample_designs, space_rivals, write_accuracy
 from flash.accuracy.kriging import Kriging, Ridge
 from flash.errors import InfeasibleError, UsageError
 from flash.evaluation import evaluate
-from flash.hardware.profile import load_profile
 from flash.report.files import front_csv
 from flash.report.result import SearchReport
 from flash.report.table import render_plain
-from flash.search import main
+from flash.search import search
+from flash.search.command import main
 from flash.spaces.space import load_space
+from flash.targets.processor.profile import load_profile
 
 
 @pytest.fixture(scope="session", params=["flash", "ridge", "kriging"])
@@ -46,8 +46,8 @@ def designs_of(space, report):
 def test_a_limit_on_accuracy_holds_for_every_design_and_drops_no_better_one(calibrated):
     kind, path, space, _ = calibrated
     least = 84.0
-    whole = flash.search("rpi3b", path, max_latency_ms=30, optimizer="exact")
-    limited = flash.search(
+    whole = search("rpi3b", path, max_latency_ms=30, optimizer="exact")
+    limited = search(
         "rpi3b", path, max_latency_ms=30, min_accuracy_percent=least, optimizer="exact"
     )
     assert limited.limits["accuracy"] == least
@@ -60,7 +60,7 @@ def test_a_limit_on_accuracy_holds_for_every_design_and_drops_no_better_one(cali
 
 def test_accuracies_are_the_models_and_lie_in_their_intervals(calibrated):
     _, path, space, model = calibrated
-    report = flash.search("rpi3b", path, max_latency_ms=15, optimizer="exact")
+    report = search("rpi3b", path, max_latency_ms=15, optimizer="exact")
     found = model.predict(space, designs_of(space, report))
     for row, design in enumerate(report.front):
         assert design.accuracy.value == pytest.approx(found.value[row], abs=1e-9)
@@ -74,7 +74,7 @@ def test_accuracies_are_the_models_and_lie_in_their_intervals(calibrated):
 
 
 def test_designs_beyond_the_trained_networks_are_marked_and_never_0_per_cent():
-    report = flash.search("rpi3b", max_latency_ms=40, optimizer="exact")
+    report = search("rpi3b", max_latency_ms=40, optimizer="exact")
     model = accuracy_of(load_space("cifar10-concat"))
     beyond = [design for design in report.front if design.accuracy.extrapolated]
     assert 0 < len(beyond) < len(report.front)
@@ -96,7 +96,7 @@ def test_no_random_design_beats_the_front_of_accuracy(calibrated):
     kind, path, space, model = calibrated
     if kind == "kriging":
         pytest.skip("the front is one of NN-Degree")
-    report = flash.search("rpi3b", path, optimizer="exact")
+    report = search("rpi3b", path, optimizer="exact")
     designs = space.sample(3000, np.random.default_rng(0))
     latency = flash_latency(space, designs)
     accuracy = model.predict(space, designs).value
@@ -113,17 +113,17 @@ def flash_latency(space, designs):
 def test_an_accuracy_out_of_reach_names_the_best_there_is(calibrated):
     kind, path, _, _ = calibrated
     with pytest.raises(InfeasibleError) as error:
-        flash.search("rpi3b", path, min_accuracy_percent=99.9, max_latency_ms=20)
+        search("rpi3b", path, min_accuracy_percent=99.9, max_latency_ms=20)
     assert "99.9 %" in str(error.value)
     assert "reach" in str(error.value)
     if kind != "kriging":
         with pytest.raises(InfeasibleError, match="within the other limits; the best reachable"):
-            flash.search("rpi3b", path, min_accuracy_percent=90, max_latency_ms=5)
+            search("rpi3b", path, min_accuracy_percent=90, max_latency_ms=5)
 
 
 def test_reports_hold_the_interval(calibrated):
     _, path, _, _ = calibrated
-    report = flash.search("rpi3b", path, max_latency_ms=10, optimizer="exact")
+    report = search("rpi3b", path, max_latency_ms=10, optimizer="exact")
     assert SearchReport.from_json(report.to_json()) == report
     document = json.loads(report.to_json())
     assert set(document["front"][0]["accuracy"]) == {"value", "low", "high", "how"}
@@ -136,13 +136,13 @@ def test_flashs_objective_uses_predicted_accuracy(calibrated):
     kind, path, space, model = calibrated
     if kind == "kriging":
         pytest.skip("no optimizer can search it")
-    report = flash.search("rpi3b", path, objective="flash", min_accuracy_percent=85.0)
+    report = search("rpi3b", path, objective="flash", min_accuracy_percent=85.0)
     (best,) = report.front
 
     def worth(design):
         return design.accuracy.value / (design.latency_ms.value * design.energy_mj.value)
 
-    others = flash.search(
+    others = search(
         "rpi3b", path, objectives=("score", "latency", "energy"), min_accuracy_percent=85.0,
         optimizer="exact",
     )  # fmt: skip
@@ -152,14 +152,14 @@ def test_flashs_objective_uses_predicted_accuracy(calibrated):
 
 def test_a_metric_of_ones_own_is_searched_and_still_shows_accuracy(calibrated):
     _, path, _, _ = calibrated
-    report = flash.search("rpi3b", path, metric="nn_mass", max_latency_ms=10, optimizer="exact")
+    report = search("rpi3b", path, metric="nn_mass", max_latency_ms=10, optimizer="exact")
     assert report.objectives[0] == "nn_mass"
     assert all(design.accuracy is not None for design in report.front)
 
 
 def test_chips_and_networks_together_keep_a_limit_on_accuracy(calibrated):
     _, path, _, _ = calibrated
-    report = flash.search(
+    report = search(
         "systolic", path, hardware="rows=16,cols=16,buffer_kib=256", min_accuracy_percent=85.0,
         max_latency_ms=20, certify_seconds=1.0,
     )  # fmt: skip
@@ -181,7 +181,7 @@ def test_a_score_limit_is_refused_where_the_score_is_accuracy(calibrated):
     if kind == "kriging":
         pytest.skip("the score is NN-Degree")
     with pytest.raises(UsageError, match="use --min-accuracy"):
-        flash.search("rpi3b", path, min_score=100)
+        search("rpi3b", path, min_score=100)
 
 
 def test_the_least_metric_reaches_the_accuracy_and_no_smaller_one_does():

@@ -13,16 +13,16 @@ import time
 import numpy as np
 import pytest
 
-import flash
 from flash.command import run_command
 from flash.errors import InputError, UsageError
 from flash.evaluation import evaluate
-from flash.hardware.profile import load_profile
+from flash.extras import need
+from flash.search import command as search_command
+from flash.search.budgeted import ProgramEvaluator
+from flash.search.budgeted.journal import Journal, read_accuracies
+from flash.search.budgeted.program import command_words
 from flash.spaces.space import load_space
-from flash.strategies import ProgramEvaluator
-from flash.strategies.extras import optional
-from flash.strategies.journal import Journal, read_accuracies
-from flash.strategies.program import command_words
+from flash.targets.processor.profile import load_profile
 
 _TINY = """schema = "flash.space/1"
 family = "nasbench201"
@@ -76,8 +76,7 @@ def program(tmp_path):
 
 
 def command(*arguments):
-    assert flash.search is not None
-    return run_command(sys.modules["flash.search"].main, list(map(str, arguments)))
+    return run_command(search_command.main, list(map(str, arguments)))
 
 
 def designs_of(space):
@@ -107,7 +106,7 @@ def test_a_table_of_accuracies_is_searched_and_told_as_json(tiny, tmp_path, caps
     printed = capsys.readouterr()
     document = json.loads(printed.out)
     assert (code, printed.err) == (0, "")
-    assert document["schema"] == "flash.budgeted/1"
+    assert document["schema"] == "flash.search.budgeted.command/1"
     assert document["strategy"] == "aggregate"
     assert document["budget"] == {"limit": 3, "spent": 3, "reused": 0, "failed": 0}
     accuracies = [one["accuracy"] for one in document["evaluations"]]
@@ -309,4 +308,4 @@ def test_commands_are_split_like_a_shell_s_but_run_without_one():
 
 def test_a_missing_library_names_the_extra():
     with pytest.raises(UsageError, match=r"pip install 'flash-codesign\[strategies\]'"):
-        optional("no_such_library", "the search", "It")
+        need("no_such_library", "strategies", "the search")

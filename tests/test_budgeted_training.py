@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 import pytest
 
-import flash
 from flash.command import run_command
+from flash.search import command as search_command
+from flash.search.budgeted.training import TrainingEvaluator
 from flash.spaces.space import load_space
-from flash.strategies.training import TrainingEvaluator
 from flash.training.images import ImageSet
 from flash.training.jobs import Failed, Finished
 from flash.training.recipe import recipe_named
@@ -23,8 +22,7 @@ from image_sets import coloured, write_archive, write_space  # noqa: E402
 
 
 def command(*arguments):
-    assert flash.search is not None
-    return run_command(sys.modules["flash.search"].main, list(map(str, arguments)))
+    return run_command(search_command.main, list(map(str, arguments)))
 
 
 def test_designs_are_trained_once_and_kept_in_a_table_of_calibration(tmp_path, capsys):

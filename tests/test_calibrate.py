@@ -13,17 +13,18 @@ from pathlib import Path
 
 import pytest
 
+from flash.calibrate import command as calibrate_command
+
 pytest.importorskip("torch", reason="needs the extra train")
 
 from image_sets import write_archive, write_space  # noqa: E402
 
-import flash  # noqa: E402
 from flash.accuracy.storage import accuracy_of, accuracy_text  # noqa: E402
+from flash.calibrate.fitting import fit_rows  # noqa: E402
 from flash.command import run_command  # noqa: E402
 from flash.quantities import format_count  # noqa: E402
 from flash.spaces.space import load_space  # noqa: E402
 from flash.training.datasets import read_images  # noqa: E402
-from flash.training.fitting import fit_rows  # noqa: E402
 from flash.training.images import ImageSet  # noqa: E402
 from flash.training.jobs import Failed, Finished, Job, Progress, Started, event_of  # noqa: E402
 from flash.training.recipe import recipe_named  # noqa: E402
@@ -81,7 +82,6 @@ def _command(process):
 @pytest.fixture
 def in_process(monkeypatch):
     """Trainings in this process: what a worker does, without its start."""
-    assert flash.calibrate is not None
 
     def train(jobs, folder, workers):
         images = ImageSet.load(folder / "images.npz")
@@ -97,7 +97,6 @@ def in_process(monkeypatch):
 
 def _calibrate(place, *arguments):
     """Exit code of the command on the tiny space, with one worker and few designs."""
-    assert flash.calibrate is not None
     common = {
         "--space": place / "tiny.toml", "--data": place / "colours.npz", "--workers": 1,
         "--recipe": "cpu", "--epochs": 1, "--samples": 2, "--held-out": 1,
@@ -105,7 +104,7 @@ def _calibrate(place, *arguments):
     }  # fmt: skip
     common |= dict(zip(arguments[::2], arguments[1::2], strict=True))
     words = [str(word) for pair in common.items() for word in pair if word is not None]
-    return run_command(sys.modules["flash.calibrate"].main, words)
+    return run_command(calibrate_command.main, words)
 
 
 # ----------------------------------------------------------------------------------- workers
@@ -164,7 +163,7 @@ def test_a_table_grows_and_nothing_is_trained_twice(place, capsys, in_process):
 
 
 def test_interrupted_it_keeps_what_is_trained_and_goes_on(place, capsys, monkeypatch):
-    module = sys.modules["flash.calibrate"] if flash.calibrate else None
+    module = calibrate_command
     told = module._Log.__call__
 
     def interrupt(self, event, jobs):
@@ -214,7 +213,7 @@ def test_a_training_that_fails_again_does_not_keep_the_others_from_their_model(
     *kept, _ = table.read_text().splitlines(keepends=True)
     table.write_text("".join(kept))  # as if the last had been cut, and now fails each time
     monkeypatch.setattr(
-        "flash.runtimes.training._tested", lambda *given: (_ for _ in ()).throw(MemoryError())
+        "flash.training.loop._tested", lambda *given: (_ for _ in ()).throw(MemoryError())
     )
     capsys.readouterr()
     assert _calibrate(place, *several, "--out", place / "again.toml") == 0

@@ -7,9 +7,6 @@ import json
 import numpy as np
 import pytest
 
-import flash
-from flash.codesign import evaluate_joint, joint_problem, joint_space
-from flash.codesign.certificate import certified_front
 from flash.errors import InfeasibleError, UsageError
 from flash.optimize import (
     Effort,
@@ -22,6 +19,9 @@ from flash.optimize import (
     values_of,
 )
 from flash.report.result import SearchReport
+from flash.search import search
+from flash.search.joint import evaluate_joint, joint_problem, joint_space
+from flash.search.joint.certificate import certified_front
 from flash.spaces.space import load_space
 from flash.targets import load_hardware
 
@@ -112,7 +112,7 @@ def test_imc_tables_by_distinct_layers_are_those_of_whole_stages(small, rng):
 
 
 def test_systolic_front_equals_brute_force_and_is_certified(small):
-    report = flash.search("systolic", small, hardware=_GIVEN["systolic"], certify_seconds=60.0)
+    report = search("systolic", small, hardware=_GIVEN["systolic"], certify_seconds=60.0)
     space = _joint("systolic", _GIVEN["systolic"], small)
     values = _values(evaluate_joint(space, _every(space)))
     best = values[non_dominated(values, _SIGNS)]
@@ -125,9 +125,7 @@ def test_systolic_front_equals_brute_force_and_is_certified(small):
 @pytest.mark.parametrize("name", ["systolic", "imc"])
 @pytest.mark.parametrize("seconds", [0.0, 60.0])
 def test_the_bound_holds_whenever_time_is_up(name, seconds, small):
-    report = flash.search(
-        name, small, hardware=_GIVEN[name], certify_seconds=seconds, max_area_mm2=8.0
-    )
+    report = search(name, small, hardware=_GIVEN[name], certify_seconds=seconds, max_area_mm2=8.0)
     space = _joint(name, _GIVEN[name], small)
     values = _values(evaluate_joint(space, _every(space)))
     values = values[values[:, 2] <= 8.0]
@@ -140,7 +138,7 @@ def test_the_bound_holds_whenever_time_is_up(name, seconds, small):
 
 
 def test_designs_carry_their_chip_through_json_and_csv(small, tmp_path):
-    report = flash.search("systolic", small, hardware=_GIVEN["systolic"])
+    report = search("systolic", small, hardware=_GIVEN["systolic"])
     design = report.front[0]
     assert set(design.hardware) == {
         "rows", "cols", "buffer_kib", "dataflow", "bits", "frequency_mhz",
@@ -155,18 +153,18 @@ def test_designs_carry_their_chip_through_json_and_csv(small, tmp_path):
 
 
 def test_the_same_seed_gives_the_same_designs(small):
-    first, second = (flash.search("imc", small, hardware=_GIVEN["imc"]) for _ in range(2))
+    first, second = (search("imc", small, hardware=_GIVEN["imc"]) for _ in range(2))
     assert [d.id for d in first.front] == [d.id for d in second.front]
 
 
 def test_too_little_area_names_the_smallest_of_any_chip(small):
     with pytest.raises(InfeasibleError, match="smallest area that would do is") as caught:
-        flash.search("systolic", small, max_area_mm2=0.1)
+        search("systolic", small, max_area_mm2=0.1)
     least = float(str(caught.value).split("would do is ")[1].split(" mm2")[0])
-    report = flash.search("systolic", small, max_area_mm2=least, certify_seconds=0.0)
+    report = search("systolic", small, max_area_mm2=least, certify_seconds=0.0)
     assert all(design.area_mm2.value <= least for design in report.front)
     with pytest.raises(InfeasibleError, match="latency .* binds: the best of any chip is"):
-        flash.search("systolic", small, max_latency_ms=1e-4)
+        search("systolic", small, max_latency_ms=1e-4)
 
 
 def test_default_stands_for_one_chip_and_single_valued_profiles_have_none_to_search():
@@ -196,7 +194,7 @@ def test_fifty_random_limit_settings_are_all_satisfied(name, rng):
             "max_energy_mj": float(rng.choice(found.energy_mj[0])),
         }
         try:
-            report = flash.search(name, certify_seconds=0.0, **limits)
+            report = search(name, certify_seconds=0.0, **limits)
         except InfeasibleError as error:
             assert "no " in str(error)
             within = np.stack(
@@ -251,7 +249,7 @@ def test_the_flash_objective_finds_the_best_ratio_and_bounds_it(small):
     costs = [every.quantity(name) for name in ("latency_ms", "energy_mj", "area_mm2")]
     best = float((every.nn_degree / np.prod(costs, axis=0)).max())
     for seconds in (0.0, 30.0):
-        report = flash.search(
+        report = search(
             "systolic", small, hardware=_GIVEN["systolic"], objective="flash",
             certify_seconds=seconds,
         )  # fmt: skip
@@ -263,6 +261,6 @@ def test_the_flash_objective_finds_the_best_ratio_and_bounds_it(small):
         assert best * (1 - report.optimizer.gap) <= got * (1 + 1e-9)
     assert got == pytest.approx(best)
     with pytest.raises(UsageError, match="not both"):
-        flash.search("systolic", objective="flash", objectives=("score", "area"))
+        search("systolic", objective="flash", objectives=("score", "area"))
     with pytest.raises(UsageError, match="leave --hardware out"):
-        flash.search("imc", small, hardware="default", objective="flash")
+        search("imc", small, hardware="default", objective="flash")

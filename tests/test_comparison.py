@@ -6,13 +6,13 @@ import csv
 import hashlib
 import io
 import json
-import sys
 
 import numpy as np
 import pytest
 
-import flash
 from flash.command import run_command
+from flash.estimate import command as estimate_command
+from flash.estimate import estimate
 from flash.spaces.space import load_space
 
 pytest.importorskip("onnx", reason="needs the extra onnx: pip install 'flash-codesign[onnx]'")
@@ -24,14 +24,13 @@ HEAD = {
 
 
 def _estimate(*arguments):
-    assert flash.estimate is not None
-    return run_command(sys.modules["flash.estimate"].main, list(map(str, arguments)))
+    return run_command(estimate_command.main, list(map(str, arguments)))
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     """Two ONNX files and their predicted latencies."""
-    from flash.runtimes import network_model, random_weights
+    from flash.backends import network_model, random_weights
 
     folder = tmp_path_factory.mktemp("models")
     space, paths = load_space("nasbench201"), []
@@ -40,7 +39,7 @@ def models(tmp_path_factory):
         paths.append(folder / f"{number}.onnx")
         content = network_model(network, random_weights(network)).SerializeToString()
         paths[-1].write_bytes(content)
-    rows = flash.estimate(models=paths, target="rpi4b")
+    rows = estimate(models=paths, target="rpi4b")
     return [(path, row["latency_ms"]) for path, row in zip(paths, rows, strict=True)]
 
 

@@ -11,10 +11,13 @@ import sys
 import numpy as np
 import pytest
 
-import flash
 from flash.command import run_command
 from flash.errors import FlashError
+from flash.export import command as export_command
+from flash.export import export
 from flash.report.result import SearchReport
+from flash.search import command as search_command
+from flash.search import search
 from flash.spaces.space import load_space
 
 REASON = "needs the extra onnx: pip install 'flash-codesign[onnx]'"
@@ -23,7 +26,7 @@ pytest.importorskip("onnxruntime", reason=REASON)
 
 from numpy_networks import compute, trained_looking  # noqa: E402
 
-from flash.runtimes import (  # noqa: E402
+from flash.backends import (  # noqa: E402
     network_model,
     network_of,
     random_weights,
@@ -36,14 +39,13 @@ from flash.runtimes import (  # noqa: E402
 def front(tmp_path_factory):
     """front.json of a search whose designs are small."""
     path = tmp_path_factory.mktemp("search") / "front.json"
-    report = flash.search(target="rpi4b", max_latency_ms=5.0)
+    report = search(target="rpi4b", max_latency_ms=5.0)
     path.write_text(report.to_json(), encoding="utf-8")
     return path
 
 
 def _export(*arguments):
-    assert flash.export is not None
-    return run_command(sys.modules["flash.export"].main, list(map(str, arguments)))
+    return run_command(export_command.main, list(map(str, arguments)))
 
 
 def test_the_exported_design_is_the_reports(front, tmp_path, capsys):
@@ -102,7 +104,7 @@ def test_several_designs_share_a_manifest_and_json_goes_to_stdout(front, tmp_pat
 
 def test_a_report_comes_from_stdin_too(front, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO(front.read_text(encoding="utf-8")))
-    manifest = flash.export("-", ["fastest"], tmp_path)
+    manifest = export("-", ["fastest"], tmp_path)
     assert manifest["report"]["file"] == "standard input"
 
 
@@ -112,7 +114,7 @@ def test_a_space_of_ones_own_is_named_by_its_file(tmp_path, capsys):
     text += "[variables]\n" + "".join(f"o{i} = [0, 1]\n" for i in range(8))
     path, front = tmp_path / "mine.toml", tmp_path / "front.json"
     path.write_text(text, encoding="utf-8")
-    front.write_text(flash.search(target="rpi4b", space=str(path)).to_json(), encoding="utf-8")
+    front.write_text(search(target="rpi4b", space=str(path)).to_json(), encoding="utf-8")
     assert _export(front, "--out", tmp_path / "out") == 2
     assert "space '../mine', which does not come with flash: give its file" in (
         capsys.readouterr().err
@@ -199,10 +201,9 @@ def test_calibration_images_are_the_users(front, tmp_path):
 def test_a_search_delivers_its_balanced_design_at_once(tmp_path, capsys):
     def search(*arguments):
         options = ["--target", "rpi4b", "--max-latency", "5ms", "--out", tmp_path / "out"]
-        main = sys.modules["flash.search"].main
+        main = search_command.main
         return run_command(main, list(map(str, [*options, *arguments])))
 
-    assert flash.search is not None
     assert search("--export", "onxx") == 2
     assert "did you mean 'onnx'" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
@@ -216,8 +217,8 @@ def test_a_search_delivers_its_balanced_design_at_once(tmp_path, capsys):
 
 def test_trained_weights_go_round_through_pytorch(front, tmp_path):
     pytest.importorskip("torch", reason="needs the extra torch")
-    from flash.delivery import load_torch
-    from flash.runtimes import module_weights
+    from flash.backends import module_weights
+    from flash.export import load_torch
 
     options = [front, "--design", "fastest", "--format"]
     assert _export(*options, "torch", "--out", tmp_path / "first", "--seed", 5) == 0
@@ -316,7 +317,7 @@ def test_a_missing_report_is_named(tmp_path, capsys):
 @pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
 def test_without_the_extra_nothing_is_written(front, package, tmp_path):
     code = (
-        f"import sys; sys.modules[{package!r}] = None; import flash.export as e;"
+        f"import sys; sys.modules[{package!r}] = None; import flash.export.command as e;"
         "from flash.command import run_command; sys.exit(run_command(e.main))"
     )
     command = [sys.executable, "-c", code, str(front), "--out", str(tmp_path / "build")]
@@ -329,7 +330,7 @@ def test_without_the_extra_nothing_is_written(front, package, tmp_path):
 
 
 def test_a_model_that_fails_its_check_is_not_written(front, tmp_path, monkeypatch, capsys):
-    import flash.runtimes.onnx_session as session
+    import flash.backends.onnx.session as session
 
     def sick(content, inputs):
         return {"output": np.full((1, 10), np.nan, np.float32)}

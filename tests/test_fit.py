@@ -8,22 +8,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import flash
 from flash.errors import InputError, UsageError
-from flash.hardware import selection
-from flash.hardware.fit import _Problem, fit_one
-from flash.hardware.fitted import quality
-from flash.hardware.learning import learn
-from flash.hardware.linear_fit import LinearFit
-from flash.hardware.measurements import read_measurements
-from flash.hardware.prior import pack, profile_prior, unknown_prior, unpack
-from flash.hardware.processor import latency_interval, network_costs, network_features
-from flash.hardware.profile import load_profile
-from flash.hardware.profile_file import profile_text, write_profile
-from flash.hardware.selection import folds_of
-from flash.hardware.workload import workload
+from flash.estimate import estimate
+from flash.fit import fit
+from flash.fitting import selection
+from flash.fitting.fit import _Problem, fit_one
+from flash.fitting.fitted import quality
+from flash.fitting.learning import learn
+from flash.fitting.linear_fit import LinearFit
+from flash.fitting.prior import pack, profile_prior, unknown_prior, unpack
+from flash.fitting.selection import folds_of
+from flash.fitting.workload import workload
+from flash.measurements.reading import read_measurements
+from flash.search import search
 from flash.spaces.network import GraphEmitter, Network
 from flash.spaces.space import load_space
+from flash.targets.processor.costs import latency_interval, network_costs, network_features
+from flash.targets.processor.profile import load_profile
+from flash.targets.processor.profile_file import profile_text, write_profile
 
 CELLS = load_space("nasbench201")
 CHAIN = load_space("cifar10-add")
@@ -116,7 +118,7 @@ def test_energy_as_the_profiler_writes_it_is_fitted(tmp_path: Path) -> None:
     merged.write_text("\n".join(lines), encoding="utf-8")
     found = read_measurements(merged)
     assert found.energy_mj == pytest.approx(3.0 * LATENCY_MS[:20])
-    report = flash.fit([merged], "board")
+    report = fit([merged], "board")
     energy = report.profile.runtime.energy
     assert energy.how == "fitted to measured energies"
     assert energy.power_w == pytest.approx(3.0, rel=0.02)
@@ -229,7 +231,7 @@ def test_folds_hold_every_row_once_and_split_no_group() -> None:
 
 def test_the_profile_written_is_the_profile_read(tmp_path: Path) -> None:
     file = csv_file(tmp_path / "m.csv", rows())
-    report = flash.fit([file], "board", space="cifar10-add", power_w=4.0)
+    report = fit([file], "board", space="cifar10-add", power_w=4.0)
     path = tmp_path / "board.toml"
     write_profile(report.profile, path)
     assert load_profile(str(path)) == report.profile
@@ -239,7 +241,7 @@ def test_the_profile_written_is_the_profile_read(tmp_path: Path) -> None:
 
 
 def test_networks_outside_the_hull_are_flagged_with_a_wider_interval(tmp_path: Path) -> None:
-    report = flash.fit([csv_file(tmp_path / "m.csv", rows())], "board", space="cifar10-add")
+    report = fit([csv_file(tmp_path / "m.csv", rows())], "board", space="cifar10-add")
     wide = GraphEmitter()
     source = wide.source(3, 224, 224)
     x = wide.linear(wide.global_pool(wide.conv(wide.conv(source, 512), 512)), 1000)
@@ -255,17 +257,17 @@ def test_networks_outside_the_hull_are_flagged_with_a_wider_interval(tmp_path: P
 
 def test_what_the_runtime_runs_can_be_told(tmp_path: Path) -> None:
     file = csv_file(tmp_path / "m.csv", rows(12))
-    found = flash.fit([file], "board", space="cifar10-add", runs="all,eager")
+    found = fit([file], "board", space="cifar10-add", runs="all,eager")
     assert (found.profile.runtime.executes, found.profile.runtime.fusion) == ("all", "eager")
-    found = flash.fit([file], "board", space="cifar10-add", runs="kept")
+    found = fit([file], "board", space="cifar10-add", runs="kept")
     assert (found.profile.runtime.executes, found.profile.runtime.fusion) == ("kept", "conv")
     for wrong in ("some", "used,eager", ",eager", "all,eager,sum"):
         with pytest.raises(UsageError, match="--runs .*: expected one of all, used"):
-            flash.fit([file], "board", space="cifar10-add", runs=wrong)
+            fit([file], "board", space="cifar10-add", runs=wrong)
 
 
 def test_facts_that_nobody_states_are_not_made_up(tmp_path: Path) -> None:
-    found = flash.fit([csv_file(tmp_path / "m.csv", rows(10))], "board", space="cifar10-add")
+    found = fit([csv_file(tmp_path / "m.csv", rows(10))], "board", space="cifar10-add")
     device = found.profile.device
     assert (device.cores, device.clock_mhz, device.peak_gflops, device.memory_gb_s) == (0, 0, 0, 0)
     assert device.soc == device.cpu == "not stated"
@@ -282,7 +284,7 @@ def test_files_of_two_devices_make_no_profile(tmp_path: Path) -> None:
         files.append(tmp_path / f"{cpu}.jsonl")
         files[-1].write_text("\n".join(lines), encoding="utf-8")
     with pytest.raises(UsageError, match="different devices .A53, A72.: fit a profile to each"):
-        flash.fit(files, "board")
+        fit(files, "board")
 
 
 def test_the_chosen_candidate_is_the_simplest_within_noise() -> None:
@@ -312,16 +314,16 @@ def test_counts_of_launches_alone_rank_networks_of_equal_counts_alike() -> None:
 
 def test_energy_that_nobody_measured_is_left_out(tmp_path: Path) -> None:
     file = csv_file(tmp_path / "m.csv", rows())
-    report = flash.fit([file], "board", space="cifar10-add")
+    report = fit([file], "board", space="cifar10-add")
     assert "energy     not measured on this device" in str(report)
     path = tmp_path / "board.toml"
     write_profile(report.profile, path)
     assert "energy" not in path.read_text(encoding="utf-8")
-    found = flash.search(str(path), "cifar10-add", optimizer="exact")
+    found = search(str(path), "cifar10-add", optimizer="exact")
     assert all(design.energy_mj is None for design in found.front)
     assert "energy: not measured on this device" in found.to_json()
-    (estimated,) = flash.estimate("cifar10-add", [CHAIN.describe(DESIGNS[0])], str(path))
+    (estimated,) = estimate("cifar10-add", [CHAIN.describe(DESIGNS[0])], str(path))
     assert "latency_ms" in estimated
     assert not any(name.startswith("energy") for name in estimated)
     with pytest.raises(UsageError, match="energy was not measured on board: it can be no goal"):
-        flash.search(str(path), "cifar10-add", objectives=("score", "energy"))
+        search(str(path), "cifar10-add", objectives=("score", "energy"))

@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 
 from flash.errors import ProfileError
-from flash.hardware.fitted import quality
-from flash.hardware.fusion import fused_network, fused_table
-from flash.hardware.kernels import kernel_of
-from flash.hardware.learning import learn
-from flash.hardware.measurements import read_measurements
-from flash.hardware.prior import unknown_prior
-from flash.hardware.processor import costs, network_costs
-from flash.hardware.profile import Profile, load_profile
-from flash.hardware.structure import Structure, known_structure
-from flash.hardware.workload import workload
+from flash.fitting.fitted import quality
+from flash.fitting.learning import learn
+from flash.fitting.prior import unknown_prior
+from flash.fitting.structure import Structure, known_structure
+from flash.fitting.workload import workload
+from flash.measurements.reading import read_measurements
 from flash.spaces.network import GraphEmitter
 from flash.spaces.space import load_space
 from flash.spaces.table import TableEmitter
+from flash.targets.processor.costs import costs, network_costs
+from flash.targets.processor.fusion import fused_network, fused_table
+from flash.targets.processor.kernels import kernel_of
+from flash.targets.processor.profile import Profile, load_profile
 
 ROOT = Path(__file__).resolve().parents[1]
 CELLS = load_space("nasbench201")

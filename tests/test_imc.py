@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flash.errors import ProfileError, UsageError
-from flash.hardware.imc import ADC_MODELS, breakdown, imc_costs, load_imc, tile_parts
-from flash.hardware.imc.converters import convert
-from flash.hardware.imc.mapping import map_layers
-from flash.hardware.imc.model import prepare
 from flash.spaces.space import load_space
 from flash.spaces.stage_tables import tabulate
 from flash.spaces.table import TableEmitter
+from flash.targets.imc import ADC_MODELS, breakdown, imc_costs, load_imc, tile_parts
+from flash.targets.imc.converters import convert
+from flash.targets.imc.mapping import map_layers
+from flash.targets.imc.model import prepare
 
 HARDWARE = load_imc()
 CHIP = {
@@ -317,7 +317,7 @@ def test_impossible_variables_are_refused_in_one_line(change, words, rng):
     ],
 )
 def test_profiles_are_read_strictly(tmp_path, old, new, words):
-    from flash.data import data_file
+    from flash.files.locations import data_file
 
     text = data_file("hw_profiles", "imc").read_text(encoding="utf-8")
     assert old in text

@@ -5,14 +5,13 @@ from __future__ import annotations
 import collections
 import csv
 import io
-import sys
 
 import numpy as np
 import pytest
 
-import flash
 from flash.command import run_command
 from flash.errors import InputError
+from flash.estimate import command as estimate_command
 from flash.spaces.network import GraphEmitter
 from flash.spaces.space import load_space
 
@@ -30,14 +29,14 @@ from onnxruntime.quantization import (  # noqa: E402
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process  # noqa: E402
 
-from flash.runtimes import (  # noqa: E402
+from flash.backends import (  # noqa: E402
     network_model,
     network_of,
     quantize_onnx,
     random_weights,
     run_onnx,
 )
-from flash.runtimes.onnx_lean import lean_model  # noqa: E402
+from flash.backends.onnx.lean import lean_model  # noqa: E402
 
 CONCAT = "w=8,16,32 d=3,3,3 t=0,0,0"  # the fastest pick of most boards
 
@@ -152,8 +151,7 @@ def test_what_is_computed_from_zeros_is_not_stored_as_maps():
 
 
 def _estimate(*arguments):
-    assert flash.estimate is not None
-    return run_command(sys.modules["flash.estimate"].main, list(map(str, arguments)))
+    return run_command(estimate_command.main, list(map(str, arguments)))
 
 
 @pytest.mark.parametrize(

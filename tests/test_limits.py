@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import flash
 from flash.evaluation import separable
-from flash.hardware.profile import load_profile
 from flash.optimize.certify import certify_best
 from flash.optimize.exact import exact_front
 from flash.optimize.objectives import Limit, Objective, meets, objective, single, values_of
 from flash.optimize.shgo import shgo_best
+from flash.search import search
 from flash.spaces.space import load_space
+from flash.targets.processor.profile import load_profile
 
 _SCORE = Objective("nn_degree", "max")
 _COSTS = {
@@ -42,7 +42,7 @@ def _random_limits(problem, designs, rng):
 
 
 def _check(space, problem, designs, settings):
-    report = flash.search(target="rpi3b", metric="nn_degree", **settings)
+    report = search(target="rpi3b", metric="nn_degree", **settings)
     limits = [Limit(_COSTS[name], bound) for name, bound in settings.items()]
     for name, bound in settings.items():
         quantity = _COSTS[name].name
@@ -69,7 +69,7 @@ def test_a_design_that_only_the_exact_optimizer_finds_is_returned(default):
     front = exact_front(problem, [_SCORE, _COSTS["max_latency_ms"]])
     row = len(front) // 2
     values = problem.evaluate(front.indices[row : row + 1])
-    report = flash.search(
+    report = search(
         target="rpi3b",
         metric="nn_degree",
         max_latency_ms=float(values["latency_ms"][0]),
@@ -82,9 +82,7 @@ def test_a_design_that_only_the_exact_optimizer_finds_is_returned(default):
 def test_every_starred_design_has_a_wider_interval_than_the_fitted_networks():
     for target in ("rpi3b", "rpi4b"):
         inside = load_profile(target).runtime.interval
-        starred = [
-            d for d in flash.search(target=target, optimizer="exact").front if d.extrapolated
-        ]
+        starred = [d for d in search(target=target, optimizer="exact").front if d.extrapolated]
         assert starred
         for design in starred:
             latency = design.latency_ms

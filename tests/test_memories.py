@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flash.errors import UsageError
-from flash.hardware.memories import (
+from flash.targets.components import (
     area_scale,
     dram_pj_per_bit,
     energy_scale,

@@ -11,7 +11,7 @@ import pytest
 _FAULTS = """
 import resource, sys
 import numpy as np
-from flash.runtimes.memory import keep_freed_memory
+from flash.backends.torch.memory import keep_freed_memory
 if sys.argv[1] == "keep":
     keep_freed_memory()
 np.ones(4_000_000)

@@ -11,8 +11,8 @@ from conftest import shared_folder
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flash.hardware.imc import load_imc
-from flash.hardware.imc.noc import (
+from flash.targets.imc import load_imc
+from flash.targets.imc.noc import (
     burst_cycles,
     least_mean_hops,
     mean_hops,

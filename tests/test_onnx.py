@@ -12,14 +12,15 @@ import zipfile
 import numpy as np
 import pytest
 
-import flash
 from flash.command import run_command
 from flash.errors import FlashError, InputError, UsageError
+from flash.estimate import command as estimate_command
+from flash.estimate import estimate
 from flash.evaluation import evaluate_network, measure_network
-from flash.hardware.processor import network_costs
-from flash.hardware.profile import load_profile
 from flash.spaces.reference import reference_network
 from flash.spaces.space import load_space
+from flash.targets.processor.costs import network_costs
+from flash.targets.processor.profile import load_profile
 
 REASON = "needs the extra onnx: pip install 'flash-codesign[onnx]'"
 onnx = pytest.importorskip("onnx", reason=REASON)
@@ -28,7 +29,7 @@ pytest.importorskip("onnxruntime", reason=REASON)
 from numpy_networks import compute, trained_looking  # noqa: E402
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
-from flash.runtimes import (  # noqa: E402
+from flash.backends import (  # noqa: E402
     OPSET,
     network_model,
     network_of,
@@ -367,9 +368,9 @@ def _custom(nodes):
 
 
 def test_every_operator_said_to_be_supported_is():
-    from flash.runtimes.onnx_file import prepare_graph
-    from flash.runtimes.onnx_operators import COSTED
-    from flash.runtimes.onnx_reader import _Reader
+    from flash.backends.onnx.file import prepare_graph
+    from flash.backends.onnx.operators import COSTED
+    from flash.backends.onnx.reader import _Reader
 
     assert set(_Reader(prepare_graph(_convolution()), "m")._handlers()) == set(COSTED)
 
@@ -391,8 +392,7 @@ def test_products_of_activations_and_misfit_weights_are_refused():
 
 
 def _estimate(*arguments):
-    assert flash.estimate is not None
-    return run_command(sys.modules["flash.estimate"].main, list(map(str, arguments)))
+    return run_command(estimate_command.main, list(map(str, arguments)))
 
 
 @pytest.fixture
@@ -410,7 +410,7 @@ def test_a_file_costs_what_its_design_costs(exported, capsys):
     space, text, path = exported
     assert _estimate(path, path, "--target", "rpi4b") == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    (design,) = flash.estimate(space.name, [text], "rpi4b")
+    (design,) = estimate(space.name, [text], "rpi4b")
     assert list(rows[0]) == list(design)
     assert [row["design"] for row in rows] == [str(path)] * 2
     assert rows[0]["nn_mass"] == "", "a file does not tell its cells"
@@ -434,8 +434,8 @@ def test_a_file_of_a_concat_design_has_the_designs_scores(tmp_path):
     path = tmp_path / "concat.onnx"
     network = space.network(design)
     onnx.save(network_model(network, random_weights(network)), path)
-    (row,) = flash.estimate(models=[path])
-    (same,) = flash.estimate(space.name, ["w=8,16,32 d=4,3,5 t=8,0,64"])
+    (row,) = estimate(models=[path])
+    (same,) = estimate(space.name, ["w=8,16,32 d=4,3,5 t=8,0,64"])
     for name in ("nn_degree", "sed", "rank_score", "params", "macs"):
         assert row[name] == pytest.approx(same[name], rel=1e-9), name
 
@@ -481,7 +481,7 @@ def test_a_missing_package_is_named_with_the_extra(package, tmp_path):
     code = (
         f"import sys; sys.modules[{package!r}] = None\n"
         "from flash.errors import UsageError\n"
-        "try:\n    from flash.runtimes import read_onnx, run_onnx\n"
+        "try:\n    from flash.backends import read_onnx, run_onnx\n"
         "except UsageError as error:\n    print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

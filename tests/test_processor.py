@@ -7,8 +7,13 @@ import numpy as np
 import pytest
 
 from flash.errors import UsageError
-from flash.hardware.kernels import KERNEL_CLASSES, kernel_of
-from flash.hardware.processor import (
+from flash.spaces.emitter import Emitter
+from flash.spaces.layers import Layer, layer_macs
+from flash.spaces.network import GraphEmitter
+from flash.spaces.reference import reference_network
+from flash.spaces.space import SearchSpace, load_space
+from flash.spaces.table import TableEmitter
+from flash.targets.processor.costs import (
     costs,
     energy_interval,
     executed_layers,
@@ -19,14 +24,9 @@ from flash.hardware.processor import (
     network_costs,
     network_features,
 )
-from flash.hardware.profile import Coefficients, Profile, load_profile
-from flash.spaces.emitter import Emitter
-from flash.spaces.layers import Layer, layer_macs
-from flash.spaces.network import GraphEmitter
-from flash.spaces.reference import reference_network
-from flash.spaces.space import SearchSpace, load_space
-from flash.spaces.table import TableEmitter
-from flash.targets.processor import ProcessorTarget
+from flash.targets.processor.kernels import KERNEL_CLASSES, kernel_of
+from flash.targets.processor.profile import Coefficients, Profile, load_profile
+from flash.targets.processor.target import ProcessorTarget
 
 RPI3 = load_profile("rpi3b")
 RPI4 = load_profile("rpi4b")

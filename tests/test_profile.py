@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from flash.data import known_names
 from flash.errors import ProfileError, UsageError
-from flash.hardware.profile import load_profile, parse_profile
-from flash.hardware.profile_file import profile_text, write_profile
+from flash.files.locations import known_names
+from flash.targets.processor.profile import load_profile, parse_profile
+from flash.targets.processor.profile_file import profile_text, write_profile
 
 SHIPPED = ("rpi3b", "rpi4b")
 

@@ -12,13 +12,15 @@ import zipfile
 import pytest
 from device_programs import TINY, read_lines
 
+from flash.profile import command as profile_command
+from flash.profile import profile
+
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-import flash  # noqa: E402
 from flash.command import run_command  # noqa: E402
-from flash.devices import SshDevice  # noqa: E402
 from flash.errors import FlashError, UsageError  # noqa: E402
+from flash.profile.transports import SshDevice  # noqa: E402
 
 #: ssh and scp that take the folder HOME_THERE for the other machine, and note their arguments.
 _SSH = """#!{python}
@@ -66,8 +68,7 @@ def workloads(tmp_path):
 
 
 def _run(*arguments):
-    assert flash.profile is not None
-    return run_command(sys.modules["flash.profile"].main, list(map(str, arguments)))
+    return run_command(profile_command.main, list(map(str, arguments)))
 
 
 def _ssh_options(out, workloads):
@@ -95,13 +96,13 @@ def test_workloads_are_measured_here(tmp_path, workloads, capsys):
 
 
 def test_from_python_own_models_are_measured(tmp_path):
-    from flash.runtimes import network_model, random_weights
-    from flash.workloads import workload_network
+    from flash.backends import network_model, random_weights
+    from flash.measurements.workloads import workload_network
 
     network = workload_network(TINY[0])
     model, out = tmp_path / "mine.onnx", tmp_path / "m.jsonl"
     model.write_bytes(network_model(network, random_weights(network)).SerializeToString())
-    summary = flash.profile([model], out=out, options=("--budget=5s", "--threads=1"))
+    summary = profile([model], out=out, options=("--budget=5s", "--threads=1"))
     assert "1 networks measured" in summary
     record = read_lines(out)[1]
     assert record["network"]["onnx"] == str(model)
@@ -109,7 +110,7 @@ def test_from_python_own_models_are_measured(tmp_path):
 
 
 def test_a_model_with_weights_elsewhere_is_named(tmp_path, capsys):
-    from flash.workloads.suite import build_suite
+    from flash.profile.suites.suite import build_suite
 
     suite = tmp_path / "suite.zip"
     suite.write_bytes(build_suite(TINY[:1]))
@@ -218,7 +219,7 @@ def test_what_is_no_program_is_refused(python):
 
 def test_without_ssh_installed_it_says_so(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    from flash.devices.ssh import _program
+    from flash.profile.transports.ssh import _program
 
     with pytest.raises(FlashError, match="install the OpenSSH client"):
         _program("ssh")

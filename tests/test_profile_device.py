@@ -19,8 +19,8 @@ from device_programs import SCRIPT, TINY, load_program, read_lines, run_program
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-from flash.workloads import workload_network  # noqa: E402
-from flash.workloads.suite import build_suite, model_suite  # noqa: E402
+from flash.measurements.workloads import workload_network  # noqa: E402
+from flash.profile.suites.suite import build_suite, model_suite  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ def test_other_precisions_run(precision, tmp_path):
 
 def test_a_refused_model_is_noted_and_the_others_are_measured(tmp_path):
     good, bad = tmp_path / "good.onnx", tmp_path / "bad.onnx"
-    from flash.runtimes import network_model, random_weights
+    from flash.backends import network_model, random_weights
 
     network = workload_network(TINY[0])
     model = network_model(network, random_weights(network))

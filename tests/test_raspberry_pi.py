@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from flash.hardware.fit import conformal_factors, fit_runtimes
-from flash.hardware.fitted import held_out_energy, quality
-from flash.hardware.prior import data_sheet_prior, unpack
-from flash.hardware.processor import costs, network_costs
-from flash.hardware.profile import load_profile
-from flash.hardware.workload import workload
+from flash.fitting.fit import conformal_factors, fit_runtimes
+from flash.fitting.fitted import held_out_energy, quality
+from flash.fitting.prior import data_sheet_prior, unpack
+from flash.fitting.workload import workload
 from flash.spaces.reference import reference_network
+from flash.targets.processor.costs import costs, network_costs
+from flash.targets.processor.profile import load_profile
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 

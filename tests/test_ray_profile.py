@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
-import flash
 from flash.command import run_command
-from flash.devices import ray_cluster
-from flash.runtimes.ray_pool import RayFailure
+from flash.profile import command as profile_command
+from flash.profile.transports import ray_cluster
+from flash.workers.ray_pool import RayFailure
 
 pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 
@@ -19,8 +18,7 @@ TEXTS = [f"4x8x8: conv k3 {width}" for width in (4, 6, 8, 10, 12, 16)]
 
 
 def _profile(*arguments):
-    assert flash.profile is not None
-    return run_command(sys.modules["flash.profile"].main, list(map(str, arguments)))
+    return run_command(profile_command.main, list(map(str, arguments)))
 
 
 @pytest.fixture
@@ -123,7 +121,7 @@ def test_options_of_other_devices_are_refused(options, other, capsys):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_local_cluster_measures(options, monkeypatch):
     pytest.importorskip("ray", reason="needs the extra ray")
-    monkeypatch.setenv("PYTHONPATH", str(Path(flash.__file__).parents[1]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(profile_command.__file__).parents[2]))
     command, out = options
     assert _profile(*command, "local", "--budget", "2min") == 0
     assert {record["network"]["workload"] for record in _lines(out)[1:]} == set(TEXTS)

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 from flash.errors import FlashError, InputError, UsageError
+from flash.files.writing import write_text
 from flash.report import (
     AccuracyStatus,
     DesignReport,
@@ -33,7 +34,6 @@ from flash.report import (
     print_report,
     render_plain,
     write_files,
-    write_text,
 )
 
 SVG = "{http://www.w3.org/2000/svg}"

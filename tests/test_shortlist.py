@@ -9,12 +9,14 @@ import json
 import numpy as np
 import pytest
 
-import flash
 from flash.errors import FlashError, UsageError
+from flash.estimate import command as estimate_command
 from flash.optimize import Limit, objective
 from flash.report.result import SearchReport
-from flash.shortlist import Shortlist, shortlisted
-from flash.subject import Effort, load_subject
+from flash.search import command as search_command
+from flash.search import search
+from flash.search.problem import Effort, load_subject
+from flash.search.screening import Shortlist, shortlisted
 
 EFFORT = Effort("exact", 0, 1.0)
 
@@ -54,7 +56,7 @@ def test_a_shortlist_of_a_small_front_is_all_of_it(searched):
 def test_search_finds_the_front_by_the_proxy(tmp_path):
     pytest.importorskip("torch", reason="needs the extra torch")
     options = Shortlist(size=10, cache=str(tmp_path / "s.sqlite"))
-    report = flash.search(
+    report = search(
         "rpi4b", "nasbench201", metric="az_complexity", max_latency_ms=15.0, shortlist=options
     )
     assert report.score == "az_complexity"
@@ -85,13 +87,13 @@ def test_command_writes_the_proxys_columns_and_resumes_from_the_cache(tmp_path, 
     given += ["--proxy-cache", str(tmp_path / "s.sqlite"), "--out", str(tmp_path)]
     from flash.proxies import many
 
-    flash.search.main(given)
+    search_command.main(given)
     (row, *_) = csv.DictReader(io.StringIO((tmp_path / "front.csv").read_text()))
     assert {"te_nas", "ntk_condition", "linear_regions"} <= row.keys()
     first = json.loads((tmp_path / "front.json").read_text())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(many, "perform", None)
-        flash.search.main(given)
+        search_command.main(given)
     assert json.loads((tmp_path / "front.json").read_text())["front"] == first["front"]
     assert "te_nas" in capsys.readouterr().out
 
@@ -100,20 +102,20 @@ def test_a_metric_that_scores_nothing_says_why(tmp_path):
     pytest.importorskip("torch", reason="needs the extra torch")
     options = Shortlist(size=2, batch=64, cache=str(tmp_path / "s.sqlite"))
     with pytest.raises(FlashError, match="swap can score none of 2 networks: a pattern spans"):
-        flash.search("rpi4b", "nasbench201", metric="swap", shortlist=options, max_latency_ms=4.0)
+        search("rpi4b", "nasbench201", metric="swap", shortlist=options, max_latency_ms=4.0)
 
 
 def test_what_does_not_go_together_is_told():
     with pytest.raises(UsageError, match="unknown metric 'ziko' .did you mean 'zico'"):
-        flash.search("rpi4b", "nasbench201", metric="ziko")
+        search("rpi4b", "nasbench201", metric="ziko")
     with pytest.raises(UsageError, match="fix it with --hardware default"):
-        flash.search("systolic", metric="zico")
+        search("systolic", metric="zico")
     with pytest.raises(UsageError, match="takes no --objective flash, --min-score"):
-        flash.search("rpi4b", "nasbench201", metric="zico", min_score=3.0)
+        search("rpi4b", "nasbench201", metric="zico", min_score=3.0)
     with pytest.raises(UsageError, match="2 designs or more"):
         Shortlist(size=1)
     with pytest.raises(UsageError, match="--workers two: expected a whole number"):
-        flash.search.main(["--metric", "zico", "--workers", "two"])
+        search_command.main(["--metric", "zico", "--workers", "two"])
 
 
 def test_estimate_scores_designs_by_a_proxy(tmp_path, capsys):
@@ -126,7 +128,7 @@ def test_estimate_scores_designs_by_a_proxy(tmp_path, capsys):
     (tmp_path / "cells.txt").write_text("\n".join(cells))
     given = ["--space", "nasbench201", "--designs", str(tmp_path / "cells.txt")]
     given += ["--metric", "synflow", "--proxy-cache", str(tmp_path / "s.sqlite"), "--json", "-"]
-    flash.estimate.main(given)
+    estimate_command.main(given)
     out, told = capsys.readouterr()
     rows = json.loads(out)
     assert list(rows[0]) == ["design", "synflow"]

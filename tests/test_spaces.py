@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flash.data import data_file
 from flash.errors import SpaceError, UsageError
+from flash.files.locations import data_file
 from flash.spaces.space import load_space
 
 # ------------------------------------------------------------------ independent counts

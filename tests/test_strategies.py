@@ -12,7 +12,7 @@ from searched_table import NAMES, SIZES, accuracies, evaluator, scores, statisti
 
 from flash.errors import UsageError
 from flash.optimize.pareto import non_dominated
-from flash.strategies import (
+from flash.search.budgeted import (
     STRATEGIES,
     Candidates,
     FunctionEvaluator,
@@ -22,10 +22,10 @@ from flash.strategies import (
     layer_statistics,
     run_strategy,
 )
-from flash.strategies.aggregate import LogRank
-from flash.strategies.breeding import crossed, mutated
-from flash.strategies.formula import evolve, ingredients, tau_of
-from flash.strategies.pdns import novelty_search
+from flash.search.budgeted.aggregate import LogRank
+from flash.search.budgeted.breeding import crossed, mutated
+from flash.search.budgeted.formula import evolve, ingredients, tau_of
+from flash.search.budgeted.pdns import novelty_search
 
 #: Strategies, the extra they need, and the metrics they are given.
 LEARNING = {"robot": "sklearn", "hnas": "sklearn", "weak": "sklearn", "eznas": "deap"}

@@ -12,17 +12,21 @@ from conftest import shared_folder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import flash.hardware.systolic.shapes as shapes_module
-from flash.data import data_file
+import flash.targets.systolic.shapes as shapes_module
 from flash.errors import ProfileError, UsageError
-from flash.hardware.memories import (
+from flash.files.locations import data_file
+from flash.spaces.network import GraphEmitter
+from flash.spaces.space import load_space
+from flash.spaces.stage_tables import tabulate
+from flash.targets import fixed_chip
+from flash.targets.components import (
     energy_scale,
     mac_pj,
     register_pj,
     sram_read_pj,
     sram_write_pj,
 )
-from flash.hardware.systolic import (
+from flash.targets.systolic import (
     DATAFLOWS,
     VARIABLES,
     breakdown,
@@ -33,11 +37,7 @@ from flash.hardware.systolic import (
     systolic_costs,
     systolic_weight_mb,
 )
-from flash.hardware.systolic.gemm import Array, Gemm, gemm_cycles, gemm_of, gemm_traffic
-from flash.spaces.network import GraphEmitter
-from flash.spaces.space import load_space
-from flash.spaces.stage_tables import tabulate
-from flash.targets import fixed_chip
+from flash.targets.systolic.gemm import Array, Gemm, gemm_cycles, gemm_of, gemm_traffic
 
 OS, WS, IS = range(3)
 CHIP = {

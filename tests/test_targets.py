@@ -7,17 +7,18 @@ import dataclasses
 import numpy as np
 import pytest
 
-import flash
-from flash.bounded import bounded_front
-from flash.data import data_file
 from flash.errors import InfeasibleError, ProfileError, UsageError
+from flash.estimate import estimate
 from flash.evaluation import evaluate, separable
-from flash.hardware.memories import mac_pj
-from flash.hardware.systolic import load_systolic
+from flash.files.locations import data_file
 from flash.optimize import Limit, exact_front, hypervolume_gap, non_dominated, objective
 from flash.optimize.pareto import hypervolume, reference_point
+from flash.search import search
+from flash.search.relaxation import bounded_front
 from flash.spaces.space import load_space
 from flash.targets import ImcTarget, ProcessorTarget, SystolicTarget, load_target, parse_hardware
+from flash.targets.components import mac_pj
+from flash.targets.systolic import load_systolic
 
 _SMALL = """schema = "flash.space/1"
 family = "concat"
@@ -182,26 +183,26 @@ def test_the_bound_of_an_imc_front_covers_what_it_really_misses(small):
 
 
 def test_imc_is_never_called_certified_and_systolic_is():
-    report = flash.search("imc", hardware="default", max_area_mm2=3.0)
+    report = search("imc", hardware="default", max_area_mm2=3.0)
     assert not report.optimizer.certified
     assert report.optimizer.gap is not None
     assert "not certified" in report.certificate
     assert all(design.area_mm2.value <= 3.0 for design in report.front)
-    assert flash.search("systolic", hardware="default", max_area_mm2=3.0).optimizer.certified
+    assert search("systolic", hardware="default", max_area_mm2=3.0).optimizer.certified
 
 
 def test_too_little_area_names_the_smallest_that_would_do():
     with pytest.raises(InfeasibleError, match=r"smallest area that would do is ([\d.]+) mm2") as e:
-        flash.search("imc", hardware="default", max_area_mm2=0.5)
+        search("imc", hardware="default", max_area_mm2=0.5)
     least = float(str(e.value).split("would do is ")[1].split(" mm2")[0])
-    assert flash.search("imc", hardware="default", max_area_mm2=least).front
+    assert search("imc", hardware="default", max_area_mm2=least).front
     with pytest.raises(InfeasibleError, match="smallest area that would do is 1.85 mm2"):
-        flash.search("systolic", hardware="default", max_area_mm2=1.0)
+        search("systolic", hardware="default", max_area_mm2=1.0)
 
 
 def test_weights_must_fit_where_they_stay_on_the_chip():
     held = load_target("edge-tpu-like").weight_limit_mb
-    report = flash.search("edge-tpu-like")
+    report = search("edge-tpu-like")
     assert max(design.weight_mb for design in report.front) <= held
     assert any("weights stay on the chip" in note for note in report.notes)
     small = dataclasses.replace(load_systolic("edge-tpu-like"), keeps_weights=False)
@@ -210,13 +211,13 @@ def test_weights_must_fit_where_they_stay_on_the_chip():
 
 def test_area_is_no_objective_of_a_board():
     with pytest.raises(UsageError, match="no chip area"):
-        flash.search("rpi3b", objectives=("score", "area"))
+        search("rpi3b", objectives=("score", "area"))
 
 
 def test_estimates_on_a_chip_have_area_and_what_the_chip_tells():
-    row = flash.estimate("cifar10-concat", ["w=8,16,32 d=3,3,3 t=0,0,0"], "imc")[0]
+    row = estimate("cifar10-concat", ["w=8,16,32 d=3,3,3 t=0,0,0"], "imc")[0]
     assert row["area_low_mm2"] <= row["area_mm2"] <= row["area_high_mm2"]
     assert row["tiles"] >= 1
     assert 0 < row["utilisation"] <= 1
     with pytest.raises(UsageError, match="need a target"):
-        flash.estimate("cifar10-concat", ["w=8,16,32 d=3,3,3 t=0,0,0"], hardware="rows=8")
+        estimate("cifar10-concat", ["w=8,16,32 d=3,3,3 t=0,0,0"], hardware="rows=8")

@@ -14,7 +14,7 @@ pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 
 from numpy_networks import trained_looking  # noqa: E402
 
-from flash.runtimes import (  # noqa: E402
+from flash.backends import (  # noqa: E402
     load_weights,
     module_weights,
     network_model,
@@ -22,7 +22,7 @@ from flash.runtimes import (  # noqa: E402
     run_onnx,
     torch_network,
 )
-from flash.runtimes.torch_module import TorchNetwork  # noqa: E402
+from flash.backends.torch.module import TorchNetwork  # noqa: E402
 
 
 def _image(network, seed=0, batch=1):

@@ -14,8 +14,8 @@ torch = pytest.importorskip("torch", reason="needs the extra train")
 from image_sets import coloured, write_space  # noqa: E402
 
 from flash.errors import InputError, UsageError  # noqa: E402
-from flash.runtimes import training  # noqa: E402
 from flash.spaces.space import load_space  # noqa: E402
+from flash.training import loop as training  # noqa: E402
 from flash.training import results as results_module  # noqa: E402
 from flash.training.images import ImageSet  # noqa: E402
 from flash.training.recipe import RECIPES, recipe_named  # noqa: E402

@@ -13,23 +13,25 @@ import time
 import numpy as np
 import pytest
 
-import flash
+from flash.backends.tvm.machine import Machine
 from flash.command import run_command
 from flash.errors import FlashError, ProfileError, UsageError
-from flash.hardware.profile import load_profile
+from flash.export import command as export_command
+from flash.profile import command as profile_command
+from flash.search import search
 from flash.spaces.space import load_space
-from flash.targets.machine import Machine, machine_of
+from flash.targets.machine import machine_of
+from flash.targets.processor.profile import load_profile
 
 
 def _export(*arguments):
-    assert flash.export is not None
-    return run_command(sys.modules["flash.export"].main, list(map(str, arguments)))
+    return run_command(export_command.main, list(map(str, arguments)))
 
 
 @pytest.fixture(scope="module")
 def front(tmp_path_factory):
     path = tmp_path_factory.mktemp("search") / "front.json"
-    path.write_text(flash.search(target="rpi4b", max_latency_ms=5.0).to_json(), encoding="utf-8")
+    path.write_text(search(target="rpi4b", max_latency_ms=5.0).to_json(), encoding="utf-8")
     return path
 
 
@@ -67,7 +69,7 @@ def _own_profile(tmp_path, change):
 
 
 def load_profile_path():
-    from flash.data import data_file
+    from flash.files.locations import data_file
 
     return data_file("hw_profiles", "rpi3b")
 
@@ -106,7 +108,7 @@ def test_without_the_extra_it_is_named_and_nothing_is_written(front, tmp_path):
     if shutil.which("g++") is None:
         pytest.skip("needs g++")
     code = (
-        "import sys; sys.modules['tvm'] = None; import flash.export as e;"
+        "import sys; sys.modules['tvm'] = None; import flash.export.command as e;"
         "from flash.command import run_command; sys.exit(run_command(e.main))"
     )
     command = [sys.executable, "-c", code, str(front), "--format", "onnx,tvm", "--target", "host"]
@@ -123,7 +125,7 @@ def test_without_the_extra_it_is_named_and_nothing_is_written(front, tmp_path):
 
 
 def _largest_error(networks):
-    from flash.runtimes import network_model, random_weights, run_onnx, run_tvm, tvm_library
+    from flash.backends import network_model, random_weights, run_onnx, run_tvm, tvm_library
 
     worst = 0.0
     for seed, network in enumerate(networks):
@@ -172,7 +174,7 @@ def test_the_exported_library_runs_by_its_own_script(tvm, front, tmp_path, capsy
     done = subprocess.run(list(map(str, command)), cwd=out, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "latency" in done.stdout
-    from flash.runtimes import run_onnx
+    from flash.backends import run_onnx
 
     want = run_onnx((out / plain["file"]).read_bytes(), {"input": image})["output"]
     assert np.abs(np.load(tmp_path / "out.npy") - want).max() <= 1e-3
@@ -184,7 +186,7 @@ def test_the_exported_library_runs_by_its_own_script(tvm, front, tmp_path, capsy
 def test_a_library_that_computes_something_else_is_not_written(
     tvm, front, tmp_path, monkeypatch, capsys
 ):
-    import flash.runtimes.tvm_build as build
+    import flash.backends.tvm.build as build
 
     monkeypatch.setattr(build, "run_tvm", lambda library, image: np.full((1, 10), 7.0, np.float32))
     monkeypatch.setattr(build, "tvm_library", lambda *_: b"not run")
@@ -240,8 +242,8 @@ def test_a_library_for_a_board_is_one(tvm, front, tmp_path):
 
 @pytest.mark.slow
 def test_tuning_goes_on_from_its_log_and_stays_right(tvm, tmp_path):
-    from flash.runtimes import Tuning, network_model, random_weights, run_onnx, tuned_library
-    from flash.runtimes import run_tvm as run
+    from flash.backends import Tuning, network_model, random_weights, run_onnx, tuned_library
+    from flash.backends import run_tvm as run
     from flash.spaces.network import GraphEmitter
 
     e = GraphEmitter()
@@ -291,7 +293,7 @@ def _until_registered(tracker, seconds=240):
 def tracker(tvm):
     """A tracker and a board (this machine) behind it."""
     pytest.importorskip("tornado", reason="needs the extra tvm")
-    from flash.runtimes import Tracker
+    from flash.backends import Tracker
 
     port, board = _free_port(), _free_port()
     environment = os.environ | {"PYTHONWARNINGS": "ignore"}
@@ -315,7 +317,7 @@ def tracker(tvm):
 
 
 def test_a_board_behind_a_tracker_measures(tracker):
-    from flash.runtimes import Tracker, measure_tvm_rpc, network_model, random_weights
+    from flash.backends import Tracker, measure_tvm_rpc, network_model, random_weights
 
     networks = _smallest(load_space("nasbench201"), 2)
     models = [
@@ -334,12 +336,11 @@ def test_a_board_behind_a_tracker_measures(tracker):
 
 
 def _profile(*arguments):
-    assert flash.profile is not None
-    return run_command(sys.modules["flash.profile"].main, list(map(str, arguments)))
+    return run_command(profile_command.main, list(map(str, arguments)))
 
 
 def test_the_command_measures_on_a_board_and_goes_on(tracker, tmp_path, capsys):
-    from flash.runtimes import network_model, random_weights
+    from flash.backends import network_model, random_weights
 
     paths = []
     for number, network in enumerate(_smallest(load_space("nasbench201"), 2)):
@@ -355,7 +356,7 @@ def test_the_command_measures_on_a_board_and_goes_on(tracker, tmp_path, capsys):
     head, *records = [json.loads(line) for line in out.read_text().splitlines()]
     assert head["runtime"]["name"] == "tvm, untuned"
     assert [record["network"]["onnx"] for record in records] == list(map(str, paths))
-    from flash.comparison import read_measurements
+    from flash.measurements.comparison import read_measurements
 
     assert len(read_measurements(out).by_sha256) == 2
 
@@ -363,7 +364,7 @@ def test_the_command_measures_on_a_board_and_goes_on(tracker, tmp_path, capsys):
 def test_an_unreachable_tracker_ends_in_a_line_and_no_file(tvm, tmp_path, capsys):
     model = tmp_path / "m.onnx"
     network = load_space("nasbench201").network(np.zeros(6, dtype=int))
-    from flash.runtimes import network_model, random_weights
+    from flash.backends import network_model, random_weights
 
     model.write_bytes(network_model(network, random_weights(network)).SerializeToString())
     where = ["--tvm-rpc", f"127.0.0.1:{_free_port()}", "--key", "rpi3b"]
@@ -376,7 +377,7 @@ def test_an_unreachable_tracker_ends_in_a_line_and_no_file(tvm, tmp_path, capsys
 
 def test_where_no_tracker_is_the_line_says_so(tvm):
     pytest.importorskip("tornado", reason="needs the extra tvm")
-    from flash.runtimes import Tracker
+    from flash.backends import Tracker
 
     with pytest.raises(UsageError, match="Connection refused; is the tracker running"):
         Tracker("127.0.0.1", _free_port(), "k").connect()
@@ -392,7 +393,7 @@ def test_where_no_tracker_is_the_line_says_so(tvm):
 
 
 def test_a_model_tvm_cannot_read_is_one_line(tvm):
-    from flash.runtimes import tvm_library
+    from flash.backends import tvm_library
 
     with pytest.raises(FlashError, match="TVM cannot read the model") as caught:
         tvm_library(b"", machine_of("host"))

@@ -10,12 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flash.errors import FlashError, UsageError
+from flash.measurements.workloads import STEPS, workload_kind, workload_network
+from flash.profile.suites.choice import choose, expected_ms
+from flash.profile.suites.pool import KINDS, LARGEST_MACS, SMALLEST_MACS, Candidate, candidates
 from flash.spaces.reference import reference_network
 from flash.spaces.space import load_space
-from flash.workloads import workload_network
-from flash.workloads.choice import choose, expected_ms
-from flash.workloads.language import STEPS, workload_kind
-from flash.workloads.pool import KINDS, LARGEST_MACS, SMALLEST_MACS, Candidate, candidates
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +117,7 @@ def test_a_shorter_choice_begins_a_longer_one_and_mixes_the_kinds(pool):
 
 def test_the_chosen_say_more_than_random_ones(pool):
     """Log determinant of what 20 measurements say under the model that chooses them."""
-    from flash.workloads import choice
+    from flash.profile.suites import choice
 
     def information(chosen):
         work = choice.workload([c.live for c in pool], "all")
@@ -145,13 +144,13 @@ def test_expected_times_rise_with_the_work():
 
 
 def test_every_step_is_explained():
-    from flash.workloads import language
+    from flash.measurements import workloads as language
 
     assert all(f"``{name}" in (language.__doc__ or "") for name in STEPS)
 
 
 def test_a_suite_needs_a_workload():
-    from flash.workloads.suite import build_suite
+    from flash.profile.suites.suite import build_suite
 
     for arguments in ({"texts": []}, {"count": 0}, {"texts": ["resnet18"], "batch": 0}):
         with pytest.raises(UsageError):

@@ -11,11 +11,12 @@ import time
 import pytest
 
 from flash.command import run_command
-from flash.data import data_file
 from flash.errors import FlashError, UsageError, shown
-from flash.hardware.profile import load_profile
-from flash.report.files import write_files, write_text
+from flash.files.locations import data_file
+from flash.files.writing import write_text
+from flash.report.files import write_files
 from flash.spaces.space import load_space
+from flash.targets.processor.profile import load_profile
 
 _FULL = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")  # noqa: PTH110
 

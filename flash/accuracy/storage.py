@@ -22,10 +22,10 @@ from flash.accuracy.fit import LEAST, Rival
 from flash.accuracy.kriging import Kriging, Ridge
 from flash.accuracy.monotone import FlashForm, RisingLine
 from flash.accuracy.regression import Regression, Samples
-from flash.data import parse_toml, read_text
 from flash.errors import ProfileError, SpaceError, did_you_mean, shown
-from flash.hardware.section import Section
-from flash.report.files import write_text
+from flash.files.locations import parse_toml, read_text
+from flash.files.section import Section
+from flash.files.writing import write_text
 from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import Floats
 

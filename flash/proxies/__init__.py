@@ -6,10 +6,9 @@ registry (``PROXIES``, ``AGGREGATES``) needs no PyTorch; scoring does (the extra
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from flash.errors import UsageError
+from flash.extras import lazily
 from flash.proxies.registry import AGGREGATES, PROXIES, Aggregate, Proxy, ingredients
 
 if TYPE_CHECKING:
@@ -27,17 +26,7 @@ __all__ = [
     "score_network",
 ]
 
-_SCORING = ("ProxyScores", "aggregate", "log_rank", "score_network")
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _SCORING:
-        raise AttributeError(f"module 'flash.proxies' has no attribute '{name}'")
-    try:
-        return getattr(importlib.import_module("flash.proxies.scoring"), name)
-    except ImportError as error:
-        if (error.name or "").startswith("flash"):
-            raise
-        raise UsageError(
-            f"this needs the package {error.name or 'torch'}: pip install 'flash-codesign[torch]'"
-        ) from None
+__getattr__ = lazily(
+    __name__,
+    dict.fromkeys(("ProxyScores", "aggregate", "log_rank", "score_network"), ("scoring", "torch")),
+)

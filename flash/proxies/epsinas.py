@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from flash.backends.torch.module import TorchNetwork
 from flash.proxies.probe import NoScore, Probe, blank_module, class_scores, weight_layers
-from flash.runtimes.torch_module import TorchNetwork
 
 __all__ = ["epsinas", "fill", "spread"]
 

@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from flash.backends.torch.memory import keep_freed_memory
 from flash.errors import UsageError
 from flash.proxies.cache import Entry, Key, ScoreCache, key_of, network_digest
 from flash.proxies.job import Job, Result, Setting, perform
 from flash.proxies.registry import ingredients
 from flash.proxies.workers import Lost, perform_here
-from flash.runtimes.memory import keep_freed_memory
-from flash.runtimes.ray_pool import RayFailure, on_ray
 from flash.spaces.network import Network
+from flash.workers.ray_pool import RayFailure, on_ray
 
 __all__ = ["NetworkScores", "Progress", "score_networks"]
 

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from flash.backends.torch.module import TorchNetwork
 from flash.proxies.probe import NoScore, Probe, class_scores, weight_layers
-from flash.runtimes.torch_module import TorchNetwork
 from flash.spaces.network import Network
 
 __all__ = [

@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from flash.backends.torch.module import TorchNetwork
 from flash.errors import UsageError
 from flash.proxies.images import Images
-from flash.runtimes.torch_module import TorchNetwork
 from flash.spaces.network import Network
 
 __all__ = ["Initial", "NoScore", "Probe", "WeightLayer", "class_scores", "weight_layers"]

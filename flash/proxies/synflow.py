@@ -7,8 +7,8 @@ import math
 import torch
 from torch import nn
 
+from flash.backends.torch.module import TorchNetwork
 from flash.proxies.probe import NoScore, Probe, class_scores, weight_layers
-from flash.runtimes.torch_module import TorchNetwork
 
 __all__ = ["layer_saliencies", "synflow"]
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
+from flash.backends.torch.memory import keep_freed_memory
 from flash.errors import FlashError
 from flash.proxies.job import Job, Result, Setting, perform
-from flash.runtimes.memory import keep_freed_memory
 
 __all__ = ["Lost", "perform_here"]
 

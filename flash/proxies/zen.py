@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from flash.backends.torch.module import TorchNetwork
 from flash.proxies.observing import results_of
 from flash.proxies.probe import NoScore, Probe
-from flash.runtimes.torch_module import TorchNetwork
 
 __all__ = ["zen"]
 

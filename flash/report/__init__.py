@@ -1,6 +1,6 @@
 """What a search found: as objects, in the terminal, in files, as a picture."""
 
-from flash.report.files import front_csv, write_files, write_folder, write_text
+from flash.report.files import front_csv, write_files
 from flash.report.picture import front_svg
 from flash.report.result import (
     AccuracyStatus,
@@ -26,6 +26,4 @@ __all__ = [
     "print_report",
     "render_plain",
     "write_files",
-    "write_folder",
-    "write_text",
 ]

@@ -193,7 +193,7 @@ class Emitter(ABC):
 
         from_zero: the reference code starts its sums from zero, so those of one tensor, or of
         none, run there too. They change nothing, hence are no layers, but some runtimes take
-        time for them: views remember them as *lone sums* (``flash.hardware.fusion``).
+        time for them: views remember them as *lone sums* (``flash.targets.processor.fusion``).
         """
         operands = sum((x.present * 1 for x in xs), 0)
         layer = self._pointwise(

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.data import data_file, known_names, parse_toml, read_text
 from flash.errors import SpaceError, UsageError, did_you_mean, shown
+from flash.files.locations import data_file, known_names, parse_toml, read_text
 from flash.spaces.families import FAMILIES, Family, InputShape
 from flash.spaces.layers import in_elements, out_elements
 from flash.spaces.network import GraphEmitter, Network
@@ -43,7 +43,7 @@ _LONGEST_SIDE = 8_192
 _MOST_VALUES = 4_096
 #: No count of the largest network may come near the end of 64-bit integers.
 _LARGEST_COUNT = 1 << 62
-#: Scores a space may name as its own; ``flash.evaluation`` computes them.
+#: Scores a space may name as its own; ``flash.evaluation.designs`` computes them.
 _METRICS = ("nn_degree", "nn_mass", "rank_score", "sed")
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import tomllib
 
-from flash.data import data_file
 from flash.errors import UsageError
-from flash.hardware.imc import ImcHardware, load_imc
-from flash.hardware.profile import Profile, load_profile
-from flash.hardware.systolic import DATAFLOWS, SystolicHardware, load_systolic
+from flash.files.locations import data_file
 from flash.targets.base import Target
 from flash.targets.chips import Given, chip_of, values_of
-from flash.targets.imc import ImcTarget
-from flash.targets.processor import ProcessorTarget
-from flash.targets.systolic import SystolicTarget
+from flash.targets.imc import ImcHardware, load_imc
+from flash.targets.imc.target import ImcTarget
+from flash.targets.processor.profile import Profile, load_profile
+from flash.targets.processor.target import ProcessorTarget
+from flash.targets.systolic import DATAFLOWS, SystolicHardware, load_systolic
+from flash.targets.systolic.target import SystolicTarget
 
 __all__ = ["Hardware", "as_target", "fixed_chip", "given_chip", "load_hardware", "load_target"]
 

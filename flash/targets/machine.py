@@ -3,56 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
-from dataclasses import dataclass
-from typing import Any
 
-from flash.data import known_names
+from flash.backends.tvm.machine import HOST, Machine
 from flash.errors import UsageError
-from flash.hardware.profile import Profile
+from flash.files.locations import known_names
 from flash.targets import load_hardware
+from flash.targets.processor.profile import Profile
 
-__all__ = ["HOST", "Machine", "machine_of"]
-
-HOST = "host"
-
-
-@dataclass(frozen=True)
-class Machine:
-    """A processor as LLVM names it; triple and CPU are empty for the machine we run on."""
-
-    name: str
-    mtriple: str = ""
-    mcpu: str = ""
-    cores: int = 1
-
-    @property
-    def is_host(self) -> bool:
-        """Whether it is the machine we run on."""
-        return not self.mtriple
-
-    @property
-    def linker(self) -> str:
-        """The C++ compiler that links for it, as Debian names it."""
-        return "g++" if self.is_host else f"{self.mtriple}-g++"
-
-    def check_linker(self) -> None:
-        """Raise ``UsageError`` where the compiler is not installed."""
-        if shutil.which(self.linker) is None:
-            package = "g++" if self.is_host else f"g++-{self.mtriple}"
-            raise UsageError(
-                f"linking for {self.name} needs {self.linker}, which is not installed: "
-                f"apt install {package}"
-            )
-
-    def to_dict(self) -> dict[str, Any]:
-        """As in the manifest."""
-        return {
-            "name": self.name,
-            "mtriple": self.mtriple or "native",
-            "mcpu": self.mcpu or "native",
-            "cores": self.cores,
-        }
+__all__ = ["machine_of"]
 
 
 def machine_of(name_or_path: str) -> Machine:

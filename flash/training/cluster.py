@@ -11,12 +11,12 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from flash.runtimes.ray_pool import RayFailure, on_ray
 from flash.spaces.network import Network
 from flash.spaces.space import load_space
 from flash.training.images import ImageSet
 from flash.training.jobs import Event, Failed, Job, event_of
 from flash.training.worker import Message, perform
+from flash.workers.ray_pool import RayFailure, on_ray
 
 __all__ = ["train_on_ray"]
 

@@ -16,8 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
+from flash.backends.torch.memory import keep_freed_memory
 from flash.errors import FlashError
-from flash.runtimes.memory import keep_freed_memory
 from flash.spaces.network import Network
 from flash.spaces.space import load_space
 from flash.training.images import ImageSet
@@ -42,7 +42,7 @@ def perform(
     checkpoint: used if its folder is there (on another machine it may not be).
     tell:       called with ``{"share": ...}`` while at it.
     """
-    from flash.runtimes.training import train  # noqa: PLC0415 (an extra)
+    from flash.training.loop import train  # noqa: PLC0415 (an extra)
 
     if checkpoint is not None and not checkpoint.parent.is_dir():
         checkpoint = None

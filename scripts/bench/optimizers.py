@@ -20,7 +20,6 @@ import numpy as np
 
 from flash.errors import InfeasibleError
 from flash.evaluation import separable
-from flash.hardware.profile import load_profile
 from flash.optimize import (
     Limit,
     Objective,
@@ -42,6 +41,7 @@ from flash.optimize import (
     values_of,
 )
 from flash.spaces.space import load_space
+from flash.targets.processor.profile import load_profile
 
 SCORE, LATENCY, ENERGY, MEMORY = map(
     objective, ("nn_degree", "latency_ms", "energy_mj", "memory_mb")

@@ -15,10 +15,10 @@ from collections.abc import Callable
 import numpy as np
 
 from flash.evaluation import evaluate, separable
-from flash.hardware.processor import costs
-from flash.hardware.profile import load_profile
 from flash.metrics import nn_degree
 from flash.spaces.space import load_space
+from flash.targets.processor.costs import costs
+from flash.targets.processor.profile import load_profile
 
 _ROUNDS = 3
 

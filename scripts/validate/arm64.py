@@ -37,7 +37,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-import flash
+from flash.export import export
+from flash.search import search
 
 SCRIPT = Path(__file__).resolve().parents[1] / "profile_device.py"
 #: Emulation on a busy machine takes its time; importing TVM alone a minute or two.
@@ -49,8 +50,8 @@ WORKLOADS = ("8x16x16: conv k3 8", "8x16x16: dw k3 *2; conv k1 16")
 def library_agrees(python: str, folder: Path) -> str:
     """Export the balanced design with ``--verify-with``; returns what was verified."""
     report = folder / "front.json"
-    report.write_text(flash.search(target="rpi3b").to_json(), encoding="utf-8")
-    manifest = flash.export(report, out=folder / "build", format="tvm", verify_with=python)
+    report.write_text(search(target="rpi3b").to_json(), encoding="utf-8")
+    manifest = export(report, out=folder / "build", format="tvm", verify_with=python)
     (entry,) = manifest["designs"]
     (build,) = entry["builds"]
     return f"{entry['description']}: {'; '.join(build['verified'])}"

@@ -26,8 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from flash.hardware.imc.converters import convert
-from flash.hardware.memories import (
+from flash.targets.components import (
     DRAM_PJ_PER_BIT,
     mac_area_um2,
     mac_pj,
@@ -37,6 +36,7 @@ from flash.hardware.memories import (
     sram_read_pj,
     sram_write_pj,
 )
+from flash.targets.imc.converters import convert
 
 #: KiB; the fit knows 1, 2, 4 ... 4096.
 SIZES = (3, 6, 12, 24, 48, 96, 192, 384, 768, 1536)

@@ -4,7 +4,7 @@
 
 For each design, with random weights, biases and batch-norm statistics, on one normal input:
 
-* torch:  ``flash.runtimes.torch_network`` against onnxruntime on the written ONNX file;
+* torch:  ``flash.backends.torch_network`` against onnxruntime on the written ONNX file;
 * tvm:    TVM's library for this machine, as ``--format tvm`` compiles it, against the farther
           of the two;
 * counts: parameters and MACs that onnx-tool counts in the file, less those of its own
@@ -32,8 +32,8 @@ import onnx_tool
 import torch
 from numpy.typing import NDArray
 
-from flash.runtimes import network_model, random_weights, run_onnx, torch_network
-from flash.runtimes.weights import Weights
+from flash.backends import network_model, random_weights, run_onnx, torch_network
+from flash.backends.weights import Weights
 from flash.spaces.network import Network
 from flash.spaces.space import load_space
 from flash.targets.machine import machine_of
@@ -98,7 +98,7 @@ def check(network: Network, seed: int, with_tvm: bool) -> dict[str, Any]:
         by_torch = torch_network(network, weights).eval()(torch.from_numpy(image)).numpy()
     found: dict[str, Any] = {"torch": apart(by_torch, want)}
     if with_tvm:
-        from flash.runtimes import run_tvm, tvm_library  # noqa: PLC0415 (takes seconds)
+        from flash.backends import run_tvm, tvm_library  # noqa: PLC0415 (takes seconds)
 
         by_tvm = run_tvm(tvm_library(content, machine_of("host")), image)
         found["tvm"] = max(apart(by_tvm, want), apart(by_tvm, by_torch))

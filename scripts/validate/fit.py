@@ -45,20 +45,20 @@ from raspberry_pi_data import (  # noqa: E402
     read_mlperf,
 )  # fmt: skip
 
-import flash  # noqa: E402
-from flash.hardware.baselines import BASELINES  # noqa: E402
-from flash.hardware.fitted import held_out_energy, quality  # noqa: E402
-from flash.hardware.learning import learn  # noqa: E402
-from flash.hardware.measurements import Measurements, read_measurements  # noqa: E402
-from flash.hardware.prior import data_sheet_prior, unknown_prior, unpack  # noqa: E402
-from flash.hardware.processor import (  # noqa: E402
+from flash.fit import fit  # noqa: E402
+from flash.fitting.baselines import BASELINES  # noqa: E402
+from flash.fitting.fitted import held_out_energy, quality  # noqa: E402
+from flash.fitting.learning import learn  # noqa: E402
+from flash.fitting.prior import data_sheet_prior, unknown_prior, unpack  # noqa: E402
+from flash.fitting.workload import Workload, workload  # noqa: E402
+from flash.measurements.reading import Measurements, read_measurements  # noqa: E402
+from flash.spaces.network import Network  # noqa: E402
+from flash.targets.processor.costs import (  # noqa: E402
     latency_interval,
     network_costs,
     network_features,
 )  # fmt: skip
-from flash.hardware.profile import BYTES, Device  # noqa: E402
-from flash.hardware.workload import Workload, workload  # noqa: E402
-from flash.spaces.network import Network  # noqa: E402
+from flash.targets.processor.profile import BYTES, Device, Profile  # noqa: E402
 
 Ints = NDArray[np.intp]
 
@@ -384,14 +384,14 @@ def one_direction(
     return inside
 
 
-def fitted_profile(file: Measurements, rows: Ints) -> flash.hardware.profile.Profile:
+def fitted_profile(file: Measurements, rows: Ints) -> Profile:
     """What ``flash.fit`` makes of some rows of a file."""
     lines = file.path.read_text(encoding="utf-8").splitlines()
     kept = [lines[0], *(lines[file.rows[i].line - 1] for i in rows)]
     with tempfile.TemporaryDirectory() as folder:
         some = Path(folder) / "some.jsonl"
         some.write_text("\n".join(kept) + "\n", encoding="utf-8")
-        return flash.fit([some], "some").profile
+        return fit([some], "some").profile
 
 
 def fit_time(file: Measurements) -> None:

@@ -27,10 +27,10 @@ from pathlib import Path
 
 import numpy as np
 
-from flash.hardware.imc import breakdown, imc_costs, load_imc, tile_parts
-from flash.hardware.imc.noc import uniform_traffic_cycles
 from flash.spaces.space import load_space
 from flash.spaces.table import LayerTable, TableEmitter
+from flash.targets.imc import breakdown, imc_costs, load_imc, tile_parts
+from flash.targets.imc.noc import uniform_traffic_cycles
 
 CHIP = {
     "rows": 128, "columns": 128, "crossbars_per_tile": 16, "cell_bits": 2, "adc_bits": 5,

@@ -25,16 +25,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-import flash
-from flash.data import known_names
-from flash.delivery import Order
-from flash.delivery.int8 import int8_build
-from flash.hardware.profile import Profile
-from flash.runtimes import random_weights
-from flash.runtimes.weights import Weights, kernel_shape
+from flash.backends import random_weights
+from flash.backends.weights import Weights, kernel_shape
+from flash.export.forms import Order
+from flash.export.int8 import int8_build
+from flash.files.locations import known_names
+from flash.search import search
 from flash.spaces.network import Network
 from flash.spaces.space import load_space
 from flash.targets import load_hardware
+from flash.targets.processor.profile import Profile
 
 SPACES = (
     "cifar10-add",
@@ -112,7 +112,7 @@ def picked(names: list[str]) -> Iterator[tuple[str, Network]]:
     for name in names:
         space = load_space(name)
         for target in targets:
-            report = flash.search(target=target, space=name)
+            report = search(target=target, space=name)
             for label, identity in report.picks.items():
                 (design,) = (d for d in report.front if d.id == identity)
                 if (name, identity) not in seen:

@@ -23,11 +23,11 @@ import sys
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.codesign import CoSpace, evaluate_joint, joint_space
 from flash.evaluation import Evaluation, evaluate
-from flash.hardware.imc import ImcHardware
+from flash.search.joint import CoSpace, evaluate_joint, joint_space
 from flash.spaces.space import SearchSpace, load_space
 from flash.targets import fixed_chip, load_hardware
+from flash.targets.imc import ImcHardware
 
 Floats = NDArray[np.float64]
 QUANTITIES = ("latency_ms", "energy_mj", "area_mm2")

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from flash.evaluation import measure
 from flash.metrics.rank import score_designs
+from flash.search.budgeted import Candidates, layer_statistics
 from flash.spaces.space import SearchSpace, load_space
-from flash.strategies import Candidates, layer_statistics
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -32,15 +32,15 @@ from numpy.typing import NDArray
 from ranking import Report
 
 from flash.optimize.pareto import hypervolume, non_dominated
-from flash.strategies import (
+from flash.search.budgeted import (
     Candidates,
     TableEvaluator,
     layer_statistics,
     run_strategy,
 )
-from flash.strategies.formula import evolve, ingredients
-from flash.strategies.pdns import novelty_search
-from flash.strategies.robot import unit_interval
+from flash.search.budgeted.formula import evolve, ingredients
+from flash.search.budgeted.pdns import novelty_search
+from flash.search.budgeted.robot import unit_interval
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -27,8 +27,8 @@ from pathlib import Path
 
 import numpy as np
 
-from flash.hardware.systolic.gemm import DATAFLOWS, Array, Gemm, gemm_cycles, gemm_of, gemm_traffic
 from flash.spaces.network import GraphEmitter
+from flash.targets.systolic.gemm import DATAFLOWS, Array, Gemm, gemm_cycles, gemm_of, gemm_traffic
 
 Product = tuple[int, int, int]
 

@@ -23,14 +23,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from flash.hardware.memories import sram_area_mm2, sram_read_pj, sram_write_pj
-from flash.hardware.systolic import (
+from flash.spaces.reference import reference_network
+from flash.targets.components import sram_area_mm2, sram_read_pj, sram_write_pj
+from flash.targets.systolic import (
     breakdown,
     load_systolic,
     systolic_area_mm2,
     systolic_areas_mm2,
 )
-from flash.spaces.reference import reference_network
 
 Floats = NDArray[np.float64]
 

@@ -33,8 +33,8 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import spearmanr
 
-from flash.hardware.systolic import breakdown, load_systolic
 from flash.spaces.network import GraphEmitter
+from flash.targets.systolic import breakdown, load_systolic
 
 #: Channels in, channels out, side of the output, kernel, stride.
 LAYERS = (

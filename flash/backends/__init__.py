@@ -1,0 +1,89 @@
+"""What runs networks or stores them for others to run: the only folder with heavy imports.
+
+Each function is imported when it is first asked for; where the library behind it is missing,
+the error names the extra that brings it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flash.extras import lazily
+
+if TYPE_CHECKING:
+    from flash.backends.onnx.int8 import quantize_onnx
+    from flash.backends.onnx.quantized import holds_quantized
+    from flash.backends.onnx.reader import network_of, read_onnx
+    from flash.backends.onnx.session import run_onnx, time_onnx, verify_onnx
+    from flash.backends.onnx.suite_model import (
+        WEIGHTS_FILE,
+        Region,
+        keeps_weights_outside,
+        suite_models,
+    )
+    from flash.backends.onnx.writer import OPSET, network_model
+    from flash.backends.torch.module import load_weights, module_weights, torch_network
+    from flash.backends.tvm.build import run_tvm, time_tvm, tvm_library, tvm_version
+    from flash.backends.tvm.rpc import Tracker, measure_tvm_rpc
+    from flash.backends.tvm.tuning import Tuning, tuned_library
+    from flash.backends.weights import random_weights
+
+__all__ = [
+    "OPSET",
+    "WEIGHTS_FILE",
+    "Region",
+    "Tracker",
+    "Tuning",
+    "holds_quantized",
+    "keeps_weights_outside",
+    "load_weights",
+    "measure_tvm_rpc",
+    "module_weights",
+    "network_model",
+    "network_of",
+    "quantize_onnx",
+    "random_weights",
+    "read_onnx",
+    "run_onnx",
+    "run_tvm",
+    "suite_models",
+    "time_onnx",
+    "time_tvm",
+    "torch_network",
+    "tuned_library",
+    "tvm_library",
+    "tvm_version",
+    "verify_onnx",
+]
+
+#: Public name -> (module, extra that brings the libraries the module imports).
+_HOMES = {
+    "OPSET": ("onnx.writer", "onnx"),
+    "WEIGHTS_FILE": ("onnx.suite_model", "onnx"),
+    "Region": ("onnx.suite_model", "onnx"),
+    "Tracker": ("tvm.rpc", "tvm"),
+    "Tuning": ("tvm.tuning", "tvm"),
+    "holds_quantized": ("onnx.quantized", "onnx"),
+    "keeps_weights_outside": ("onnx.suite_model", "onnx"),
+    "load_weights": ("torch.module", "torch"),
+    "measure_tvm_rpc": ("tvm.rpc", "tvm"),
+    "module_weights": ("torch.module", "torch"),
+    "network_model": ("onnx.writer", "onnx"),
+    "network_of": ("onnx.reader", "onnx"),
+    "quantize_onnx": ("onnx.int8", "onnx"),
+    "random_weights": ("weights", ""),
+    "read_onnx": ("onnx.reader", "onnx"),
+    "run_onnx": ("onnx.session", "onnx"),
+    "run_tvm": ("tvm.build", "tvm"),
+    "suite_models": ("onnx.suite_model", "onnx"),
+    "time_onnx": ("onnx.session", "onnx"),
+    "time_tvm": ("tvm.build", "tvm"),
+    "torch_network": ("torch.module", "torch"),
+    "tuned_library": ("tvm.tuning", "tvm"),
+    "tvm_library": ("tvm.build", "tvm"),
+    "tvm_version": ("tvm.build", "tvm"),
+    "verify_onnx": ("onnx.session", "onnx"),
+}
+
+
+__getattr__ = lazily(__name__, _HOMES)

@@ -1,0 +1,1 @@
+"""ONNX models: read, written, quantized and run."""

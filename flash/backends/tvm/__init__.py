@@ -1,0 +1,1 @@
+"""Libraries compiled by TVM, here and on boards."""

@@ -1,0 +1,295 @@
+"""``python -m flash.calibrate``: train a few sampled designs -> the space's accuracy model.
+
+From Python: ``print(calibrate("cifar10-concat", "my-images", results="trained.csv"))``.
+
+What is trained is in a plain CSV (``flash.training.results``), and what it has is not trained
+again: started again after an interruption, or with more ``--samples``, it goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flash.command import CommandParser
+from flash.errors import FlashError, UsageError
+from flash.files.writing import write_text
+from flash.spaces.space import load_space
+from flash.training.campaign import Campaign, Outcome, carry_out
+from flash.training.datasets import read_images
+from flash.training.jobs import Event, Failed, Finished, Job, Progress
+from flash.training.recipe import RECIPES
+from flash.training.trainer import recipe_for, trainer_for
+
+if TYPE_CHECKING:
+    from flash.accuracy.calibration import AccuracyModel
+    from flash.calibrate.fitting import HeldOut
+
+__all__ = ["SCHEMA", "Calibration", "main", "calibrate"]
+
+SCHEMA = "flash.calibration/1"
+_SAMPLES, _HELD_OUT = 25, 15
+#: Networks of more would train for hours on a small CPU; what a fit says of them is marked.
+_MAX_MACS = "20M"
+_UNITS = {"k": 1e3, "M": 1e6, "G": 1e9}
+_MOST = 100_000
+
+Tell = Callable[[Event, Sequence[Job]], None]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a calibration came to.
+
+    table:    the results' CSV; ``outcome`` has its rows of this space, recipe and images.
+    model:    fitted to the rows that are not held out; None where they are too few.
+    held_out: how it does on the held-out rows; None without a model or with fewer than 2.
+    file:     the space's file with the model.
+    """
+
+    space: str
+    recipe: str
+    table: Path
+    outcome: Outcome
+    model: AccuracyModel | None
+    held_out: HeldOut | None
+    file: Path | None
+
+    def document(self) -> dict[str, Any]:
+        """As plain values, schema ``flash.calibration/1``."""
+        model = self.model
+        return {
+            "schema": SCHEMA,
+            "space": self.space,
+            "recipe": self.recipe,
+            "results": str(self.table),
+            "rows": [asdict(row) for row in self.outcome.rows],
+            "trained_now": len(self.outcome.trained),
+            "failed": [{"design": text, "reason": why} for text, why in self.outcome.failed],
+            "model": None
+            if model is None
+            else {"kind": model.regression.kind} | asdict(model.provenance),
+            "held_out": None if self.held_out is None else asdict(self.held_out),
+            "file": None if self.file is None else str(self.file),
+        }
+
+    def __str__(self) -> str:
+        rows, failed = self.outcome.rows, self.outcome.failed
+        aside = sum(row.split == "held_out" for row in rows)
+        found = [row.test_accuracy for row in rows]
+        lines = [
+            f"space     {self.space}",
+            f"recipe    {self.recipe}",
+            f"trained   {len(rows)} networks ({len(self.outcome.trained)} now), {aside} of them "
+            f"held out; test accuracy {min(found):.2f} to {max(found):.2f} %, measured",
+        ]
+        lines += [f"failed    {design}: {why}" for design, why in failed]
+        if self.model is None:
+            lines.append(
+                "model     none: a fit takes more networks that are not held out (--samples)"
+            )
+        else:
+            lines.append(f"model     {self.model.statement}")
+        if self.held_out is not None:
+            h = self.held_out
+            lines.append(
+                f"held out  {h.networks} networks: RMSE {h.rmse:.2f} % points, Spearman "
+                f"{h.spearman:.3f}, {h.covered} of {h.networks} in their interval"
+            )
+        files = [str(self.table)] + ([] if self.file is None else [str(self.file)])
+        return "\n".join([*lines, f"files     {', '.join(files)}"]) + "\n"
+
+
+def calibrate(
+    space: str,
+    data: str | Path,
+    *,
+    samples: int = _SAMPLES,
+    held_out: int = _HELD_OUT,
+    max_macs: float | None = 20e6,
+    recipe: str = "auto",
+    epochs: int | None = None,
+    images: int | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+    results: str | Path | None = None,
+    out: str | Path | None = None,
+    ray: str | None = None,
+    tell: Tell = lambda event, jobs: None,
+    note: Callable[[str], None] = lambda line: None,
+) -> Calibration:
+    """Train designs sampled from a space, and fit its accuracy model.
+
+    space:    name or TOML file; ``data``: what ``flash.training.datasets.read_images`` reads.
+    samples:  designs to fit on; ``held_out``: others, by the same law, to judge the fit by.
+    max_macs: the largest network to train, in multiply-accumulates; None for any.
+    recipe:   "cpu", "gpu", or "auto" for what is here; ``epochs`` and ``images`` vary it.
+    seed:     of the sample and of every training.
+    workers:  trainings at a time: one a core, or one on a GPU, unless given.
+    results:  the table; ``flash-calibration/<space>.csv`` unless given.
+    out:      the space's file with the model in it; ``<space>.toml`` beside the table unless given.
+    ray:      address of a Ray cluster to train on, or "local".
+    tell:     hears every event; ``note`` what was left out of the data.
+
+    Raises ``UsageError``, ``InputError``, ``InfeasibleError`` (too few designs so small) or
+    ``FlashError`` (full disk; not one training came to an end).
+    """
+    found = load_space(space)
+    chosen = recipe_for(recipe, ray).varied(epochs, images)
+    campaign = Campaign(found, space, chosen, samples, held_out, max_macs, seed)
+    table = Path(results) if results else Path("flash-calibration") / f"{found.name}.csv"
+    read = read_images(data, found.family.shape, found.family.classes)
+    for line in read.notes:
+        note(line)
+    pictures = read.subset(chosen.images)
+    trainer = trainer_for(chosen, pictures, workers, ray)
+    outcome = carry_out(campaign, pictures, table, trainer, tell)
+    if outcome.failed and not outcome.rows:
+        design, why = outcome.failed[0]
+        raise FlashError(f"no training came to an end; {design}: {why}")
+    from flash.calibrate import fitting  # noqa: PLC0415 (scipy.stats takes half a second)
+
+    model = fitting.fit_rows(found, outcome.rows, chosen, pictures)
+    written = Path(out) if out else table.with_name(f"{found.name}.toml")
+    if model is not None:
+        fitting.write_space(space, written, model)
+    return Calibration(
+        space=found.name,
+        recipe=chosen.describe(),
+        table=table,
+        outcome=outcome,
+        model=model,
+        held_out=None if model is None else fitting.judge(found, model, outcome.rows),
+        file=None if model is None else written,
+    )
+
+
+# -------------------------------------------------------------------------- what people read
+class _Log:
+    """Tells of each training that ends, with the time left at the pace so far."""
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+        self.shares: dict[Job, float] = {}
+        self.ended = 0
+
+    def __call__(self, event: Event, jobs: Sequence[Job]) -> None:
+        if isinstance(event, Progress):
+            self.shares[event.job] = event.share
+        if not isinstance(event, Finished | Failed):
+            return
+        self.ended += 1
+        self.shares[event.job] = 1.0
+        if isinstance(event, Failed):
+            what = f"failed: {event.reason}"
+        else:
+            what = f"{event.test_accuracy:.2f} % in {event.seconds:.0f} s"
+        share = sum(self.shares.values()) / len(jobs)
+        left = (time.monotonic() - self.began) * (1 - share) / share
+        _note(f"[{self.ended}/{len(jobs)}] {event.job.design}: {what}{_left(left)}")
+
+
+def _left(seconds: float) -> str:
+    if seconds < 1:
+        return ""
+    minutes = round(seconds / 60)
+    return f"; about {minutes} min left" if minutes else "; less than a minute left"
+
+
+def _note(line: str) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
+# --------------------------------------------------------------------------- the command line
+def _parser() -> CommandParser:
+    parser = CommandParser(
+        "calibrate",
+        "Train a few designs of a space on your images: its model of accuracy.",
+        "Started again with the same arguments, it goes on where it was; with more --samples, it\n"
+        "trains what is new. Exit codes: 0 done, 1 disk or every training failed, 2 wrong\n"
+        "arguments, 3 no designs so small, 4 bad file, 130 interrupted.",
+    )
+    add = parser.add_argument
+    add("--space", required=True, metavar="S", help="space name or file")
+    add("--data", required=True, metavar="DIR", help="image folders, train.npz + test.npz, or .npz")
+    add("--samples", default=str(_SAMPLES), metavar="N", help="designs to fit on (%(default)s)")
+    add("--held-out", default=str(_HELD_OUT), metavar="N", help="others to judge by (%(default)s)")
+    add("--max-macs", default=_MAX_MACS, metavar="20M", help="the largest network, or 'any'")
+    add("--recipe", default="auto", metavar="R", help=f"auto, {' or '.join(RECIPES)} (%(default)s)")
+    add("--epochs", metavar="N", help="another number of epochs than the recipe's")
+    add("--images", metavar="N", help="another number of training images than the recipe's")
+    add("--seed", default="0", metavar="N", help="of the sample and the trainings (%(default)s)")
+    add("--workers", metavar="N", help="trainings at a time (one a core; one on a GPU)")
+    add("--ray", metavar="ADDRESS", help="train on this Ray cluster; 'local' starts one here")
+    add("--results", metavar="FILE.csv", help="the table (flash-calibration/<space>.csv)")
+    add("--out", metavar="FILE.toml", help="the space's file with its model (beside the table)")
+    add("--json", metavar="FILE", help="write the JSON document to FILE, or to stdout with '-'")
+    add("--quiet", action="store_true", help="nothing but the result")
+    return parser
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command; raises ``FlashError`` for whatever the user can mend."""
+    options = _parser().parse_args(arguments)
+    if "" in (options.json, options.results, options.out, options.ray):
+        raise UsageError("--json, --results, --out and --ray need a name")
+    given: dict[str, Any] = {
+        name: None if text is None else _count(text, f"--{name.replace('_', '-')}", least)
+        for name, text, least in (
+            ("samples", options.samples, 0),
+            ("held_out", options.held_out, 0),
+            ("epochs", options.epochs, 1),
+            ("images", options.images, 1),
+            ("workers", options.workers, 1),
+            ("seed", options.seed, 0),
+        )
+    }
+    if given["samples"] == given["held_out"] == 0:
+        raise UsageError("--samples and --held-out are both 0: nothing to train")
+    silent = options.quiet
+    try:
+        found = calibrate(
+            options.space,
+            options.data,
+            max_macs=_macs(options.max_macs),
+            recipe=options.recipe,
+            results=options.results,
+            out=options.out,
+            ray=options.ray,
+            tell=(lambda event, jobs: None) if silent else _Log(),
+            note=(lambda line: None) if silent else _note,
+            **given,
+        )
+    except KeyboardInterrupt:
+        if not silent:
+            _note("what was trained is kept; the same command goes on from there")
+        raise
+    if options.json == "-":
+        sys.stdout.write(json.dumps(found.document(), indent=1, ensure_ascii=False) + "\n")
+        return
+    if options.json:
+        write_text(options.json, json.dumps(found.document(), indent=1) + "\n")
+    sys.stdout.write(str(found))
+
+
+def _count(text: str, option: str, least: int) -> int:
+    most = 2**31 if option in ("--seed", "--images") else _MOST
+    if not (text.isascii() and text.isdigit() and len(text) < 11 and least <= int(text) <= most):
+        raise UsageError(f"{option} {text}: expected a whole number from {least} to {most}")
+    return int(text)
+
+
+def _macs(text: str) -> float | None:
+    if text == "any":
+        return None
+    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([kMG])", text)
+    if not found or float(found[1]) == 0:
+        raise UsageError(f"--max-macs {text}: expected a number with k, M or G, or 'any'; e.g. 20M")
+    return float(found[1]) * _UNITS[found[2]]

@@ -1,0 +1,111 @@
+"""From the table of trained networks to the space's accuracy model, judged on what it never saw."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+
+from flash.accuracy.calibration import AccuracyModel, fit_space
+from flash.accuracy.fit import LEAST
+from flash.accuracy.storage import write_accuracy
+from flash.errors import InputError, SpaceError, UsageError
+from flash.files.locations import data_file, read_text
+from flash.files.writing import write_text
+from flash.quantities import format_count
+from flash.spaces.space import SearchSpace
+from flash.training.images import ImageSet
+from flash.training.recipe import Recipe
+from flash.training.results import TrainedDesign
+
+__all__ = ["HeldOut", "fit_rows", "judge", "write_space"]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """How a model does on networks it was not fitted to.
+
+    rmse: per cent points.  covered: how many lie in their interval, of ``networks``.
+    """
+
+    networks: int
+    rmse: float
+    spearman: float
+    covered: int
+
+
+def fit_rows(
+    space: SearchSpace, rows: Sequence[TrainedDesign], recipe: Recipe, images: ImageSet
+) -> AccuracyModel | None:
+    """The model fitted to the rows that are not held out; None where they are too few.
+
+    A design held out once is so in every row, whatever seed trained it again.
+    """
+    aside = {row.design for row in rows if row.split == "held_out"}
+    used = [row for row in rows if row.design not in aside]
+    if len({row.design for row in used}) < LEAST:
+        return None
+    indices = _indices(space, used)
+    macs = [space.network(design).macs for design in indices]
+    sizes = f"each of {format_count(min(macs))} to {format_count(max(macs))} MACs"
+    counts = f"{len(images.train_labels)} training, {len(images.test_labels)} test images"
+    return fit_space(
+        space,
+        indices,
+        np.array([row.test_accuracy for row in used]),
+        data=f"{images.name} ({counts}), {sizes}",
+        recipe=recipe.describe(),
+        epochs=recipe.epochs,
+        seeds=sorted({row.seed for row in used}),
+        hardware=", ".join(sorted({row.hardware for row in used})),
+        date=datetime.date.today().isoformat(),
+    )
+
+
+def judge(
+    space: SearchSpace, model: AccuracyModel, rows: Sequence[TrainedDesign]
+) -> HeldOut | None:
+    """How ``model`` predicts the held-out rows; None if there are fewer than two."""
+    kept = [row for row in rows if row.split == "held_out"]
+    if len(kept) < 2:
+        return None
+    truth = np.array([row.test_accuracy for row in kept])
+    found = model.predict(space, _indices(space, kept))
+    flat = np.ptp(found.value) == 0 or np.ptp(truth) == 0
+    return HeldOut(
+        len(kept),
+        float(np.sqrt(np.mean((found.value - truth) ** 2))),
+        0.0 if flat else float(spearmanr(found.value, truth)[0]),
+        int(((found.low <= truth) & (truth <= found.high)).sum()),
+    )
+
+
+def write_space(place: str, out: Path, model: AccuracyModel) -> None:
+    """A copy of the space's file (name or path, as ``load_space``) with the model in it.
+
+    ``out`` may be that file itself. Raises ``UsageError`` or ``FlashError`` where it cannot be
+    written.
+    """
+    source = data_file("models", place)
+    if source is None:
+        raise UsageError(f"unknown space '{place}'")
+    text = read_text(source, SpaceError)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if not out.exists() or not out.samefile(source):
+        write_text(out, text)
+    write_accuracy(out, model)
+
+
+def _indices(space: SearchSpace, rows: Sequence[TrainedDesign]) -> NDArray[np.int64]:
+    found = []
+    for row in rows:
+        try:
+            found.append(space.design(space.family.parse(row.design)))
+        except SpaceError as error:
+            raise InputError(f"the table's design {row.design}: {error}") from None
+    return np.array(found)

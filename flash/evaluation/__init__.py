@@ -1,0 +1,25 @@
+"""Every quantity of designs, with and without a target: the one evaluator."""
+
+from flash.evaluation.designs import (
+    METRICS,
+    CellScore,
+    Evaluation,
+    Metrics,
+    evaluate,
+    evaluate_network,
+    measure,
+    measure_network,
+    separable,
+)
+
+__all__ = [
+    "METRICS",
+    "CellScore",
+    "Evaluation",
+    "Metrics",
+    "evaluate",
+    "evaluate_network",
+    "measure",
+    "measure_network",
+    "separable",
+]

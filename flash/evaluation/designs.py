@@ -1,0 +1,223 @@
+"""Designs of a space on a target: every quantity flash knows about them.
+
+``evaluate`` goes through the layers of each design and returns everything; ``separable``
+tabulates what an optimizer needs, so that millions of designs a second can be scored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flash.metrics import (
+    CELL_METRICS,
+    network_nn_degree,
+    nn_degree,
+    nn_mass,
+    peak_activation_elements,
+    weight_elements,
+)
+from flash.metrics.rank import RANK_METRICS, with_score
+from flash.spaces.network import Network
+from flash.spaces.space import SearchSpace
+from flash.spaces.stage_tables import Combine, Floats, SeparableProblem, tabulate
+from flash.spaces.table import LayerTable
+from flash.targets.base import Target, Triple
+from flash.targets.loading import as_target
+from flash.targets.processor.profile import BYTES, Profile
+
+__all__ = [
+    "METRICS",
+    "CellScore",
+    "Evaluation",
+    "Metrics",
+    "evaluate",
+    "evaluate_network",
+    "measure",
+    "measure_network",
+    "separable",
+]
+
+#: Scores a search can maximise.
+METRICS = (*CELL_METRICS, *RANK_METRICS)
+
+#: A score as a sum over the cells in a layer table.
+CellScore = Callable[[LayerTable], Floats]
+
+#: Designs looked at together: large enough to vectorise, small enough for the cache.
+_CHUNK = 2048
+_TRIPLES = ("latency_ms", "energy_mj", "area_mm2")
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What designs are, without a target; arrays of shape (designs,).
+
+    weight_mb, activation_mb: 10^6 bytes in the target's precision (fp32 without one).
+    """
+
+    nn_degree: Floats
+    nn_mass: Floats
+    params: Floats
+    macs: Floats
+    weight_mb: Floats
+    activation_mb: Floats
+
+
+@dataclass(frozen=True)
+class Evaluation(Metrics):
+    """What designs are and cost; arrays of shape (designs,).
+
+    latency_ms, energy_mj: value, low and high of the interval the target gives.
+    extrapolated:          the cost model was fitted to nothing like the design.
+    area_mm2:              the same of the chip's area; None on chips one buys ready-made.
+    details:               what else the target tells (tiles, utilisation).
+    """
+
+    latency_ms: Triple
+    energy_mj: Triple
+    extrapolated: NDArray[np.bool_]
+    area_mm2: Triple | None = None
+    details: Mapping[str, Floats] = field(default_factory=dict)
+
+    def quantity(self, name: str) -> Floats:
+        """The value of a quantity by name, ``memory_mb`` included; shape (designs,)."""
+        if name == "memory_mb":
+            return self.weight_mb + self.activation_mb
+        found = getattr(self, name)
+        values: Floats = found[0] if isinstance(found, tuple) else found
+        return values
+
+
+def measure(space: SearchSpace, indices: NDArray[np.int64]) -> Metrics:
+    """What can be said of designs (indices, shape (designs, variables)) without a target."""
+    return Metrics(**_in_chunks(space, indices, _plain_metrics))
+
+
+def measure_network(network: Network) -> Metrics:
+    """What can be said of one network without a target; arrays of shape (1,)."""
+    return Metrics(**_without_cells(network, _plain_metrics(_table(network))))
+
+
+def evaluate(
+    space: SearchSpace, target: Target | Profile, indices: NDArray[np.int64]
+) -> Evaluation:
+    """Everything about designs (indices, shape (designs, variables)) on a target."""
+    priced_on = as_target(target)
+    return _evaluation(_in_chunks(space, indices, lambda t: _look(t, priced_on)))
+
+
+def evaluate_network(network: Network, target: Target | Profile) -> Evaluation:
+    """Everything about one network on a target; arrays of shape (1,)."""
+    found = _look(_table(network), as_target(target))
+    return _evaluation(_without_cells(network, found))
+
+
+def _look(table: LayerTable, target: Target) -> dict[str, Floats]:
+    found = _metrics(table, target.weight_bytes, target.activation_bytes)
+    costs = target.costs(table)
+    for name in _TRIPLES:
+        triple = getattr(costs, name)
+        if triple is not None:
+            found |= {f"{name}/{end}": v for end, v in enumerate(triple)}
+    found |= {f"details/{name}": v for name, v in costs.details.items()}
+    return found | {"extrapolated": costs.extrapolated.astype(np.float64)}
+
+
+def _evaluation(found: Mapping[str, Floats]) -> Evaluation:
+    return Evaluation(
+        **{name: found[name] for name in Metrics.__dataclass_fields__},
+        latency_ms=_triple(found, "latency_ms"),
+        energy_mj=_triple(found, "energy_mj"),
+        extrapolated=found["extrapolated"] > 0,
+        area_mm2=_triple(found, "area_mm2") if "area_mm2/0" in found else None,
+        details={name[8:]: v for name, v in found.items() if name.startswith("details/")},
+    )
+
+
+def _table(network: Network) -> LayerTable:
+    return LayerTable(network.layers, [True] * len(network.layers), network.output, 1)
+
+
+def _without_cells(network: Network, found: dict[str, Floats]) -> dict[str, Floats]:
+    """Where nobody says what a cell is: NN-Degree from the graph, NN-Mass unknown (not 0)."""
+    if all(layer.cell < 0 for layer in network.layers):
+        found |= {
+            "nn_degree": np.array([network_nn_degree(network)]),
+            "nn_mass": np.full(1, np.nan),
+        }
+    return found
+
+
+def _triple(found: Mapping[str, Floats], name: str) -> Triple:
+    return found[f"{name}/0"], found[f"{name}/1"], found[f"{name}/2"]
+
+
+def separable(
+    space: SearchSpace, target: Target | Profile, metric: str, index: CellScore | None = None
+) -> SeparableProblem:
+    """The stage tables of ``metric`` and of all costs on the target.
+
+    index: what ``metric`` is, for one that is none of ``METRICS``.
+
+    Quantities: the metric, the target's (``latency_ms``, ``energy_mj``, on accelerators
+    ``area_mm2``), ``weight_mb`` (sums over stages) and ``activation_mb`` (a maximum). Where the
+    target is not ``exact`` its quantities are lower bounds. Raises ``UsageError`` for a metric
+    that is no sum over the stages of the space.
+    """
+    priced_on = as_target(target)
+
+    def stage_costs(table: LayerTable) -> Mapping[str, Floats]:
+        return {
+            **priced_on.stage_costs(table),
+            "weight_mb": _megabytes(weight_elements(table), priced_on.weight_bytes),
+            "activation_mb": _megabytes(
+                peak_activation_elements(table), priced_on.activation_bytes
+            ),
+        }
+
+    combine: dict[str, Combine] = {
+        **priced_on.quantities,
+        "weight_mb": "sum",
+        "activation_mb": "max",
+    }
+    if metric in RANK_METRICS:
+        problem = tabulate(space, stage_costs, lambda _: {}, combine)
+        return with_score(problem, space, metric)
+    score = index or CELL_METRICS[metric]
+    return tabulate(space, stage_costs, lambda t: {metric: score(t)}, {metric: "sum", **combine})
+
+
+def _plain_metrics(table: LayerTable) -> dict[str, Floats]:
+    return _metrics(table, BYTES["fp32"], BYTES["fp32"])
+
+
+def _metrics(table: LayerTable, weight_bytes: float, activation_bytes: float) -> dict[str, Floats]:
+    return {
+        "nn_degree": nn_degree(table),
+        "nn_mass": nn_mass(table),
+        "params": table.params.sum(axis=0).astype(np.float64),
+        "macs": table.macs.sum(axis=0).astype(np.float64),
+        "weight_mb": _megabytes(weight_elements(table), weight_bytes),
+        "activation_mb": _megabytes(peak_activation_elements(table), activation_bytes),
+    }
+
+
+def _megabytes(elements: NDArray[np.int64], element_bytes: float) -> Floats:
+    megabytes: Floats = elements.astype(np.float64) * (element_bytes / 1e6)
+    return megabytes
+
+
+def _in_chunks(
+    space: SearchSpace,
+    indices: NDArray[np.int64],
+    look: Callable[[LayerTable], dict[str, Floats]],
+) -> dict[str, Floats]:
+    parts = [
+        look(space.table(indices[start : start + _CHUNK]))
+        for start in range(0, len(indices), _CHUNK)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

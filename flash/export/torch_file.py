@@ -1,0 +1,95 @@
+"""The design for PyTorch: its weights as a state file, and the way back to a module."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from flash.errors import FlashError, InputError, UsageError, did_you_mean
+from flash.export.order import Build, Order
+from flash.export.trained import read_state
+from flash.spaces.space import load_space
+
+if TYPE_CHECKING:
+    from flash.backends.torch.module import TorchNetwork
+
+__all__ = ["load_torch", "torch_build"]
+
+#: Largest difference of PyTorch's output to onnxruntime's, over the largest output (at least 1).
+_TOLERANCE: Final = 1e-4
+
+
+def torch_build(order: Order) -> Build:
+    """``STEM.pt``: tensors by the names of ``flash.backends.weights``, as fp32.
+
+    Raises ``FlashError`` unless the module computes what onnxruntime makes of the ONNX file.
+    """
+    from flash.backends import run_onnx, torch_network  # noqa: PLC0415 (an extra)
+
+    module = torch_network(order.network, order.weights).eval()
+    import torch  # noqa: PLC0415 (there, or the line above had said so)
+
+    image = np.random.default_rng(order.seed).standard_normal((1, *order.shape), dtype=np.float32)
+    want = run_onnx(order.content, {"input": image})["output"]
+    with torch.no_grad():
+        got = module(torch.from_numpy(image)).numpy()
+    error = float(np.abs(got - want).max() / max(1.0, np.abs(want).max()))
+    if got.shape != want.shape or not error <= _TOLERANCE:
+        raise FlashError(f"the PyTorch module differs from onnxruntime by {error:.3g}")
+    stream = io.BytesIO()
+    torch.save({name: torch.from_numpy(w) for name, w in order.weights.items()}, stream)
+    entry = {
+        **order.signature,
+        "torch": torch.__version__,
+        "load": 'flash.export.load_torch("manifest.json", ID) -> torch.nn.Module',
+        "verified": [f"PyTorch module against onnxruntime: difference {error:.1e}"],
+    }
+    return Build({f"{order.stem}.pt": stream.getvalue()}, entry)
+
+
+def load_torch(
+    manifest: str | Path, design: str | None = None, space: str | None = None
+) -> TorchNetwork:
+    """A delivered design as a PyTorch module with its weights, to train or run.
+
+    manifest: ``manifest.json`` of an export with the format torch; the files beside it.
+    design:   an id, where there are several.
+    space:    the space's file, where it is none that comes with flash.
+
+    ``numpy.savez("trained.npz", **flash.backends.module_weights(module))`` stores what was
+    trained for ``flash.export --weights``. Raises ``InputError`` for files that are damaged or
+    not what the manifest says, ``UsageError`` for an unknown design.
+    """
+    from flash.backends import torch_network  # noqa: PLC0415 (an extra)
+
+    place = Path(manifest)
+    try:
+        document = json.loads(place.read_text(encoding="utf-8"))
+        entries: dict[str, Any] = {entry["id"]: entry for entry in document["designs"]}
+        name = document["space"]["name"]
+    except OSError as error:
+        raise InputError(f"{place}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"{place}: no manifest of flash.export") from None
+    if design is None and len(entries) == 1:
+        design = next(iter(entries))
+    if design not in entries:
+        raise UsageError(f"{place}: give the design's id{did_you_mean(design or '', entries)}")
+    entry = entries[design]
+    builds = [build for build in entry["builds"] if build["format"] == "torch"]
+    if not builds:
+        raise UsageError(f"{place}: design {design} was not exported with --format torch")
+    path = place.parent / Path(builds[0]["file"]).name
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    if hashlib.sha256(content).hexdigest() != builds[0]["sha256"]:
+        raise InputError(f"{path}: not the file that {place.name} speaks of (its hash differs)")
+    where = load_space(space or name)
+    return torch_network(where.network(where.design(entry["design"])), read_state(content, path))

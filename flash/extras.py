@@ -1,0 +1,57 @@
+"""Libraries that not everybody needs, imported when they are first used.
+
+Only numpy, scipy, moocore and rich come with flash. Everything else is an optional extra
+(``pip install 'flash-codesign[onnx]'``); where it is missing, the message names the extra.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flash.errors import UsageError
+from flash.interrupts import quiet_imports
+
+__all__ = ["lazily", "need"]
+
+
+def need(module: str, extra: str, what: str = "this") -> Any:
+    """The imported ``module``.
+
+    module: of a third-party library, or one of flash's own that imports such a library.
+    extra:  the extra of ``flash-codesign`` that brings the library.
+    what:   what the user asked for, the first word of the message.
+
+    Raises ``UsageError`` with the ``pip install`` command where the library is not installed.
+
+    >>> need("json", extra="none").loads("[1]")
+    [1]
+    """
+    try:
+        with quiet_imports():
+            return importlib.import_module(module)
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] == "flash":
+            raise  # a mistake of ours, not a missing library
+        raise UsageError(
+            f"{what} needs the package {error.name or extra}: pip install 'flash-codesign[{extra}]'"
+        ) from None
+
+
+def lazily(package: str, homes: Mapping[str, tuple[str, str]]) -> Callable[[str], Any]:
+    """A ``__getattr__`` for a package whose public names are imported on first use.
+
+    package: its ``__name__``.
+    homes:   public name -> (module inside the package, extra that brings what the module
+             imports; empty where flash's own dependencies suffice).
+    """
+
+    def get(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module '{package}' has no attribute '{name}'")
+        module, extra = homes[name]
+        home = f"{package}.{module}"
+        return getattr(need(home, extra) if extra else importlib.import_module(home), name)
+
+    return get

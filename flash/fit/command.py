@@ -1,0 +1,352 @@
+"""``python -m flash.fit``: measurements -> a hardware profile, with its held-out error.
+
+From Python: ``report = fit(["board.jsonl"], "myboard"); print(report)``, then
+``report.profile``, or ``write_profile(report.profile, path)``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from flash.command import CommandParser
+from flash.errors import UsageError, shown
+from flash.files.writing import write_text
+from flash.fitting.learning import Learned, learn
+from flash.fitting.prior import Prior, data_sheet_prior, profile_prior, unknown_prior
+from flash.fitting.structure import known_structure
+from flash.measurements.reading import Measurements, read_measurements
+from flash.targets.processor.profile import (
+    BYTES,
+    EXECUTES,
+    FUSIONS,
+    NO_ENERGY,
+    Device,
+    Profile,
+    Provenance,
+    Runtime,
+    load_profile,
+)
+from flash.targets.processor.profile_file import profile_text
+
+__all__ = ["FitReport", "main", "fit"]
+
+_SCHEMA = "flash.fit/1"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """A fitted profile and how each of its runtimes did; prints itself as a table.
+
+    learned: runtime -> its fit. problems: rows that could not be used, a line each.
+    """
+
+    profile: Profile
+    learned: Mapping[str, Learned]
+    problems: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(
+            line for name, found in self.learned.items() for line in self._lines(name, found)
+        )
+
+    def _lines(self, name: str, found: Learned) -> list[str]:
+        runtime, interval = self.profile.runtimes[name], found.interval
+        s = found.structure
+        lines = [
+            f"{self.profile.name}:{name}   {runtime.framework} {runtime.version}, "
+            f"{runtime.provenance.networks} networks, {runtime.precision}",
+            f"runs       executes {s.executes}, fusion {s.fusion}, {s.lanes} lanes; "
+            f"fitted by: {found.chosen}",
+            "",
+            f"{'held out (10-fold)':38s}{'median error':>13s}{'MAPE':>10s}{'Spearman':>10s}",
+            _line("this profile", found.figures),
+        ]
+        lines += [_line(b.name, b.figures, b.note) for b in found.baselines]
+        if found.kinds:
+            lines += ["", "a kind of network left out altogether"]
+            lines += [_line(kind, figures) for kind, figures in found.kinds.items()]
+        if found.energy_figures:
+            lines += ["", _line("energy", found.energy_figures)]
+        else:
+            lines += ["", f"energy     {runtime.energy.how}"]
+        better = found.baselines and _best_baseline(found)
+        if better:
+            lines += ["", f"note: {better} has a smaller held-out error than this profile"]
+        lines += [
+            "",
+            f"90 % interval x{interval.low:g} to x{interval.high:g}; made without each fold it "
+            f"covers {found.coverage:.0%} of that fold's networks",
+        ]
+        return lines
+
+    def document(self) -> dict[str, Any]:
+        """The report as plain values, for JSON."""
+        runtimes = {
+            name: {
+                **asdict(found.structure),
+                "fitted_by": found.chosen,
+                "networks": self.profile.runtimes[name].provenance.networks,
+                "held_out": found.figures,
+                "candidates": found.errors,
+                "kinds_left_out": found.kinds,
+                "baselines": [asdict(b) for b in found.baselines],
+                "energy_held_out": found.energy_figures,
+                "interval": {"low": found.interval.low, "high": found.interval.high},
+                "coverage": found.coverage,
+            }
+            for name, found in self.learned.items()
+        }
+        return {
+            "schema": _SCHEMA, "name": self.profile.name, "runtimes": runtimes,
+            "problems": list(self.problems), "profile": profile_text(self.profile),
+        }  # fmt: skip
+
+
+def _line(name: str, figures: Mapping[str, float] | None, note: str = "") -> str:
+    if figures is None:
+        return f"  {name:36s}{note:>33s}"
+    return (
+        f"  {name:36s}{figures['median_error_percent']:11.1f} %"
+        f"{figures['mape_percent']:8.1f} %{figures['spearman']:10.3f}"
+    )
+
+
+def _best_baseline(found: Learned) -> str:
+    """The baseline that beats the profile by median error and MAPE; empty if none does."""
+    both = ("median_error_percent", "mape_percent")
+    for b in found.baselines:
+        if b.figures is not None and all(b.figures[k] < found.figures[k] for k in both):
+            return b.name
+    return ""
+
+
+def fit(
+    measurements: Sequence[str | Path],
+    name: str,
+    *,
+    prior: str | None = None,
+    space: str = "",
+    peak_gflops: float | None = None,
+    memory_gb_s: float | None = None,
+    power_w: float | None = None,
+    runs: str | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> FitReport:
+    """Fit a profile to measurement files, one runtime a file.
+
+    runs: what the runtime executes and merges, as in ``all,eager``; found where it is not given.
+    prior: a profile of a sister device. space: of the designs of CSV files.
+    peak_gflops, memory_gb_s: from the data sheet, fp32 and of all cores; both or none.
+    power_w: assumed where no energy was measured.
+
+    Raises ``UsageError`` for arguments that make no sense, ``InputError`` for files that cannot
+    be used.
+    """
+    if not measurements:
+        raise UsageError("give a file of measurements")
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"--name {name!r}: letters, digits, '.', '-' and '_' only")
+    if (peak_gflops is None) != (memory_gb_s is None):
+        raise UsageError("--peak-gflops and --memory-gb-s go together")
+    if prior and peak_gflops is not None:
+        raise UsageError("give --prior or --peak-gflops, not both")
+    expected, told = _prior(prior, peak_gflops, memory_gb_s), _told(runs)
+    learned: dict[str, Learned] = {}
+    runtimes: dict[str, Runtime] = {}
+    problems: list[str] = []
+    files = [read_measurements(path, space) for path in measurements]
+    _one_device(files)
+    for file in files:
+        problems += file.problems
+        precision = str(file.header.get("precision", "fp32"))
+        if precision not in BYTES:
+            raise UsageError(
+                f"{file.path}: precision '{precision}' is not one of {', '.join(BYTES)}"
+            )
+        own = _runtime_name(file, runtimes)
+        progress(f"{own}: {len(file.rows)} networks")
+        learned[own] = found = learn(
+            [row.network for row in file.rows], [row.kind for row in file.rows],
+            file.latency_ms, file.energy_mj, expected,
+            element_bytes=BYTES[precision], data_sheet=peak_gflops is not None,
+            known=None if told else known_structure(file.header), told=told,
+            progress=lambda text, own=own: progress(f"{own}: {text}"),  # type: ignore[misc]
+        )  # fmt: skip
+        runtimes[own] = _runtime(own, file, found, precision, power_w)
+    profile = Profile(
+        name, _described(files[0]), "processor",
+        _device(files[0], peak_gflops, memory_gb_s), runtimes, next(iter(runtimes)),
+    )  # fmt: skip
+    return FitReport(profile, learned, tuple(problems))
+
+
+def _told(runs: str | None) -> tuple[str, str] | None:
+    if runs is None:
+        return None
+    executes, _, fusion = runs.partition(",")
+    told = executes, fusion or FUSIONS[0]
+    eager = told[1] == "eager" and told[0] != "all"
+    if told[0] not in EXECUTES or told[1] not in FUSIONS or eager:
+        raise UsageError(
+            f"--runs {shown(runs)}: expected one of {', '.join(EXECUTES)}, then a comma and one of "
+            f"{', '.join(FUSIONS)} (eager after all only)"
+        )
+    return told
+
+
+def _prior(name: str | None, peak_gflops: float | None, memory_gb_s: float | None) -> Prior:
+    if name is not None:
+        return profile_prior(load_profile(name).runtime.coefficients)
+    if peak_gflops is not None and memory_gb_s is not None:
+        if min(peak_gflops, memory_gb_s) <= 0:
+            raise UsageError("--peak-gflops and --memory-gb-s must be above zero")
+        return data_sheet_prior(peak_gflops / 2, memory_gb_s)
+    return unknown_prior()
+
+
+# --------------------------------------------------------------------- what a header says
+def _runtime_name(file: Measurements, taken: Mapping[str, Runtime]) -> str:
+    runtime = file.header.get("runtime", {})
+    framework = {"onnxruntime": "ort"}.get(str(runtime.get("name")), str(runtime.get("name", "")))
+    threads = file.header.get("threads")
+    words = [re.sub(r"[^a-z0-9]+", "_", framework.lower()).strip("_") or "measured"]
+    if isinstance(threads, int):
+        words.append(f"{threads}_thread{'s' if threads != 1 else ''}")
+    precision = file.header.get("precision", "fp32")
+    words += [str(precision)] if precision != "fp32" else []
+    name, number = "_".join(words), 2
+    while name in taken:
+        name, number = f"{'_'.join(words)}_{number}", number + 1
+    return name
+
+
+def _described(file: Measurements) -> str:
+    device = file.header.get("device", {})
+    words = [str(device.get(k)) for k in ("model", "cpu") if device.get(k)]
+    return _one_line(", ".join(words)) or f"device of {file.path.name}"
+
+
+def _one_device(files: Sequence[Measurements]) -> None:
+    """Refuse files that say they are of different devices: a profile is of one."""
+    for key in ("model", "cpu"):
+        named = [(f.path, f.header.get("device", {}).get(key)) for f in files]
+        stated = [(path, value) for path, value in named if value]
+        for path, value in stated[1:]:
+            if value != stated[0][1]:
+                raise UsageError(
+                    f"{stated[0][0]} and {path} are of different devices ({stated[0][1]}, {value}):"
+                    " fit a profile to each"
+                )
+
+
+def _device(file: Measurements, peak_gflops: float | None, memory_gb_s: float | None) -> Device:
+    """Facts of the header and those given; a fitted rate is none, and nothing is guessed."""
+    given = file.header.get("device", {})
+    model, cores = given.get("model"), given.get("cores")
+    return Device(
+        # A board without a name gives its architecture as its model.
+        soc=_one_line(str(model)) if model and model != given.get("arch") else "not stated",
+        cpu=_one_line(str(given.get("cpu") or "not stated")),
+        cores=cores if isinstance(cores, int) and cores > 0 else 0,
+        clock_mhz=_clock(file), peak_gflops=peak_gflops or 0.0, memory_gb_s=memory_gb_s or 0.0,
+        sources=("given with the fit",) if peak_gflops else ("the header of the measurements",),
+    )  # fmt: skip
+
+
+def _clock(file: Measurements) -> float:
+    clock = file.header.get("frequency_mhz")
+    return float(clock) if isinstance(clock, int | float) and clock > 0 else 0.0
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _runtime(
+    name: str, file: Measurements, found: Learned, precision: str, power_w: float | None
+) -> Runtime:
+    header, runtime = file.header, file.header.get("runtime", {})
+    threads = header.get("threads")
+    provider = runtime.get("provider")
+    framework = str(runtime.get("name") or "not stated") + (f" ({provider})" if provider else "")
+    energy = found.energy or (
+        NO_ENERGY if power_w is None else replace(
+            NO_ENERGY, power_w=power_w, low=0.5, high=2.0,
+            how=f"not measured: {power_w:g} W given, taken as right within a factor of two",
+        )
+    )  # fmt: skip
+    kinds = len(found.kinds)
+    return Runtime(
+        name=name, framework=_one_line(framework),
+        version=_one_line(str(runtime.get("version") or "not stated")),
+        threads=threads if isinstance(threads, int) and threads >= 0 else 0,
+        clock_mhz=_clock(file), precision=precision, executes=found.structure.executes,
+        fusion=found.structure.fusion, lanes=found.structure.lanes,
+        coefficients=found.coefficients, interval=found.interval, energy=energy,
+        provenance=Provenance(
+            how="fitted", networks=len(file.rows),
+            held_out="10 folds" + (f"; outside, {kinds} kinds left out" if kinds else ""),
+            **found.figures, date=_one_line(str(header.get("date") or "not stated"))[:10],
+            sources=(f"measured: {file.path.name}",),
+        ),
+    )  # fmt: skip
+
+
+# ----------------------------------------------------------------------------- the command
+def _parser() -> CommandParser:
+    parser = CommandParser("fit", "Measurements of a device -> its profile, with held-out error.")
+    add = parser.add_argument
+    add("measurements", nargs="+", metavar="MEASUREMENTS", help="files of flash.profile, or CSV")
+    add("--name", required=True, metavar="NAME", help="name of the profile")
+    add("--out", metavar="FILE.toml", help="where to write it (NAME.toml)")
+    add("--prior", metavar="T", help="profile of a sister device, to need fewer runs")
+    add("--space", metavar="S", help="space of the designs of a CSV file")
+    add("--peak-gflops", type=float, metavar="X", help="fp32, all cores, from the data sheet")
+    add("--memory-gb-s", type=float, metavar="X", help="read bandwidth, from the data sheet")
+    add("--power-w", type=float, metavar="W", help="assumed where no energy was measured")
+    add(
+        "--runs",
+        metavar="WHAT",
+        help="what the runtime runs, where you know: all,eager (PyTorch), ...",
+    )
+    add("--json", metavar="FILE", help="the report as JSON, to FILE or to stdout with '-'")
+    add("--quiet", action="store_true", help="no table and no progress")
+    return parser
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command; raises ``FlashError`` for whatever the user can mend."""
+    options = _parser().parse_args(arguments)
+    out = options.out or f"{options.name}.toml"
+    if Path(out).suffix != ".toml":
+        raise UsageError(f"--out {out}: a profile's file ends in .toml")
+
+    def progress(text: str) -> None:
+        if not options.quiet and sys.stderr is not None:
+            sys.stderr.write(f"{text}\n")
+
+    report = fit(
+        options.measurements, options.name, prior=options.prior, space=options.space or "",
+        peak_gflops=options.peak_gflops, memory_gb_s=options.memory_gb_s,
+        power_w=options.power_w, runs=options.runs, progress=progress,
+    )  # fmt: skip
+    if sys.stderr is not None:
+        for problem in report.problems:
+            sys.stderr.write(f"left out: {problem}\n")
+    if options.json == "-":
+        sys.stdout.write(json.dumps(report.document(), indent=1, ensure_ascii=False) + "\n")
+    elif not options.quiet:
+        sys.stdout.write(f"{report}\n")
+    # The error is told before the file is there.
+    sys.stdout.flush()
+    if options.json and options.json != "-":
+        write_text(options.json, json.dumps(report.document(), indent=1, ensure_ascii=False) + "\n")
+    write_text(out, profile_text(report.profile, "Written by flash.fit; its error is below."))
+    progress(f"written: {out}")

@@ -1,0 +1,116 @@
+"""From fits to a profile: held-out quality, intervals, the fitted hull, energy, rounding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+from scipy.stats import spearmanr
+
+from flash.fitting.fit import conformal_factors
+from flash.fitting.workload import Workload
+from flash.targets.processor.kernels import KERNEL_CLASSES
+from flash.targets.processor.profile import Coefficients, Interval
+
+__all__ = [
+    "classes_of", "energy_terms", "fit_energy", "held_out_energy", "hull_of", "interval_of",
+    "quality", "rounded", "significant",
+]  # fmt: skip
+
+Floats = NDArray[np.float64]
+
+
+def quality(measured: Floats, predicted: Floats) -> dict[str, float]:
+    """Median and mean absolute error (per cent) and Spearman's correlation."""
+    error = np.abs(predicted / measured - 1)
+    # Predictions that are all the same rank nothing; spearmanr would warn.
+    varies = len(measured) > 1 and np.ptp(predicted) > 0 and np.ptp(measured) > 0
+    # What differs by less than a millionth ranks alike: sums in another order do.
+    ranked = np.round(predicted / np.median(np.abs(predicted)), 6) if varies else predicted
+    rank = float(spearmanr(ranked, measured)[0]) if varies else 0.0
+    return {
+        "median_error_percent": round(100 * float(np.median(error)), 2),
+        "mape_percent": round(100 * float(error.mean()), 2),
+        "spearman": round(rank, 4),
+    }
+
+
+def significant(value: float, digits: int = 4) -> float:
+    """Rounded to significant digits, so that the last bits of a fit do not show."""
+    return float(f"{value:.{digits}g}")
+
+
+def rounded(c: Coefficients) -> Coefficients:
+    """Coefficients to four significant digits."""
+    per_class = ("overhead_us", "gmac_s", "gb_s", "reduction_half", "outputs_half")
+    return Coefficients(
+        **{name: tuple(significant(v) for v in getattr(c, name)) for name in per_class},
+        cache_mb=significant(c.cache_mb), spill_gb_s=significant(c.spill_gb_s),
+    )  # fmt: skip
+
+
+# ------------------------------------------------------------------------------- intervals
+def hull_of(load: Workload) -> dict[str, tuple[float, float]]:
+    """Smallest and largest value of each of ``HULL_FEATURES`` over networks."""
+    totals = load.totals()
+    features = {
+        "macs": totals["macs"],
+        "bytes": totals["bytes"],
+        "kernels": totals["kernels"],
+        "conv_share": totals["conv_macs"] / np.maximum(totals["macs"], 1.0),
+    }
+    return {n: (significant(v.min(), 6), significant(v.max(), 6)) for n, v in features.items()}
+
+
+def interval_of(
+    hull: Mapping[str, tuple[float, float]], near: Floats, far: Floats,
+    classes: tuple[str, ...] = (),
+) -> Interval:  # fmt: skip
+    """Interval from log residuals of networks left out alone, and with their family.
+
+    hull, classes: of what was fitted (``hull_of``, ``classes_of``).
+    """
+    low, high = (_within(x) for x in conformal_factors(near))
+    outside = [_within(x) for x in conformal_factors(far)]
+    return Interval(
+        significant(low), significant(high),
+        significant(min(low, outside[0])), significant(max(high, outside[1])),
+        hull, classes,
+    )  # fmt: skip
+
+
+def classes_of(load: Workload) -> tuple[str, ...]:
+    """Classes of the kernels of networks."""
+    measured = set(np.asarray(load.kernels.kind).tolist())
+    return tuple(name for kind, name in enumerate(KERNEL_CLASSES) if kind in measured)
+
+
+def _within(factor: float) -> float:
+    """Factors a profile may hold; beyond a thousand nothing is known anyway."""
+    return min(max(factor, 1e-3), 1e3)
+
+
+# ---------------------------------------------------------------------------------- energy
+def energy_terms(load: Workload, latency_ms: Floats) -> Floats:
+    """Columns ms, GMAC, GB of each network, shape (networks, 3)."""
+    totals = load.totals()
+    return np.stack([latency_ms, totals["macs"] / 1e9, totals["bytes"] / 1e9], axis=1)
+
+
+def fit_energy(terms: Floats, energy_mj: Floats) -> Floats:
+    """(W, mJ/GMAC, mJ/GB) >= 0 of energy = W t + a GMAC + b GB, least relative squares."""
+    solution, _ = nnls(terms / energy_mj[:, None], np.ones(len(terms)))
+    return np.asarray(solution)
+
+
+def held_out_energy(load: Workload, fitted_ms: Floats, asked_ms: Floats, mj: Floats) -> Floats:
+    """Energies (mJ) by fits without each network itself.
+
+    fitted_ms: latencies the fits see. asked_ms: latency of the network asked for, held out or
+    measured.
+    """
+    seen, asked = energy_terms(load, fitted_ms), energy_terms(load, asked_ms)
+    rows = np.arange(len(mj))
+    return np.array([asked[i] @ fit_energy(seen[rows != i], mj[rows != i]) for i in rows])

@@ -1,0 +1,151 @@
+"""The same cost model fitted by non-negative least squares.
+
+Given the prior's shape (half lengths, and which of work and traffic bounds a kernel), a latency
+is linear in what is unknown: the overhead of each kernel class, and how much slower than the
+prior each class is busy,
+
+    t = sum over classes c of  launches_c overhead_c + busy_c slowness_c ,   both >= 0.
+
+Where launches decide (a GPU at batch 1, cells of one width) this reaches what the log-normal
+prior is too narrow for, exactly and at once. Errors are relative, and rows that the others
+contradict count less (Cauchy's loss, by reweighting); a ridge pulls each class towards the
+common overhead and the common slowness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+from flash.fitting.workload import Workload
+from flash.targets.processor.costs import kernel_ms
+from flash.targets.processor.kernels import KERNEL_CLASSES
+from flash.targets.processor.profile import Coefficients
+
+__all__ = ["LinearFit"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.intp]
+
+_CLASSES = len(KERNEL_CLASSES)
+#: The last layer of a network, once in each: its overhead is the network's own constant.
+_LINEAR = KERNEL_CLASSES.index("linear")
+#: Where a class is never busy, its rates become the largest that a profile can hold.
+_LEAST = 1e-30
+#: Convolutions of all kinds.
+_CONVS = [KERNEL_CLASSES.index(c) for c in ("pointwise", "conv3x3", "conv", "depthwise")]
+#: The common slowness pulls this much more than the common overhead.
+_BUSY_RIDGE = 3.0
+#: What a profile can hold.
+_LARGEST_RATE = 1e9
+#: A row counts half where its log error is this many robust standard deviations (of at least
+#: the second), after as many rounds of reweighting.
+_DOUBTED, _LEAST_DEVIATION, _ROUNDS = 2.0, 0.02, 8
+#: Median absolute deviation to standard deviation, of a normal distribution.
+_MAD = 1.4826
+
+
+@dataclass(frozen=True)
+class LinearFit:
+    """Settings of the fit.
+
+    shape: the prior's coefficients. ridge: pull to the common values, in relative errors.
+    busy:  whether classes are busy at all; without, only launches count.
+    alike: whether all convolutions have one overhead.
+    """
+
+    shape: Coefficients
+    ridge: float
+    busy: bool = True
+    alike: bool = True
+
+    def columns(self, load: Workload) -> Floats:
+        """(networks, 2 classes): launches, then busy ms under the prior's rates, by class."""
+        at_once = replace(self.shape, overhead_us=(0.0,) * _CLASSES)
+        times = kernel_ms(load.kernels, at_once, load.element_bytes)
+        kinds = np.asarray(load.kernels.kind)
+        busy = load.counts @ np.stack([(kinds == c) * times for c in range(_CLASSES)], axis=1)
+        return np.hstack([load.launches(), busy])
+
+    def trust(self, columns: Floats, latency_ms: Floats) -> Floats:
+        """How much each row counts, shape (networks,): one, less where the others disagree."""
+        trust, common = np.ones(len(latency_ms)), self._common(columns, latency_ms)
+        for _ in range(_ROUNDS):
+            solution = self._solve(columns, latency_ms, trust, common)
+            predicted = np.maximum(columns @ solution, 1e-9)
+            error = np.abs(np.log(predicted / latency_ms))
+            deviation = max(_MAD * float(np.median(error)), _LEAST_DEVIATION)
+            trust = 1.0 / (1.0 + (error / (_DOUBTED * deviation)) ** 2)
+        return trust
+
+    def fit(self, columns: Floats, latency_ms: Floats) -> Floats:
+        """Overheads (ms) and slownesses by class, shape (2 classes,), none negative."""
+        common = self._common(columns, latency_ms)
+        return self._solve(columns, latency_ms, self.trust(columns, latency_ms), common)
+
+    def left_out(self, columns: Floats, latency_ms: Floats, folds: Sequence[Ints]) -> Floats:
+        """Latencies (ms) of each fold by a fit without it, shape (networks,).
+
+        Which rows to trust and the common values are asked of all rows once: asking each fold
+        again would take ten times as long, and a row has little say in either.
+        """
+        predicted, rows = np.zeros(len(latency_ms)), np.arange(len(latency_ms))
+        trust, common = self.trust(columns, latency_ms), self._common(columns, latency_ms)
+        for fold in folds:
+            keep = np.setdiff1d(rows, fold)
+            predicted[fold] = columns[fold] @ self._solve(
+                columns[keep], latency_ms[keep], trust[keep], common
+            )
+        return np.maximum(predicted, 1e-9)
+
+    def _solve(self, columns: Floats, latency_ms: Floats, trust: Floats, common: Floats) -> Floats:
+        """``fit`` with given trust in each row, pulled to given common values."""
+        pull = self.ridge * np.sqrt(len(latency_ms)) / common
+        pull[_CLASSES:] *= _BUSY_RIDGE
+        # Nothing pulls the constant; a linear layer's own speed then cannot be told from it.
+        pull[_LINEAR] = 0.0
+        pull[_CLASSES + _LINEAR] = np.sqrt(len(latency_ms)) / common[_CLASSES + _LINEAR]
+        root = np.sqrt(trust)
+        rows = np.vstack([columns * (root / latency_ms)[:, None], np.diag(pull)])
+        targets = np.concatenate([root, pull * common])
+        if not self.busy:
+            rows[:, _CLASSES:] = 0.0
+        if self.alike:
+            rows[:, _CONVS[0]] = rows[:, _CONVS].sum(axis=1)
+            rows[:, _CONVS[1:]] = 0.0
+        solution, _ = nnls(rows, targets)
+        if self.alike:
+            solution[_CONVS] = solution[_CONVS[0]]
+        absent = ~columns.any(axis=0)
+        result: Floats = np.where(absent, common, solution)
+        return result
+
+    def _common(self, columns: Floats, latency_ms: Floats) -> Floats:
+        """One overhead and one slowness for all classes, repeated; neither near zero."""
+        launches, busy = columns[:, :_CLASSES], columns[:, _CLASSES:]
+        totals = np.stack([launches.sum(axis=1) - launches[:, _LINEAR], busy.sum(axis=1)], axis=1)
+        totals = np.maximum(totals, 1e-30)
+        rows = np.column_stack([totals, np.ones(len(totals))]) / latency_ms[:, None]
+        if not self.busy:
+            rows[:, 1] = 0.0
+        solution, _ = nnls(rows, np.ones(len(totals)))
+        least = 0.1 * np.median(latency_ms[:, None] / totals, axis=0)
+        return np.repeat(np.maximum(solution[:2], least), _CLASSES)
+
+    def coefficients(self, solution: Floats) -> Coefficients:
+        """The profile's coefficients of a solution."""
+        slow = np.maximum(solution[_CLASSES:], _LEAST) if self.busy else np.full(_CLASSES, _LEAST)
+
+        def faster(rates: tuple[float, ...]) -> tuple[float, ...]:
+            return tuple(float(x) for x in np.minimum(np.array(rates) / slow, _LARGEST_RATE))
+
+        return replace(
+            self.shape,
+            overhead_us=tuple(float(x) for x in solution[:_CLASSES] * 1e3),
+            gmac_s=faster(self.shape.gmac_s),
+            gb_s=faster(self.shape.gb_s),
+        )

@@ -1,0 +1,194 @@
+"""What is expected of a processor before it is measured, and the fit's parameters.
+
+Every coefficient is fitted as a logarithm, hence positive. The prior is normal on logarithms:
+medians with deviations, expected ratios between coefficients, and a common speed that may be
+free (an unknown device, or a sister of a known board).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flash.targets.processor.kernels import KERNEL_CLASSES
+from flash.targets.processor.profile import Coefficients
+
+__all__ = [
+    "DENSE", "EXTRA", "MEMORY", "PARAMETERS", "Prior", "data_sheet_prior", "pack", "profile_prior",
+    "speed_direction", "unknown_prior", "unpack",
+]  # fmt: skip
+
+Floats = NDArray[np.float64]
+
+#: What is fitted; ``unpack`` says how they make up the coefficients.
+PARAMETERS = (
+    "overhead_us", "pointwise", "conv3x3", "conv", "depthwise", "pool", "linear",
+    "memory_gb_s", "linear_gb_s", "elementwise_gb_s",
+    "reduction_half", "outputs_half", "window_half",
+)  # fmt: skip
+#: Fitted as well where a prior is extended: overheads by class (ratios to the common one), and
+#: the cache.
+EXTRA = (*(f"{c}_overhead" for c in KERNEL_CLASSES), "cache_mb", "spill_gb_s")
+#: Classes with both half-efficiency lengths.
+DENSE = ("pointwise", "conv3x3", "conv")
+#: Classes with a bandwidth of their own.
+MEMORY = {"linear": "linear_gb_s", "elementwise": "elementwise_gb_s"}
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Log-normal prior: medians and standard deviations of logarithms, one a parameter.
+
+    Arrays have the shape (parameters,), or (parameters + extra,) where the prior is extended.
+
+    ties:     pairs of parameters with the expected ratio and the deviation of its logarithm.
+    speed:    deviation of the logarithm of the device's overall speed; 0 where it is known.
+    spread:   deviation of a runtime's own coefficients from the shared ones.
+    scale:    deviation of a runtime's overall speed from the shared one.
+    noise:    expected relative error of a measurement and of the model together.
+    """
+
+    median: Floats
+    deviation: Floats
+    ties: tuple[tuple[str, str, float, float], ...]
+    spread: float = 0.3
+    scale: float = 0.5
+    noise: float = 0.1
+    speed: float = 0.0
+
+    def tightened(self, factor: float) -> Prior:
+        """Deviations of the coefficients and their ratios times ``factor``."""
+        ties = tuple((a, b, ratio, sd * factor) for a, b, ratio, sd in self.ties)
+        return replace(self, deviation=self.deviation * factor, ties=ties)
+
+    def extended(self, overheads: float, cache: float = 1.0) -> Prior:
+        """With an overhead for each kernel class, near the common one, and a cache.
+
+        overheads, cache: deviations. Unless the prior has one already, the cache is expected at
+        1 MB, inside it four times the bandwidth, and what spills at the bandwidth. What waits
+        for memory is then told apart: pools are expected four times as fast, and half the
+        reduction and half the outputs to suffice (all ours).
+        """
+        size, classes = len(PARAMETERS), len(KERNEL_CLASSES)
+        median = self.median
+        if len(median) == size:
+            spill = median[PARAMETERS.index("memory_gb_s")]
+            faster = np.array([_CACHED.get(p, 1.0) for p in PARAMETERS])
+            median = np.concatenate([median * faster, np.ones(classes), [1.0, spill]])
+        own = np.append(np.full(classes, overheads), [cache, cache])
+        return replace(self, median=median, deviation=np.append(self.deviation[:size], own))
+
+
+#: Factors on the medians of a prior that knows a cache.
+_CACHED = {
+    "memory_gb_s": 4.0, "linear_gb_s": 4.0, "elementwise_gb_s": 4.0, "pool": 4.0,
+    "reduction_half": 0.5, "outputs_half": 0.5,
+}  # fmt: skip
+
+
+def speed_direction(size: int) -> Floats:
+    """Change of each of ``size`` logarithms when a device is faster by a factor of e: rates and
+    bandwidths rise, the overhead falls."""
+    changes = [-1.0 if p == "overhead_us" else float(not p.endswith("_half")) for p in PARAMETERS]
+    extra = [float(p == "spill_gb_s") for p in EXTRA]
+    return np.array((changes + extra)[:size])
+
+
+def data_sheet_prior(peak_gmac_s: float, memory_gb_s: float, **changes: float) -> Prior:
+    """What is expected of a CPU before any measurement.
+
+    peak_gmac_s: fp32, of the threads used. memory_gb_s: measured read bandwidth.
+    Convolutions reach about a third of the peak once reductions are long, depthwise ones and
+    pools a twentieth (ours, after published runs on other boards); a kernel costs some
+    20 us. ``changes`` replaces fields of the prior.
+    """
+    median = {
+        "overhead_us": 20.0, "pointwise": 0.35 * peak_gmac_s, "conv3x3": 0.45 * peak_gmac_s,
+        "conv": 0.35 * peak_gmac_s, "depthwise": 0.08 * peak_gmac_s, "pool": 0.05 * peak_gmac_s,
+        "linear": 0.35 * peak_gmac_s, "memory_gb_s": memory_gb_s, "linear_gb_s": memory_gb_s,
+        "elementwise_gb_s": memory_gb_s, "reduction_half": 32.0, "outputs_half": 8.0,
+        "window_half": 4.0,
+    }  # fmt: skip
+    deviation = {
+        "overhead_us": 1.5, "pointwise": 0.7, "conv3x3": 0.7, "conv": 0.7, "depthwise": 1.0,
+        "pool": 1.0, "linear": 0.7, "memory_gb_s": 0.4, "linear_gb_s": 0.4,
+        "elementwise_gb_s": 0.6, "reduction_half": 0.7, "outputs_half": 0.7, "window_half": 0.7,
+    }  # fmt: skip
+    ties = (("conv", "pointwise", 1.0, 0.3), ("conv3x3", "conv", 1.3, 0.4))
+    return Prior(
+        np.array([median[p] for p in PARAMETERS]),
+        np.array([deviation[p] for p in PARAMETERS]),
+        ties,
+        **changes,
+    )
+
+
+def unknown_prior() -> Prior:
+    """A device nobody has said anything about: the proportions of a CPU, at any speed.
+
+    Proportions of a board of 20 GMAC/s and 5 GB/s (ours); overhead and bandwidth may be far
+    from them, as they are on a GPU.
+    """
+    prior = data_sheet_prior(20.0, 5.0, speed=5.0)
+    wider = {"overhead_us": 2.5, "memory_gb_s": 1.0, "linear_gb_s": 1.0, "elementwise_gb_s": 1.0}
+    deviation = [wider.get(p, float(d)) for p, d in zip(PARAMETERS, prior.deviation, strict=True)]
+    ties = (*prior.ties, ("linear_gb_s", "memory_gb_s", 1.0, 0.5),
+            ("elementwise_gb_s", "memory_gb_s", 1.0, 0.6))  # fmt: skip
+    return replace(prior, deviation=np.array(deviation), ties=ties)
+
+
+def profile_prior(coefficients: Coefficients, deviation: float = 0.35) -> Prior:
+    """A sister of a known device: its proportions, at any speed.
+
+    deviation: of the logarithm of each coefficient once the speed is taken out (ours).
+    """
+    logs = pack(coefficients)
+    spread = np.full(len(logs), deviation)
+    spread[PARAMETERS.index("overhead_us")] = 1.0
+    return Prior(np.exp(logs), spread, (), speed=3.0)
+
+
+def unpack(logarithms: Floats) -> Coefficients:
+    """Coefficients from the logarithms of ``PARAMETERS`` (and of ``EXTRA``)."""
+    values = [float(x) for x in np.exp(logarithms)]
+    p = dict(zip(PARAMETERS, values, strict=False))
+    extra = dict(zip(EXTRA, values[len(PARAMETERS) :], strict=False))
+    own = [extra.get(f"{c}_overhead", 1.0) for c in KERNEL_CLASSES]
+    return Coefficients(
+        overhead_us=tuple(p["overhead_us"] * ratio for ratio in own),
+        gmac_s=tuple(p.get(c, p["pointwise"]) for c in KERNEL_CLASSES),
+        gb_s=tuple(p[MEMORY.get(c, "memory_gb_s")] for c in KERNEL_CLASSES),
+        reduction_half=tuple(
+            p["reduction_half"] if c in DENSE else p["window_half"] if c == "depthwise" else 0.0
+            for c in KERNEL_CLASSES
+        ),
+        outputs_half=tuple(p["outputs_half"] if c in DENSE else 0.0 for c in KERNEL_CLASSES),
+        cache_mb=extra.get("cache_mb", math.inf),
+        spill_gb_s=extra.get("spill_gb_s", math.inf),
+    )
+
+
+def pack(c: Coefficients) -> Floats:
+    """The logarithms that ``unpack`` makes ``c`` from, extended."""
+    of = {name: k for k, name in enumerate(KERNEL_CLASSES)}
+    common = float(np.exp(np.log(np.maximum(c.overhead_us, 1e-6)).mean()))
+    values = {
+        "overhead_us": common,
+        **{name: c.gmac_s[of[name]] for name in PARAMETERS if name in of},
+        "memory_gb_s": c.gb_s[of["pointwise"]],
+        "linear_gb_s": c.gb_s[of["linear"]],
+        "elementwise_gb_s": c.gb_s[of["elementwise"]],
+        "reduction_half": c.reduction_half[of["pointwise"]],
+        "outputs_half": c.outputs_half[of["pointwise"]],
+        "window_half": c.reduction_half[of["depthwise"]],
+    }
+    own = [max(overhead, 1e-6) / common for overhead in c.overhead_us]
+    # A hand-written profile may hold zeros, which have no logarithm.
+    listed = [max(values[p], 1e-6) for p in PARAMETERS]
+    # Without a cache, one that nothing spills from.
+    cache = [min(c.cache_mb, 1e6), min(c.spill_gb_s, 1e6)]
+    result: Floats = np.log(np.array([*listed, *own, *cache]))
+    return result

@@ -1,0 +1,1 @@
+"""Measured networks of a device: the format, its reader, comparison with predictions."""

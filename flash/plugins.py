@@ -1,0 +1,119 @@
+"""Open registries: kinds of things that flash, or anybody's package, adds by name.
+
+A registry knows its built-in members by the place where they are defined, so that looking one
+up imports that one only. Members of other packages are found through Python entry points:
+
+    [project.entry-points."flash.metrics"]
+    my_score = "my_package.scores:MY_SCORE"
+
+Entry points are read when a name is asked for that flash itself does not have, or when all
+names are listed; the built-in names cost nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping
+from typing import Generic, TypeVar
+
+from flash.errors import FlashError, UsageError, did_you_mean
+
+__all__ = ["GROUPS", "Registry"]
+
+T = TypeVar("T")
+
+#: Every entry-point group that flash reads, and what a member of it is.
+GROUPS: Mapping[str, str] = {
+    "flash.components": "a component of an accelerator: area, energy and power by action",
+    "flash.exporters": "a form in which designs are delivered",
+    "flash.families": "a family of networks, written once for an emitter",
+    "flash.metrics": "a data-free score, vectorised over designs",
+    "flash.operators": "an ONNX operator: what it costs",
+    "flash.optimizers": "an optimizer of separable problems",
+    "flash.proxies": "a training-free score that runs the network",
+    "flash.sensors": "a power sensor of a device",
+    "flash.strategies": "a search that spends a small training budget",
+    "flash.targets": "a kind of hardware that networks are priced on",
+}
+
+
+class Registry(Generic[T]):
+    """Members of one entry-point group by name.
+
+    group:   one of ``GROUPS``.
+    builtin: name -> ``"module:attribute"`` of flash's own members, in the order shown.
+    noun:    what messages call a member.
+    """
+
+    def __init__(self, group: str, noun: str, builtin: Mapping[str, str]) -> None:
+        if group not in GROUPS:
+            raise ValueError(f"{group} is none of {', '.join(GROUPS)}")
+        self.group, self.noun = group, noun
+        self._places = dict(builtin)
+        self._members: dict[str, T] = {}
+        self._read = False
+
+    def __getitem__(self, name: str) -> T:
+        """The member of this name; raises ``UsageError`` with the closest name for others.
+
+        Raises ``FlashError`` for a member whose package cannot be imported.
+        """
+        if name not in self._members:
+            if name not in self._places:
+                self._read_entry_points()
+            if name not in self._places:
+                hint = did_you_mean(name, self._places)
+                raise UsageError(f"unknown {self.noun} '{name}'{hint}")
+            self._members[name] = self._load(name)
+        return self._members[name]
+
+    def __contains__(self, name: object) -> bool:
+        if name not in self._places:
+            self._read_entry_points()
+        return name in self._places
+
+    def __iter__(self) -> Iterator[str]:
+        self._read_entry_points()
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def items(self) -> Iterator[tuple[str, T]]:
+        """(name, member) of all; imports every one."""
+        return ((name, self[name]) for name in self)
+
+    def add(self, name: str, member: T) -> None:
+        """Add a member from running code, a notebook or a test; the name must be free."""
+        if name in self:
+            raise ValueError(f"there is a {self.noun} '{name}' already")
+        self._places[name] = ""
+        self._members[name] = member
+
+    def remove(self, name: str) -> None:
+        """Take out what ``add`` put in."""
+        if self._places.get(name) != "":
+            raise ValueError(f"no {self.noun} '{name}' was added by running code")
+        del self._places[name], self._members[name]
+
+    def _load(self, name: str) -> T:
+        module, _, attribute = self._places[name].partition(":")
+        try:
+            found = importlib.import_module(module)
+            for part in attribute.split("."):
+                found = getattr(found, part)
+        except (ImportError, AttributeError) as error:
+            if module.partition(".")[0] == "flash":
+                raise
+            place = self._places[name]
+            raise FlashError(f"{self.noun} '{name}' ({place}) cannot be loaded: {error}") from None
+        return found  # type: ignore[return-value]  # an entry point promises its type
+
+    def _read_entry_points(self) -> None:
+        if self._read:
+            return
+        self._read = True
+        from importlib.metadata import entry_points  # noqa: PLC0415 (20 ms, seldom needed)
+
+        for point in entry_points(group=self.group):
+            self._places.setdefault(point.name, point.value)

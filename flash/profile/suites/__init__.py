@@ -1,0 +1,1 @@
+"""Suites: the networks that are measured to learn a device's speed."""

@@ -1,0 +1,156 @@
+"""Candidates for a suite: chains over the shapes that decide a kernel's speed, and networks.
+
+A seeded draw, so that the same flash proposes the same candidates everywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from flash.measurements.workloads import workload_kind, workload_network
+from flash.spaces.network import Network
+from flash.spaces.space import SearchSpace, load_space
+
+__all__ = ["KINDS", "LARGEST_MACS", "SMALLEST_MACS", "Candidate", "candidates"]
+
+#: Networks outside take too short or too long to say much in the time they take.
+SMALLEST_MACS: Final = 400_000
+LARGEST_MACS: Final = 620_000_000
+#: More weights than this do not fit the memory of small boards beside the rest.
+_LARGEST_PARAMS: Final = 12_000_000
+
+#: Kind -> share of a suite. Chains tell kernels apart; whole networks show how they add up.
+KINDS: Final = {
+    "chain": 0.36,
+    "mobilenet": 0.24,
+    "concat": 0.12,
+    "add": 0.11,
+    "nasbench201": 0.12,
+    "reference": 0.05,
+}
+_SPACES: Final = {
+    "cifar10-mobilenet-v2": "mobilenet",
+    "imagenet-mobilenet-v2": "mobilenet",
+    "cifar10-concat": "concat",
+    "cifar10-add": "add",
+    "nasbench201": "nasbench201",
+}
+_REFERENCES: Final = {
+    "mobilenet_v1_0.25_128": "mobilenet", "mobilenet_v1_0.5_160": "mobilenet",
+    "mobilenet_v1_0.75_192": "mobilenet", "mobilenet_v1": "mobilenet",
+    "mobilenet_v2_0.35_96": "mobilenet", "mobilenet_v2_0.5_160": "mobilenet",
+    "mobilenet_v2_0.75_192": "mobilenet", "mobilenet_v2": "mobilenet",
+    "mobilenet_v3_small_minimalistic": "mobilenet", "mnasnet": "mobilenet",
+    "proxylessnas_mobile": "mobilenet", "efficientnet_lite0": "mobilenet",
+    "squeezenet_1.1": "reference",
+}  # fmt: skip
+#: A dense and a residual network of ordinary shapes, as chains.
+_PLAIN: Final = (
+    "3x64x64: conv k7 s2 32; max k3 s2; conv k3 64 *3; max k2 s2; conv k3 128 *3; gap; linear 100",
+    "3x96x96: conv k3 s2 24; res k3 *3; conv k3 s2 48; res k3 *3; conv k3 s2 96; res k3 *3; gap; "
+    "linear 10",
+    "3x48x48: conv k3 32; dense k3 12 *6; conv k1 48; avg k2 s2; dense k3 12 *8; gap; linear 10",
+)
+# On and off the SIMD width of 4, 8 and 16 lanes.
+_CHANNELS: Final = (8, 12, 16, 20, 24, 30, 32, 44, 48, 64, 72, 96, 100, 128, 160, 192, 256, 384)
+_SIDES: Final = (4, 7, 8, 14, 16, 20, 28, 32, 40, 56, 64, 112)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A workload that a suite may take up.
+
+    ``text`` parses back to ``network``; ``live`` is what of it runtimes compute.
+    """
+
+    text: str
+    kind: str
+    network: Network
+    live: Network
+
+    @classmethod
+    def of(cls, text: str, kind: str = "") -> Candidate:
+        """The candidate of a text; raises as ``workload_network`` does."""
+        network = workload_network(text)
+        return cls(text, kind or workload_kind(text), network, network.live())
+
+
+def candidates(seed: int = 0) -> list[Candidate]:
+    """Every candidate, each once, in an order that only the seed decides."""
+    rng = np.random.default_rng(seed)
+    texts: dict[str, str] = dict.fromkeys(_chains(rng, 260), "chain")
+    for name, kind in _SPACES.items():
+        texts |= dict.fromkeys(_designs(load_space(name), rng, 60), kind)
+    texts |= _REFERENCES
+    texts |= dict.fromkeys(_PLAIN, "reference")
+    found = [Candidate.of(text, kind) for text, kind in texts.items()]
+    return [c for c in found if _fits(c)]
+
+
+def _fits(candidate: Candidate) -> bool:
+    within = SMALLEST_MACS <= candidate.live.macs <= LARGEST_MACS
+    return within and candidate.network.params <= _LARGEST_PARAMS
+
+
+def _designs(space: SearchSpace, rng: np.random.Generator, count: int) -> list[str]:
+    """Designs of every size: each leans towards the small or the large end of its ranges."""
+    texts = []
+    sizes = np.array([len(grid) for grid in space.grids])
+    for _ in range(count):
+        lean = float(np.exp(rng.uniform(-0.7, 2.0)))
+        lean = 1.0 if space.name == "nasbench201" else lean
+        indices = np.floor(sizes * rng.random(len(sizes)) ** lean).astype(np.int64)
+        texts.append(f"{space.name}: {_text(space, indices)}")
+    return texts
+
+
+def _text(space: SearchSpace, indices: Any) -> str:
+    text: str = space.describe(indices)
+    # What cannot be parsed back could not be measured elsewhere.
+    space.design(space.family.parse(text))
+    return text
+
+
+def _chains(rng: np.random.Generator, count: int) -> list[str]:
+    """Chains of one kernel, or one behind a convolution that sets its shape."""
+    texts: list[str] = []
+    forms = list(_FORMS.items())
+    shares = np.array([share for _, share in forms])
+    for _ in range(count):
+        form = forms[int(rng.choice(len(forms), p=shares / shares.sum()))][0]
+        pick = {
+            "c": int(rng.choice(_CHANNELS)), "n": int(rng.choice(_CHANNELS)),
+            "h": int(rng.choice(_SIDES)), "t": int(rng.choice((2, 4, 8))),
+            "k": int(rng.choice((3, 5, 7))), "e": int(rng.choice((2, 3, 4, 6))),
+            "f": int(rng.choice((64, 256, 1000, 2048, 4096))), "s": int(rng.choice((1, 2))),
+            "b": int(rng.choice((2, 3))),
+        }  # fmt: skip
+        pick["g"] = int(rng.choice([g for g in (2, 4, 8) if pick["c"] % g == 0] or [1]))
+        texts.append(form.format(**pick))
+    return texts
+
+
+#: Form of a chain -> its share among the chains drawn.
+_FORMS: Final = {
+    "{c}x{h}x{h}: conv k1 {n}; conv k1 {n} *{t}": 4,
+    "{c}x{h}x{h}: conv k3 {n}; conv k3 {n} *{t}": 4,
+    "{c}x{h}x{h}: conv k{k} {n} *{t}": 2,
+    "{c}x{h}x{h}: conv k3 s2 {n}": 1,
+    "{c}x{h}x{h}: conv k3 g{g} {c} *{t}": 1,
+    "{c}x{h}x{h}: dw k{k}; conv k1 {n}": 2,
+    "{c}x{h}x{h}: dw k{k} *{t}; conv k1 {n}": 3,
+    "{c}x{h}x{h}: conv k1 {n}; dw k{k} s2; conv k1 {n}": 1,
+    "{c}x{h}x{h}: conv k1 {n}; max k3 s1 *{t}": 1,
+    "{c}x{h}x{h}: conv k1 {n}; avg k{b} s1 *{t}": 1,
+    "{c}x{h}x{h}: conv k1 {n}; max k{b} s2; conv k1 {c}": 1,
+    "{c}x1x1: linear {f} *{t}; linear 1000": 1,
+    "{c}x4x4: linear {f}; linear {f}": 1,
+    "{c}x{h}x{h}: dense k1 {n} *{t}": 1,
+    "{c}x{h}x{h}: dense k3 16 *{t}": 1,
+    "{c}x{h}x{h}: res k1 *{t}": 1,
+    "{c}x{h}x{h}: res k3 *{t}": 1,
+    "{c}x{h}x{h}: mb k{k} e{e} {c} *{t}": 2,
+}

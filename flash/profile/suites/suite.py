@@ -1,0 +1,184 @@
+"""A suite: the networks to measure and all that a device needs to measure them, in one file.
+
+A zip archive with ``suite.json`` (schema ``flash.suite/1``) and one ONNX model a workload.
+``suite.json`` holds ``name``, ``flash`` (version), ``precision``, ``batch``, ``weights``
+(``file``, ``seed`` and ``regions``, see ``flash.backends.onnx.suite_model``) and ``workloads``
+in the order to be measured, each with ``workload`` (its text), ``network`` (how
+measurements name it), ``model`` (the file inside the archive), ``macs``, ``params`` and
+``share``: the time it is
+expected to take against the others. Someone's own models carry their weights (``weights`` is
+null) and have only ``network``, ``model`` and ``share``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from flash import __version__
+from flash.errors import InputError, UsageError, did_you_mean
+from flash.measurements.workloads import workload_kind
+from flash.profile.suites.choice import choose, expected_ms
+from flash.profile.suites.pool import Candidate, candidates
+
+__all__ = [
+    "DEFAULT_COUNT",
+    "PRECISIONS",
+    "SCHEMA",
+    "build_suite",
+    "model_suite",
+    "network_key",
+    "split_suite",
+]
+
+SCHEMA: Final = "flash.suite/1"
+DEFAULT_COUNT: Final = 60
+PRECISIONS: Final = ("fp32", "fp16", "int8")
+#: Zip entries carry a time; the same suite must give the same bytes.
+_EPOCH: Final = (1980, 1, 1, 0, 0, 0)
+
+
+def build_suite(
+    texts: Sequence[str] | None = None,
+    *,
+    count: int = DEFAULT_COUNT,
+    precision: str = "fp32",
+    batch: int = 1,
+    seed: int = 0,
+) -> bytes:
+    """The archive of a suite; the same arguments give the same bytes.
+
+    texts: workloads in the order to be measured; None chooses ``count`` of the candidates of
+           ``seed``, the most informative first.
+
+    Raises ``UsageError`` for what cannot be built, with the workload's text.
+    """
+    from flash.backends import WEIGHTS_FILE, suite_models  # noqa: PLC0415 (an extra)
+
+    _check(precision, batch)
+    if texts is None:
+        if count < 1:
+            raise UsageError("a suite has at least one workload")
+        chosen = choose(candidates(seed), count)
+        name = f"flash-{count}" + (f"-seed{seed}" if seed else "")
+    else:
+        if not texts:
+            raise UsageError("a suite has at least one workload")
+        chosen = [Candidate.of(text) for text in dict.fromkeys(texts)]
+        name = f"own-{len(chosen)}"
+    files = {f"models/{i:03d}.onnx": c.network for i, c in enumerate(chosen)}
+    models, regions = suite_models(files, precision, batch)
+    shares = expected_ms(chosen)
+    workloads = [
+        _entry(candidate, file, float(ms / shares.sum()))
+        for candidate, file, ms in zip(chosen, files, shares, strict=True)
+    ]
+    weights = {"file": WEIGHTS_FILE, "seed": seed, "regions": [asdict(r) for r in regions]}
+    head = _head(name, precision, batch) | {"weights": weights, "workloads": workloads}
+    return _archive({"suite.json": json.dumps(head, indent=1).encode()} | models)
+
+
+def model_suite(paths: Sequence[str | Path], precision: str = "fp32", batch: int = 1) -> bytes:
+    """The archive of a suite of someone's ONNX files, which ``precision`` only describes.
+
+    Raises ``InputError`` for a file that cannot be read or keeps its weights elsewhere.
+    """
+    from flash.backends import keeps_weights_outside  # noqa: PLC0415 (an extra)
+
+    _check(precision, batch)
+    entries, models = [], {}
+    unique = list(dict.fromkeys(str(path) for path in paths))
+    for number, path in enumerate(unique):
+        content = _read(path)
+        if keeps_weights_outside(content, path):
+            raise InputError(
+                f"{path}: its weights are in other files: copy them and scripts/profile_device.py "
+                "to the device and run it there with this file"
+            )
+        network = {"onnx": path, "sha256": hashlib.sha256(content).hexdigest()}
+        file = f"models/{number:03d}.onnx"
+        models[file] = content
+        entries.append({"network": network, "model": file, "share": 1.0 / len(unique)})
+    head = _head(f"own-{len(unique)}", precision, batch) | {"weights": None, "workloads": entries}
+    return _archive({"suite.json": json.dumps(head, indent=1).encode()} | models)
+
+
+def split_suite(
+    content: bytes, count: int, wanted: Callable[[Mapping[str, Any]], bool]
+) -> list[tuple[bytes, float]]:
+    """The workloads of a suite that are wanted, in suites of ``count`` at most, in the order given.
+
+    wanted: of a workload's ``network``. With each suite goes its share of the whole one's time.
+    """
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        head = json.loads(archive.read("suite.json"))
+        entries = [entry for entry in head["workloads"] if wanted(entry["network"])]
+        parts = []
+        for start in range(0, len(entries), count):
+            some = entries[start : start + count]
+            files = {entry["model"]: archive.read(entry["model"]) for entry in some}
+            text = json.dumps(head | {"workloads": some}, indent=1)
+            share = sum(entry["share"] for entry in some)
+            parts.append((_archive({"suite.json": text.encode()} | files), share))
+    return parts
+
+
+def _read(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+
+
+def _check(precision: str, batch: int) -> None:
+    if precision not in PRECISIONS:
+        raise UsageError(f"unknown precision '{precision}'{did_you_mean(precision, PRECISIONS)}")
+    if not 1 <= batch <= 4096:
+        raise UsageError(f"a batch has 1 to 4096 images, not {batch}")
+
+
+def _head(name: str, precision: str, batch: int) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "name": name,
+        "flash": __version__,
+        "precision": precision,
+        "batch": batch,
+    }
+
+
+def network_key(text: str) -> dict[str, str]:
+    """How measurements name a workload: ``space`` and ``design``, or ``workload``."""
+    kind = workload_kind(text)
+    if kind in ("chain", "reference"):
+        return {"workload": text}
+    space, _, design = text.partition(":")
+    return {"space": space.strip(), "design": design.strip()}
+
+
+def _entry(candidate: Candidate, file: str, share: float) -> dict[str, Any]:
+    network = candidate.network
+    return {
+        "workload": candidate.text,
+        "network": network_key(candidate.text),
+        "model": file,
+        "macs": network.macs,
+        "params": network.params,
+        "share": float(f"{share:.4g}"),
+    }
+
+
+def _archive(files: dict[str, bytes]) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name, content in files.items():
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, content)
+    return stream.getvalue()

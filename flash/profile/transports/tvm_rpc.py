@@ -1,0 +1,87 @@
+"""Boards behind a TVM tracker as a device: models are compiled here and run there."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import sys
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flash.backends.tvm.machine import Machine
+from flash.errors import UsageError
+from flash.measurements.comparison import SCHEMA, describe_origin
+from flash.profile.transports.base import Job
+from flash.profile.transports.journal import check_same, read_journal, write_journal
+from flash.quantities import format_latency
+
+if TYPE_CHECKING:
+    from flash.backends.tvm.rpc import Tracker
+
+__all__ = ["TvmRpcDevice"]
+
+
+@dataclass(frozen=True)
+class TvmRpcDevice:
+    """One kind of board. Measures ONNX files, not suites, whose weights are kept apart.
+
+    machine: what the board is, for the compiler.
+    """
+
+    tracker: Tracker
+    machine: Machine
+
+    def profile(self, job: Job) -> str:
+        """See ``Device.profile``; of the program's options, only ``--no-resume`` applies."""
+        from flash.backends import measure_tvm_rpc  # noqa: PLC0415 (an extra)
+
+        head, models = self._read(job.suite)
+        before, records = ({}, []) if "--no-resume" in job.options else read_journal(job.out)
+        check_same(job.out, before, head)
+        known = {record["network"].get("sha256") for record in records}
+        left = [(network, model) for network, model in models if network["sha256"] not in known]
+        self.tracker.connect()  # before a file is made
+        write_journal(job.out, head, records)
+        words = []
+        named = [(network["onnx"], content) for network, content in left]
+        measured = measure_tvm_rpc(named, self.tracker, self.machine) if left else iter(())
+        for (network, _), found in zip(left, measured, strict=True):
+            records.append(found | {"network": network})
+            write_journal(job.out, head, records)
+            words.append(f"{network['onnx']}: {_latency(found['latency_ms'])}")
+            if not job.quiet:
+                sys.stderr.write(f"{words[-1]}\n")
+        done = f"{len(left)} measured on {describe_origin(head)}"
+        kept = f", {len(known)} there already" if known else ""
+        return "\n".join([*words, f"{done}{kept}", f"written: {job.out}"]) + "\n"
+
+    def _read(self, suite: Path) -> tuple[dict[str, Any], list[tuple[dict[str, str], bytes]]]:
+        """The result file's first line, and the models of a suite of someone's own."""
+        from flash.backends import tvm_version  # noqa: PLC0415 (an extra)
+
+        with zipfile.ZipFile(suite) as archive:
+            document = json.loads(archive.read("suite.json"))
+            if document["weights"] is not None:
+                raise UsageError("--tvm-rpc measures ONNX files: name some")
+            entries = document["workloads"]
+            models = [(dict(e["network"]), archive.read(e["model"])) for e in entries]
+        now = datetime.datetime.now(datetime.UTC)
+        head = {
+            "schema": SCHEMA,
+            "device": {"model": f"board '{self.tracker.key}' over TVM RPC"}
+            | {"cpu": self.machine.mcpu, "cores": self.machine.cores},
+            "runtime": {"name": "tvm, untuned", "version": tvm_version(), "provider": "llvm"},
+            "threads": self.machine.cores,
+            "precision": document["precision"],
+            "batch": 1,
+            "date": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+        return head, models
+
+
+def _latency(found: Mapping[str, float]) -> str:
+    value, low, high = (format_latency(found[key]) for key in ("median", "p10", "p90"))
+    return f"{value} ({low} to {high}, {found['runs']} runs)"

@@ -1,0 +1,159 @@
+"""Trained accuracies on disk: one CSV line a design, written as soon as it is known.
+
+A search that is interrupted reads the file and goes on where it stopped. Failed trainings are
+recorded but tried again.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+
+from flash.errors import FlashError, InputError, UsageError
+from flash.search.budgeted.candidates import Floats, Ints
+from flash.search.budgeted.evaluator import Trial
+from flash.spaces.space import SearchSpace
+
+__all__ = ["Journal", "read_accuracies"]
+
+_COLUMNS = ("design", "accuracy", "seconds", "failure", "source")
+
+
+class Journal:
+    """The results file of one search space and one source of accuracies.
+
+    source: what trains (a command line); a file that another source wrote is refused.
+
+    Raises ``UsageError`` for a file of another source or a place that cannot be written,
+    ``InputError`` for a file that is no such table.
+    """
+
+    def __init__(self, path: str | Path, space: SearchSpace, source: str) -> None:
+        self.path = Path(path)
+        self._space = space
+        self._source = source
+        self._trials: dict[bytes, Trial] = {}
+        self._complete()
+        text = self._text()
+        for number, row in _rows(text, self.path):
+            if row.get("source", source) != source:
+                raise UsageError(
+                    f"{self.path} holds results of {row['source']!r}, not of {source!r}; name "
+                    "another file with --results"
+                )
+            indices, accuracy = _entry(space, row, f"{self.path}, line {number}")
+            if math.isfinite(accuracy):
+                seconds = _number(row.get("seconds") or "0")
+                trial = Trial(tuple(indices.tolist()), accuracy, seconds, reused=True)
+                self._trials[indices.tobytes()] = trial
+
+    def __len__(self) -> int:
+        return len(self._trials)
+
+    def find(self, design: Ints) -> Trial | None:
+        """The trial of a design (indices), if an earlier run finished it."""
+        return self._trials.get(design.tobytes())
+
+    def append(self, trial: Trial) -> None:
+        """Write one trial to disk; returns when it is there."""
+        design = self._space.named(np.array(trial.design, dtype=np.int64))
+        accuracy = "" if trial.failed else repr(trial.accuracy)
+        line = (json.dumps(design), accuracy, f"{trial.seconds:.3f}", trial.failure, self._source)
+        stream = io.StringIO()
+        rows = csv.writer(stream, lineterminator="\n")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if not self.path.exists() or self.path.stat().st_size == 0:
+                rows.writerow(_COLUMNS)
+            rows.writerow(line)
+            with self.path.open("a", encoding="utf-8", newline="") as file:
+                file.write(stream.getvalue())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise FlashError(f"cannot write {self.path}: {error.strerror or error}") from None
+
+    def _text(self) -> str:
+        if not self.path.exists():
+            return ""
+        return _read(self.path)
+
+    def _complete(self) -> None:
+        """Cut off a last line that a crash left half written."""
+        try:
+            content = self.path.read_bytes() if self.path.is_file() else b""
+            if content and not content.endswith(b"\n"):
+                os.truncate(self.path, content.rfind(b"\n") + 1)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UsageError(f"cannot use {self.path}: {reason}") from None
+
+
+def read_accuracies(path: str | Path, space: SearchSpace) -> tuple[Ints, Floats]:
+    """Designs (indices) and accuracies of a CSV file with columns ``design`` and ``accuracy``.
+
+    A design is the space's own line (``w=8,16,32 d=...``, a benchmark's string) or a JSON object
+    of its variables; lines without an accuracy are left out. Raises ``InputError`` with the
+    line's number for anything else, and for a design with two different accuracies.
+    """
+    place = Path(path)
+    found: dict[bytes, float] = {}
+    rows = []
+    for number, row in _rows(_read(place), place):
+        where = f"{place}, line {number}"
+        indices, accuracy = _entry(space, row, where)
+        if math.isnan(accuracy):
+            continue
+        if found.setdefault(indices.tobytes(), accuracy) != accuracy:
+            raise InputError(f"{where}: the design has another accuracy further up")
+        rows.append(indices)
+    if not found:
+        raise InputError(f"{place}: no accuracies; expected columns design,accuracy")
+    designs = np.unique(np.array(rows), axis=0)
+    return designs, np.array([found[row.tobytes()] for row in designs])
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
+        raise InputError(f"{path}: {reason}") from None
+
+
+def _rows(text: str, path: Path) -> list[tuple[int, dict[str, str]]]:
+    """(line number, columns) of each line after the header."""
+    reader = csv.DictReader(io.StringIO(text), strict=True)
+    try:
+        names = reader.fieldnames
+        if text and not {"design", "accuracy"} <= set(names or ()):
+            raise InputError(f"{path}: expected columns design,accuracy")
+        return [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise InputError(f"{path}, line {reader.line_num}: {error}") from None
+
+
+def _entry(space: SearchSpace, row: dict[str, str], where: str) -> tuple[Ints, float]:
+    """Indices and accuracy of one line; nan where it has none."""
+    try:
+        indices = space.parse(row["design"] or "")
+    except FlashError as error:
+        raise InputError(f"{where}: {error}") from None
+    text = row["accuracy"]
+    value = _number(text) if text else math.nan
+    if text and not math.isfinite(value):
+        raise InputError(f"{where}: the accuracy {text!r} is no number")
+    return indices, value
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

@@ -1,0 +1,86 @@
+"""Which designs a search with a training budget may choose: those within the user's limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flash.errors import InfeasibleError, UsageError
+from flash.evaluation import evaluate
+from flash.optimize import Limit, SeparableProblem
+from flash.optimize.objectives import meets
+from flash.search.budgeted.candidates import Ints, all_designs
+from flash.spaces.space import SearchSpace
+from flash.targets import Target
+
+__all__ = ["LISTED_WHOLE", "distinct_networks", "listed", "within_limits"]
+
+Within = Callable[[Ints], NDArray[np.bool_]]
+
+#: Spaces of at most so many designs are listed whole.
+LISTED_WHOLE = 50_000
+#: Designs drawn before the limits are taken for too tight to sample.
+_DRAWS, _BATCH = 2_000_000, 50_000
+
+
+def within_limits(
+    space: SearchSpace, target: Target, problem: SeparableProblem, limits: Sequence[Limit]
+) -> Within:
+    """A function that says which designs (indices) hold every limit on the target.
+
+    Where the problem's costs are lower bounds, designs that hold them are priced for real.
+    """
+
+    def within(designs: Ints) -> NDArray[np.bool_]:
+        mask = meets(problem, designs, limits)
+        if target.exact or not limits or not mask.any():
+            return mask
+        rows = np.flatnonzero(mask)
+        found = evaluate(space, target, designs[rows])
+        for limit in limits:
+            if limit.quantity.name in found.__dataclass_fields__ | {"memory_mb": None}:
+                mask[rows] &= limit.met(found.quantity(limit.quantity.name))
+        return mask
+
+    return within
+
+
+def listed(
+    space: SearchSpace, within: Within, most: int, rng: np.random.Generator
+) -> tuple[Ints, bool]:
+    """Designs within the limits, and whether these are all there are.
+
+    A small space is listed whole; of a large one ``most`` different networks are drawn. Raises
+    ``InfeasibleError`` if there is none, or none was found.
+    """
+    if most < 1:
+        raise UsageError(f"the number of candidates must be 1 or more, got {most}")
+    if space.size <= LISTED_WHOLE:
+        designs = all_designs([len(grid) for grid in space.grids])
+        designs = distinct_networks(space, designs[within(designs)])
+        if not len(designs):
+            raise InfeasibleError(f"no design of {space.name} meets the limits")
+        return designs, True
+    found = space.sample(0, rng)
+    for _ in range(_DRAWS // _BATCH):
+        drawn = space.sample(_BATCH, rng)
+        found = distinct_networks(space, np.concatenate([found, drawn[within(drawn)]]))
+        if len(found) >= most:
+            break
+    if not len(found):
+        raise InfeasibleError(
+            f"none of {_DRAWS:,} random designs of {space.name} meets the limits; relax one"
+        )
+    return found[:most], False
+
+
+def distinct_networks(space: SearchSpace, designs: Ints) -> Ints:
+    """The first design of each network, in the order given."""
+    values = space.decode(designs)
+    columns = {name: values[:, k] for k, name in enumerate(space.variables)}
+    canonical = space.family.canonical(columns)
+    rows = np.stack([np.broadcast_to(canonical[n], len(values)) for n in space.variables], axis=1)
+    _, first = np.unique(rows, axis=0, return_index=True)
+    return designs[np.sort(first)]

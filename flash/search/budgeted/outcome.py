@@ -1,0 +1,80 @@
+"""Running a strategy by name, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from flash.errors import UsageError, did_you_mean
+from flash.search.budgeted.aggregate import aggregate, random_search
+from flash.search.budgeted.candidates import Candidates
+from flash.search.budgeted.evaluator import Evaluator, Trial
+from flash.search.budgeted.evolution import evolution
+from flash.search.budgeted.eznas import eznas
+from flash.search.budgeted.hnas import hnas
+from flash.search.budgeted.pdns import pdns
+from flash.search.budgeted.robot import robot
+from flash.search.budgeted.weak import weak_predictors
+
+__all__ = ["STRATEGIES", "Outcome", "Strategy", "run_strategy"]
+
+#: Spends the evaluator's budget on the candidates; returns what else there is to tell.
+Strategy = Callable[[Candidates, Evaluator, np.random.Generator], dict[str, Any]]
+
+#: Strategies by the name users give.
+STRATEGIES: Mapping[str, Strategy] = {
+    "aggregate": aggregate,
+    "evolution": evolution,
+    "eznas": eznas,
+    "hnas": hnas,
+    "pdns": pdns,
+    "random": random_search,
+    "robot": robot,
+    "weak": weak_predictors,
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a search with a training budget found.
+
+    trials:  every design trained, in order.
+    details: what the strategy tells beside (weights, a formula, the size of an archive).
+    """
+
+    strategy: str
+    budget: int
+    seed: int
+    trials: tuple[Trial, ...]
+    details: Mapping[str, Any]
+
+    @property
+    def spent(self) -> int:
+        """Budget used."""
+        return len(self.trials)
+
+    @property
+    def failed(self) -> int:
+        """Trainings without a result."""
+        return sum(trial.failed for trial in self.trials)
+
+    @property
+    def best(self) -> Trial | None:
+        """The trial of highest accuracy, the first of equals; None where all failed."""
+        done = [trial for trial in self.trials if not trial.failed]
+        return max(done, key=lambda trial: trial.accuracy) if done else None
+
+
+def run_strategy(name: str, candidates: Candidates, evaluator: Evaluator, seed: int) -> Outcome:
+    """Run a strategy of ``STRATEGIES``; the same seed and accuracies give the same outcome.
+
+    Raises ``UsageError`` for an unknown name, a library that is not installed, or candidates
+    that the strategy cannot use.
+    """
+    if name not in STRATEGIES:
+        raise UsageError(f"unknown search '{name}'{did_you_mean(name, STRATEGIES)}")
+    details = STRATEGIES[name](candidates, evaluator, np.random.default_rng(seed))
+    return Outcome(name, evaluator.budget, seed, evaluator.trials, details)

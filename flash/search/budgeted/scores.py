@@ -1,0 +1,50 @@
+"""Training-free scores of a space's designs by name, as strategies take them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from flash.errors import UsageError, did_you_mean
+from flash.evaluation import measure
+from flash.metrics.rank import score_designs
+from flash.search.budgeted.candidates import Floats, Ints
+from flash.spaces.space import SearchSpace
+
+__all__ = ["DATA_FREE", "data_free_scores", "usable"]
+
+#: What the description of a design says; microseconds to milliseconds each.
+DATA_FREE = ("rank_score", "sed", "nn_degree", "nn_mass", "params", "macs")
+_RANKED = ("rank_score", "sed")
+
+
+def data_free_scores(space: SearchSpace, names: Sequence[str]) -> Callable[[Ints], Floats]:
+    """A function of designs (indices) that gives scores of shape (designs, names).
+
+    Raises ``UsageError`` for a name not in ``DATA_FREE``.
+    """
+    for name in names:
+        if name not in DATA_FREE:
+            raise UsageError(f"unknown metric '{name}'{did_you_mean(name, DATA_FREE)}")
+
+    def scores(designs: Ints) -> Floats:
+        columns: dict[str, Floats] = {}
+        if any(name in _RANKED for name in names):
+            ranked = score_designs(space, designs)
+            columns |= {"rank_score": ranked.rank_score, "sed": ranked.sed}
+        if any(name not in _RANKED for name in names):
+            plain = measure(space, designs)
+            columns |= {name: getattr(plain, name) for name in DATA_FREE if name not in _RANKED}
+        return np.stack([columns[name] for name in names], axis=1)
+
+    return scores
+
+
+def usable(names: Sequence[str], scores: Floats) -> list[int]:
+    """Columns of scores that tell designs apart: finite everywhere, and not the same for all."""
+    return [
+        k
+        for k, column in enumerate(scores.T)
+        if np.isfinite(column).all() and (len(column) == 1 or np.ptp(column) > 0)
+    ]

@@ -1,0 +1,81 @@
+"""Accuracies from the trainings of ``flash.calibrate``, for the designs asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from flash.search.budgeted.candidates import Ints
+from flash.search.budgeted.evaluator import Evaluator, TrainingError, Trial
+from flash.spaces.space import SearchSpace
+from flash.training.campaign import Campaign, Trainer, carry_out
+from flash.training.images import ImageSet
+from flash.training.jobs import Event, Job
+from flash.training.recipe import Recipe
+from flash.training.results import TrainedDesign
+
+__all__ = ["TrainingEvaluator"]
+
+
+@dataclass(frozen=True)
+class _Asked(Campaign):
+    """Trains these designs, as text, instead of a sample."""
+
+    designs: tuple[str, ...] = ()
+
+    def missing(self, have: Sequence[TrainedDesign]) -> dict[str, str]:
+        known = {row.design for row in have}
+        return dict.fromkeys((text for text in self.designs if text not in known), "extra")
+
+
+class TrainingEvaluator(Evaluator):
+    """Trains designs on images, several at once; results go into a table of calibration.
+
+    place:   the space as ``load_space`` takes it.
+    images:  what the recipe asks for; the accuracy is that on their test part, in per cent.
+    results: the table (``flash.training.results``): what it has of the same space, images and
+             recipe is not trained again, and ``flash.calibrate`` can fit the space's model to it.
+    tell:    hears every event of the trainings, with the jobs begun together.
+
+    Raises as ``carry_out`` does, when asked for accuracies.
+    """
+
+    def __init__(
+        self,
+        budget: int,
+        space: SearchSpace,
+        place: str,
+        images: ImageSet,
+        recipe: Recipe,
+        trainer: Trainer,
+        results: Path,
+        tell: Callable[[Event, Sequence[Job]], None] = lambda event, jobs: None,
+    ) -> None:
+        super().__init__(budget)
+        self._campaign = _Asked(space, place, recipe, 0, 0)
+        self._images, self._trainer = images, trainer
+        self._results, self._tell = results, tell
+        self._rows: dict[str, TrainedDesign] = {}
+        self._new: set[str] = set()
+        self._failures: dict[str, str] = {}
+
+    def prepare(self, designs: Ints) -> None:
+        """Train what the table lacks."""
+        texts = tuple(self._campaign.space.describe(design) for design in designs)
+        outcome = carry_out(
+            replace(self._campaign, designs=texts), self._images, self._results, self._trainer,
+            self._tell,
+        )  # fmt: skip
+        self._rows |= {row.design: row for row in outcome.rows}
+        self._new |= {row.design for row in outcome.trained}
+        self._failures |= dict(outcome.failed)
+
+    def train(self, design: Ints) -> Trial:
+        """What ``prepare`` found."""
+        text = self._campaign.space.describe(design)
+        if text not in self._rows:
+            raise TrainingError(self._failures.get(text, "it was not trained"))
+        row = self._rows[text]
+        found = tuple(design.tolist())
+        return Trial(found, row.test_accuracy, row.seconds, reused=text not in self._new)

@@ -1,0 +1,48 @@
+"""Designs of the joint space at their real costs, each network on its own chip."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flash.evaluation import Evaluation, evaluate
+from flash.search.joint.catalog import CoSpace
+from flash.targets import Triple, fixed_chip
+
+__all__ = ["evaluate_joint"]
+
+
+def evaluate_joint(space: CoSpace, indices: NDArray[np.int64]) -> Evaluation:
+    """Everything about designs (indices, shape (designs, variables)), in their order."""
+    chips, networks = space.split(indices)
+    order = np.argsort(chips, kind="stable")
+    parts = [
+        evaluate(
+            space.network,
+            fixed_chip(space.family, space.chips[int(chip)]),
+            networks[chips == chip],
+        )
+        for chip in np.unique(chips)
+    ]
+    back = np.empty_like(order)
+    back[order] = np.arange(len(order))
+
+    def plain(name: str) -> NDArray[np.float64]:
+        return np.concatenate([getattr(part, name) for part in parts])[back]
+
+    def triple(name: str) -> Triple:
+        columns = [[getattr(part, name)[end] for part in parts] for end in range(3)]
+        low, middle, high = (np.concatenate(column)[back] for column in columns)
+        return low, middle, high
+
+    details = {
+        name: np.concatenate([part.details[name] for part in parts])[back]
+        for name in parts[0].details
+    }
+    return Evaluation(
+        plain("nn_degree"), plain("nn_mass"), plain("params"), plain("macs"),
+        plain("weight_mb"), plain("activation_mb"),
+        latency_ms=triple("latency_ms"), energy_mj=triple("energy_mj"),
+        extrapolated=plain("extrapolated").astype(np.bool_), area_mm2=triple("area_mm2"),
+        details=details,
+    )  # fmt: skip

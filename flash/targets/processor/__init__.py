@@ -1,0 +1,1 @@
+"""Processors one buys: profiles fitted to measurements, and their costs."""

@@ -1,0 +1,176 @@
+"""What a layer is to a processor: one kernel, with a class, an amount of work and of traffic.
+
+Batch norm and activation behind a convolution are part of its kernel, as every runtime we
+know fuses them. A sum of n tensors runs as n - 1 binary sums, or as one kernel where the runtime
+merges what it can (``flash.targets.processor.fusion``).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flash.spaces.layers import Ints, Layer
+
+__all__ = ["KERNEL_CLASSES", "LANES", "Kernel", "kernel_of", "lane_multiple"]
+
+#: Kernel classes; ``Kernel.kind`` is a position in this tuple.
+#: conv3x3 is the 3x3 convolution with stride 1, which some runtimes compute by Winograd's
+#: method; conv any other window; grouped convolutions count with their window's class.
+KERNEL_CLASSES: Final = (
+    "pointwise", "conv3x3", "conv", "depthwise", "linear", "pool", "elementwise",
+)  # fmt: skip
+_POINTWISE, _CONV3, _CONV, _DEPTHWISE, _LINEAR, _POOL, _ELEMENTWISE = range(7)
+
+#: Channels a runtime computes at once, its output channels rounded up: 4 fp32 lanes of a 128-bit
+#: NEON register; 8 (AVX2) and 16 (AVX-512) where onnxruntime lays out activations in blocks.
+LANES: Final = (4, 8, 16)
+
+#: Most channels of an image.
+_IMAGE: Final = 4
+#: What onnxruntime brings into another order for a convolution counts as so many elements: on the
+#: shipped x86 machine it does that at 12 to 26 GB/s, and reads and writes at above 100. Where the
+#: convolution itself takes longer it is hidden, beyond the cache it counts more; a term of its own
+#: predicted networks no better.
+_REORDER: Final = 8
+#: A sum that is one kernel takes as long as two activations (found on the same edge GPU).
+_SUM_LAUNCHES: Final = 2
+
+
+class Kernel(NamedTuple):
+    """One kernel, or the same kernel in many designs (arrays, one value a design).
+
+    kind:      class (see ``KERNEL_CLASSES``), one a design where designs differ.
+    positions: output positions.
+    reduction: multiply-accumulates an output element takes (window elements for a pool).
+    outputs:   output channels, those of each group rounded up to lanes.
+    elements:  activations read and written; those that onnxruntime brings into another order
+               for a convolution count ``_REORDER`` times.
+    weights:   weights read; ``weights * positions`` are the multiply-accumulates.
+    launches:  kernels run (n - 1 for a sum of n tensors, or two for any).
+
+    Work is ``positions * reduction * outputs``; elementwise kernels have none.
+    """
+
+    kind: Ints
+    positions: Ints
+    reduction: Ints
+    outputs: Ints
+    elements: Ints
+    weights: Ints
+    launches: Ints
+
+
+def lane_multiple(channels: Ints, lanes: int = LANES[0]) -> Ints:
+    """``channels`` rounded up to a multiple of ``lanes``, a power of two."""
+    return (channels + (lanes - 1)) & -lanes
+
+
+def kernel_of(layer: Layer, fusion: str = "conv", lanes: int = LANES[0]) -> Kernel:
+    """The kernel that runs ``layer``.
+
+    With more than four lanes activations lie in blocks of them: the channels read are padded
+    too, and what joins or cuts channels that fill no blocks is converted back and forth.
+
+    fusion: a profile's; with "graph" a sum is one kernel, with "sum" reorders are slow.
+    """
+    if layer.op == "conv":
+        return _convolution(layer, lanes, _REORDER if fusion == "sum" else 1)
+    if layer.op == "linear":
+        inputs, features = layer.in_channels, layer.out_channels
+        outputs = lane_multiple(features, lanes)
+        return Kernel(_LINEAR, 1, inputs, outputs, inputs + features, inputs * features, 1)
+    if layer.op in ("max_pool", "avg_pool"):
+        window = layer.kernel_height * layer.kernel_width
+        return _pool(layer, layer.out_height * layer.out_width, window, lanes)
+    if layer.op == "global_pool":
+        return _pool(layer, 1, layer.in_height * layer.in_width, lanes)
+    # Areas first: they are plain integers in most spaces, channels seldom are.
+    area = layer.out_height * layer.out_width
+    if layer.op == "add":
+        if fusion == "graph":
+            moved: Any = layer.out_channels * area * (layer.operands + 1)
+            return Kernel(_ELEMENTWISE, 0, 0, 0, moved, 0, _SUM_LAUNCHES)
+        sums: Any = layer.operands - 1
+        return Kernel(_ELEMENTWISE, 0, 0, 0, layer.out_channels * (3 * area) * sums, 0, sums)
+    elements: Ints
+    if layer.in_channels is layer.out_channels:
+        elements = layer.out_channels * (2 * area)
+    else:
+        elements = (layer.in_channels + layer.out_channels) * area
+    launches: Ints = 1
+    if lanes > LANES[0] and layer.op in ("concat", "slice", "pad"):
+        # Before and after it: blocks to channels, channels to blocks.
+        ragged: Any = 1 * (layer.in_channels % lanes != 0) | 1 * (layer.out_channels % lanes != 0)
+        for x in layer.inputs:
+            ragged = ragged | 1 * (x.channels % lanes != 0)
+        elements, launches = elements + elements * (2 * ragged), 1 + 2 * ragged
+    return Kernel(_ELEMENTWISE, 0, 0, 0, elements, 0, launches)
+
+
+def _pool(layer: Layer, positions: Ints, window: Ints, lanes: int) -> Kernel:
+    area = layer.in_height * layer.in_width + layer.out_height * layer.out_width
+    elements = layer.out_channels * area
+    outputs = lane_multiple(layer.out_channels, lanes)
+    return Kernel(_POOL, positions, window, outputs, elements, 0, 1)
+
+
+def _convolution(layer: Layer, lanes: int, reorder: int) -> Kernel:
+    channels, groups = layer.out_channels, layer.groups
+    positions = layer.out_height * layer.out_width
+    window = layer.kernel_height * layer.kernel_width
+    elements = layer.in_channels * (layer.in_height * layer.in_width) + channels * positions
+    if isinstance(groups, int) and groups == 1:
+        read, converted = _blocks(layer.in_channels, lanes)
+        there_and_back: Any = 2 * layer.in_channels * (layer.in_height * layer.in_width) * converted
+        return Kernel(
+            _window_class(layer), positions, read * window, lane_multiple(channels, lanes),
+            elements + reorder * there_and_back, channels * (layer.in_channels * window),
+            1 + converted,
+        )  # fmt: skip
+    channelwise = Kernel(
+        _DEPTHWISE,
+        positions,
+        window,
+        lane_multiple(channels, lanes),
+        elements,
+        channels * window,
+        1,
+    )
+    depthwise = np.asarray((groups == layer.in_channels) & (groups > 1))
+    if depthwise.all():
+        return channelwise
+    reduction = layer.in_channels // groups * window
+    grouped = Kernel(
+        _window_class(layer), positions, reduction,
+        lane_multiple(channels // groups, lanes) * groups, elements, channels * reduction, 1,
+    )  # fmt: skip
+    if not depthwise.any():
+        return grouped
+    return Kernel(*(np.where(depthwise, a, b) for a, b in zip(channelwise, grouped, strict=True)))
+
+
+def _blocks(channels: Ints, lanes: int) -> tuple[Ints, Ints]:
+    """Channels that are read where they lie in blocks of ``lanes``, and whether (1 or 0) they are
+    brought into another order first, as fewer than a block are. An image lies plainly."""
+    if lanes == LANES[0]:
+        return channels, 0
+    padded = lane_multiple(channels, lanes)
+    if isinstance(channels, int):
+        return (channels, 0) if channels <= _IMAGE else (padded, int(channels < lanes))
+    image: Any = channels <= _IMAGE
+    return np.where(image, channels, padded), 1 * ~image * (channels < lanes)
+
+
+def _window_class(layer: Layer) -> Ints:
+    height, width = layer.kernel_height, layer.kernel_width
+    if isinstance(height, int) and isinstance(width, int) and isinstance(layer.stride, int):
+        if height == width == 1:
+            return _POINTWISE
+        return _CONV3 if height == width == 3 and layer.stride == 1 else _CONV
+    one = np.asarray((height == 1) & (width == 1))
+    three = np.asarray((height == 3) & (width == 3) & (layer.stride == 1))
+    kind: NDArray[np.int64] = np.where(one, _POINTWISE, np.where(three, _CONV3, _CONV))
+    return kind

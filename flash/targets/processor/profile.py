@@ -1,0 +1,408 @@
+"""Hardware profiles: what a device is, its fitted coefficients, and where they come from.
+
+A profile is a TOML file in ``hw_profiles/`` or of the user's own. It holds one or more
+*runtimes* (a framework with its version, threads, clock and precision): a latency without
+those means nothing, so each has coefficients, held-out errors and sources of its own.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from flash.errors import ProfileError, UsageError, did_you_mean, shown
+from flash.files.locations import data_file, known_names, parse_toml, read_text
+from flash.files.section import Section
+from flash.targets.processor.kernels import KERNEL_CLASSES, LANES
+
+__all__ = [
+    "BYTES", "EXECUTES", "FUSIONS", "HULL_FEATURES", "NO_ENERGY", "Coefficients", "Device",
+    "Energy", "Interval", "Profile", "Provenance", "Runtime", "Tvm", "load_profile",
+    "parse_profile",
+]  # fmt: skip
+
+SCHEMA = "flash.profile/1"
+#: Bytes an element takes, by precision.
+BYTES: Mapping[str, int] = {"fp32": 4, "fp16": 2, "int8": 1}
+#: Layers a runtime runs: all; those used; those used and convolutions that nothing reads, with
+#: what feeds them; those used and fed by the input; those fed by it.
+EXECUTES = ("all", "used", "kept", "live", "fed")
+#: What a runtime merges into one kernel; "eager" runs all layers.
+FUSIONS = ("conv", "graph", "sum", "eager")
+#: Totals of a network that say whether it resembles the fitted ones.
+HULL_FEATURES = ("macs", "bytes", "kernels", "conv_share")
+
+#: Larger than any coefficient of hardware; keeps every cost a finite number.
+_LARGEST = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """The board: facts from data sheets and published measurements, none of them fitted.
+    peak_gflops: fp32, all cores. memory_gb_s: read bandwidth of one thread. 0: not stated.
+    """
+
+    soc: str
+    cpu: str
+    cores: int
+    clock_mhz: float
+    peak_gflops: float
+    memory_gb_s: float
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tvm:
+    """What TVM compiles for: LLVM's target triple and CPU."""
+
+    mtriple: str
+    mcpu: str
+
+
+@dataclass(frozen=True, slots=True)
+class Coefficients:
+    """Coefficients of the kernel-time formula (see ``flash.targets.processor.costs``).
+
+    One value a kernel class, in the order of ``KERNEL_CLASSES``: overhead_us the fixed time
+    of a kernel, gmac_s the rate at full efficiency, gb_s the bandwidth, reduction_half and
+    outputs_half the reduction length and output channels at which half that rate is reached.
+    What a kernel moves beyond cache_mb passes spill_gb_s too; both may be infinite.
+    """
+
+    overhead_us: tuple[float, ...]
+    gmac_s: tuple[float, ...]
+    gb_s: tuple[float, ...]
+    reduction_half: tuple[float, ...]
+    outputs_half: tuple[float, ...]
+    cache_mb: float = math.inf
+    spill_gb_s: float = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """90 % prediction interval: a latency times ``low`` to ``high``.
+
+    low, high: for networks like the fitted ones (their held-out errors); outside_low,
+    outside_high: once beyond them by a factor of two (a kind left out).
+    hull: smallest and largest value of each of ``HULL_FEATURES``.
+    classes: of kernels that were measured; empty where that is not stated.
+    """
+
+    low: float
+    high: float
+    outside_low: float
+    outside_high: float
+    hull: Mapping[str, tuple[float, float]]
+    classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Energy:
+    """Energy = power_w * latency + mj_per_gmac * GMAC + mj_per_gb * GB; the whole board.
+    low, high: 90 % interval of the energy at the true latency, as factors."""
+
+    power_w: float
+    mj_per_gmac: float
+    mj_per_gb: float
+    low: float
+    high: float
+    how: str
+    networks: int
+    sources: tuple[str, ...]
+
+
+#: Where nobody measured: a watt, of which reports say nothing.
+NO_ENERGY = Energy(1.0, 0.0, 0.0, 1e-3, 1e3, "not measured on this device", 0, ())
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where the latency coefficients come from and how well they did on held-out networks.
+
+    how: "fitted" (to measurements, under a data-sheet prior) or "prior" (no measurement).
+    held_out: the protocol. Errors are of networks left out of the fit: median and mean absolute
+    error in per cent, Spearman's rank correlation.
+    """
+
+    how: str
+    networks: int
+    held_out: str
+    median_error_percent: float
+    mape_percent: float
+    spearman: float
+    date: str
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """One way to run networks on the device, with its cost model.
+
+    executes, fusion, lanes: what it runs and merges, and the channels it computes at once.
+    threads and clock_mhz are 0, energy is ``NO_ENERGY`` where the source does not state them.
+    """
+
+    name: str
+    framework: str
+    version: str
+    threads: int
+    clock_mhz: float
+    precision: str
+    executes: str
+    coefficients: Coefficients
+    interval: Interval
+    energy: Energy
+    provenance: Provenance
+    fusion: str = "conv"
+    lanes: int = LANES[0]
+
+    @property
+    def provenance_line(self) -> str:
+        """Origin and held-out quality in one line."""
+        p = self.provenance
+        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
+        run = threads if self.threads else "threads not stated"
+        clock = f"{self.clock_mhz:g} MHz" if self.clock_mhz else "clock not stated"
+        return (
+            f"{self.framework} {self.version}, {run}, {clock}, {self.precision}: "
+            f"{p.how}, {p.networks} networks, {p.date}; held out ({p.held_out}): "
+            f"median error {p.median_error_percent:g} %, MAPE {p.mape_percent:g} %, "
+            f"Spearman {p.spearman:g}; 90 % interval x{self.interval.low:g} to "
+            f"x{self.interval.high:g}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A device and the runtimes known for it; ``runtime`` is the one in use.
+
+    tvm: None where nobody has said what TVM would compile for.
+    """
+
+    name: str
+    description: str
+    kind: str
+    device: Device
+    runtimes: Mapping[str, Runtime]
+    default_runtime: str
+    tvm: Tvm | None = None
+
+    @property
+    def runtime(self) -> Runtime:
+        """The runtime in use."""
+        return self.runtimes[self.default_runtime]
+
+    def select(self, runtime: str) -> Profile:
+        """The same device with another runtime in use; ``UsageError`` if it has none such."""
+        if runtime not in self.runtimes:
+            raise UsageError(
+                f"profile {self.name} has no runtime '{runtime}'"
+                f"{did_you_mean(runtime, self.runtimes)}"
+            )
+        return replace(self, default_runtime=runtime)
+
+    @property
+    def energy(self) -> Energy:
+        """The energy model of the runtime in use."""
+        return self.runtime.energy
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of this profile's figures should know, a sentence each."""
+        if self.energy == NO_ENERGY:
+            return (f"energy: {self.energy.how}",)
+        return (
+            "energy on a CPU board is nearly its power times the latency: it is reported, and is "
+            "an objective only if asked for",
+        )
+
+    @property
+    def provenance_line(self) -> str:
+        """Device, runtime in use and its provenance in one line."""
+        return f"{self.name}: {self.description}; {self.runtime.provenance_line}"
+
+    def summary(self) -> dict[str, Any]:
+        """Name, runtime and provenance as plain values, for reports."""
+        runtime = self.runtime
+        return {
+            "name": self.name,
+            "description": self.description,
+            "kind": self.kind,
+            "runtime": runtime.name,
+            "framework": f"{runtime.framework} {runtime.version}",
+            "threads": runtime.threads,
+            "clock_mhz": runtime.clock_mhz,
+            "precision": runtime.precision,
+            "provenance": [
+                f"latency: {runtime.provenance_line}",
+                f"energy: {self.energy.how}"
+                + (f", {self.energy.networks} networks" if self.energy.networks else ""),
+                *(f"source: {source}" for source in runtime.provenance.sources),
+            ],
+        }
+
+
+def load_profile(name_or_path: str, runtime: str | None = None) -> Profile:
+    """The profile ``hw_profiles/NAME.toml`` or a file of the user's.
+
+    ``runtime`` picks one of its runtimes; so does a name ``NAME:RUNTIME`` (``rpi4b:armnn``).
+    Raises ``UsageError`` for an unknown name or runtime, ``ProfileError`` for a file that is
+    no profile.
+    """
+    path = data_file("hw_profiles", name_or_path)
+    if path is None and runtime is None and ":" in name_or_path:
+        base, runtime = name_or_path.rsplit(":", 1)
+        path = data_file("hw_profiles", base)
+    if path is None:
+        known = known_names("hw_profiles")
+        raise UsageError(f"unknown target '{name_or_path}'{did_you_mean(name_or_path, known)}")
+    profile = parse_profile(read_text(path, ProfileError), path)
+    return profile if runtime is None else profile.select(runtime)
+
+
+def parse_profile(text: str, path: Path) -> Profile:
+    """The profile in ``text``; ``path`` is named in errors (``ProfileError``)."""
+    document = parse_toml(text, path, ProfileError)
+    try:
+        return _profile(document)
+    except ProfileError as error:
+        raise ProfileError(f"{path}: {error}") from None
+
+
+def _profile(document: dict[str, Any]) -> Profile:
+    top = Section("", document)
+    if document.get("schema") != SCHEMA:
+        raise ProfileError(f'expected schema = "{SCHEMA}", got {shown(document.get("schema"))}')
+    top.text("schema")
+    kind = top.choice("kind", ("processor",))
+    device = _device(top.section("device"))
+    listed = top.section("runtimes")
+    runtimes = {name: _runtime(name, listed.section(name)) for name in listed.names()}
+    default = top.text("default_runtime")
+    if default not in runtimes:
+        raise ProfileError(
+            f"default_runtime is '{default}', which [runtimes] lacks"
+            f"{did_you_mean(default, runtimes)}"
+        )
+    tvm = _tvm(top.section("tvm")) if "tvm" in document else None
+    profile = Profile(
+        top.text("name"), top.text("description"), kind, device, runtimes, default, tvm
+    )
+    top.done()
+    return profile
+
+
+def _device(s: Section) -> Device:
+    device = Device(
+        soc=s.text("soc"), cpu=s.text("cpu"), cores=s.integer("cores", least=0),
+        clock_mhz=s.stated("clock_mhz"), peak_gflops=s.stated("peak_gflops"),
+        memory_gb_s=s.stated("memory_gb_s"), sources=s.texts("sources"),
+    )  # fmt: skip
+    s.done()
+    return device
+
+
+def _tvm(s: Section) -> Tvm:
+    tvm = Tvm(mtriple=s.text("mtriple"), mcpu=s.text("mcpu"))
+    # Both become part of a compiler's name or arguments.
+    for key in ("mtriple", "mcpu"):
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", getattr(tvm, key)):
+            s.refuse(key, f"is no name of LLVM's: {shown(getattr(tvm, key))}")
+    s.done()
+    return tvm
+
+
+def _runtime(name: str, s: Section) -> Runtime:
+    runtime = Runtime(
+        name=name, framework=s.text("framework"), version=s.text("version"),
+        threads=s.integer("threads", least=0), clock_mhz=s.number("clock_mhz", most=_LARGEST),
+        precision=s.choice("precision", tuple(BYTES)), executes=s.choice("executes", EXECUTES),
+        coefficients=_coefficients(s.section("coefficients")),
+        interval=_interval(s.section("interval")),
+        energy=_energy(s.section("energy")) if s.has("energy") else NO_ENERGY,
+        provenance=_provenance(s.section("provenance")),
+        fusion=s.choice("fusion", FUSIONS) if s.has("fusion") else FUSIONS[0],
+        lanes=_lanes(s) if s.has("lanes") else LANES[0],
+    )  # fmt: skip
+    if runtime.fusion == "eager" and runtime.executes != "all":
+        s.refuse("fusion", 'can be "eager" only where executes = "all"')
+    s.done()
+    return runtime
+
+
+def _lanes(s: Section) -> int:
+    if (lanes := s.integer("lanes", most=max(LANES))) not in LANES:
+        s.refuse("lanes", f"must be one of {', '.join(map(str, LANES))}, got {lanes}")
+    return lanes
+
+
+def _coefficients(s: Section) -> Coefficients:
+    per_class: dict[str, Any] = {}
+    for name in ("gmac_s", "gb_s", "reduction_half", "outputs_half"):
+        table = s.section(name)
+        least = 1e-6 if name in ("gmac_s", "gb_s") else 0.0
+        per_class[name] = tuple(table.number(kind, least, _LARGEST) for kind in KERNEL_CLASSES)
+        table.done()
+    if s.is_table("overhead_us"):
+        table = s.section("overhead_us")
+        overhead = tuple(table.number(kind, 0.0, _LARGEST) for kind in KERNEL_CLASSES)
+        table.done()
+    else:  # one for all classes
+        overhead = (s.number("overhead_us", most=_LARGEST),) * len(KERNEL_CLASSES)
+    cached = s.has("cache_mb")
+    coefficients = Coefficients(
+        overhead_us=overhead, **per_class,
+        cache_mb=s.rate("cache_mb") if cached else math.inf,
+        spill_gb_s=s.rate("spill_gb_s") if cached else math.inf,
+    )  # fmt: skip
+    s.done()
+    return coefficients
+
+
+def _interval(s: Section) -> Interval:
+    ranges, hull = s.section("hull"), {}
+    for name in HULL_FEATURES:
+        hull[name] = ranges.pair(name)
+    ranges.done()
+    classes = s.texts("classes") if s.has("classes") else ()
+    unknown = [name for name in classes if name not in KERNEL_CLASSES]
+    if unknown:
+        s.refuse("classes", f"'{unknown[0]}' is not one of {', '.join(KERNEL_CLASSES)}")
+    interval = Interval(
+        low=s.low_factor("low"), high=s.high_factor("high"),
+        outside_low=s.low_factor("outside_low"), outside_high=s.high_factor("outside_high"),
+        hull=hull, classes=classes,
+    )  # fmt: skip
+    # What nothing like it was measured for cannot be known better than what was fitted.
+    if interval.outside_low > interval.low:
+        s.refuse("outside_low", f"must be at most low, {interval.low:g}")
+    if interval.outside_high < interval.high:
+        s.refuse("outside_high", f"must be at least high, {interval.high:g}")
+    s.done()
+    return interval
+
+
+def _energy(s: Section) -> Energy:
+    energy = Energy(
+        power_w=s.power("power_w"), mj_per_gmac=s.number("mj_per_gmac", most=_LARGEST),
+        mj_per_gb=s.number("mj_per_gb", most=_LARGEST),
+        low=s.low_factor("low"), high=s.high_factor("high"),
+        how=s.text("how"), networks=s.integer("networks", least=0), sources=s.texts("sources"),
+    )  # fmt: skip
+    s.done()
+    return energy
+
+
+def _provenance(s: Section) -> Provenance:
+    provenance = Provenance(
+        how=s.choice("how", ("fitted", "prior")), networks=s.integer("networks", least=0),
+        held_out=s.text("held_out"), median_error_percent=s.number("median_error_percent"),
+        mape_percent=s.number("mape_percent"), spearman=s.correlation("spearman"),
+        date=s.text("date"), sources=s.texts("sources"),
+    )  # fmt: skip
+    s.done()
+    return provenance

@@ -1,0 +1,84 @@
+"""A processor with a fitted profile as a target."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flash.spaces.stage_tables import Combine, Floats
+from flash.spaces.table import LayerTable
+from flash.targets.base import Costs
+from flash.targets.processor.costs import costs, energy_interval, features, latency_interval
+from flash.targets.processor.profile import BYTES, NO_ENERGY, Profile
+
+__all__ = ["ProcessorTarget"]
+
+
+@dataclass(frozen=True)
+class ProcessorTarget:
+    """A board one buys: latency and energy fitted to measurements, no area of its own."""
+
+    profile: Profile
+
+    weight_limit_mb: float = math.inf
+    area_how: str = ""
+    exact: bool = True
+
+    @property
+    def chip(self) -> Mapping[str, int]:
+        """None: the board is what it is."""
+        return {}
+
+    @property
+    def name(self) -> str:
+        """Name of the profile."""
+        return self.profile.name
+
+    @property
+    def weight_bytes(self) -> float:
+        """Bytes of a weight in the runtime's precision."""
+        return BYTES[self.profile.runtime.precision]
+
+    @property
+    def activation_bytes(self) -> float:
+        """Bytes of an activation in the runtime's precision."""
+        return self.weight_bytes
+
+    @property
+    def latency_how(self) -> str:
+        """The held-out errors behind the interval."""
+        found = self.profile.runtime.provenance
+        return f"90 % of held-out errors ({found.held_out})"
+
+    @property
+    def energy_how(self) -> str:
+        """How the profile came by its power; empty where nobody measured it."""
+        return self.profile.energy.how if self.profile.energy != NO_ENERGY else ""
+
+    @property
+    def quantities(self) -> Mapping[str, Combine]:
+        """Sums over stages."""
+        return {"latency_ms": "sum", "energy_mj": "sum"}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The profile's own."""
+        return self.profile.notes
+
+    def summary(self) -> dict[str, Any]:
+        """The profile's own."""
+        return self.profile.summary()
+
+    def costs(self, table: LayerTable) -> Costs:
+        """Costs with the 90 % intervals of the held-out errors."""
+        totals = features(table, self.profile)
+        latency, energy = totals["latency_ms"], totals["energy_mj"]
+        low, high, extrapolated = latency_interval(latency, totals, self.profile)
+        energy_low, energy_high = energy_interval(energy, (latency, low, high), self.profile)
+        return Costs((latency, low, high), (energy, energy_low, energy_high), extrapolated)
+
+    def stage_costs(self, table: LayerTable) -> Mapping[str, Floats]:
+        """Latency and energy, additive."""
+        return costs(table, self.profile)

@@ -1,0 +1,176 @@
+"""A chip: a profile with its variables, what that takes in area, and what its parts cost.
+
+Area: processing elements, SRAM, one edge lane a row and column, control. All of it depends
+on the hardware alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flash.errors import UsageError, did_you_mean
+from flash.spaces.layers import Flags, Ints
+from flash.targets.components import (
+    dram_pj_per_bit,
+    energy_scale,
+    mac_area_um2,
+    mac_pj,
+    register_area_um2,
+    register_pj,
+    sram_area_mm2,
+    sram_read_pj,
+    sram_write_pj,
+)
+from flash.targets.systolic.gemm import Array
+from flash.targets.systolic.profile import VARIABLES, SystolicHardware
+
+__all__ = [
+    "Chip",
+    "Variables",
+    "sum_bits_of",
+    "systolic_area_mm2",
+    "systolic_areas_mm2",
+    "systolic_weight_mb",
+]
+
+Floats = NDArray[np.float64]
+#: Hardware variables: integers, or arrays that broadcast against designs.
+Variables = Mapping[str, int | NDArray[np.int64]]
+
+#: Bits a partial sum has beyond the product of two operands (int8: 32 bits, as TPU v1).
+_GUARD_BITS = 16
+
+
+def systolic_areas_mm2(hardware: SystolicHardware, variables: Variables) -> dict[str, Floats]:
+    """Area of the chip by part: ``array``, ``sram``, ``edge`` and ``control``."""
+    values = _checked(variables)
+    rows, cols, bits = values["rows"], values["cols"], values["bits"]
+    node = hardware.node_nm
+    element_um2 = hardware.pe_factor * (
+        mac_area_um2(bits, node, hardware.mac_model)
+        + register_area_um2(3 * bits + sum_bits_of(bits), node)
+    ) + register_area_um2(8 * hardware.pe_scratchpad_bytes, node)
+    parts = {
+        "array": rows * cols * element_um2 / 1e6,
+        "sram": hardware.sram_factor * sram_area_mm2(values["buffer_kib"], node),
+        "edge": (rows + cols) * hardware.edge_um2 / 1e6,
+        "control": np.broadcast_to(hardware.control_mm2, np.shape(rows * cols)),
+    }
+    return {name: np.asarray(area, dtype=np.float64) for name, area in parts.items()}
+
+
+def systolic_area_mm2(hardware: SystolicHardware, variables: Variables) -> Floats:
+    """Area of the chip, in the shape of its variables; no network has a part in it."""
+    parts = systolic_areas_mm2(hardware, variables)
+    return np.asarray(sum(parts.values()), dtype=np.float64)
+
+
+def systolic_weight_mb(hardware: SystolicHardware, variables: Variables) -> Floats:
+    """Weights (10^6 bytes) a network may have: unlimited where they stay in DRAM."""
+    kib = np.asarray(_checked(variables)["buffer_kib"], dtype=np.float64)
+    return kib * (hardware.weight_share * 1024 / 1e6) if hardware.keeps_weights else kib + np.inf
+
+
+def _checked(variables: Variables) -> dict[str, Any]:
+    """The variables, all there and in range."""
+    for name in variables:
+        if name not in VARIABLES:
+            raise UsageError(f"'{name}' is no hardware variable{did_you_mean(name, VARIABLES)}")
+    missing = [name for name in VARIABLES if name not in variables]
+    if missing:
+        raise UsageError(f"the hardware lacks a value for {', '.join(missing)}")
+    for name, value in variables.items():
+        low, high = VARIABLES[name]
+        if np.min(value) < low or np.max(value) > high:
+            raise UsageError(
+                f"{name} must lie in {low} to {high}, got {np.min(value)} to {np.max(value)}"
+            )
+    return dict(variables)
+
+
+def sum_bits_of(bits: Ints) -> Ints:
+    """Bits of a partial sum of products of two ``bits``-bit operands."""
+    return 2 * bits + _GUARD_BITS
+
+
+class Buffer(NamedTuple):
+    """Energy of one bit in a part of the buffer."""
+
+    read_pj: Floats
+    write_pj: Floats
+
+    @classmethod
+    def of(cls, kib: Any, hardware: SystolicHardware) -> Buffer:
+        bank = np.minimum(kib, hardware.bank_kib)
+        node = hardware.node_nm
+        return cls(sram_read_pj(bank, node, 1), sram_write_pj(bank, node, 1))
+
+
+class Chip(NamedTuple):
+    """A hardware with its variables, and what follows from both."""
+
+    rows: Ints
+    cols: Ints
+    bits: Ints
+    frequency_mhz: Ints
+    array: Array
+    inputs: Buffer
+    weights: Buffer
+    sums: Buffer
+    mac_pj: Floats
+    vector_pj: float
+    dram_pj_per_byte: float
+    bytes_per_cycle: Floats
+    leakage_mw: Floats
+    keeps_activations: bool
+    keeps_weights: bool
+
+    @classmethod
+    def of(cls, hardware: SystolicHardware, variables: Variables) -> Chip:
+        """The chip of a profile; raises ``UsageError`` for wrong variables."""
+        values = _checked(variables)
+        bits, kib, node = values["bits"], values["buffer_kib"], hardware.node_nm
+        sum_bits = sum_bits_of(bits)
+        shares = (hardware.input_share, hardware.weight_share, hardware.sum_share)
+        halves = [kib * (share * 1024 / 2) for share in shares]
+        array = Array(
+            values["rows"], values["cols"], values["dataflow"],
+            halves[0], halves[1], halves[2], bits / 8, sum_bits / 8,
+        )  # fmt: skip
+        inputs, weights, sums = (Buffer.of(kib * share, hardware) for share in shares)
+        # Output stationary: both operands move on and the sum stays; else one and the sum.
+        moved = np.where(np.asarray(values["dataflow"]) == 0, 2 * bits, bits) + sum_bits
+        scratchpad_kib = hardware.pe_scratchpad_bytes / 1024
+        per_mac = (
+            mac_pj(bits, node, hardware.mac_model)
+            + register_pj(moved, node)
+            + sram_read_pj(scratchpad_kib, node, bits)
+        )
+        return cls(
+            values["rows"],
+            values["cols"],
+            bits,
+            values["frequency_mhz"],
+            array,
+            inputs,
+            weights,
+            sums,
+            mac_pj=per_mac,
+            vector_pj=hardware.vector_op_pj_45nm * energy_scale(45, node),
+            dram_pj_per_byte=8 * dram_pj_per_bit(hardware.dram),
+            bytes_per_cycle=np.asarray(hardware.dram_gb_s * 1e3 / values["frequency_mhz"]),
+            leakage_mw=systolic_area_mm2(hardware, variables) * hardware.leakage_mw_per_mm2,
+            keeps_activations=hardware.keeps_activations,
+            keeps_weights=hardware.keeps_weights,
+        )
+
+    def keeps(self, elements: Ints) -> Flags:
+        """Whether a tensor stays on the chip."""
+        if not self.keeps_activations:
+            return False
+        fits: Flags = elements * self.array.element_bytes <= self.array.input_bytes
+        return fits

@@ -1,0 +1,261 @@
+"""Latency, energy and area of networks on a systolic array, for many designs at once.
+
+Time: a layer takes its fold and reload cycles (see ``gemm``) or the cycles its DRAM traffic
+takes, whichever is longer, because buffers are double; and first waits for the data of its
+first fold. Layers run one after the other, one image at a time.
+
+Energy: MACs with the registers they pass, SRAM and DRAM accesses, operations of the vector
+unit, and leakage of the whole chip while the network runs. DRAM counts its accesses only.
+
+The vector unit (ours) has one lane a column: it adds, pools, normalises and activates at one
+operation a lane and cycle. Activations of a convolution happen while its results drain and
+take no time. Joining and cutting channels is addressing and free.
+
+On the chip (where ``keeps_activations``): a tensor that fits half of the input buffer never
+goes to DRAM. Each layer decides that from the tensor's own size, so costs stay additive over
+layers; the network's input, and what long links keep alive beside it, are not accounted for.
+Where ``keeps_weights``, weights are loaded once and for all and cost no DRAM traffic; that
+holds for networks whose weights fit, ``systolic_weight_mb``, which is a limit for the search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flash.spaces.layers import Layer, layer_macs, out_elements, weight_elements
+from flash.spaces.table import LayerTable
+from flash.targets.systolic.chip import Chip, Variables, sum_bits_of
+from flash.targets.systolic.gemm import gemm_cycles, gemm_of, gemm_traffic
+from flash.targets.systolic.profile import SystolicHardware
+from flash.targets.systolic.shapes import distinct_layers
+
+__all__ = ["LayerReport", "breakdown", "systolic_costs"]
+
+Floats = NDArray[np.float64]
+
+#: Layers that only change where data is found.
+_ADDRESSING = ("concat", "slice")
+#: Bias and batch norm folded into one offset a channel.
+_OFFSET_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class LayerReport:
+    """One layer of one design on one chip.
+
+    compute_cycles: as SCALE-Sim counts, without reloads and memory stalls.
+    utilisation:    MACs over multipliers x cycles.
+    Energies in uJ; leakage is the whole chip's while the layer runs.
+    """
+
+    name: str
+    op: str
+    macs: int
+    compute_cycles: int
+    cycles: float
+    utilisation: float
+    dram_bytes: float
+    latency_ms: float
+    mac_uj: float
+    sram_uj: float
+    dram_uj: float
+    vector_uj: float
+    leakage_uj: float
+
+    @property
+    def energy_mj(self) -> float:
+        """Energy of the layer."""
+        parts = self.mac_uj + self.sram_uj + self.dram_uj + self.vector_uj + self.leakage_uj
+        return parts / 1e3
+
+
+def systolic_costs(
+    table: LayerTable, hardware: SystolicHardware, variables: Variables
+) -> dict[str, Floats]:
+    """``latency_ms`` and ``energy_mj`` of every design on the chip(s).
+
+    variables: every one of ``VARIABLES``, an integer, or an array that broadcasts against
+               (designs,): shape (designs,) pairs chips with designs, shape (chips, 1) gives
+               results of shape (chips, designs), and is the fast way for many chips.
+
+    Additive over rows: the costs of the stages of a network add up to the network's. Only
+    layers on a path from input to output count; in a table of some stages, all do.
+    Raises ``UsageError`` for a variable that is missing, unknown or out of range.
+    """
+    chip = Chip.of(hardware, variables)
+    partial = int(np.max(np.asarray(table.output.producer))) < 0
+    present = table.active if partial else table.live
+    chips = np.broadcast_shapes(*(np.shape(v) for v in variables.values()))
+    total = _every_chip if len(chips) > 1 and chips[-1] == 1 else _row_by_row
+    with np.errstate(all="ignore"):  # entries of absent layers mean nothing
+        cycles, dynamic_pj = total(table, present, chip, chips)
+    latency_ms = cycles / (chip.frequency_mhz * 1e3)
+    return {
+        "latency_ms": latency_ms,
+        "energy_mj": dynamic_pj * 1e-9 + latency_ms * chip.leakage_mw * 1e-3,
+    }
+
+
+def _row_by_row(
+    table: LayerTable, present: NDArray[np.bool_], chip: Chip, chips: tuple[int, ...]
+) -> tuple[Floats, Floats]:
+    """Cycles and dynamic energy (pJ) of designs on one chip, or each on its own."""
+    shape = np.broadcast_shapes((table.designs,), chips)
+    cycles, dynamic_pj = np.zeros(shape), np.zeros(shape)
+    for layer, where in zip(table.layers, present, strict=True):
+        if where.any():
+            cost = _layer_cost(layer, chip)
+            cycles += np.where(where, cost.cycles, 0.0)
+            dynamic_pj += np.where(where, cost.dynamic_pj, 0.0)
+    return cycles, dynamic_pj
+
+
+def _every_chip(
+    table: LayerTable, present: NDArray[np.bool_], chip: Chip, chips: tuple[int, ...]
+) -> tuple[Floats, Floats]:
+    """Cycles and dynamic energy (pJ) of all designs on all chips, shape (chips, designs)."""
+    layers, counts = distinct_layers(table, present)
+    found = []
+    for layer in layers:
+        cost = _layer_cost(layer, chip)
+        shape = (*chips[:-1], len(layer.out_channels))  # type: ignore[arg-type]  # an array here
+        found.append([np.broadcast_to(x, shape) for x in (cost.cycles, cost.dynamic_pj)])
+    totals = []
+    for parts in zip(*found, strict=True):
+        by_shape = np.concatenate(parts, axis=-1)
+        flat = (counts @ by_shape.reshape(-1, by_shape.shape[-1]).T).T
+        totals.append(flat.reshape(*chips[:-1], table.designs))
+    none = np.zeros((*chips[:-1], table.designs))
+    return (totals[0], totals[1]) if totals else (none, none)
+
+
+def breakdown(
+    layers: Sequence[Layer], hardware: SystolicHardware, variables: Mapping[str, int]
+) -> tuple[LayerReport, ...]:
+    """Where time and energy go, layer by layer, for one design on one chip.
+
+    layers: of one network, ``space.network(design).live().layers``.
+    """
+    chip = Chip.of(hardware, variables)
+    multipliers = int(chip.rows) * int(chip.cols)
+    reports = []
+    for layer in layers:
+        cost, macs = _layer_cost(layer, chip), int(layer_macs(layer))
+        cycles = float(cost.cycles)
+        latency_ms = cycles / (float(chip.frequency_mhz) * 1e3)
+        reports.append(
+            LayerReport(
+                layer.name, layer.op, macs, int(cost.compute_cycles), cycles,
+                macs / (multipliers * cycles) if cycles else 0.0,
+                float(cost.dram_bytes), latency_ms,
+                float(cost.mac_pj) / 1e6, float(cost.sram_pj) / 1e6,
+                float(cost.dram_pj) / 1e6, float(cost.vector_pj) / 1e6,
+                latency_ms * float(chip.leakage_mw),
+            )
+        )  # fmt: skip
+    return tuple(reports)
+
+
+# ------------------------------------------------------------------------------- the layers
+class _LayerCost(NamedTuple):
+    """Costs of a layer; numbers, or one value a design and chip."""
+
+    compute_cycles: Any
+    cycles: Any
+    dram_bytes: Any
+    mac_pj: Any
+    sram_pj: Any
+    dram_pj: Any
+    vector_pj: Any
+
+    @property
+    def dynamic_pj(self) -> Any:
+        """Energy without leakage."""
+        return self.mac_pj + self.sram_pj + self.dram_pj + self.vector_pj
+
+
+def _layer_cost(layer: Layer, chip: Chip) -> _LayerCost:
+    if layer.op in ("conv", "linear"):
+        return _product_cost(layer, chip)
+    if layer.op in _ADDRESSING:
+        return _LayerCost(0, 0, 0, 0, 0, 0, 0)
+    return _vector_cost(layer, chip)
+
+
+def _product_cost(layer: Layer, chip: Chip) -> _LayerCost:
+    array, bits, gemm = chip.array, chip.bits, gemm_of(layer)
+    kept_in = chip.keeps(layer.in_channels * layer.in_height * layer.in_width)
+    outputs = out_elements(layer)
+    kept_out = chip.keeps(outputs)
+    compute = gemm.groups * gemm_cycles(
+        gemm.m, gemm.n, gemm.k, array.rows, array.cols, array.dataflow
+    )
+    from_dram = gemm._replace(
+        inputs=np.where(kept_in, 0, gemm.inputs),
+        weights=0 if chip.keeps_weights else gemm.weights,
+    )
+    moved = gemm_traffic(from_dram, array)
+    has_offsets = (layer.norm or layer.bias) and not chip.keeps_weights
+    offsets = layer.out_channels * (_OFFSET_BYTES if has_offsets else 0)
+    fetched = gemm.groups * (moved.input_bytes + moved.weight_bytes) + offsets
+    drained = np.where(kept_out, 0, outputs * array.element_bytes)
+    dram_bytes = fetched + drained
+    sum_bits = np.where(np.asarray(array.dataflow) == 0, bits, sum_bits_of(bits))
+    accesses = (
+        moved.input_reads * bits * chip.inputs.read_pj
+        + moved.weight_reads * bits * chip.weights.read_pj
+        + moved.sum_writes * sum_bits * chip.sums.write_pj
+        + moved.sum_reads * sum_bits * chip.sums.read_pj
+    )
+    sram_pj = (
+        gemm.groups * accesses
+        + 8 * gemm.groups * moved.input_bytes * chip.inputs.write_pj
+        + 8 * (gemm.groups * moved.weight_bytes + offsets) * chip.weights.write_pj
+        + outputs * sum_bits * chip.sums.read_pj
+        + np.where(kept_out, outputs * bits * chip.inputs.write_pj, 0)
+    )
+    return _LayerCost(
+        compute_cycles=compute,
+        cycles=np.maximum(
+            compute + gemm.groups * moved.reload_cycles, dram_bytes / chip.bytes_per_cycle
+        )
+        + moved.fill_bytes / chip.bytes_per_cycle,
+        dram_bytes=dram_bytes,
+        mac_pj=weight_elements(layer) * gemm.m * chip.mac_pj,
+        sram_pj=sram_pj,
+        dram_pj=dram_bytes * chip.dram_pj_per_byte,
+        vector_pj=outputs * chip.vector_pj,
+    )
+
+
+def _vector_cost(layer: Layer, chip: Chip) -> _LayerCost:
+    one_operand = layer.in_channels * layer.in_height * layer.in_width
+    operands = layer.operands if layer.op == "add" else 1
+    outputs = out_elements(layer)
+    operations = outputs * layer.kernel_height * layer.kernel_width
+    if layer.op == "global_pool":
+        operations = one_operand
+    elif layer.op == "add":
+        operations = outputs * (operands - 1)
+    read_bits = np.where(chip.keeps(one_operand), 0, one_operand) * operands * chip.bits
+    written_bits = np.where(chip.keeps(outputs), 0, outputs) * chip.bits
+    dram_bytes = (read_bits + written_bits) / 8
+    compute = -(-operations // chip.cols)
+    sram_pj = (
+        (one_operand * operands * chip.bits + written_bits) * chip.inputs.read_pj
+        + (outputs * chip.bits + read_bits) * chip.inputs.write_pj
+    )  # fmt: skip
+    return _LayerCost(
+        compute_cycles=compute,
+        cycles=np.maximum(compute, dram_bytes / chip.bytes_per_cycle),
+        dram_bytes=dram_bytes,
+        mac_pj=0,
+        sram_pj=sram_pj,
+        dram_pj=dram_bytes * chip.dram_pj_per_byte,
+        vector_pj=operations * chip.vector_pj,
+    )

@@ -1,0 +1,132 @@
+"""One chip with a systolic array as a target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from flash.spaces.stage_tables import Combine, Floats
+from flash.spaces.table import LayerTable
+from flash.targets.base import Costs
+from flash.targets.components import MAC_MODELS
+from flash.targets.systolic import (
+    DATAFLOWS,
+    SystolicHardware,
+    systolic_area_mm2,
+    systolic_costs,
+    systolic_weight_mb,
+)
+
+__all__ = ["SystolicTarget"]
+
+
+@dataclass(frozen=True)
+class SystolicTarget:
+    """A profile and a value for each of its hardware variables."""
+
+    hardware: SystolicHardware
+    chip: Mapping[str, int]
+
+    energy_how: str = f"published figures of a MAC ({', '.join(MAC_MODELS)})"
+    exact: bool = True
+
+    def __post_init__(self) -> None:
+        # A chip that cannot be is refused here, not at the first network.
+        systolic_area_mm2(self.hardware, self.chip)
+
+    @property
+    def name(self) -> str:
+        """Name of the profile."""
+        return self.hardware.name
+
+    @property
+    def latency_how(self) -> str:
+        """What others' latencies of the same networks and layers are, over this model's."""
+        return self.hardware.sources["latency_low"]
+
+    @property
+    def area_how(self) -> str:
+        """Where the error of the area comes from."""
+        return self.hardware.sources["area_error"]
+
+    @property
+    def weight_bytes(self) -> float:
+        """Bytes of a weight."""
+        return self.chip["bits"] / 8
+
+    @property
+    def activation_bytes(self) -> float:
+        """Bytes of an activation."""
+        return self.chip["bits"] / 8
+
+    @property
+    def weight_limit_mb(self) -> float:
+        """Weights that fit where they must stay on the chip."""
+        return float(systolic_weight_mb(self.hardware, self.chip))
+
+    @property
+    def quantities(self) -> Mapping[str, Combine]:
+        """Area is the chip's: each stage says so, and it counts once."""
+        return {"latency_ms": "sum", "energy_mj": "sum", "area_mm2": "max"}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the figures leave out."""
+        notes = ["every figure is analytical: no chip was measured"]
+        if np.isfinite(self.weight_limit_mb):
+            notes.append(
+                f"weights stay on the chip, so networks above {self.weight_limit_mb:.3g} MB of "
+                "weights are left out"
+            )
+        return tuple(notes)
+
+    def summary(self) -> dict[str, Any]:
+        """Name, chip and provenance as plain values, for reports."""
+        chip: dict[str, Any] = dict(self.chip)
+        chip["dataflow"] = DATAFLOWS[chip["dataflow"]]
+        words = ", ".join(f"{name}={value}" for name, value in chip.items())
+        return {
+            "name": self.name,
+            "description": self.hardware.description,
+            "kind": "systolic",
+            "hardware": chip,
+            "provenance": [self.hardware.provenance_line, f"chip: {words}"],
+        }
+
+    def costs(self, table: LayerTable) -> Costs:
+        """Costs; intervals of the errors in the profile, for energy over the models of a MAC."""
+        found = self._costs(table, self.hardware)
+        latency, energy = found["latency_ms"], found["energy_mj"]
+        energies = [energy]
+        for model in MAC_MODELS:
+            if model != self.hardware.mac_model:
+                energies.append(self._dynamic_mj(table, model) + self._leakage_mj(latency))
+        area = np.full(table.designs, float(systolic_area_mm2(self.hardware, self.chip)))
+        hardware = self.hardware
+        return Costs(
+            (latency, hardware.latency_low * latency, hardware.latency_high * latency),
+            (energy, np.minimum.reduce(energies), np.maximum.reduce(energies)),
+            np.zeros(table.designs, dtype=np.bool_),
+            (area, area / (1 + hardware.area_error), area / (1 - hardware.area_error)),
+        )
+
+    def stage_costs(self, table: LayerTable) -> Mapping[str, Floats]:
+        """Latency and energy, additive, and the chip's area."""
+        area = np.full(table.designs, float(systolic_area_mm2(self.hardware, self.chip)))
+        return {**self._costs(table, self.hardware), "area_mm2": area}
+
+    def _costs(self, table: LayerTable, hardware: SystolicHardware) -> dict[str, Floats]:
+        found = systolic_costs(table, hardware, self.chip)
+        return {name: np.broadcast_to(v, (table.designs,)) for name, v in found.items()}
+
+    def _dynamic_mj(self, table: LayerTable, mac_model: str) -> Floats:
+        hardware = replace(self.hardware, mac_model=mac_model, leakage_mw_per_mm2=0.0)
+        return self._costs(table, hardware)["energy_mj"]
+
+    def _leakage_mj(self, latency_ms: Floats) -> Floats:
+        # The area, and with it the leakage, was fitted with the profile's own MAC.
+        area = float(systolic_area_mm2(self.hardware, self.chip))
+        return latency_ms * (area * self.hardware.leakage_mw_per_mm2 * 1e-3)
