@@ -189,8 +189,9 @@ def space_rivals(
 def feature_blocks(metric: str) -> tuple[tuple[str, ...], ...]:
     """Features of kriging where designs are ranked by ``metric``, block by block.
 
-    Score and sizes, the elements convolutions write, and the shape: that score and shape may tell
-    much where size tells little is for the samples to say.
+    Three blocks: score and sizes; the elements that convolutions write; the shape (depth, width).
+    Each block gets a variance component of its own, and the likelihood of the samples decides
+    which of them matter.
     """
     second = "log_isometry" if metric == "rank_score" else "log_sed"
     scores = tuple(dict.fromkeys((f"log_{metric}", second)))

@@ -32,11 +32,16 @@ _VARIANCES = (0.0, 0.1, 1.0, 10.0)
 _LENGTH = 1.5
 #: Variances tried for ridge regression.
 _RATIOS = (0.1, 0.3, 1.0, 3.0, 10.0)
-#: So many samples decide the weights of the choices as well as all would.
+#: Samples that the weights of the choices are computed from; more change them little and cost
+#: time that grows with the cube of their number.
 _DECIDING = 100
-#: Choices with less than this share of the largest weight are left out, and of many samples all
-#: but the likeliest: so many times the number of samples, and never fewer than eight.
-_FAINT, _WORK, _LEAST = 0.01, 6400, 8
+#: Smallest weight of a choice that is kept, as a share of the largest weight.
+_FAINT = 0.01
+#: Bound on (choices kept) x (samples), which is what a prediction costs: with 25 samples 256
+#: choices may stay, with 400 samples 16.
+_WORK = 6400
+#: Choices that are kept whatever ``_WORK`` says.
+_LEAST = 8
 #: Keeps the trend of a constant feature finite.
 _TINY = 1e-6
 #: Designs looked at together: the kernel of a chunk stays in the cache.

@@ -8,9 +8,10 @@ variables (see ``flash.optimize.menus``):
   interpolated, and the price mix of the menus.
 - Fine level: the places on the menus of some groups in a box around the winner.
 
-Each point stands for a *ray* of designs: its places scaled towards the cheap end, under
-every cap; the best design within the limits is what the point is worth. So a point always
-finds the limits, wherever they are; the level decides on the proportions only.
+A point fixes only the relative sizes of the groups. It is scaled by each factor in ``scales``,
+every cap on peak activations is tried, and the objective value of the point is the best feasible
+design among those. So a limit never makes a point infeasible by its size alone: SHGO compares
+proportions, and the size that just meets the limits is found for each of them.
 """
 
 from __future__ import annotations

@@ -51,8 +51,9 @@ def groups(problem: SeparableProblem) -> tuple[tuple[int, ...], ...]:
 class Menus:
     """The menus of every group for every mix, made when first asked for.
 
-    A mix is a price for each cost and a cap on what combines by maximum (peak activations):
-    once the peak is paid for, options below it are free.
+    A mix is a price for each cost and a cap on peak activations. The peak of a design is the
+    maximum over its cells, not their sum: under a cap, every option whose own peak is below it
+    adds nothing to the cost, so the menu ranks options below the cap by their other costs alone.
 
     prices: (prices, costs), each row sums to 1.  caps: number of caps; mix = price * caps + cap.
     around: a design; each group is then seen with the others as they are in it. Without,
