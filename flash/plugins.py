@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, Mapping
-from typing import Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from flash.errors import FlashError, UsageError, did_you_mean
 
-__all__ = ["GROUPS", "Registry"]
+__all__ = ["GROUPS", "Registry", "registry"]
 
 T = TypeVar("T")
 
@@ -35,6 +35,32 @@ GROUPS: Mapping[str, str] = {
     "flash.strategies": "a search that spends a small training budget",
     "flash.targets": "a kind of hardware that networks are priced on",
 }
+
+#: Where flash's own members of a group are: ``"module:attribute"``, imported when asked for.
+_HOMES: Mapping[str, str] = {
+    "flash.proxies": "flash.proxies.registry:SCORES",
+}
+
+
+class Members(Protocol):
+    """What ``registry`` returns: a ``Registry`` or another mapping of names to members."""
+
+    def __getitem__(self, name: str, /) -> Any:
+        """The member of this name."""
+        ...
+
+    def __contains__(self, name: object, /) -> bool: ...
+
+    def __iter__(self) -> Iterator[str]: ...
+
+
+def registry(group: str) -> Members:
+    """The members of one of ``GROUPS``, for code that may not import the room that has them."""
+    if group not in _HOMES:
+        return Registry[Any](group, "member", {})
+    module, _, attribute = _HOMES[group].partition(":")
+    found: Members = getattr(importlib.import_module(module), attribute)
+    return found
 
 
 class Registry(Generic[T]):

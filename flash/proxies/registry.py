@@ -11,8 +11,9 @@ from types import MappingProxyType
 from typing import Literal
 
 from flash.errors import UsageError, did_you_mean
+from flash.quantities import Quantity
 
-__all__ = ["AGGREGATES", "PROXIES", "Aggregate", "Cost", "Proxy", "ingredients"]
+__all__ = ["AGGREGATES", "PROXIES", "SCORES", "Aggregate", "Cost", "Proxy", "ingredients"]
 
 #: What scoring one network takes, cheapest first.
 Cost = Literal["counting", "forward", "several forwards", "backward", "backward an image"]
@@ -37,6 +38,11 @@ class Proxy:
     rising: bool = True
     version: int = 1
 
+    @property
+    def quantity(self) -> Quantity:
+        """The score as reports show it: turned so that more is better."""
+        return Quantity(self.name, self.name)
+
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
@@ -49,6 +55,11 @@ class Aggregate:
     members: tuple[str, ...]
     how: Literal["log_rank", "rank"]
     source: str
+
+    @property
+    def quantity(self) -> Quantity:
+        """The score as reports show it: more is better."""
+        return Quantity(self.name, self.name)
 
 
 _AZ = "Lee & Ham, AZ-NAS, CVPR 2024"
@@ -116,6 +127,9 @@ AGGREGATES: Mapping[str, Aggregate] = MappingProxyType(
         "te_nas": Aggregate("te_nas", ("ntk_condition", "linear_regions"), "rank", _TE),
     }
 )
+
+#: All of them by name.
+SCORES: Mapping[str, Proxy | Aggregate] = MappingProxyType({**PROXIES, **AGGREGATES})
 
 
 def ingredients(names: Iterable[str]) -> tuple[str, ...]:

@@ -31,7 +31,6 @@ __all__ = [
     "parse_energy_mj",
     "parse_latency_ms",
     "parse_memory_mb",
-    "parse_seed",
 ]
 
 
@@ -234,10 +233,3 @@ def _format(value: float, kind: _Kind) -> str:
         if float(f"{abs(value) / scale:.2e}") >= 1:
             chosen, factor = unit, scale
     return f"{format_number(value / factor)} {chosen}"
-
-
-def parse_seed(text: str) -> int:
-    """The seed that ``--seed`` gives; raises ``UsageError`` for anything else."""
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise UsageError(f"--seed {text}: expected a whole number of 0 or more")
-    return int(text)

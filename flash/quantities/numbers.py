@@ -1,0 +1,63 @@
+"""Numbers on the command line, read by one rule for every command.
+
+ASCII digits only (``int`` and ``float`` also take full-width digits, underscores and
+infinities), nothing empty, within stated bounds; the message begins with the option.
+
+>>> parse_whole("12", "--samples"), parse_number("1e-3"), parse_count("20M"), parse_sizes("1x3x8")
+(12, 0.001, 20000000.0, (1, 3, 8))
+"""
+
+from __future__ import annotations
+
+import re
+
+from flash.errors import UsageError, shown
+
+__all__ = ["parse_count", "parse_number", "parse_seed", "parse_sizes", "parse_whole"]
+
+_NUMBER = re.compile(
+    r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,3})?"
+)
+_COUNT = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([kMG])")
+_FACTORS = {"k": 1e3, "M": 1e6, "G": 1e9}
+#: Seeds fit into 63 bits, as NumPy's and torch's generators take them.
+_LARGEST_SEED = 10**18 - 1
+
+
+def parse_whole(text: str, option: str = "", least: int = 0, most: int = 10**9) -> int:
+    """A whole number in [least, most], both 0 or more; raises ``UsageError`` for anything else."""
+    if re.fullmatch(r"[0-9]{1,19}", text) and least <= int(text) <= most:
+        return int(text)
+    raise _refused(text, option, f"a whole number from {least} to {most}")
+
+
+def parse_number(text: str, option: str = "", least: float = 0.0, most: float = 1e12) -> float:
+    """A number in [least, most]; raises ``UsageError`` for anything else."""
+    if _NUMBER.fullmatch(text) and least <= float(text) <= most:
+        return float(text)
+    raise _refused(text, option, f"a number from {least:g} to {most:g}")
+
+
+def parse_count(text: str, option: str = "") -> float:
+    """A number of things above zero with the factor k, M or G: ``20M`` is 20 million."""
+    found = _COUNT.fullmatch(text)
+    if found and float(found[1]) > 0:
+        return float(found[1]) * _FACTORS[found[2]]
+    raise _refused(text, option, "a number with k, M or G, e.g. 20M")
+
+
+def parse_sizes(text: str, option: str = "") -> tuple[int, ...]:
+    """Two or more sizes above zero joined by ``x``: ``1x3x224x224``."""
+    if re.fullmatch(r"[1-9][0-9]{0,8}(x[1-9][0-9]{0,8}){1,15}", text):
+        return tuple(int(size) for size in text.split("x"))
+    raise _refused(text, option, "sizes such as 1x3x224x224")
+
+
+def parse_seed(text: str, option: str = "--seed") -> int:
+    """The seed of everything random: a whole number of at most 18 digits."""
+    return parse_whole(text, option, 0, _LARGEST_SEED)
+
+
+def _refused(text: str, option: str, expected: str) -> UsageError:
+    given = text if text.strip() and text.isprintable() and len(text) <= 40 else shown(text)
+    return UsageError(f"{option} {given}: expected {expected}".strip())
