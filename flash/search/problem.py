@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,20 +23,11 @@ from flash.optimize import (
 )
 from flash.report.chip import ChipView
 from flash.search.chip_view import chip_view
+from flash.search.effort import Effort
 from flash.search.infeasibility import why_unmet
-from flash.search.joint import (
-    CoSpace,
-    FamilyTarget,
-    evaluate_joint,
-    joint_problem,
-    joint_space,
-    ratio,
-    search_joint,
-    why_no_chip,
-)
+from flash.search.joint import NetworksAndChips, joint_space, ratio
 from flash.search.relaxation import bounded_front
 from flash.spaces.space import SearchSpace, load_space
-from flash.spaces.stage_tables import Floats
 from flash.targets import Given, Target, fixed_chip, load_hardware
 from flash.targets.processor.profile import Profile
 
@@ -45,22 +36,6 @@ __all__ = ["OPTIMIZERS", "Effort", "Networks", "NetworksAndChips", "Subject", "l
 Ints = NDArray[np.int64]
 
 OPTIMIZERS = ("shgo", "exact", "nsga2")
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How to search.
-
-    certify_seconds: time for the certificate where hardware is searched.
-    single:          not the front but the design of most score over the product of the costs.
-    worth:           what the score counts for there, if not for itself; it never falls.
-    """
-
-    optimizer: str
-    seed: int
-    certify_seconds: float
-    single: bool = False
-    worth: Callable[[Floats], Floats] | None = None
 
 
 @dataclass(frozen=True)
@@ -123,50 +98,6 @@ class Networks:
                 "leave --hardware out"
             )
         return exact_best(problem, ratio(objectives, effort.worth), limits)
-
-
-@dataclass(frozen=True)
-class NetworksAndChips:
-    """The networks of a space with every chip of a family."""
-
-    space: CoSpace
-    target: FamilyTarget
-
-    def problem(self, metric: str, index: CellScore | None = None) -> SeparableProblem:
-        """Stage tables over hardware and network variables."""
-        return joint_problem(self.space, metric, index)
-
-    def evaluate(self, indices: Ints) -> Evaluation:
-        """Everything about designs, each on its own chip."""
-        return evaluate_joint(self.space, indices)
-
-    def hardware(self, indices: Ints) -> Mapping[str, int]:
-        """The chip of a design."""
-        return self.space.hardware(indices)
-
-    def chip(self, indices: Ints, title: str) -> ChipView | None:
-        """What there is to draw of a design's chip."""
-        target = fixed_chip(self.space.family, self.space.hardware(indices))
-        network = indices[len(self.space.free) :]
-        return chip_view(self.space.network, target, network, title)
-
-    def why_unmet(self, problem: SeparableProblem, limits: Sequence[Limit]) -> str:
-        """Why no design meets the limits, in one line."""
-        return why_no_chip(self.space, problem, limits)
-
-    def optimize(
-        self,
-        problem: SeparableProblem,
-        objectives: Sequence[Objective],
-        limits: Sequence[Limit],
-        effort: Effort,
-    ) -> OptimizerResult:
-        """The front over chips and networks, with its certificate or bound."""
-        return search_joint(
-            self.space, problem, objectives, limits, exact=self.target.exact,
-            optimizer=effort.optimizer, seed=effort.seed, seconds=effort.certify_seconds,
-            single=effort.single, worth=effort.worth,
-        )  # fmt: skip
 
 
 Subject = Networks | NetworksAndChips

@@ -3,12 +3,14 @@
 from flash.search.joint.catalog import CoSpace, FamilyTarget, joint_space
 from flash.search.joint.certificate import certified_front
 from flash.search.joint.pricing import evaluate_joint
+from flash.search.joint.problem import NetworksAndChips
 from flash.search.joint.searching import ratio, search_joint, why_no_chip
 from flash.search.joint.tables import joint_problem
 
 __all__ = [
     "CoSpace",
     "FamilyTarget",
+    "NetworksAndChips",
     "certified_front",
     "evaluate_joint",
     "joint_problem",

@@ -1,0 +1,68 @@
+"""Networks and chips searched together: what a search asks of its problem."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flash.evaluation import CellScore, Evaluation
+from flash.optimize import Limit, Objective, OptimizerResult, SeparableProblem
+from flash.report.chip import ChipView
+from flash.search.chip_view import chip_view
+from flash.search.effort import Effort
+from flash.search.joint.catalog import CoSpace, FamilyTarget
+from flash.search.joint.pricing import evaluate_joint
+from flash.search.joint.searching import search_joint, why_no_chip
+from flash.search.joint.tables import joint_problem
+from flash.targets import fixed_chip
+
+__all__ = ["NetworksAndChips"]
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class NetworksAndChips:
+    """The networks of a space with every chip of a family."""
+
+    space: CoSpace
+    target: FamilyTarget
+
+    def problem(self, metric: str, index: CellScore | None = None) -> SeparableProblem:
+        """Stage tables over hardware and network variables."""
+        return joint_problem(self.space, metric, index)
+
+    def evaluate(self, indices: Ints) -> Evaluation:
+        """Everything about designs, each on its own chip."""
+        return evaluate_joint(self.space, indices)
+
+    def hardware(self, indices: Ints) -> Mapping[str, int]:
+        """The chip of a design."""
+        return self.space.hardware(indices)
+
+    def chip(self, indices: Ints, title: str) -> ChipView | None:
+        """What there is to draw of a design's chip."""
+        target = fixed_chip(self.space.family, self.space.hardware(indices))
+        network = indices[len(self.space.free) :]
+        return chip_view(self.space.network, target, network, title)
+
+    def why_unmet(self, problem: SeparableProblem, limits: Sequence[Limit]) -> str:
+        """Why no design meets the limits, in one line."""
+        return why_no_chip(self.space, problem, limits)
+
+    def optimize(
+        self,
+        problem: SeparableProblem,
+        objectives: Sequence[Objective],
+        limits: Sequence[Limit],
+        effort: Effort,
+    ) -> OptimizerResult:
+        """The front over chips and networks, with its certificate or bound."""
+        return search_joint(
+            self.space, problem, objectives, limits, exact=self.target.exact,
+            optimizer=effort.optimizer, seed=effort.seed, seconds=effort.certify_seconds,
+            single=effort.single, worth=effort.worth,
+        )  # fmt: skip
