@@ -36,14 +36,14 @@ def test_designs_are_trained_once_and_kept_in_a_table_of_calibration(tmp_path, c
     first = capsys.readouterr()
     rows = read_results(tmp_path / "out" / "calibrate.csv")
     assert len(rows) == 3 and {row.split for row in rows} == {"extra"}
-    assert {row.recipe for row in rows} == {"cpu/epochs=1"}
+    assert {row.recipe for row in rows} == {"quick/epochs=1"}
     assert first.err.count("% in") == 3
     assert command(*arguments) == 0
     again = capsys.readouterr()
     assert "% in" not in again.err  # nothing was trained again
     found, repeated = json.loads(first.out), json.loads(again.out)
     assert (found["budget"]["reused"], repeated["budget"]["reused"]) == (0, 3)
-    assert found["best"]["trained_accuracy"] == max(row.test_accuracy for row in rows)
+    assert found["best"]["trained_accuracy"] == max(row.validation_accuracy for row in rows)
     assert found["best"] == repeated["best"]
 
 
@@ -60,10 +60,10 @@ def test_designs_asked_for_together_are_trained_together_and_failures_told(tmp_p
             if design[0] == 12:
                 yield Failed(job, "too wide")
             else:
-                yield Finished(job, 50.0 + design[0], 6, 1.0, "none")
+                yield Finished(job, 50.0 + design[0], 40.0, (), 6, 1.0, "none")
 
     evaluator = TrainingEvaluator(
-        4, space, str(tmp_path / "tiny.toml"), images, recipe_named("cpu"), trainer,
+        4, space, str(tmp_path / "tiny.toml"), images, recipe_named("quick"), trainer,
         tmp_path / "t.csv",
     )  # fmt: skip
     designs = np.array([[w, 0, 0, 0, 0, 0] for w in (0, 1, 0, 2)])

@@ -33,7 +33,7 @@ from flash.training.worker import perform  # noqa: E402
 from flash.training.workers import train_here  # noqa: E402
 
 DESIGNS = ("w=4,4 d=3,3 t=0,0", "w=8,4 d=3,3 t=4,0")
-RECIPE = recipe_named("cpu").varied(3)
+RECIPE = recipe_named("quick").varied(3)
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def _jobs(place):
 def _trained_alone(place, design):
     space = load_space(str(place / "tiny.toml"))
     network = space.network(space.design(space.family.parse(design)))
-    return perform(network, _images(place), RECIPE, 0)["done"]["test_accuracy"]
+    return perform(network, _images(place), RECIPE, 0)["done"]["validation_accuracy"]
 
 
 def _children():
@@ -99,7 +99,7 @@ def _calibrate(place, *arguments):
     """Exit code of the command on the tiny space, with one worker and few designs."""
     common = {
         "--space": place / "tiny.toml", "--data": place / "colours.npz", "--workers": 1,
-        "--recipe": "cpu", "--epochs": 1, "--samples": 2, "--held-out": 1,
+        "--recipe": "quick", "--epochs": 1, "--samples": 2, "--held-out": 1,
         "--results": place / "trained.csv",
     }  # fmt: skip
     common |= dict(zip(arguments[::2], arguments[1::2], strict=True))
@@ -112,7 +112,9 @@ def test_workers_train_what_one_process_trains(place):
     jobs = _jobs(place)
     events = list(train_here(jobs, place, 2))
     done = {
-        event.job.design: event.test_accuracy for event in events if isinstance(event, Finished)
+        event.job.design: event.validation_accuracy
+        for event in events
+        if isinstance(event, Finished)
     }
     assert done == {design: _trained_alone(place, design) for design in DESIGNS}
     assert [type(e) for e in events if e.job == jobs[0]][0] is Started
@@ -130,7 +132,7 @@ def test_a_killed_worker_costs_an_epoch_at_most(place):
                 shares = []
     assert killed and shares[0] > 0.2  # of three epochs, one was kept
     assert isinstance(event, Finished)
-    assert event.test_accuracy == _trained_alone(place, DESIGNS[0])
+    assert event.validation_accuracy == _trained_alone(place, DESIGNS[0])
 
 
 def test_a_job_that_kills_every_worker_is_given_up_and_the_next_one_done(place):
@@ -152,7 +154,7 @@ def test_a_table_grows_and_nothing_is_trained_twice(place, capsys, in_process):
     first = read_results(place / "trained.csv")
     assert [row.split for row in first] == ["fit", "fit", "held_out"]
     assert {(row.space, row.data, row.recipe, row.epochs) for row in first} == {
-        ("tiny", "colours", "cpu/epochs=1", 1)
+        ("tiny", "colours", "quick/epochs=1", 1)
     }
     assert "[3/3]" in capsys.readouterr().err
     assert _calibrate(place, "--samples", 3) == 0
@@ -213,7 +215,7 @@ def test_a_training_that_fails_again_does_not_keep_the_others_from_their_model(
     *kept, _ = table.read_text().splitlines(keepends=True)
     table.write_text("".join(kept))  # as if the last had been cut, and now fails each time
     monkeypatch.setattr(
-        "flash.training.loop._tested", lambda *given: (_ for _ in ()).throw(MemoryError())
+        "flash.training.loop._accuracy", lambda *given: (_ for _ in ()).throw(MemoryError())
     )
     capsys.readouterr()
     assert _calibrate(place, *several, "--out", place / "again.toml") == 0
@@ -225,9 +227,9 @@ def test_a_design_held_out_is_held_out_from_whatever_seed(place, in_process):
     assert _calibrate(place, "--samples", 8, "--held-out", 2, "--images", 30) == 0
     rows = read_results(place / "trained.csv")
     aside = next(row for row in rows if row.split == "held_out")
-    again = replace(aside, seed=7, split="extra", test_accuracy=0.0)
+    again = replace(aside, seed=7, split="extra", validation_accuracy=0.0)
     space = load_space(str(place / "tiny.toml"))
-    recipe = recipe_named("cpu").varied(1, 30)
+    recipe = recipe_named("quick").varied(1, 30)
     models = [fit_rows(space, given, recipe, _images(place)) for given in (rows, [*rows, again])]
     assert accuracy_text(models[0]) == accuracy_text(models[1])
 
@@ -247,13 +249,15 @@ def test_enough_networks_become_the_accuracy_model_of_the_space(place, capsys, i
     assert "11 networks (11 now), 3 of them held out" in text and "of 3 in their interval" in text
     model = accuracy_of(load_space(str(out)))
     rows = read_results(place / "trained.csv")
-    fitted = [row.test_accuracy for row in rows if row.split == "fit"]
+    fitted = [row.validation_accuracy for row in rows if row.split == "fit"]
     assert sorted(model.samples.accuracy) == sorted(fitted) and len(fitted) == 8
-    assert model.provenance.recipe.startswith("cpu/epochs=1/images=30 (30 images; epochs: 1 at 1 ")
+    assert model.provenance.recipe.startswith(
+        "quick/epochs=1/images=30 (30 images, 10% of them for validation; epochs: 1 at 1 "
+    )
     space = load_space(str(out))
     macs = [space.network(space.design(space.family.parse(r.design))).macs for r in rows[:8]]
     sizes = f"each of {format_count(min(macs))} to {format_count(max(macs))} MACs"
-    assert model.provenance.data == f"colours (30 training, 60 test images), {sizes}"
+    assert model.provenance.data == f"colours (27 training, 3 validation images), {sizes}"
     assert out.read_text().startswith((place / "tiny.toml").read_text().rstrip("\n"))
 
 

@@ -22,12 +22,12 @@ from flash.training.recipe import RECIPES, recipe_named  # noqa: E402
 from flash.training.results import TrainedDesign, append_result, read_results  # noqa: E402
 from flash.training.worker import perform  # noqa: E402
 
-RECIPE = replace(RECIPES["cpu"], stages=((2, 0.5), (2, 1.0)), batch=20, peak_rate=0.1)
+RECIPE = replace(RECIPES["quick"], stages=((2, 0.5), (2, 1.0)), batch=20, peak_rate=0.1)
 
 
 @pytest.fixture(scope="module")
 def images():
-    return ImageSet("colours", *coloured(240), *coloured(120, 1), classes=("r", "g", "b"))
+    return ImageSet("colours", *coloured(267), *coloured(120, 1), classes=("r", "g", "b"))
 
 
 @pytest.fixture
@@ -154,20 +154,20 @@ def test_shifted_rows_are_whole_images_mirrored_at_the_edge():
 
 
 def test_a_varied_recipe_says_so_and_ends_at_full_size():
-    recipe = recipe_named("cpu")
+    recipe = recipe_named("quick")
     assert recipe.varied() is recipe and recipe.varied(recipe.epochs, recipe.images) is recipe
     for epochs in range(1, 30):
         varied = recipe.varied(epochs)
         assert varied.epochs == epochs and varied.sides[-1] == 1
         assert varied.sides == tuple(sorted(varied.sides))
-    assert recipe.varied(3, 500).name == "cpu/epochs=3/images=500"
-    with pytest.raises(UsageError, match="did you mean 'cpu'"):
-        recipe_named("cpus")
+    assert recipe.varied(3, 500).name == "quick/epochs=3/images=500"
+    with pytest.raises(UsageError, match="did you mean 'quick'"):
+        recipe_named("quik")
 
 
 # --------------------------------------------------------------------------------- results
 def _row(design="w=4,4 d=3,3 t=0,0"):
-    return TrainedDesign("tiny", design, "colours", "fit", "cpu", 0, 61.25, 4, 12.3, "a, b")
+    return TrainedDesign("tiny", design, "colours", "fit", "quick", 0, 61.25, 4, 12.3, "a, b")
 
 
 def test_rows_are_appended_and_read_back(tmp_path):
@@ -220,7 +220,7 @@ def test_a_row_cut_off_by_a_power_failure_is_written_anew(tmp_path):
         (("test_accuracy", "accuracy"), "lacks the column test_accuracy"),
         (("61.25", "high"), "line 2 is no result"),
         (("61.25", "161.25"), "line 2: expected a test_accuracy of 0 to 100"),
-        ((",fit,", ",fitted,"), "line 2: expected a split of fit, held_out, extra"),
+        ((",fit,", ",fitted,"), "line 2: expected a split of fit, held_out, anchor, extra"),
     ],
 )
 def test_a_damaged_table_is_told_with_its_line(tmp_path, change, message):

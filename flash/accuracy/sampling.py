@@ -4,13 +4,14 @@ The i-th design is the i-th point of an evenly spread sequence in the unit cube 
 recurrence in powers of the generalised golden ratio, M. Roberts 2018, with a random shift: every
 point is uniform in the cube), read as
 
-1. a place on the logarithmic range of NN-Degree,
-2. a quantile of depth among the designs of about that NN-Degree,
-3. a quantile of mean width among those of about that NN-Degree and depth,
+1. a place on the logarithmic range of MACs,
+2. a quantile of NN-Degree among the designs of about so many MACs,
+3. a quantile of depth among those of about that NN-Degree as well,
+4. a quantile of mean width among those of about that depth as well,
 
-(networks of equal NN-Degree then differ in depth, and at equal depth in width against skips).
-Every point follows the same law and a longer sample begins with the shorter one: train 25,
-then 15 more to hold out, then more, and none is wasted.
+(networks of one size then differ in shape). Deep cells without skips, which train badly and which
+nobody deploys, are in two designs at most. Every point follows the same law and a longer sample
+begins with the shorter one: train 25, then 15 more to hold out, then more, and none is wasted.
 """
 
 from __future__ import annotations
@@ -34,12 +35,19 @@ Ints = NDArray[np.int64]
 _LISTED = 1 << 15
 #: Designs drawn at a time, designs that do for a pool, and how often to draw at most.
 _DRAWN, _POOL, _DRAWS = 1 << 16, 1 << 15, 24
-#: Share of the pool that counts as "about equal" in NN-Degree, then in depth as well.
-_NEAR, _NEARER = 1 / 16, 1 / 8
-#: Share of the pool cut off at either end: extremes of NN-Degree are few and alike.
-_TRIM = 0.002
-#: Steps of the sequence: powers of 1/phi with phi^4 = phi + 1.
-_STEP = 1.2207440846057596 ** -np.arange(1.0, 4.0)
+#: What a sample spans, in this order.
+_SPANNED = ("log_macs", "log_nn_degree", "log_depth", "log_width")
+#: Share of the designs that counts as "about equal" in MACs, of those in NN-Degree, of those in
+#: depth.
+_NEAR = (1 / 128, 1 / 4, 1 / 4)
+#: Share of the pool cut off at either end: extremes of size are few and alike.
+_TRIM = 0.0002
+#: Steps of the sequence: powers of 1/phi with phi^5 = phi + 1.
+_STEP = 1.1673039782614187 ** -np.arange(1.0, 5.0)
+#: Layers a depth variable of a cell stands for (layers of a concat cell, blocks of an add cell).
+_LAYERS = {"d": 1, "b": 2}
+#: A cell of more layers is deep; designs with a deep cell of no skips in a sample.
+_DEEP, _MOST_SKIPLESS = 8, 2
 
 
 def sample_designs(space: SearchSpace, n: int, seed: int, max_macs: float | None = None) -> Ints:
@@ -59,12 +67,10 @@ def sample_designs(space: SearchSpace, n: int, seed: int, max_macs: float | None
     if len(pool) < n:
         raise _too_few(space, problem, n, len(pool), most)
     values = problem.evaluate(pool)
-    # Where NN-Degree has few values (NAS-Bench-201) it spans nothing; size stands in for it.
-    first = "log_nn_degree" if len(np.unique(values["nn_degree"])) > n else "log_macs"
-    features = features_of(values, (first, "log_depth", "log_width"))
+    features = features_of(values, _SPANNED)
     # Ties (few depths, few widths) are broken at random, not by the order of the pool.
     jitter = np.random.default_rng([seed, 2]).uniform(-1e-6, 1e-6, features.shape)
-    picked = _spread(features + jitter, n, seed)
+    picked = _spread(features + jitter, _skipless(space, pool), n, seed)
     return pool[picked]
 
 
@@ -118,6 +124,18 @@ def _draw(space: SearchSpace, rng: np.random.Generator) -> Ints:
     return indices
 
 
+def _skipless(space: SearchSpace, indices: Ints) -> NDArray[np.bool_]:
+    """Which designs have a deep cell without skip channels; none in spaces of no such cells."""
+    values = space.decode(indices)
+    named = {name: values[:, k] for k, name in enumerate(space.variables)}
+    found = np.zeros(len(indices), dtype=np.bool_)
+    for name, depth in named.items():
+        role, cell = name[:1], name[1:]
+        if role in _LAYERS and f"t{cell}" in named:
+            found |= (named[f"t{cell}"] == 0) & (depth * _LAYERS[role] > _DEEP)
+    return found
+
+
 def _different(space: SearchSpace, indices: Ints) -> Ints:
     """Each network once, in the order given; values without effect make no difference."""
     if not len(indices):
@@ -131,23 +149,23 @@ def _different(space: SearchSpace, indices: Ints) -> Ints:
     return indices[np.sort(np.unique(rows @ key, return_index=True)[1])]
 
 
-def _spread(features: Floats, n: int, seed: int) -> Ints:
-    """Rows for the first ``n`` points; features: (pool, 3), NN-Degree, depth, width."""
-    degree = features[:, 0]
-    low, high = np.quantile(degree, [_TRIM, 1 - _TRIM])
-    shift = np.random.default_rng([seed, 3]).random(3)
+def _spread(features: Floats, skipless: NDArray[np.bool_], n: int, seed: int) -> Ints:
+    """Rows for the first ``n`` points; features: (pool, 4), in the order of ``_SPANNED``."""
+    low, high = np.quantile(features[:, 0], [_TRIM, 1 - _TRIM])
+    shift = np.random.default_rng([seed, 3]).random(4)
     points = (shift + np.arange(1, n + 1)[:, None] * _STEP) % 1.0
     left = np.ones(len(features), dtype=np.bool_)
-    picked = []
-    for place, depth, width in points:
+    picked: list[int] = []
+    for size, *quantiles in points:
         free = np.flatnonzero(left)
-        near = _nearest(free, degree, low + place * (high - low), _NEAR)
-        target = float(np.quantile(features[near, 1], depth))
-        nearer = _nearest(near, features[:, 1], target, _NEARER)
-        target = float(np.quantile(features[nearer, 2], width))
-        row = int(_nearest(nearer, features[:, 2], target, 0.0)[0])
-        picked.append(row)
-        left[row] = False
+        if skipless[picked].sum() >= _MOST_SKIPLESS and not skipless[free].all():
+            free = free[~skipless[free]]
+        near = _nearest(free, features[:, 0], low + size * (high - low), _NEAR[0])
+        for column, quantile, share in zip((1, 2, 3), quantiles, (*_NEAR[1:], 0.0), strict=True):
+            target = float(np.quantile(features[near, column], quantile))
+            near = _nearest(near, features[:, column], target, share)
+        picked.append(int(near[0]))
+        left[picked[-1]] = False
     return np.array(picked, dtype=np.int64)
 
 

@@ -21,7 +21,7 @@ from flash.command import CommandParser
 from flash.errors import FlashError, UsageError
 from flash.files.writing import write_text
 from flash.spaces.space import load_space
-from flash.training.campaign import Campaign, Outcome, carry_out
+from flash.training.campaign import Campaign, Outcome, carry_out, read_designs
 from flash.training.datasets import read_images
 from flash.training.jobs import Event, Failed, Finished, Job, Progress
 from flash.training.recipe import RECIPES
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 __all__ = ["SCHEMA", "Calibration", "main", "calibrate"]
 
 SCHEMA = "flash.calibration/1"
-_SAMPLES, _HELD_OUT = 25, 15
+_SAMPLES, _HELD_OUT = 30, 12
 #: Networks of more would train for hours on a small CPU; what a fit says of them is marked.
-_MAX_MACS = "20M"
+_MAX_MACS = "60M"
 _UNITS = {"k": 1e3, "M": 1e6, "G": 1e9}
 _MOST = 100_000
 
@@ -82,12 +82,14 @@ class Calibration:
     def __str__(self) -> str:
         rows, failed = self.outcome.rows, self.outcome.failed
         aside = sum(row.split == "held_out" for row in rows)
-        found = [row.test_accuracy for row in rows]
+        validation = _range([row.validation_accuracy for row in rows])
+        test = _range([row.test_accuracy for row in rows])
         lines = [
             f"space     {self.space}",
             f"recipe    {self.recipe}",
             f"trained   {len(rows)} networks ({len(self.outcome.trained)} now), {aside} of them "
-            f"held out; test accuracy {min(found):.2f} to {max(found):.2f} %, measured",
+            f"held out; accuracy {validation} on validation images, {test} on test images, "
+            "measured",
         ]
         lines += [f"failed    {design}: {why}" for design, why in failed]
         if self.model is None:
@@ -106,13 +108,18 @@ class Calibration:
         return "\n".join([*lines, f"files     {', '.join(files)}"]) + "\n"
 
 
+def _range(accuracies: Sequence[float | None]) -> str:
+    known = [accuracy for accuracy in accuracies if accuracy is not None]
+    return f"{min(known):.2f} to {max(known):.2f} %"
+
+
 def calibrate(
     space: str,
     data: str | Path,
     *,
     samples: int = _SAMPLES,
     held_out: int = _HELD_OUT,
-    max_macs: float | None = 20e6,
+    max_macs: float | None = 60e6,
     recipe: str = "auto",
     epochs: int | None = None,
     images: int | None = None,
@@ -120,6 +127,7 @@ def calibrate(
     workers: int | None = None,
     results: str | Path | None = None,
     out: str | Path | None = None,
+    designs: str | Path | None = None,
     ray: str | None = None,
     tell: Tell = lambda event, jobs: None,
     note: Callable[[str], None] = lambda line: None,
@@ -129,11 +137,13 @@ def calibrate(
     space:    name or TOML file; ``data``: what ``flash.training.datasets.read_images`` reads.
     samples:  designs to fit on; ``held_out``: others, by the same law, to judge the fit by.
     max_macs: the largest network to train, in multiply-accumulates; None for any.
-    recipe:   "cpu", "gpu", or "auto" for what is here; ``epochs`` and ``images`` vary it.
+    recipe:   "quick", "long" or "gpu", or "auto" for what is here; ``epochs`` and ``images`` vary
+              it.
     seed:     of the sample and of every training.
     workers:  trainings at a time: one a core, or one on a GPU, unless given.
     results:  the table; ``flash-calibration/<space>.csv`` unless given.
     out:      the space's file with the model in it; ``<space>.toml`` beside the table unless given.
+    designs:  file of the designs to train instead of a sample (``read_designs``).
     ray:      address of a Ray cluster to train on, or "local".
     tell:     hears every event; ``note`` what was left out of the data.
 
@@ -142,7 +152,8 @@ def calibrate(
     """
     found = load_space(space)
     chosen = recipe_for(recipe, ray).varied(epochs, images)
-    campaign = Campaign(found, space, chosen, samples, held_out, max_macs, seed)
+    given = None if designs is None else read_designs(Path(designs), found)
+    campaign = Campaign(found, space, chosen, samples, held_out, max_macs, seed, given)
     table = Path(results) if results else Path("flash-calibration") / f"{found.name}.csv"
     read = read_images(data, found.family.shape, found.family.classes)
     for line in read.notes:
@@ -189,7 +200,7 @@ class _Log:
         if isinstance(event, Failed):
             what = f"failed: {event.reason}"
         else:
-            what = f"{event.test_accuracy:.2f} % in {event.seconds:.0f} s"
+            what = f"{event.validation_accuracy:.2f} % in {event.seconds:.0f} s"
         share = sum(self.shares.values()) / len(jobs)
         left = (time.monotonic() - self.began) * (1 - share) / share
         _note(f"[{self.ended}/{len(jobs)}] {event.job.design}: {what}{_left(left)}")
@@ -221,8 +232,9 @@ def _parser() -> CommandParser:
     add("--data", required=True, metavar="DIR", help="image folders, train.npz + test.npz, or .npz")
     add("--samples", default=str(_SAMPLES), metavar="N", help="designs to fit on (%(default)s)")
     add("--held-out", default=str(_HELD_OUT), metavar="N", help="others to judge by (%(default)s)")
-    add("--max-macs", default=_MAX_MACS, metavar="20M", help="the largest network, or 'any'")
-    add("--recipe", default="auto", metavar="R", help=f"auto, {' or '.join(RECIPES)} (%(default)s)")
+    add("--designs", metavar="FILE", help="train these instead: lines of split and design")
+    add("--max-macs", default=_MAX_MACS, metavar="60M", help="the largest network, or 'any'")
+    add("--recipe", default="auto", metavar="R", help=f"auto, {', '.join(RECIPES)} (%(default)s)")
     add("--epochs", metavar="N", help="another number of epochs than the recipe's")
     add("--images", metavar="N", help="another number of training images than the recipe's")
     add("--seed", default="0", metavar="N", help="of the sample and the trainings (%(default)s)")
@@ -238,8 +250,8 @@ def _parser() -> CommandParser:
 def main(arguments: Sequence[str]) -> None:
     """Run the command; raises ``FlashError`` for whatever the user can mend."""
     options = _parser().parse_args(arguments)
-    if "" in (options.json, options.results, options.out, options.ray):
-        raise UsageError("--json, --results, --out and --ray need a name")
+    if "" in (options.json, options.results, options.out, options.designs, options.ray):
+        raise UsageError("--json, --results, --out, --designs and --ray need a name")
     given: dict[str, Any] = {
         name: None if text is None else _count(text, f"--{name.replace('_', '-')}", least)
         for name, text, least in (
@@ -262,6 +274,7 @@ def main(arguments: Sequence[str]) -> None:
             recipe=options.recipe,
             results=options.results,
             out=options.out,
+            designs=options.designs,
             ray=options.ray,
             tell=(lambda event, jobs: None) if silent else _Log(),
             note=(lambda line: None) if silent else _note,
@@ -291,5 +304,5 @@ def _macs(text: str) -> float | None:
         return None
     found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([kMG])", text)
     if not found or float(found[1]) == 0:
-        raise UsageError(f"--max-macs {text}: expected a number with k, M or G, or 'any'; e.g. 20M")
+        raise UsageError(f"--max-macs {text}: expected a number with k, M or G, or 'any'; e.g. 60M")
     return float(found[1]) * _UNITS[found[2]]

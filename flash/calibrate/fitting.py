@@ -44,20 +44,22 @@ def fit_rows(
 ) -> AccuracyModel | None:
     """The model fitted to the rows that are not held out; None where they are too few.
 
-    A design held out once is so in every row, whatever seed trained it again.
+    It is fitted to accuracies on validation images. A design held out once is so in every row,
+    whatever seed trained it again.
     """
     aside = {row.design for row in rows if row.split == "held_out"}
-    used = [row for row in rows if row.design not in aside]
+    used = [row for row in rows if row.design not in aside and row.validation_accuracy is not None]
     if len({row.design for row in used}) < LEAST:
         return None
     indices = _indices(space, used)
     macs = [space.network(design).macs for design in indices]
     sizes = f"each of {format_count(min(macs))} to {format_count(max(macs))} MACs"
-    counts = f"{len(images.train_labels)} training, {len(images.test_labels)} test images"
+    training, validation = images.split(recipe.validation)
+    counts = f"{len(training)} training, {len(validation)} validation images"
     return fit_space(
         space,
         indices,
-        np.array([row.test_accuracy for row in used]),
+        np.array([row.validation_accuracy for row in used], dtype=np.float64),
         data=f"{images.name} ({counts}), {sizes}",
         recipe=recipe.describe(),
         epochs=recipe.epochs,
@@ -71,10 +73,10 @@ def judge(
     space: SearchSpace, model: AccuracyModel, rows: Sequence[TrainedDesign]
 ) -> HeldOut | None:
     """How ``model`` predicts the held-out rows; None if there are fewer than two."""
-    kept = [row for row in rows if row.split == "held_out"]
+    kept = [row for row in rows if row.split == "held_out" and row.validation_accuracy is not None]
     if len(kept) < 2:
         return None
-    truth = np.array([row.test_accuracy for row in kept])
+    truth = np.array([row.validation_accuracy for row in kept], dtype=np.float64)
     found = model.predict(space, _indices(space, kept))
     flat = np.ptp(found.value) == 0 or np.ptp(truth) == 0
     return HeldOut(

@@ -5,19 +5,19 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from flash.accuracy.sampling import sample_designs
-from flash.errors import FlashError, UsageError
+from flash.errors import FlashError, InputError, SpaceError, UsageError
 from flash.spaces.space import SearchSpace
 from flash.training.images import ImageSet
 from flash.training.jobs import Event, Failed, Finished, Job
 from flash.training.recipe import Recipe
-from flash.training.results import TrainedDesign, append_result, read_results
+from flash.training.results import SPLITS, TrainedDesign, append_result, read_results
 
-__all__ = ["Campaign", "Outcome", "Trainer", "carry_out"]
+__all__ = ["Campaign", "Outcome", "Trainer", "carry_out", "read_designs"]
 
 #: Trains jobs and tells what happens; the folder has the images and takes checkpoints.
 Trainer = Callable[[Sequence[Job], Path], Generator[Event, None, None]]
@@ -30,6 +30,8 @@ class Campaign:
     place:         the space as ``load_space`` takes it.
     fit, held_out: how many designs to fit on and how many to judge the fit by.
     seed:          of the sample and of every training.
+    designs:       what to train instead of a sample: design as ``SearchSpace.describe`` writes
+                   it -> its split, in the order of training.
     """
 
     space: SearchSpace
@@ -39,30 +41,88 @@ class Campaign:
     held_out: int
     max_macs: float | None = None
     seed: int = 0
+    designs: Mapping[str, str] | None = None
 
     def missing(self, have: Sequence[TrainedDesign]) -> dict[str, str]:
-        """Designs of the sample that are not among the rows, as text -> "fit" or "held_out".
+        """Designs that are not among the rows, as text -> split.
 
-        Those to fit on come first. Rows keep the part they were trained for: a larger sample
-        later never fits what was held out before.
+        Those of a sample to fit on come first. Rows keep the part they were trained for: a larger
+        sample later never fits what was held out before.
         """
         known = {row.design for row in have}
+        if self.designs is not None:
+            return {text: split for text, split in self.designs.items() if text not in known}
         wanted = self.fit - sum(row.split == "fit" for row in have)
         drawn = sample_designs(self.space, self.fit + self.held_out, self.seed, self.max_macs)
         new = [text for text in map(self.space.describe, drawn) if text not in known]
         return {text: "fit" if k < wanted else "held_out" for k, text in enumerate(new)}
 
-    def row(self, done: Finished, split: str, data: str) -> TrainedDesign:
+    def row(self, done: Finished, split: str, images: ImageSet) -> TrainedDesign:
         """The result of one training as a row of the table."""
+        network = self.space.network(self.space.design(self.space.family.parse(done.job.design)))
         return TrainedDesign(
-            self.space.name, done.job.design, data, split, self.recipe.name, done.job.seed,
-            round(done.test_accuracy, 4), done.epochs, round(done.seconds, 1), done.hardware,
-        )  # fmt: skip
+            space=self.space.name,
+            design=done.job.design,
+            data=images.name,
+            split=split,
+            recipe=self.recipe.name,
+            seed=done.job.seed,
+            test_accuracy=round(done.test_accuracy, 4),
+            epochs=done.epochs,
+            seconds=round(done.seconds, 1),
+            hardware=done.hardware,
+            params=network.params,
+            macs=network.macs,
+            digest=images.digest,
+            validation_accuracy=round(done.validation_accuracy, 4),
+            curve=tuple(round(value, 2) for value in done.curve),
+        )
 
-    def rows(self, table: Sequence[TrainedDesign], data: str) -> list[TrainedDesign]:
-        """The rows of the table that this campaign may use: same space, images and recipe."""
-        wanted = (self.space.name, data, self.recipe.name)
-        return [row for row in table if (row.space, row.data, row.recipe) == wanted]
+    def rows(self, table: Sequence[TrainedDesign], images: ImageSet) -> list[TrainedDesign]:
+        """The rows of the table that this campaign may use: same space, images and recipe.
+
+        Rows of older versions, without accuracy on validation images, are none of them.
+        """
+        wanted = (self.space.name, images.name, images.digest, self.recipe.name)
+        return [
+            row
+            for row in table
+            if (row.space, row.data, row.digest, row.recipe) == wanted
+            and row.validation_accuracy is not None
+        ]
+
+
+def read_designs(path: Path, space: SearchSpace) -> dict[str, str]:
+    """A list of designs to train: a line each, its split first, as in ``anchor w=8,8 d=3,3 t=0,0``.
+
+    Empty lines, and what follows a ``#``, are left out. Design as ``SearchSpace.describe``
+    writes it -> its split, in the file's order. Raises ``UsageError`` for a file that cannot be
+    read and ``InputError`` with the line's number for what is no split or no design.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", "it is no text")
+        raise UsageError(f"{path}: cannot be read: {why}") from None
+    designs: dict[str, str] = {}
+    for number, line in enumerate(lines, start=1):
+        split, _, text = line.partition("#")[0].strip().partition(" ")
+        if not split:
+            continue
+        if split not in SPLITS:
+            raise InputError(
+                f"{path}: line {number}: expected one of {', '.join(SPLITS)}, then a design; "
+                f"got '{split}'"
+            )
+        try:
+            design = space.describe(space.design(space.family.parse(text.strip())))
+        except SpaceError as error:
+            raise InputError(f"{path}: line {number}: {error}") from None
+        if designs.setdefault(design, split) != split:
+            raise InputError(f"{path}: line {number}: {design} is {designs[design]} already")
+    if not designs:
+        raise InputError(f"{path}: lists no design")
+    return designs
 
 
 @dataclass
@@ -95,7 +155,7 @@ def carry_out(
     it goes on from its checkpoint in the next run. Raises ``FlashError`` where the images cannot
     be put beside the table.
     """
-    outcome = Outcome(campaign.rows(read_results(results), images.name))
+    outcome = Outcome(campaign.rows(read_results(results), images))
     splits = campaign.missing(outcome.rows)
     jobs = [Job(campaign.place, design, campaign.recipe, campaign.seed) for design in splits]
     if not jobs:
@@ -105,7 +165,7 @@ def carry_out(
         for happened in events:
             event = happened
             if isinstance(event, Finished):
-                row = campaign.row(event, splits[event.job.design], images.name)
+                row = campaign.row(event, splits[event.job.design], images)
                 try:
                     append_result(results, row)
                 except OSError as error:

@@ -11,10 +11,13 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from flash.errors import InputError
+
 __all__ = ["ImageSet"]
 
 Pixels = NDArray[np.uint8]
 Labels = NDArray[np.int64]
+Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -46,21 +49,45 @@ class ImageSet:
 
         The same ones every time.
         """
-        total = len(self.train_labels)
-        if images is None or images >= total:
+        if images is None or images >= len(self.train_labels):
             return self
-        order = np.random.default_rng(0).permutation(total)
-        # The k-th image of a class of m comes at (k + 1/2) / m: every beginning is balanced.
-        place = np.empty(total)
-        for label in range(len(self.classes)):
-            mine = order[self.train_labels[order] == label]
-            place[mine] = (np.arange(len(mine)) + 0.5) / max(len(mine), 1)
-        chosen = np.sort(order[np.argsort(place[order], kind="stable")][:images])
+        return self.taken(np.sort(self._balanced_order(0)[:images]))
+
+    def taken(self, chosen: Indices) -> ImageSet:
+        """With these of the training images."""
         return replace(
             self,
             train_images=self.train_images[chosen],
             train_labels=self.train_labels[chosen],
         )
+
+    def split(self, share: float) -> tuple[Indices, Indices]:
+        """Training images to train on, and those set aside for validation; ascending indices.
+
+        Validation has ``share`` of the images (0 to 1, not 1; one image at least), of every class
+        as its part of all; the same ones every time. Raises ``InputError`` where no image is left
+        to train on.
+        """
+        total = len(self.train_labels)
+        aside = max(round(share * total), 1)
+        if aside >= total:
+            raise InputError(
+                f"{self.name}: {total} training images are too few to set any aside for validation"
+            )
+        order = self._balanced_order(1)
+        return np.sort(order[aside:]), np.sort(order[:aside])
+
+    def _balanced_order(self, seed: int) -> Indices:
+        """Training images in random order, of which every beginning is balanced over classes."""
+        total = len(self.train_labels)
+        order = np.random.default_rng(seed).permutation(total)
+        # The k-th image of a class of m comes at (k + 1/2) / m.
+        place = np.empty(total)
+        for label in range(len(self.classes)):
+            mine = order[self.train_labels[order] == label]
+            place[mine] = (np.arange(len(mine)) + 0.5) / max(len(mine), 1)
+        balanced: Indices = order[np.argsort(place[order], kind="stable")]
+        return balanced
 
     def pixel_statistics(self) -> tuple[list[float], list[float]]:
         """Mean and standard deviation of each channel over the training images, in bytes."""

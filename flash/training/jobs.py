@@ -48,10 +48,15 @@ class Progress:
 
 @dataclass(frozen=True)
 class Finished:
-    """The job's result: test accuracy in per cent, time in seconds, what trained it."""
+    """The job's result: accuracies in per cent, time in seconds, what trained it.
+
+    curve: validation accuracy after each epoch, on images as small as that epoch's.
+    """
 
     job: Job
+    validation_accuracy: float
     test_accuracy: float
+    curve: tuple[float, ...]
     epochs: int
     seconds: float
     hardware: str
@@ -74,4 +79,5 @@ def event_of(job: Job, message: Mapping[str, Any]) -> Event:
         return Progress(job, message["share"])
     if "failed" in message:
         return Failed(job, message["failed"])
-    return Finished(job, **message["done"])
+    done = message["done"]
+    return Finished(job, **{**done, "curve": tuple(done["curve"])})

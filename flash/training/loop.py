@@ -7,17 +7,19 @@ with the same bits as one that was not (one CPU thread; GPU kernels may add in a
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional
 
 from flash.backends.torch.module import TorchNetwork, torch_network
@@ -28,8 +30,12 @@ from flash.training.recipe import Recipe
 
 __all__ = ["Diverged", "Trained", "hardware_name", "train"]
 
+#: Names that Linux gives to bf16 products: x86 AVX-512 and AMX, Arm.
+_BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 #: Images a step of the test; it changes nothing but memory.
 _TEST_BATCH = 500
+#: Stands where an epoch's number does in the seed of what is drawn once for all epochs.
+_FLIPS = 1 << 20
 
 
 class Diverged(FlashError):
@@ -40,11 +46,15 @@ class Diverged(FlashError):
 class Trained:
     """What a training came to.
 
-    test_accuracy: per cent of the test images whose class scores highest.
-    seconds:       processor time on a CPU (pauses do not count), elapsed time on a GPU.
+    validation_accuracy: per cent of the validation images whose class scores highest, in the end.
+    test_accuracy: the same of the test images.
+    curve:   validation accuracy after each epoch, on images as small as that epoch's.
+    seconds: processor time on a CPU (pauses do not count), elapsed time on a GPU.
     """
 
+    validation_accuracy: float
     test_accuracy: float
+    curve: tuple[float, ...]
     epochs: int
     seconds: float
     hardware: str
@@ -56,8 +66,13 @@ class _State:
 
     module: TorchNetwork
     optimizer: torch.optim.Optimizer
-    epoch: int = 0
     seconds: float = 0.0
+    curve: list[float] = field(default_factory=list)
+
+    @property
+    def epoch(self) -> int:
+        """Epochs done: each has its point on the curve."""
+        return len(self.curve)
 
 
 def train(
@@ -69,7 +84,7 @@ def train(
     checkpoint: Path | None = None,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Trained:
-    """Train ``network`` on all training images and test it on all test images.
+    """Train ``network`` on the training images but those for validation, then test it.
 
     images:     what the recipe asks for (``ImageSet.subset``).
     checkpoint: file that holds the training's state after every epoch. If it is there and is
@@ -98,36 +113,50 @@ def train(
 
     while state.epoch < recipe.epochs:
         started = _clock(device)
+        share = recipe.sides[state.epoch]
         _epoch(state, batches, recipe, seed, told)
-        state.epoch += 1
+        state.curve.append(_accuracy(module, batches.validation(share), batches))
         state.seconds += _clock(device) - started
         if checkpoint is not None:
             _save(state, checkpoint, label)
     started = _clock(device)
-    accuracy = _tested(module, images, batches, device)
+    test = _Part(torch.from_numpy(images.test_images), torch.from_numpy(images.test_labels))
+    accuracy = _accuracy(module, test, batches)
     seconds = state.seconds + _clock(device) - started
     progress(1.0)
-    return Trained(accuracy, recipe.epochs, seconds, hardware_name(device))
+    return Trained(
+        state.curve[-1], accuracy, tuple(state.curve), recipe.epochs, seconds, hardware_name(device)
+    )
 
 
 def hardware_name(device: torch.device) -> str:
-    """What did the work, for the table of results: the processor's name and the threads used."""
+    """What did the work, for the table of results: processor, threads used and number format."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    name = platform.processor() or platform.machine()
+    name = _processor().get("model name", platform.processor() or platform.machine())
+    return f"{name}, {torch.get_num_threads()} thread, {'bf16' if _computes_bf16() else 'fp32'}"
+
+
+@functools.cache
+def _processor() -> dict[str, str]:
+    """What Linux says of the first processor; nothing elsewhere."""
     try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                name = line.partition(":")[2].strip()
-                break
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
-        pass  # not Linux: the plain name it is
-    return f"{name}, {torch.get_num_threads()} thread"
+        return {}
+    pairs = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _computes_bf16() -> bool:
+    """Whether the CPU multiplies in bf16; where it does not, bf16 is emulated and slower."""
+    flags = {*_processor().get("flags", "").split(), *_processor().get("Features", "").split()}
+    return bool(flags & _BF16_FLAGS)
 
 
 def _device(recipe: Recipe) -> torch.device:
     if recipe.hardware == "cuda" and not torch.cuda.is_available():
-        raise UsageError("recipe gpu needs a CUDA device, and there is none here; use recipe cpu")
+        raise UsageError("recipe gpu needs a CUDA device, and there is none here; use recipe quick")
     return torch.device(recipe.hardware)
 
 
@@ -161,6 +190,8 @@ def _rate(recipe: Recipe, share: float) -> float:
 
 
 def _autocast(device: torch.device) -> AbstractContextManager[Any]:
+    if device.type == "cpu" and not _computes_bf16():
+        return nullcontext()
     half = torch.bfloat16
     if device.type == "cuda" and not torch.cuda.is_bf16_supported():
         half = torch.float16
@@ -168,38 +199,88 @@ def _autocast(device: torch.device) -> AbstractContextManager[Any]:
 
 
 # ------------------------------------------------------------------------------------- images
+@dataclass(frozen=True)
+class _Part:
+    """Images (n, height, width, channels) as bytes, and their classes (n,)."""
+
+    pixels: torch.Tensor
+    labels: torch.Tensor
+
+
 class _Batches:
     """The training images on the device, and batches of them changed at random."""
 
     def __init__(self, images: ImageSet, recipe: Recipe, device: torch.device) -> None:
         self.device = device
         self.recipe = recipe
-        self.pixels = torch.from_numpy(images.train_images).to(device)  # n, h, w, c
-        self.labels = torch.from_numpy(images.train_labels).to(device)
-        mean, deviation = images.pixel_statistics()
+        trained, kept = (images.taken(at) for at in images.split(recipe.validation))
+        training, aside = (
+            _Part(
+                torch.from_numpy(part.train_images).to(device),
+                torch.from_numpy(part.train_labels).to(device),
+            )
+            for part in (trained, kept)
+        )
+        self._full = {"training": training, "validation": aside}
+        self._share = 1.0
+        self._reduced = self._full
+        mean, deviation = trained.pixel_statistics()
         self.mean = torch.tensor(mean, dtype=torch.float32, device=device)
         self.deviation = torch.tensor(deviation, dtype=torch.float32, device=device)
-        self.batch = min(recipe.batch, len(self.labels))
-        self.steps = len(self.labels) // self.batch
+        self.images = len(training.labels)
+        self.batch = min(recipe.batch, self.images)
+        self.steps = self.images // self.batch
 
     def normal(self, pixels: torch.Tensor) -> torch.Tensor:
         """(n, h, w, c) bytes -> (n, c, h, w) of mean 0 and deviation 1 over the training set."""
         return ((pixels.float() - self.mean) / self.deviation).permute(0, 3, 1, 2)
 
-    def changed(self, at: np.ndarray[Any, Any], rng: np.random.Generator, share: float) -> Any:
-        """These images shifted, perhaps flipped, at this share of their size."""
-        rows, columns = self.pixels.shape[1:3]
+    def validation(self, share: float) -> _Part:
+        """The images set aside, at this share of their side."""
+        return self._at(share)["validation"]
+
+    def changed(
+        self,
+        at: NDArray[np.int64],
+        rng: np.random.Generator,
+        share: float,
+        mirrored: NDArray[np.bool_],
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """These training images at this share of their side, shifted, and some mirrored."""
+        part = self._at(share)["training"]
+        rows, columns = part.pixels.shape[1:3]
         y = _moved(rng, len(at), rows, self.recipe.shift)
         x = _moved(rng, len(at), columns, self.recipe.shift)
-        flipped = rng.random(len(at)) < 0.5
-        x[flipped] = x[flipped, ::-1]
+        x[mirrored] = x[mirrored, ::-1]
         index, y_at, x_at = (torch.from_numpy(v).to(self.device) for v in (at, y, x))
-        taken = self.pixels[index[:, None, None], y_at[:, :, None], x_at[:, None, :]]
+        taken = part.pixels[index[:, None, None], y_at[:, :, None], x_at[:, None, :]]
         batch = self.normal(taken)
-        if share < 1:
-            size = (max(round(rows * share), 1), max(round(columns * share), 1))
-            batch = functional.interpolate(batch, size, mode="bilinear", antialias=True)
-        return batch.contiguous(memory_format=torch.channels_last), self.labels[index]
+        return batch.contiguous(memory_format=torch.channels_last), part.labels[index]
+
+    def _at(self, share: float) -> dict[str, _Part]:
+        """All images at this share of their side: resized once, as epochs of one side follow."""
+        if share != self._share:
+            self._reduced = {
+                name: _Part(_resized(part.pixels, share), part.labels)
+                for name, part in self._full.items()
+            }
+            self._share = share
+        return self._reduced
+
+
+def _resized(pixels: torch.Tensor, share: float) -> torch.Tensor:
+    """(n, h, w, c) bytes at this share of both sides, a pixel at least."""
+    if share == 1:
+        return pixels
+    size = tuple(max(round(side * share), 1) for side in pixels.shape[1:3])
+    parts = [
+        functional.interpolate(
+            part.permute(0, 3, 1, 2).float(), size, mode="bilinear", antialias=True
+        )
+        for part in torch.split(pixels, _TEST_BATCH)
+    ]
+    found = torch.cat([part.round().clamp(0, 255).to(torch.uint8) for part in parts])
+    return found.permute(0, 2, 3, 1).contiguous()
 
 
 def _moved(rng: np.random.Generator, images: int, side: int, shift: float) -> Any:
@@ -213,15 +294,17 @@ def _epoch(
     state: _State, batches: _Batches, recipe: Recipe, seed: int, progress: Callable[[float], None]
 ) -> None:
     rng = np.random.default_rng([seed, state.epoch])
-    order = rng.permutation(len(batches.labels))
+    order = rng.permutation(batches.images)
+    # Half of the images, drawn once, are mirrored in even epochs, the others in odd ones.
+    mirrored = np.random.default_rng([seed, _FLIPS]).random(batches.images) < 0.5
+    mirrored ^= state.epoch % 2 == 1
     share = recipe.sides[state.epoch]
     fp16 = batches.device.type == "cuda" and not torch.cuda.is_bf16_supported()
     scaler = torch.amp.GradScaler(batches.device.type, enabled=fp16)
     state.module.train()
     for step in range(batches.steps):
-        images, labels = batches.changed(
-            order[step * batches.batch : (step + 1) * batches.batch], rng, share
-        )
+        chosen = order[step * batches.batch : (step + 1) * batches.batch]
+        images, labels = batches.changed(chosen, rng, share, mirrored[chosen])
         done = (state.epoch * batches.steps + step + 1) / (recipe.epochs * batches.steps)
         for group in state.optimizer.param_groups:
             group["lr"] = _rate(recipe, done)
@@ -240,23 +323,20 @@ def _epoch(
             progress((step + 1) / batches.steps)
 
 
-def _tested(
-    module: TorchNetwork, images: ImageSet, batches: _Batches, device: torch.device
-) -> float:
-    """Per cent of the test images classified right, at full size."""
+def _accuracy(module: TorchNetwork, part: _Part, batches: _Batches) -> float:
+    """Per cent of the images classified right."""
     module.eval()
     right = 0
-    with torch.inference_mode(), _autocast(device):
-        for start in range(0, len(images.test_labels), _TEST_BATCH):
-            part = slice(start, start + _TEST_BATCH)
-            pixels = torch.from_numpy(images.test_images[part]).to(device)
+    with torch.inference_mode(), _autocast(batches.device):
+        for start in range(0, len(part.labels), _TEST_BATCH):
+            pixels = part.pixels[start : start + _TEST_BATCH].to(batches.device)
+            labels = part.labels[start : start + _TEST_BATCH].to(batches.device)
             shaped = batches.normal(pixels).contiguous(memory_format=torch.channels_last)
             scores = module(shaped)
             if not bool(torch.isfinite(scores).all()):
                 raise Diverged("the trained network's scores are no numbers")
-            found = scores.argmax(1).cpu().numpy()
-            right += int((found == images.test_labels[part]).sum())
-    return 100.0 * right / len(images.test_labels)
+            right += int((scores.argmax(1) == labels).sum())
+    return 100.0 * right / len(part.labels)
 
 
 # --------------------------------------------------------------------------------- checkpoint
@@ -267,6 +347,7 @@ def _save(state: _State, path: Path, label: str) -> None:
         "label": label,
         "epoch": state.epoch,
         "seconds": state.seconds,
+        "curve": state.curve,
         "module": state.module.state_dict(),
         "optimizer": state.optimizer.state_dict(),
     }
@@ -290,4 +371,4 @@ def _restore(state: _State, path: Path, label: str) -> None:
     if fits:
         state.module.load_state_dict(content["module"])
         state.optimizer.load_state_dict(content["optimizer"])
-        state.epoch, state.seconds = content["epoch"], content["seconds"]
+        state.curve, state.seconds = content["curve"], content["seconds"]

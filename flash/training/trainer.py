@@ -17,22 +17,22 @@ __all__ = ["recipe_for", "trainer_for"]
 
 
 def recipe_for(name: str, ray: str | None = None) -> Recipe:
-    """The recipe "cpu" or "gpu", or for "auto" the one of the hardware here.
+    """The recipe of this name, or for "auto" the short one for the hardware here.
 
     Raises ``UsageError`` without PyTorch, and for "gpu" without a CUDA device; on a cluster
     (``ray``) there may well be one.
     """
     if importlib.util.find_spec("torch") is None:
         raise UsageError("this needs the package torch: pip install 'flash-codesign[train]'")
-    chosen = recipe_named("cpu" if name == "auto" else name)
-    if name == "cpu" or (name == "gpu" and ray):
+    chosen = recipe_named("quick" if name == "auto" else name)
+    if name != "auto" and (chosen.hardware == "cpu" or ray):
         return chosen
     import torch  # noqa: PLC0415 (an extra)
 
     if torch.cuda.is_available():
         return recipe_named("gpu")
     if name == "gpu":
-        raise UsageError("recipe gpu needs a CUDA device, and there is none here; use recipe cpu")
+        raise UsageError("recipe gpu needs a CUDA device, and there is none here; use recipe quick")
     return chosen
 
 

@@ -264,7 +264,7 @@ def _silent(event: Event, jobs: Sequence[Job]) -> None:
 
 def _trained(event: Event, jobs: Sequence[Job]) -> None:
     if isinstance(event, Finished):
-        what = f"{event.test_accuracy:.2f} % in {event.seconds:.1f} s"
+        what = f"{event.validation_accuracy:.2f} % in {event.seconds:.1f} s"
     elif isinstance(event, Failed):
         what = event.reason
     else:

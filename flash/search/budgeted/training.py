@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from flash.search.budgeted.candidates import Ints
@@ -18,22 +18,12 @@ from flash.training.results import TrainedDesign
 __all__ = ["TrainingEvaluator"]
 
 
-@dataclass(frozen=True)
-class _Asked(Campaign):
-    """Trains these designs, as text, instead of a sample."""
-
-    designs: tuple[str, ...] = ()
-
-    def missing(self, have: Sequence[TrainedDesign]) -> dict[str, str]:
-        known = {row.design for row in have}
-        return dict.fromkeys((text for text in self.designs if text not in known), "extra")
-
-
 class TrainingEvaluator(Evaluator):
     """Trains designs on images, several at once; results go into a table of calibration.
 
     place:   the space as ``load_space`` takes it.
-    images:  what the recipe asks for; the accuracy is that on their test part, in per cent.
+    images:  what the recipe asks for; the accuracy is that on validation images, in
+             per cent.
     results: the table (``flash.training.results``): what it has of the same space, images and
              recipe is not trained again, and ``flash.calibrate`` can fit the space's model to it.
     tell:    hears every event of the trainings, with the jobs begun together.
@@ -53,7 +43,7 @@ class TrainingEvaluator(Evaluator):
         tell: Callable[[Event, Sequence[Job]], None] = lambda event, jobs: None,
     ) -> None:
         super().__init__(budget)
-        self._campaign = _Asked(space, place, recipe, 0, 0)
+        self._campaign = Campaign(space, place, recipe, 0, 0)
         self._images, self._trainer = images, trainer
         self._results, self._tell = results, tell
         self._rows: dict[str, TrainedDesign] = {}
@@ -62,7 +52,7 @@ class TrainingEvaluator(Evaluator):
 
     def prepare(self, designs: Ints) -> None:
         """Train what the table lacks."""
-        texts = tuple(self._campaign.space.describe(design) for design in designs)
+        texts = dict.fromkeys(map(self._campaign.space.describe, designs), "extra")
         outcome = carry_out(
             replace(self._campaign, designs=texts), self._images, self._results, self._trainer,
             self._tell,
@@ -77,5 +67,7 @@ class TrainingEvaluator(Evaluator):
         if text not in self._rows:
             raise TrainingError(self._failures.get(text, "it was not trained"))
         row = self._rows[text]
+        if row.validation_accuracy is None:
+            raise TrainingError("it was trained without validation images")
         found = tuple(design.tolist())
-        return Trial(found, row.test_accuracy, row.seconds, reused=text not in self._new)
+        return Trial(found, row.validation_accuracy, row.seconds, reused=text not in self._new)

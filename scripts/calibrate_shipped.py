@@ -1,0 +1,247 @@
+#!/usr/bin/env python3
+"""Train the networks that the accuracy models of the CIFAR-10 spaces rest on; goes on where it was.
+
+    python scripts/calibrate_shipped.py draw
+    python scripts/calibrate_shipped.py train --data cifar10 --results results --workers 2
+    python scripts/calibrate_shipped.py status --results results
+
+``draw`` writes the lists of designs under ``models/calibration/designs``, before anything is
+trained: a sample to fit on, and designs to hold out. The lists of anchors are written by hand.
+``train`` walks through ``QUEUE`` and appends to one table a space, ``RESULTS/SPACE.csv``; killed
+and started again, it loses one epoch of each training at most. Held-out designs come from the
+Pareto fronts of ``flash.search``, which is where the model will be used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from flash.accuracy.sampling import sample_designs
+from flash.search import run as search
+from flash.spaces.space import load_space
+from flash.training.campaign import Campaign, carry_out, read_designs
+from flash.training.datasets import read_images
+from flash.training.jobs import Event, Failed, Finished, Job
+from flash.training.recipe import recipe_named
+from flash.training.results import read_results
+from flash.training.trainer import trainer_for
+
+_ROOT = Path(__file__).resolve().parents[1]
+_LISTS = _ROOT / "models" / "calibration" / "designs"
+#: Multiply-accumulates of the networks trained: 2 to 60 million.
+_LEAST_MACS, _MOST_MACS = 2e6, 60e6
+_SEED = 0
+#: Where held-out designs come from: fronts of these scores against latency on these targets.
+_TARGETS = ("rpi3b", "x86-avx512")
+_SCORES = ("nn_degree", "nn_mass", "sed")
+_HELD_OUT = 12
+#: Of the held-out designs so many at most have a cell of over 8 layers and no skip channels.
+_MOST_SKIPLESS = 1
+_SAMPLES = {"cifar10-concat": 28, "cifar10-add": 24, "cifar10-mobilenet-v2": 24}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The designs ``first`` to ``last`` (not included) of a list, by a recipe."""
+
+    space: str
+    list_name: str
+    recipe: str
+    first: int = 0
+    last: int | None = None
+
+    @property
+    def path(self) -> Path:
+        """The list's file."""
+        return _LISTS / f"{self.space}-{self.list_name}.txt"
+
+    def designs(self) -> dict[str, str]:
+        """Design -> split, in the order of training."""
+        listed = list(read_designs(self.path, load_space(self.space)).items())
+        return dict(listed[self.first : self.last])
+
+    def __str__(self) -> str:
+        return f"{self.space} {self.list_name} [{self.first}:{self.last or ''}] by {self.recipe}"
+
+
+#: In the order of value: whatever is trained when the time ends makes the best model of it.
+QUEUE = (
+    Entry("cifar10-concat", "fit", "quick"),
+    Entry("cifar10-concat", "held-out", "quick"),
+    Entry("cifar10-concat", "anchors", "quick"),
+    Entry("cifar10-add", "anchors", "quick", 0, 2),
+    Entry("cifar10-add", "fit", "quick", 0, 12),
+    Entry("cifar10-concat", "anchors", "long", 0, 3),
+    Entry("cifar10-add", "held-out", "quick", 0, 6),
+    Entry("cifar10-mobilenet-v2", "anchors", "quick"),
+    Entry("cifar10-mobilenet-v2", "fit", "quick", 0, 12),
+    Entry("cifar10-mobilenet-v2", "held-out", "quick", 0, 6),
+    Entry("cifar10-add", "anchors", "quick"),
+    Entry("cifar10-add", "fit", "quick"),
+    Entry("cifar10-add", "held-out", "quick"),
+    Entry("cifar10-concat", "anchors", "long"),
+    Entry("cifar10-mobilenet-v2", "fit", "quick"),
+    Entry("cifar10-mobilenet-v2", "held-out", "quick"),
+)
+
+
+# --------------------------------------------------------------------------------------- lists
+def draw() -> None:
+    """Write the lists of designs to fit on and to hold out, for every space that lacks one."""
+    _LISTS.mkdir(parents=True, exist_ok=True)
+    for name, count in _SAMPLES.items():
+        space = load_space(name)
+        fit = [space.describe(x) for x in sample_designs(space, count, _SEED, _MOST_MACS)]
+        anchors = _LISTS / f"{name}-anchors.txt"
+        known = {*fit, *(read_designs(anchors, space) if anchors.exists() else ())}
+        _write(name, "fit", fit, "sample_designs, seed 0, at most 60 million MACs")
+        why = f"fronts of {', '.join(_SCORES)} on {', '.join(_TARGETS)}, seed {_SEED}"
+        _write(name, "held-out", _held_out(name, known), why)
+
+
+def _write(name: str, list_name: str, designs: Sequence[str], source: str) -> None:
+    path = Entry(name, list_name, "").path
+    if path.exists():
+        print(f"{path}: kept")
+        return
+    split = list_name.replace("-", "_")
+    lines = [f"# {name}: {source}", *(f"{split} {design}" for design in designs)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print(f"{path}: {len(designs)} designs")
+
+
+def _held_out(name: str, known: set[str]) -> list[str]:
+    """Designs of the fronts, one from each of 12 equal parts of their logarithmic range of MACs.
+
+    Where a part has none, the one nearest to its middle. Every beginning of the list is spread
+    over sizes.
+    """
+    macs = {
+        design.description: design.macs
+        for target in _TARGETS
+        for score in _SCORES
+        for design in search(target, name, metric=score, seed=_SEED).front
+        if _LEAST_MACS <= design.macs <= _MOST_MACS
+    }
+    rng = np.random.default_rng([_SEED, 5])
+    left = {text: float(np.log(macs[text])) for text in sorted(macs) if text not in known}
+    edges = np.linspace(min(left.values()), max(left.values()), _HELD_OUT + 1)
+    skipless = 0
+    drawn = []
+    for part in np.arange(_HELD_OUT) * 5 % _HELD_OUT:  # 5 and 12 have no common factor
+        if skipless >= _MOST_SKIPLESS:
+            left = {text: x for text, x in left.items() if not _is_skipless(name, text)}
+        inside = [text for text, x in left.items() if edges[part] <= x <= edges[part + 1]]
+        middle = edges[part : part + 2].mean()
+        if not inside:
+            inside = [min(left, key=lambda text: abs(left[text] - middle))]
+        drawn.append(inside[rng.integers(len(inside))])
+        skipless += _is_skipless(name, drawn[-1])
+        del left[drawn[-1]]
+    return drawn
+
+
+def _is_skipless(name: str, text: str) -> bool:
+    """Whether a cell of the design has over 8 layers and no skip channels (concat, add)."""
+    space = load_space(name)
+    indices = space.design(space.family.parse(text))
+    values = dict(zip(space.variables, space.decode(indices[None])[0].tolist(), strict=True))
+    return any(
+        values[f"t{variable[1:]}"] == 0 and value * {"d": 1, "b": 2}[variable[0]] > 8
+        for variable, value in values.items()
+        if variable[0] in "db" and f"t{variable[1:]}" in values
+    )
+
+
+# ------------------------------------------------------------------------------------ training
+def train(data: Path, results: Path, workers: int, seed: int) -> None:
+    """Train what the tables lack, in the queue's order."""
+    results.mkdir(parents=True, exist_ok=True)
+    for entry in QUEUE:
+        space = load_space(entry.space)
+        recipe = recipe_named(entry.recipe)
+        images = read_images(data, space.family.shape, space.family.classes).subset(recipe.images)
+        campaign = Campaign(space, entry.space, recipe, 0, 0, None, seed, entry.designs())
+        table = results / f"{entry.space}.csv"
+        _note(f"{entry}: into {table}")
+        outcome = carry_out(campaign, images, table, trainer_for(recipe, images, workers), _tell)
+        _note(f"{entry}: {len(outcome.trained)} trained, {len(outcome.failed)} failed")
+
+
+def _tell(event: Event, jobs: Sequence[Job]) -> None:
+    if isinstance(event, Finished):
+        curve = " ".join(f"{value:.1f}" for value in event.curve)
+        _note(
+            f"{event.job.recipe.name} {event.job.design}: validation "
+            f"{event.validation_accuracy:.2f} %, {event.seconds:.0f} s; {curve}"
+        )
+    elif isinstance(event, Failed):
+        _note(f"{event.job.recipe.name} {event.job.design}: failed: {event.reason}")
+
+
+def _note(line: str) -> None:
+    print(time.strftime("%H:%M:%S"), line, flush=True)
+
+
+# -------------------------------------------------------------------------------------- status
+def status(results: Path) -> None:
+    """Print how much of the queue is done, and what the rest will take at the pace so far."""
+    seconds = macs = 0.0
+    rest = 0.0
+    seen: set[tuple[str, str, str]] = set()
+    for entry in QUEUE:
+        space = load_space(entry.space)
+        rows = {
+            row.design: row
+            for row in read_results(results / f"{entry.space}.csv")
+            if row.recipe == entry.recipe and row.validation_accuracy is not None
+        }
+        designs = entry.designs()
+        epochs = recipe_named(entry.recipe).epochs
+        for text in designs:
+            key = (entry.space, text, entry.recipe)
+            if key in seen:
+                continue
+            seen.add(key)
+            # A step costs something whatever the network's size, about that of 5 million MACs.
+            size = epochs * (space.network(space.design(space.family.parse(text))).macs + 5e6)
+            if text in rows:
+                seconds += rows[text].seconds
+                macs += size
+            else:
+                rest += size
+        print(f"{entry}: {sum(text in rows for text in designs)} of {len(designs)}")
+    if macs:
+        left = rest * seconds / macs
+        print(f"{seconds / 3600:.2f} h of processor time spent, about {left / 3600:.1f} h left")
+
+
+def main() -> int:
+    """Run one of the three commands."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("command", choices=("draw", "train", "status"))
+    parser.add_argument("--data", type=Path, help="folder or file of CIFAR-10's images")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="folder of tables")
+    parser.add_argument("--workers", type=int, help="trainings at a time (one a core)")
+    parser.add_argument("--seed", type=int, default=0, help="of the trainings")
+    options = parser.parse_args()
+    if options.command == "draw":
+        draw()
+    elif options.command == "status":
+        status(options.results)
+    elif options.data is None:
+        parser.error("train needs --data")
+    else:
+        train(options.data, options.results, options.workers, options.seed)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
