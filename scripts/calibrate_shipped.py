@@ -6,7 +6,8 @@
     python scripts/calibrate_shipped.py status --results results
 
 ``draw`` writes the lists of designs under ``models/calibration/designs``, before anything is
-trained: a sample to fit on, and designs to hold out. The lists of anchors are written by hand.
+trained: a sample to fit on, designs to hold out, and a few more of the fronts to fit on. The lists
+of anchors are written by hand.
 ``train`` walks through ``QUEUE`` and appends to one table a space, ``RESULTS/SPACE.csv``; killed
 and started again, it loses one epoch of each training at most. Held-out designs come from the
 Pareto fronts of ``flash.search``, which is where the model will be used.
@@ -41,8 +42,8 @@ _SEED = 0
 #: Where held-out designs come from: fronts of these scores against latency on these targets.
 _TARGETS = ("rpi3b", "x86-avx512")
 _SCORES = ("nn_degree", "nn_mass", "sed")
-_HELD_OUT = 12
-#: Of the held-out designs so many at most have a cell of over 8 layers and no skip channels.
+_HELD_OUT, _FIT_FRONTS = 12, 6
+#: Of the designs drawn from fronts so many at most have a cell of over 8 layers and no skip channels.
 _MOST_SKIPLESS = 1
 _SAMPLES = {"cifar10-concat": 28, "cifar10-add": 24, "cifar10-mobilenet-v2": 24}
 
@@ -75,6 +76,7 @@ class Entry:
 QUEUE = (
     Entry("cifar10-concat", "fit", "quick"),
     Entry("cifar10-concat", "held-out", "quick"),
+    Entry("cifar10-concat", "fit-fronts", "quick"),
     Entry("cifar10-concat", "anchors", "quick"),
     Entry("cifar10-add", "anchors", "quick", 0, 2),
     Entry("cifar10-add", "fit", "quick", 0, 12),
@@ -86,9 +88,11 @@ QUEUE = (
     Entry("cifar10-add", "anchors", "quick"),
     Entry("cifar10-add", "fit", "quick"),
     Entry("cifar10-add", "held-out", "quick"),
+    Entry("cifar10-add", "fit-fronts", "quick"),
     Entry("cifar10-concat", "anchors", "long"),
     Entry("cifar10-mobilenet-v2", "fit", "quick"),
     Entry("cifar10-mobilenet-v2", "held-out", "quick"),
+    Entry("cifar10-mobilenet-v2", "fit-fronts", "quick"),
 )
 
 
@@ -100,10 +104,12 @@ def draw() -> None:
         space = load_space(name)
         fit = [space.describe(x) for x in sample_designs(space, count, _SEED, _MOST_MACS)]
         anchors = _LISTS / f"{name}-anchors.txt"
-        known = {*fit, *(read_designs(anchors, space) if anchors.exists() else ())}
+        known = [*fit, *(read_designs(anchors, space) if anchors.exists() else ())]
         _write(name, "fit", fit, "sample_designs, seed 0, at most 60 million MACs")
         why = f"fronts of {', '.join(_SCORES)} on {', '.join(_TARGETS)}, seed {_SEED}"
-        _write(name, "held-out", _held_out(name, known), why)
+        _write(name, "held-out", _from_fronts(name, known, _HELD_OUT, 5), why)
+        known += read_designs(_LISTS / f"{name}-held-out.txt", space)
+        _write(name, "fit-fronts", _from_fronts(name, known, _FIT_FRONTS, 6), why)
 
 
 def _write(name: str, list_name: str, designs: Sequence[str], source: str) -> None:
@@ -111,17 +117,17 @@ def _write(name: str, list_name: str, designs: Sequence[str], source: str) -> No
     if path.exists():
         print(f"{path}: kept")
         return
-    split = list_name.replace("-", "_")
+    split = "held_out" if list_name == "held-out" else "fit"
     lines = [f"# {name}: {source}", *(f"{split} {design}" for design in designs)]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(f"{path}: {len(designs)} designs")
 
 
-def _held_out(name: str, known: set[str]) -> list[str]:
-    """Designs of the fronts, one from each of 12 equal parts of their logarithmic range of MACs.
+def _from_fronts(name: str, known: Sequence[str], count: int, stream: int) -> list[str]:
+    """Designs of the fronts, one from each of ``count`` equal parts of their logarithmic range of MACs.
 
     Where a part has none, the one nearest to its middle. Every beginning of the list is spread
-    over sizes.
+    over sizes. None is among the ``known``; ``stream`` tells random draws apart.
     """
     macs = {
         design.description: design.macs
@@ -130,12 +136,15 @@ def _held_out(name: str, known: set[str]) -> list[str]:
         for design in search(target, name, metric=score, seed=_SEED).front
         if _LEAST_MACS <= design.macs <= _MOST_MACS
     }
-    rng = np.random.default_rng([_SEED, 5])
-    left = {text: float(np.log(macs[text])) for text in sorted(macs) if text not in known}
-    edges = np.linspace(min(left.values()), max(left.values()), _HELD_OUT + 1)
+    rng = np.random.default_rng([_SEED, stream])
+    taken = {_values(name, text) for text in known}
+    left = {
+        text: float(np.log(macs[text])) for text in sorted(macs) if _values(name, text) not in taken
+    }
+    edges = np.linspace(min(left.values()), max(left.values()), count + 1)
     skipless = 0
     drawn = []
-    for part in np.arange(_HELD_OUT) * 5 % _HELD_OUT:  # 5 and 12 have no common factor
+    for part in np.arange(count) * 5 % count:  # 5 has no factor in common with 6 or 12
         if skipless >= _MOST_SKIPLESS:
             left = {text: x for text, x in left.items() if not _is_skipless(name, text)}
         inside = [text for text, x in left.items() if edges[part] <= x <= edges[part + 1]]
@@ -148,11 +157,18 @@ def _held_out(name: str, known: set[str]) -> list[str]:
     return drawn
 
 
+def _values(name: str, text: str) -> tuple[tuple[str, int], ...]:
+    """The design's variables and their values: equal for equal networks."""
+    space = load_space(name)
+    values = space.decode(space.design(space.family.parse(text))[None])
+    named = {variable: values[:, k] for k, variable in enumerate(space.variables)}
+    canonical = space.family.canonical(named)
+    return tuple((variable, int(canonical[variable][0])) for variable in space.variables)
+
+
 def _is_skipless(name: str, text: str) -> bool:
     """Whether a cell of the design has over 8 layers and no skip channels (concat, add)."""
-    space = load_space(name)
-    indices = space.design(space.family.parse(text))
-    values = dict(zip(space.variables, space.decode(indices[None])[0].tolist(), strict=True))
+    values = dict(_values(name, text))
     return any(
         values[f"t{variable[1:]}"] == 0 and value * {"d": 1, "b": 2}[variable[0]] > 8
         for variable, value in values.items()

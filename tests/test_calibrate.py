@@ -234,6 +234,50 @@ def test_a_design_held_out_is_held_out_from_whatever_seed(place, in_process):
     assert accuracy_text(models[0]) == accuracy_text(models[1])
 
 
+def test_designs_of_a_list_are_trained_as_what_it_says(place, capsys, in_process):
+    listed = place / "designs.txt"
+    listed.write_text(
+        "# of my own\nanchor w=8,8 d=3,3 t=0,4\n\nheld_out w=4,4 d=3,3 t=8,8  # odd\n"
+    )
+    assert _calibrate(place, "--designs", listed) == 0
+    rows = read_results(place / "trained.csv")
+    # Skip channels beyond what a cell has are none: both ways to write a design are one design.
+    assert [(row.split, row.design) for row in rows] == [
+        ("anchor", "w=8,8 d=3,3 t=0,4"), ("held_out", "w=4,4 d=3,3 t=8,8"),
+    ]  # fmt: skip
+    space = load_space(str(place / "tiny.toml"))
+    for row in rows:
+        network = space.network(space.design(space.family.parse(row.design)))
+        assert (row.params, row.macs) == (network.params, network.macs)
+        assert row.digest == _images(place).digest and len(row.curve) == 1
+    assert _calibrate(place, "--designs", listed) == 0
+    assert read_results(place / "trained.csv") == rows
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("fitted w=8,8 d=3,3 t=0,4", "line 1: expected one of fit, held_out, anchor, extra"),
+        ("\nfit w=8,8", "line 2: "),
+        ("fit w=8,8 d=3,3 t=0,4\nheld_out w=8,8 d=3,3 t=0,4", "t=0,4 is fit already"),
+        ("# nothing", "lists no design"),
+    ],
+)
+def test_a_list_of_designs_that_says_nothing_is_told(place, capsys, text, message):
+    (place / "designs.txt").write_text(text)
+    assert _calibrate(place, "--designs", place / "designs.txt") == 4
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_rows_of_other_images_of_the_same_name_are_not_used(place, in_process):
+    assert _calibrate(place, "--samples", 1, "--held-out", 0) == 0
+    write_archive(place, train=123)
+    assert _calibrate(place, "--samples", 1, "--held-out", 0) == 0
+    first, second = read_results(place / "trained.csv")
+    assert first.design == second.design and first.digest != second.digest
+
+
 def test_json_says_what_was_trained(place, capsys, in_process):
     assert _calibrate(place, "--json", "-", "--samples", 1, "--held-out", 0) == 0
     document = json.loads(capsys.readouterr().out)
@@ -269,6 +313,7 @@ def test_enough_networks_become_the_accuracy_model_of_the_space(place, capsys, i
         (("--data", "missing"), 2, "no such file or folder: missing"),
         (("--recipe", "gpus"), 2, "unknown recipe 'gpus' (did you mean 'gpu'?)"),
         (("--max-macs", "20"), 2, "--max-macs 20: expected a number with k, M or G"),
+        (("--designs", "missing.txt"), 2, "missing.txt: cannot be read: No such file"),
         (("--max-macs", "1k"), 3, "of at most 1000 MACs"),
         (("--samples", "many"), 2, "--samples many: expected a whole number"),
         (("--samples", 0, "--held-out", 0), 2, "nothing to train"),

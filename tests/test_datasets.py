@@ -15,6 +15,7 @@ from PIL import Image  # noqa: E402
 from flash.errors import InputError, UsageError  # noqa: E402
 from flash.spaces.families import InputShape  # noqa: E402
 from flash.training.datasets import read_images  # noqa: E402
+from flash.training.images import ImageSet  # noqa: E402
 
 SHAPE = InputShape(3, 8, 8)
 
@@ -151,6 +152,19 @@ def test_a_saved_set_is_loaded_whole(tmp_path):
     with (tmp_path / "saved.npz").open("wb") as file:
         whole.save(file)
     assert type(whole).load(tmp_path / "saved.npz").digest == whole.digest
+
+
+def test_validation_images_are_a_part_of_every_class_and_the_same_every_time():
+    labels = np.repeat([0, 1, 2], [60, 30, 10])
+    images = np.zeros((100, 2, 2, 3), np.uint8)
+    whole = ImageSet("x", images, labels, images[:1], labels[:1], ("a", "b", "c"))
+    training, aside = whole.split(0.2)
+    assert sorted([*training, *aside]) == list(range(100))
+    assert np.bincount(labels[aside]).tolist() == [12, 6, 2]
+    for first, second in zip(whole.split(0.2), (training, aside), strict=True):
+        np.testing.assert_array_equal(first, second)
+    with pytest.raises(InputError, match="x: 1 training images are too few"):
+        whole.taken(np.array([3])).split(0.1)
 
 
 def test_pixel_statistics_are_those_of_numpy(tmp_path):

@@ -1,14 +1,19 @@
 """Which designs are trained for an accuracy model: different, seeded, and spanning the space."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flash.accuracy.features import size_problem
 from flash.accuracy.sampling import sample_designs, split_designs
 from flash.errors import InfeasibleError, UsageError
 from flash.evaluation import measure
+from flash.optimize import exact_front, objective
 from flash.spaces.space import load_space
+from flash.training.campaign import read_designs
 
 
 def _layers(space, designs):
@@ -42,18 +47,44 @@ def test_other_seeds_give_other_designs():
 
 
 @pytest.mark.parametrize("name", ["cifar10-concat", "cifar10-add", "cifar10-mobilenet-v2"])
-def test_a_sample_spans_degree_and_depth_at_equal_degree(name):
+def test_a_sample_spans_size_and_at_equal_size_degree_and_depth(name):
     space = load_space(name)
-    designs = sample_designs(space, 40, seed=0)
-    degree = np.log(measure(space, designs).nn_degree)
-    drawn = np.log(measure(space, space.sample(2000, np.random.default_rng(0))).nn_degree)
-    # Wider than 2,000 uniform draws, and no quarter of the range left empty.
-    assert np.ptp(degree) > np.ptp(drawn)
-    counts, _ = np.histogram(degree, bins=4)
-    assert counts.min() >= 5
-    # Neighbours in NN-Degree differ in depth by a factor, not by a layer.
-    depth = np.log(_layers(space, designs))[np.argsort(degree)]
-    assert np.median(np.abs(np.diff(depth))) > np.log(1.25)
+    designs = sample_designs(space, 40, seed=0, max_macs=60e6)
+    measured = measure(space, designs)
+    size, degree = np.log(measured.macs), np.log(measured.nn_degree)
+    # From about the smallest there is to the largest allowed, every part of the range alike.
+    counts, _ = np.histogram(size, bins=5)
+    assert counts.min() >= 6 and np.exp(size.max()) > 50e6
+    assert np.exp(size.min()) < 1.5 * measure(space, _smallest(space)).macs[0]
+    # Neighbours in size differ in shape.
+    order = np.argsort(size)
+    depth = np.log(_layers(space, designs))
+    for values, factor in ((degree, 1.05), (depth, 1.1)):
+        assert np.median(np.abs(np.diff(values[order]))) > np.log(factor)
+
+
+def _smallest(space):
+    front = exact_front(size_problem(space), [objective("macs")], [])
+    return front.indices[:1]
+
+
+def test_every_beginning_of_a_sample_is_spread_over_sizes():
+    space = load_space("cifar10-concat")
+    macs = measure(space, sample_designs(space, 28, seed=0, max_macs=60e6)).macs
+    for n in (6, 9, 14, 20):
+        rank = np.sort(np.log(macs[:n] / macs.min()) / np.log(macs.max() / macs.min()))
+        assert np.diff([0, *rank, 1]).max() < 0.4
+
+
+@pytest.mark.parametrize(("name", "depth", "layers"), [("cifar10-concat", "d", 1),
+                                                       ("cifar10-add", "b", 2)])  # fmt: skip
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_deep_cells_without_skips_are_in_two_designs_at_most(name, depth, layers, seed):
+    space = load_space(name)
+    values = space.decode(sample_designs(space, 40, seed))
+    named = dict(zip(space.variables, values.T, strict=True))
+    cells = [(named[f"t{c}"] == 0) & (layers * named[f"{depth}{c}"] > 8) for c in (1, 2, 3)]
+    assert np.any(cells, axis=0).sum() <= 2
 
 
 def test_fit_and_held_out_designs_are_apart_and_of_one_law():
@@ -79,3 +110,30 @@ def test_too_few_small_networks_are_an_error_with_the_smallest():
 def test_impossible_requests_are_refused(n, seed):
     with pytest.raises(UsageError, match="expected 1 or more designs"):
         sample_designs(load_space("cifar10-concat"), n, seed)
+
+
+@pytest.mark.parametrize("name", ["cifar10-concat", "cifar10-add", "cifar10-mobilenet-v2"])
+def test_lists_of_designs_to_train_are_of_the_space_and_apart(name):
+    space = load_space(name)
+    folder = Path(__file__).parents[1] / "models" / "calibration" / "designs"
+    lists = {
+        part: read_designs(folder / f"{name}-{part}.txt", space)
+        for part in ("fit", "fit-fronts", "held-out", "anchors")
+    }
+    assert set(lists["fit"].values()) == {"fit"} and len(lists["fit"]) >= 24
+    assert set(lists["held-out"].values()) == {"held_out"} and len(lists["held-out"]) == 12
+    fitted, held_out = (
+        [_canonical(space, text) for text in part]
+        for part in ([*lists["fit"], *lists["fit-fronts"], *lists["anchors"]], lists["held-out"])
+    )
+    assert not set(fitted) & set(held_out) and len(set(held_out)) == 12
+    designs = [space.design(space.family.parse(text)) for text in lists["held-out"]]
+    macs = measure(space, np.array(designs)).macs
+    assert 2e6 <= macs.min() < 15e6 and 40e6 < macs.max() <= 60e6
+
+
+def _canonical(space, text):
+    """Values that are equal for equal networks."""
+    values = space.decode(space.design(space.family.parse(text))[None])
+    named = {name: values[:, k] for k, name in enumerate(space.variables)}
+    return tuple(int(value[0]) for value in space.family.canonical(named).values())

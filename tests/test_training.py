@@ -57,6 +57,7 @@ def test_a_training_learns_and_repeats_to_the_bit(network, images):
     assert first.test_accuracy > 60  # chance is 33
     assert again.test_accuracy == first.test_accuracy and other != first
     assert first.epochs == 4 and first.seconds > 0 and "1 thread" in first.hardware
+    assert len(first.curve) == 4 and first.curve[-1] == first.validation_accuracy > 50
 
 
 def test_a_training_that_was_cut_ends_as_one_that_was_not(network, images, tmp_path, monkeypatch):
@@ -76,7 +77,7 @@ def test_a_training_that_was_cut_ends_as_one_that_was_not(network, images, tmp_p
     assert torch.load(cut, weights_only=True)["epoch"] == 3
     shares = []
     resumed = training.train(network, images, RECIPE, 0, checkpoint=cut, progress=shares.append)
-    assert resumed.test_accuracy == whole.test_accuracy
+    assert resumed.test_accuracy == whole.test_accuracy and resumed.curve == whole.curve
     assert all(torch.equal(final["whole.pt"][name], v) for name, v in final["cut.pt"].items())
     assert shares == sorted(shares) and shares[0] > 0.6 and shares[-1] == 1
     assert {path.name for path in tmp_path.iterdir()} == {"whole.pt", "cut.pt", "tiny.toml"}
@@ -96,6 +97,77 @@ def test_what_is_no_checkpoint_of_this_training_is_left_aside(network, images, t
     assert training.train(network, images, RECIPE, 0, checkpoint=place).test_accuracy == (
         plain.test_accuracy
     )
+
+
+def test_validation_images_are_trained_on_by_none_and_test_images_change_nothing(network, images):
+    training_at, aside = images.split(RECIPE.validation)
+    batches = training._Batches(images, RECIPE, torch.device("cpu"))
+    assert len(aside) == 27 and batches.images == 240
+    np.testing.assert_array_equal(batches.validation(1.0).pixels, images.train_images[aside])
+    np.testing.assert_array_equal(
+        batches._at(1.0)["training"].pixels, images.train_images[training_at]
+    )
+    wrong = replace(images, test_labels=(images.test_labels + 1) % 3)
+    first, other = (training.train(network, given, RECIPE, 0) for given in (images, wrong))
+    assert first.curve == other.curve and first.test_accuracy > other.test_accuracy
+
+
+def test_every_image_is_mirrored_in_every_second_epoch(network, images, monkeypatch):
+    seen = []
+    changed = training._Batches.changed
+
+    def spied(self, at, rng, share, mirrored):
+        seen.append(dict(zip(at.tolist(), mirrored.tolist(), strict=True)))
+        return changed(self, at, rng, share, mirrored)
+
+    monkeypatch.setattr(training._Batches, "changed", spied)
+    training.train(network, images, RECIPE, 0)
+    epochs = [
+        {image: flag for step in seen[k : k + 12] for image, flag in step.items()}
+        for k in range(0, 48, 12)
+    ]
+    assert epochs[0] == epochs[2] and epochs[1] == epochs[3]
+    assert all(epochs[1][image] is not flag for image, flag in epochs[0].items())
+    assert 80 < sum(epochs[0].values()) < 160
+
+
+def test_a_batch_is_of_the_reduced_images_shifted_and_mirrored(images):
+    batches = training._Batches(images, replace(RECIPE, shift=0.0), torch.device("cpu"))
+    rng, at = np.random.default_rng(0), np.arange(6)
+    plain, labels = batches.changed(at, rng, 0.5, np.zeros(6, bool))
+    mirrored, _ = batches.changed(at, rng, 0.5, np.ones(6, bool))
+    assert plain.shape == (6, 3, 4, 4) and torch.equal(plain.flip(3), mirrored)
+    chosen = images.train_images[images.split(0.1)[0][:6]]
+    np.testing.assert_array_equal(labels, images.train_labels[images.split(0.1)[0][:6]])
+    pixels = torch.from_numpy(chosen).permute(0, 3, 1, 2).float()
+    reduced = torch.nn.functional.interpolate(pixels, (4, 4), mode="bilinear", antialias=True)
+    expected = batches.normal(reduced.round().permute(0, 2, 3, 1))
+    torch.testing.assert_close(plain, expected)
+
+
+def test_images_are_resized_once_a_side(network, images, monkeypatch):
+    shares = []
+    resized = training._resized
+    monkeypatch.setattr(
+        training, "_resized", lambda pixels, share: shares.append(share) or resized(pixels, share)
+    )
+    training.train(network, images, RECIPE, 0)
+    assert shares == [0.5, 0.5, 1.0, 1.0]  # training and validation images
+
+
+@pytest.mark.parametrize(("flags", "ending"), [("avx2", "fp32"), ("avx2 avx512_bf16", "bf16")])
+def test_bf16_is_for_processors_that_have_it_and_the_result_says_so(
+    network, images, monkeypatch, flags, ending
+):
+    monkeypatch.setattr(training, "_processor", lambda: {"model name": "P", "flags": flags})
+    seen = []
+    monkeypatch.setattr(
+        training, "_epoch", lambda state, *rest: seen.append(torch.is_autocast_enabled("cpu"))
+    )
+    trained = training.train(network, images, replace(RECIPE, stages=((1, 1.0),)), 0)
+    assert trained.hardware == f"P, 1 thread, {ending}"
+    with training._autocast(torch.device("cpu")):
+        assert torch.is_autocast_enabled("cpu") is (ending == "bf16")
 
 
 def test_a_loss_that_is_no_number_is_told(network, images):
@@ -153,6 +225,22 @@ def test_shifted_rows_are_whole_images_mirrored_at_the_edge():
     }  # fmt: skip
 
 
+def test_shifts_are_of_a_pixel_at_side_16_and_of_two_at_32():
+    shift = recipe_named("quick").shift
+    for side, most in ((16, 1), (24, 2), (32, 2)):
+        at = training._moved(np.random.default_rng(0), 200, side, shift)
+        assert {int(row[8]) - 8 for row in at} == set(range(-most, most + 1))
+
+
+@pytest.mark.parametrize(("name", "epochs"), [("quick", 10), ("long", 50)])
+def test_most_epochs_are_of_small_images_and_the_last_of_whole_ones(name, epochs):
+    recipe = recipe_named(name)
+    assert recipe.epochs == epochs and recipe.images is None
+    counts = [recipe.sides.count(share) / epochs for share in (0.5, 0.75, 1.0)]
+    assert counts == [0.6, 0.2, 0.2] and recipe.sides == tuple(sorted(recipe.sides))
+    assert "10% of them for validation" in recipe.describe()
+
+
 def test_a_varied_recipe_says_so_and_ends_at_full_size():
     recipe = recipe_named("quick")
     assert recipe.varied() is recipe and recipe.varied(recipe.epochs, recipe.images) is recipe
@@ -167,7 +255,10 @@ def test_a_varied_recipe_says_so_and_ends_at_full_size():
 
 # --------------------------------------------------------------------------------- results
 def _row(design="w=4,4 d=3,3 t=0,0"):
-    return TrainedDesign("tiny", design, "colours", "fit", "quick", 0, 61.25, 4, 12.3, "a, b")
+    return TrainedDesign(
+        "tiny", design, "colours", "fit", "quick", 0, 61.25, 4, 12.3, "a, b", 321, 98765, "0f",
+        62.5, (40.25, 62.5),
+    )  # fmt: skip
 
 
 def test_rows_are_appended_and_read_back(tmp_path):
@@ -187,6 +278,21 @@ def test_a_table_with_columns_of_its_own_keeps_them(tmp_path):
     append_result(table, _row("w=8,8 d=3,3 t=0,0"))
     assert read_results(table) == [_row(), _row("w=8,8 d=3,3 t=0,0")]
     assert table.read_text().splitlines()[2].startswith(",")
+
+
+def test_a_table_of_an_older_version_is_read_and_gets_the_new_columns(tmp_path):
+    table = tmp_path / "x.csv"
+    header = "space,design,data,split,recipe,seed,test_accuracy,epochs,seconds,hardware"
+    line = 'tiny,"w=4,4 d=3,3 t=0,0",colours,fit,cpu,0,61.25,4,12.3,"a, b"'
+    table.write_text(f"{header},note\n{line},mine\n")
+    (old,) = read_results(table)
+    assert old.validation_accuracy is None and old.curve == () and old.macs is None
+    append_result(table, _row())
+    assert read_results(table) == [old, _row()]
+    first, second, third = table.read_text().splitlines()
+    assert first == f"{header},note,params,macs,digest,validation_accuracy,curve"
+    assert second == f"{line},mine,,,,," and third.endswith('"a, b",,321,98765,0f,62.5,40.25 62.50')
+    assert [path.name for path in tmp_path.iterdir()] == ["x.csv"]
 
 
 def test_a_full_disk_leaves_the_table_as_it_was(tmp_path, monkeypatch):
@@ -220,6 +326,7 @@ def test_a_row_cut_off_by_a_power_failure_is_written_anew(tmp_path):
         (("test_accuracy", "accuracy"), "lacks the column test_accuracy"),
         (("61.25", "high"), "line 2 is no result"),
         (("61.25", "161.25"), "line 2: expected a test_accuracy of 0 to 100"),
+        (("62.5,", "-1,"), "line 2: expected a validation_accuracy of 0 to 100"),
         ((",fit,", ",fitted,"), "line 2: expected a split of fit, held_out, anchor, extra"),
     ],
 )

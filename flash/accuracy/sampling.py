@@ -42,8 +42,9 @@ _SPANNED = ("log_macs", "log_nn_degree", "log_depth", "log_width")
 _NEAR = (1 / 128, 1 / 4, 1 / 4)
 #: Share of the pool cut off at either end: extremes of size are few and alike.
 _TRIM = 0.0002
-#: Steps of the sequence: powers of 1/phi with phi^5 = phi + 1.
-_STEP = 1.1673039782614187 ** -np.arange(1.0, 5.0)
+#: Steps of the sequence. Size, which counts most, has the golden ratio's: nothing spreads better
+#: along one axis. The others have powers of 1/phi with phi^4 = phi + 1.
+_STEP = np.array([2 / (1 + 5**0.5), *1.2207440846057596 ** -np.arange(1.0, 4.0)])
 #: Layers a depth variable of a cell stands for (layers of a concat cell, blocks of an add cell).
 _LAYERS = {"d": 1, "b": 2}
 #: A cell of more layers is deep; designs with a deep cell of no skips in a sample.
