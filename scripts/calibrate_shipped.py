@@ -43,7 +43,8 @@ _SEED = 0
 _TARGETS = ("rpi3b", "x86-avx512")
 _SCORES = ("nn_degree", "nn_mass", "sed")
 _HELD_OUT, _FIT_FRONTS = 12, 6
-#: Of the designs drawn from fronts so many at most have a cell of over 8 layers and no skip channels.
+#: Of the held-out designs so many at most have a cell of over 8 layers and no skip channels; of
+#: those of the fronts to fit on none, as samples have up to two.
 _MOST_SKIPLESS = 1
 _SAMPLES = {"cifar10-concat": 28, "cifar10-add": 24, "cifar10-mobilenet-v2": 24}
 
@@ -107,9 +108,9 @@ def draw() -> None:
         known = [*fit, *(read_designs(anchors, space) if anchors.exists() else ())]
         _write(name, "fit", fit, "sample_designs, seed 0, at most 60 million MACs")
         why = f"fronts of {', '.join(_SCORES)} on {', '.join(_TARGETS)}, seed {_SEED}"
-        _write(name, "held-out", _from_fronts(name, known, _HELD_OUT, 5), why)
+        _write(name, "held-out", _from_fronts(name, known, _HELD_OUT, 5, _MOST_SKIPLESS), why)
         known += read_designs(_LISTS / f"{name}-held-out.txt", space)
-        _write(name, "fit-fronts", _from_fronts(name, known, _FIT_FRONTS, 6), why)
+        _write(name, "fit-fronts", _from_fronts(name, known, _FIT_FRONTS, 6, 0), why)
 
 
 def _write(name: str, list_name: str, designs: Sequence[str], source: str) -> None:
@@ -123,11 +124,14 @@ def _write(name: str, list_name: str, designs: Sequence[str], source: str) -> No
     print(f"{path}: {len(designs)} designs")
 
 
-def _from_fronts(name: str, known: Sequence[str], count: int, stream: int) -> list[str]:
-    """Designs of the fronts, one from each of ``count`` equal parts of their logarithmic range of MACs.
+def _from_fronts(
+    name: str, known: Sequence[str], count: int, stream: int, skipless: int
+) -> list[str]:
+    """Designs of the fronts, one from each of ``count`` equal parts of their range of log MACs.
 
     Where a part has none, the one nearest to its middle. Every beginning of the list is spread
     over sizes. None is among the ``known``; ``stream`` tells random draws apart.
+    skipless: so many at most have a deep cell without skips.
     """
     macs = {
         design.description: design.macs
@@ -142,17 +146,16 @@ def _from_fronts(name: str, known: Sequence[str], count: int, stream: int) -> li
         text: float(np.log(macs[text])) for text in sorted(macs) if _values(name, text) not in taken
     }
     edges = np.linspace(min(left.values()), max(left.values()), count + 1)
-    skipless = 0
     drawn = []
     for part in np.arange(count) * 5 % count:  # 5 has no factor in common with 6 or 12
-        if skipless >= _MOST_SKIPLESS:
+        if skipless <= 0:
             left = {text: x for text, x in left.items() if not _is_skipless(name, text)}
         inside = [text for text, x in left.items() if edges[part] <= x <= edges[part + 1]]
         middle = edges[part : part + 2].mean()
         if not inside:
             inside = [min(left, key=lambda text: abs(left[text] - middle))]
         drawn.append(inside[rng.integers(len(inside))])
-        skipless += _is_skipless(name, drawn[-1])
+        skipless -= _is_skipless(name, drawn[-1])
         del left[drawn[-1]]
     return drawn
 
