@@ -160,13 +160,13 @@ def _from_fronts(
     return drawn
 
 
-def _values(name: str, text: str) -> tuple[tuple[str, int], ...]:
+def _values(space_name: str, text: str) -> tuple[tuple[str, int], ...]:
     """The design's variables and their values: equal for equal networks."""
-    space = load_space(name)
+    space = load_space(space_name)
     values = space.decode(space.design(space.family.parse(text))[None])
     named = {variable: values[:, k] for k, variable in enumerate(space.variables)}
     canonical = space.family.canonical(named)
-    return tuple((variable, int(canonical[variable][0])) for variable in space.variables)
+    return tuple((name, int(np.ravel(canonical[name])[0])) for name in space.variables)
 
 
 def _is_skipless(name: str, text: str) -> bool:
