@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from flash.accuracy.sampling import sample_designs
-from flash.search import run as search
+from flash.search import search
 from flash.spaces.space import load_space
 from flash.training.campaign import Campaign, carry_out, read_designs
 from flash.training.datasets import read_images
