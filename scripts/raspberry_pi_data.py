@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.fitting.workload import Workload
-from flash.spaces.families.base import InputShape
 from flash.spaces.families.nasbench201 import NasBench201Family
+from flash.spaces.family import InputShape
 from flash.spaces.network import GraphEmitter, Network
 from flash.spaces.reference import reference_network
 from flash.spaces.table import LayerTable, TableEmitter

@@ -13,7 +13,7 @@ from image_sets import coloured, write_archive, write_folders  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from flash.errors import InputError, UsageError  # noqa: E402
-from flash.spaces.families import InputShape  # noqa: E402
+from flash.spaces.family import InputShape  # noqa: E402
 from flash.training.datasets import read_images  # noqa: E402
 from flash.training.images import ImageSet  # noqa: E402
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.accuracy.conformal import intervals
-from flash.accuracy.features import CELL_SUMS, FEATURES, cell_sums, design_features, features_of
+from flash.accuracy.features import CELL_SUMS, cell_sums, design_features, feature, features_of
 from flash.accuracy.fit import Rival, choose, rank_correlation, rivals
 from flash.accuracy.kriging import Ridge
 from flash.accuracy.monotone import FlashForm, RisingLine
@@ -89,7 +89,7 @@ class AccuracyModel:
         if isinstance(self.regression, Ridge):
             return "accuracy"
         if isinstance(self.regression, FlashForm | RisingLine):
-            return FEATURES[self.regression.features[0]][0][0]
+            return feature(self.regression.features[0])[0][0]
         return ""
 
     @property

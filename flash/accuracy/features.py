@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.errors import UsageError, did_you_mean
-from flash.metrics import nn_degree, nn_mass
-from flash.metrics.rank import score_designs, with_score
+from flash.metrics import METRICS, nn_degree, nn_mass, scores
 from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import Combine, Floats, SeparableProblem, tabulate
 from flash.spaces.table import LayerTable
@@ -26,7 +25,9 @@ __all__ = [
     "SUMS",
     "cell_sums",
     "design_features",
+    "feature",
     "features_of",
+    "is_feature",
     "shape_sums",
     "size_problem",
 ]
@@ -84,8 +85,28 @@ FEATURES: Mapping[str, tuple[tuple[str, ...], Callable[..., Floats]]] = MappingP
 )
 
 
-def size_problem(space: SearchSpace, *, sed: bool = False, shape: bool = False) -> SeparableProblem:
-    """Stage tables of ``SUMS`` (and of ``sed``, of ``SHAPE_SUMS``) for every design of ``space``.
+def feature(name: str) -> tuple[tuple[str, ...], Callable[..., Floats]]:
+    """The quantities a feature needs, and how it is made of them.
+
+    Beside ``FEATURES`` every metric of ``flash.metrics.METRICS`` has one, its signed logarithm
+    ``log_<metric>``. Raises ``UsageError`` for any other name.
+    """
+    if name in FEATURES:
+        return FEATURES[name]
+    if not is_feature(name):
+        raise UsageError(f"unknown feature '{name}'{did_you_mean(name, FEATURES)}")
+    return (name.removeprefix("log_"),), lambda s: np.sign(s) * np.log1p(np.abs(s))
+
+
+def is_feature(name: str) -> bool:
+    """Whether ``feature`` knows this name."""
+    return name in FEATURES or (name.startswith("log_") and name.removeprefix("log_") in METRICS)
+
+
+def size_problem(
+    space: SearchSpace, *, metrics: Sequence[str] = (), shape: bool = False
+) -> SeparableProblem:
+    """Stage tables of ``SUMS`` (and of ``metrics``, of ``SHAPE_SUMS``) for every design.
 
     ``convs`` counts convolutions, ``channels`` their output channels together. In a space of
     one stage only layers on a path from input to output count; in the chains every layer is.
@@ -105,12 +126,14 @@ def size_problem(space: SearchSpace, *, sed: bool = False, shape: bool = False) 
             found |= shape_sums(convs, *(table[name] for name in _SHAPE))
         return {name: values.astype(np.float64) for name, values in found.items()}
 
-    def scores(table: LayerTable) -> Mapping[str, Floats]:
+    def sums(table: LayerTable) -> Mapping[str, Floats]:
         return {"nn_degree": nn_degree(table), "nn_mass": nn_mass(table), **cell_sums(table)}
 
     combine: dict[str, Combine] = dict.fromkeys((*SUMS, *(SHAPE_SUMS if shape else ())), "sum")
-    problem = tabulate(space, sizes, scores, combine)
-    return with_score(problem, space, "sed") if sed else problem
+    problem = tabulate(space, sizes, sums, combine)
+    for name in set(metrics).difference(SUMS):
+        problem = METRICS[name].tabulated(problem, space)
+    return problem
 
 
 def shape_sums(
@@ -162,20 +185,20 @@ def features_of(values: Mapping[str, Floats], names: Sequence[str]) -> Floats:
     """
     columns = []
     for name in names:
-        if name not in FEATURES:
-            raise UsageError(f"unknown feature '{name}'{did_you_mean(name, FEATURES)}")
-        needed, make = FEATURES[name]
+        needed, make = feature(name)
         columns.append(make(*(values[quantity] for quantity in needed)))
     return np.stack(columns, axis=1)
 
 
 def design_features(space: SearchSpace, indices: NDArray[np.int64], names: Sequence[str]) -> Floats:
     """Features of designs given as indices, shape (designs, variables)."""
-    needed = {q for name in names if name in FEATURES for q in FEATURES[name][0]}
-    tabulated = "sed" in needed and "rank_score" not in needed and len(indices) > _TABLE_PAYS
+    needed = {quantity for name in names for quantity in feature(name)[0]}
+    metrics = sorted(needed.difference(SUMS, SHAPE_SUMS))
     shape = not needed.isdisjoint(SHAPE_SUMS)
-    values = size_problem(space, sed=tabulated, shape=shape).evaluate(indices)
-    if needed & {"sed", "rank_score"} and not tabulated:
-        found = score_designs(space, indices)
-        values |= {"sed": found.sed, "rank_score": found.rank_score}
-    return features_of(values, names)
+    # ``rank_score`` is computed with ``sed`` for the same price, and has no table.
+    if metrics == ["sed"] and len(indices) > _TABLE_PAYS:
+        return features_of(
+            size_problem(space, metrics=metrics, shape=shape).evaluate(indices), names
+        )
+    values = size_problem(space, shape=shape).evaluate(indices)
+    return features_of(values | scores(space, indices, metrics), names)

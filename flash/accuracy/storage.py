@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from flash.accuracy.calibration import AccuracyModel, Provenance
-from flash.accuracy.features import FEATURES
+from flash.accuracy.features import FEATURES, is_feature
 from flash.accuracy.fit import LEAST, Rival
 from flash.accuracy.kriging import Kriging, Ridge
 from flash.accuracy.monotone import FlashForm, RisingLine
@@ -124,13 +124,12 @@ def _provenance(section: Section, networks: int) -> Provenance:
     )
 
 
-def _features(
-    section: Section, key: str, known: Sequence[str] = tuple(FEATURES)
-) -> tuple[str, ...]:
+def _features(section: Section, key: str, known: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Different features by name, of ``known`` or any there is."""
     names = section.texts(key)
     for name in names:
-        if name not in known:
-            section.refuse(key, f"has {shown(name)}{did_you_mean(name, known)}")
+        if name not in (known or FEATURES) and (known or not is_feature(name)):
+            section.refuse(key, f"has {shown(name)}{did_you_mean(name, known or FEATURES)}")
     if not names or len(set(names)) != len(names):
         section.refuse(key, "must name different features, at least one")
     return names

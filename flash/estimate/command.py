@@ -13,7 +13,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +30,7 @@ from flash.evaluation import (
 )
 from flash.files.writing import write_text
 from flash.measurements.comparison import comparison_table, read_measurements
-from flash.metrics.rank import score_designs
-from flash.metrics.sed import Scores, score_network
+from flash.metrics import METRICS, network_scores, scores
 from flash.quantities import parse_seed
 from flash.search.screening import (
     SHORTLIST_METRICS,
@@ -42,6 +41,7 @@ from flash.search.screening import (
 )
 from flash.spaces.network import Network
 from flash.spaces.space import load_space
+from flash.spaces.stage_tables import Floats
 from flash.targets import Given, Target, load_target
 
 __all__ = ["main", "estimate"]
@@ -49,7 +49,9 @@ __all__ = ["main", "estimate"]
 #: A value is None where it is not known.
 Row = dict[str, str | int | float | bool | None]
 
-_METRICS = ("nn_degree", "nn_mass", "sed", "rank_score", "params", "macs")
+#: Metrics of every row, in this order; any other is a column where it is asked for.
+_SHOWN = ("nn_degree", "nn_mass", "sed", "rank_score")
+_METRICS = (*_SHOWN, "params", "macs")
 _DEFAULT_SPACE = "cifar10-concat"
 _QUANTIZED = "all numbers are of its layers in the precision of the target, fp32 without one"
 
@@ -63,6 +65,7 @@ def estimate(
     runtime: str | None = None,
     hardware: Given | None = None,
     input_shape: Sequence[int] | None = None,
+    metrics: Sequence[str] = (),
     proxy: str | None = None,
     seed: int = 0,
     scoring: Shortlist | None = None,
@@ -77,6 +80,7 @@ def estimate(
              None: a file does not say which layers form a cell. A quantized one (QDQ form) counts
              as the network it quantizes, in the target's precision.
     input_shape: sizes for the models' dynamic axes, e.g. ``(1, 3, 224, 224)``.
+    metrics: further ones of ``flash.metrics.METRICS``, a column each.
     proxy:   a score of ``flash.proxies`` that runs each network, more is better, as one more
              column; None where it says nothing. ``seed`` and ``scoring`` say how.
 
@@ -96,7 +100,7 @@ def estimate(
             if holds_quantized(path):
                 sys.stderr.write(f"note: {path} is quantized: {_QUANTIZED}\n")
         model_rows = [
-            _model_row(path, network, priced_on)
+            _model_row(path, network, priced_on, (*_SHOWN, *metrics))
             for path, network in zip(models, networks, strict=True)
         ]
         return _with_proxy(model_rows, networks, proxy, seed, scoring)
@@ -111,8 +115,8 @@ def estimate(
         raise InputError("no designs given; expected one a line")
     indices = np.array(rows)
     result = evaluate(found, priced_on, indices) if priced_on else measure(found, indices)
-    scores = score_designs(found, indices)
-    design_rows = [_row(text, result, scores, i, priced_on) for i, text in enumerate(designs)]
+    known = scores(found, indices, (*_SHOWN, *metrics))
+    design_rows = [_row(text, result, known, i, priced_on) for i, text in enumerate(designs)]
     networks = [found.network(row) for row in indices] if proxy else []
     return _with_proxy(design_rows, networks, proxy, seed, scoring)
 
@@ -133,20 +137,20 @@ def _with_proxy(
     ]
 
 
-def _model_row(path: str | Path, network: Network, target: Target | None) -> Row:
+def _model_row(
+    path: str | Path, network: Network, target: Target | None, metrics: Sequence[str]
+) -> Row:
     result = evaluate_network(network, target) if target else measure_network(network)
-    score = score_network(network)
-    scores = Scores(np.array([score.sed]), np.array([score.isometric_depth]))
-    return _row(str(path), result, scores, 0, target)
+    known = network_scores(network, metrics)
+    return _row(str(path), result, {n: np.array([v]) for n, v in known.items()}, 0, target)
 
 
-def _row(text: str, found: Metrics, scores: Scores, i: int, target: Target | None) -> Row:
+def _row(
+    text: str, found: Metrics, scores: Mapping[str, Floats], i: int, target: Target | None
+) -> Row:
     row: Row = {
         "design": text,
-        "nn_degree": _known(found.nn_degree[i]),
-        "nn_mass": _known(found.nn_mass[i]),
-        "sed": float(scores.sed[i]),
-        "rank_score": float(scores.rank_score[i]),
+        **{name: _known(values[i]) for name, values in scores.items()},
         "params": int(found.params[i]),
         "macs": int(found.macs[i]),
         "weight_kb": float(found.weight_mb[i]) * 1e3,
@@ -232,8 +236,9 @@ def main(arguments: Sequence[str]) -> None:
     if options.runtime and not options.target:
         raise UsageError("--runtime needs --target")
     proxy = options.metric if options.metric in SHORTLIST_METRICS else None
-    if options.metric and options.metric not in (*_METRICS, *SHORTLIST_METRICS):
-        known = did_you_mean(options.metric, (*_METRICS, *SHORTLIST_METRICS))
+    further = bool(options.metric) and proxy is None and options.metric not in _METRICS
+    if further and options.metric not in METRICS:
+        known = did_you_mean(options.metric, (*METRICS, *_METRICS, *SHORTLIST_METRICS))
         raise UsageError(f"unknown metric '{options.metric}'{known}")
     if options.csv and options.json:
         raise UsageError("give --csv or --json, not both")
@@ -255,6 +260,7 @@ def main(arguments: Sequence[str]) -> None:
         runtime=options.runtime,
         hardware=options.hardware,
         input_shape=_sizes(options.input_shape) if options.input_shape else None,
+        metrics=(options.metric,) if further else (),
         proxy=proxy,
         seed=parse_seed(options.seed),
         scoring=from_options(options),

@@ -1,7 +1,6 @@
 """Every quantity of designs, with and without a target: the one evaluator."""
 
 from flash.evaluation.designs import (
-    METRICS,
     CellScore,
     Evaluation,
     Metrics,
@@ -13,7 +12,6 @@ from flash.evaluation.designs import (
 )
 
 __all__ = [
-    "METRICS",
     "CellScore",
     "Evaluation",
     "Metrics",

@@ -13,24 +13,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.metrics import (
-    CELL_METRICS,
+    METRICS,
     network_nn_degree,
     nn_degree,
     nn_mass,
     peak_activation_elements,
     weight_elements,
 )
-from flash.metrics.rank import RANK_METRICS, with_score
 from flash.spaces.network import Network
 from flash.spaces.space import SearchSpace
-from flash.spaces.stage_tables import Combine, Floats, SeparableProblem, tabulate
+from flash.spaces.stage_tables import (
+    Combine,
+    Floats,
+    SeparableProblem,
+    tabulate,
+    with_cell_sum,
+)
 from flash.spaces.table import LayerTable
 from flash.targets.base import Target, Triple
 from flash.targets.loading import as_target
 from flash.targets.processor.profile import BYTES, Profile
 
 __all__ = [
-    "METRICS",
     "CellScore",
     "Evaluation",
     "Metrics",
@@ -40,9 +44,6 @@ __all__ = [
     "measure_network",
     "separable",
 ]
-
-#: Scores a search can maximise.
-METRICS = (*CELL_METRICS, *RANK_METRICS)
 
 #: A score as a sum over the cells in a layer table.
 CellScore = Callable[[LayerTable], Floats]
@@ -161,7 +162,7 @@ def separable(
 ) -> SeparableProblem:
     """The stage tables of ``metric`` and of all costs on the target.
 
-    index: what ``metric`` is, for one that is none of ``METRICS``.
+    index: what ``metric`` is, for one that is none of ``flash.metrics.METRICS``.
 
     Quantities: the metric, the target's (``latency_ms``, ``energy_mj``, on accelerators
     ``area_mm2``), ``weight_mb`` (sums over stages) and ``activation_mb`` (a maximum). Where the
@@ -184,11 +185,10 @@ def separable(
         "weight_mb": "sum",
         "activation_mb": "max",
     }
-    if metric in RANK_METRICS:
-        problem = tabulate(space, stage_costs, lambda _: {}, combine)
-        return with_score(problem, space, metric)
-    score = index or CELL_METRICS[metric]
-    return tabulate(space, stage_costs, lambda t: {metric: score(t)}, {metric: "sum", **combine})
+    problem = tabulate(space, stage_costs, lambda _: {}, combine)
+    if index is not None:
+        return with_cell_sum(problem, space, metric, index)
+    return METRICS[metric].tabulated(problem, space)
 
 
 def _plain_metrics(table: LayerTable) -> dict[str, Floats]:

@@ -13,11 +13,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from flash.metrics.metric import CellMetric
 from flash.metrics.sed.graph import Live
+from flash.quantities import QUANTITIES
 from flash.spaces.network import Network
 from flash.spaces.table import LayerTable
 
-__all__ = ["network_nn_degree", "nn_degree"]
+__all__ = ["NN_DEGREE", "network_nn_degree", "nn_degree"]
 
 
 def nn_degree(table: LayerTable) -> NDArray[np.float64]:
@@ -81,3 +83,11 @@ def _long_range(live: Live, joined: list[int]) -> int:
         taken.append((number, channels))
     latest = max(taken, default=(0, 0))
     return sum(channels for _, channels in taken) - latest[1]
+
+
+NN_DEGREE = CellMetric(
+    quantity=QUANTITIES["nn_degree"],
+    source="Li et al., FLASH, 2021 (reconstructed); unequal widths in a cell ours",
+    table=nn_degree,
+    network=network_nn_degree,
+)

@@ -15,10 +15,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from flash.metrics.metric import CellMetric
+from flash.quantities import QUANTITIES
 from flash.spaces.layers import Layer
 from flash.spaces.table import LayerTable
 
-__all__ = ["nn_mass"]
+__all__ = ["NN_MASS", "nn_mass"]
 
 
 def nn_mass(table: LayerTable) -> NDArray[np.float64]:
@@ -48,3 +50,10 @@ def _block(add: Layer, depthwise: Layer | None) -> NDArray[np.float64]:
     channels, hidden = np.asarray(add.skip), np.asarray(depthwise.out_channels)
     mass: NDArray[np.float64] = (channels + 2 * hidden) * channels / (2 * channels + hidden)
     return mass
+
+
+NN_MASS = CellMetric(
+    quantity=QUANTITIES["nn_mass"],
+    source="Bhardwaj et al., CVPR 2021; partial shortcuts ours",
+    table=nn_mass,
+)

@@ -13,18 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.errors import UsageError
+from flash.metrics.metric import StageMetric
 from flash.metrics.sed.cells import cell_numbers, score_cells
 from flash.metrics.sed.score import Scores, score_network
 from flash.metrics.sed.stages import with_sed
+from flash.quantities import QUANTITIES
 from flash.spaces.families.nasbench201 import NasBench201Family
+from flash.spaces.network import Network
 from flash.spaces.space import SearchSpace
-from flash.spaces.stage_tables import SeparableProblem, StageTable
+from flash.spaces.stage_tables import Floats, SeparableProblem, StageTable
 
-__all__ = ["RANK_METRICS", "RankMetric", "score_designs", "with_score"]
+__all__ = ["RANK_SCORE", "SED", "RankMetric", "score_designs", "with_score"]
 
 RankMetric = Literal["rank_score", "sed"]
-#: The scores this module knows; more is better.
-RANK_METRICS: tuple[RankMetric, ...] = ("rank_score", "sed")
 
 #: As many networks are scored one by one in the time it takes to tabulate NAS-Bench-201.
 _TABLE_PAYS = 400
@@ -73,3 +74,31 @@ def _cells(family: NasBench201Family, operations: NDArray[np.int64]) -> Scores:
     table = score_cells(options["cells"], options["channels"], shape.height, shape.width)
     numbers = cell_numbers(operations)
     return Scores(table.sed[numbers], table.isometric_depth[numbers])
+
+
+def _of_network(network: Network) -> dict[str, float]:
+    found = score_network(network)
+    return {"sed": found.sed, "rank_score": found.rank_score}
+
+
+def _of_designs(space: SearchSpace, indices: NDArray[np.int64]) -> dict[str, Floats]:
+    found = score_designs(space, indices)
+    return {"sed": found.sed, "rank_score": found.rank_score}
+
+
+SED = StageMetric(
+    quantity=QUANTITIES["sed"],
+    source="derived here after Wu et al. 2024 (SED.md)",
+    positive=True,
+    network=_of_network,
+    designs=_of_designs,
+    tables=lambda problem, space: with_score(problem, space, "sed"),
+)
+RANK_SCORE = StageMetric(
+    quantity=QUANTITIES["rank_score"],
+    source="sed x (1 + isometric depth), ours (SED.md)",
+    positive=True,
+    network=_of_network,
+    designs=_of_designs,
+    tables=lambda problem, space: with_score(problem, space, "rank_score"),
+)

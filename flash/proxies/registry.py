@@ -1,16 +1,20 @@
 """The proxies by name: which way they point, what they cost, where they come from.
 
-Nothing heavy is imported here; a proxy's own module is imported when it is first asked for.
+Nothing heavy is imported here; a proxy's own module is imported when it is first asked for. A new
+proxy is a file of this room and one line in ``PROXIES``, or a ``Proxy`` that an entry point of
+group ``flash.proxies`` names in a package of your own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from types import MappingProxyType
 from typing import Literal
 
 from flash.errors import UsageError, did_you_mean
+from flash.plugins import Registry
 from flash.quantities import Quantity
 
 __all__ = ["AGGREGATES", "PROXIES", "SCORES", "Aggregate", "Cost", "Proxy", "ingredients"]
@@ -23,7 +27,8 @@ Cost = Literal["counting", "forward", "several forwards", "backward", "backward 
 class Proxy:
     """A training-free score that runs the network at initialisation.
 
-    module:  module of ``flash.proxies`` whose function ``name`` computes it.
+    place:   ``"module:function"``; the function gets a ``flash.proxies.probe.Probe`` and returns
+             the score. It is imported when it is first asked for.
     batch:   images a batch where the user says nothing: the source's own number.
     rising:  more is better; else less is.
     source:  the paper the formula is from, and what is ours.
@@ -31,7 +36,7 @@ class Proxy:
     """
 
     name: str
-    module: str
+    place: str
     cost: Cost
     batch: int
     source: str
@@ -62,51 +67,59 @@ class Aggregate:
         return Quantity(self.name, self.name)
 
 
+def _own(name: str, module: str, cost: Cost, batch: int, source: str, *, rising: bool = True,
+         version: int = 1) -> Proxy:  # fmt: skip
+    """A proxy of ours: the function of its name in a module of this room."""
+    return Proxy(name, f"flash.proxies.{module}:{name}", cost, batch, source, rising, version)
+
+
 _AZ = "Lee & Ham, AZ-NAS, CVPR 2024"
 _SWAP = "Peng et al., SWAP-NAS, ICLR 2024"
 _TE = "Chen et al., TE-NAS, ICLR 2021"
 _ZERO_COST = "Abdelfattah et al., Zero-cost proxies, ICLR 2021"
 
 #: In the order in which they are cheap to compute.
-PROXIES: Mapping[str, Proxy] = MappingProxyType(
+PROXIES: Registry[Proxy] = Registry(
+    "flash.proxies",
+    "proxy",
     {
         proxy.name: proxy
         for proxy in (
-            Proxy("az_complexity", "az_nas", "counting", 1, f"{_AZ}: MACs of the live network"),
-            Proxy("described_rank", "described", "counting", 1, "rank_score of flash, ours"),
-            Proxy("described_sed", "described", "counting", 1, "sed of flash, after Wu et al."),
-            Proxy("synflow", "synflow", "backward", 1, "Tanaka et al., NeurIPS 2020; log, ours"),
-            Proxy("meco", "meco", "forward", 1, "Jiang et al., MeCo, NeurIPS 2023"),
-            Proxy(
+            _own("az_complexity", "az_nas", "counting", 1, f"{_AZ}: MACs of the live network"),
+            _own("described_rank", "described", "counting", 1, "rank_score of flash, ours"),
+            _own("described_sed", "described", "counting", 1, "sed of flash, after Wu et al."),
+            _own("synflow", "synflow", "backward", 1, "Tanaka et al., NeurIPS 2020; log, ours"),
+            _own("meco", "meco", "forward", 1, "Jiang et al., MeCo, NeurIPS 2023"),
+            _own(
                 "linear_regions", "te_nas", "forward", 1000,
                 f"{_TE}; of a copy of the network with few channels",
             ),
-            Proxy("naswot", "naswot", "forward", 128, "Mellor et al., NASWOT, ICML 2021"),
-            Proxy("swap", "swap", "several forwards", 16, _SWAP),
-            Proxy("swap_reg", "swap", "several forwards", 16, f"{_SWAP}; mu and sigma ours"),
-            Proxy("zen", "zen", "several forwards", 16, "Lin et al., Zen-NAS, ICCV 2021"),
-            Proxy(
+            _own("naswot", "naswot", "forward", 128, "Mellor et al., NASWOT, ICML 2021"),
+            _own("swap", "swap", "several forwards", 16, _SWAP),
+            _own("swap_reg", "swap", "several forwards", 16, f"{_SWAP}; mu and sigma ours"),
+            _own("zen", "zen", "several forwards", 16, "Lin et al., Zen-NAS, ICCV 2021"),
+            _own(
                 "epsinas", "epsinas", "several forwards", 256,
                 "Gracheva, Trainless model performance estimation, 2021", version=2,
             ),
-            Proxy("grad_norm", "grad_norm", "backward", 64, _ZERO_COST),
-            Proxy("snip", "snip", "backward", 64, "Lee et al., SNIP, ICLR 2019"),
-            Proxy(
+            _own("grad_norm", "grad_norm", "backward", 64, _ZERO_COST),
+            _own("snip", "snip", "backward", 64, "Lee et al., SNIP, ICLR 2019"),
+            _own(
                 "fisher", "fisher", "backward", 64,
                 "Theis et al., 2018; Turner et al., BlockSwap, ICLR 2020",
             ),
-            Proxy("jacob_cov", "jacob_cov", "backward", 64, f"Mellor et al., 2020; {_ZERO_COST}"),
-            Proxy("az_expressivity", "az_nas", "forward", 64, _AZ),
-            Proxy("az_progressivity", "az_nas", "forward", 64, _AZ),
-            Proxy("az_trainability", "az_nas", "backward", 64, _AZ),
-            Proxy("zico", "zico", "backward", 64, "Li et al., ZiCo, ICLR 2023"),
-            Proxy("grasp", "grasp", "backward", 64, "Wang et al., GraSP, ICLR 2020"),
-            Proxy("ntk_condition", "te_nas", "backward an image", 16, _TE, rising=False),
-            Proxy(
+            _own("jacob_cov", "jacob_cov", "backward", 64, f"Mellor et al., 2020; {_ZERO_COST}"),
+            _own("az_expressivity", "az_nas", "forward", 64, _AZ),
+            _own("az_progressivity", "az_nas", "forward", 64, _AZ),
+            _own("az_trainability", "az_nas", "backward", 64, _AZ),
+            _own("zico", "zico", "backward", 64, "Li et al., ZiCo, ICLR 2023"),
+            _own("grasp", "grasp", "backward", 64, "Wang et al., GraSP, ICLR 2020"),
+            _own("ntk_condition", "te_nas", "backward an image", 16, _TE, rising=False),
+            _own(
                 "hnas_trace", "hnas", "backward an image", 16, "Shu et al., HNAS, NeurIPS 2022"
             ),
         )
-    }
+    },
 )  # fmt: skip
 
 #: Scores that exist among several networks only.
@@ -128,8 +141,23 @@ AGGREGATES: Mapping[str, Aggregate] = MappingProxyType(
     }
 )
 
+
+class _Scores(Mapping[str, Proxy | Aggregate]):
+    def __getitem__(self, name: str) -> Proxy | Aggregate:
+        return AGGREGATES[name] if name in AGGREGATES else PROXIES[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in AGGREGATES or name in PROXIES
+
+    def __iter__(self) -> Iterator[str]:
+        return chain(PROXIES, AGGREGATES)
+
+    def __len__(self) -> int:
+        return len(PROXIES) + len(AGGREGATES)
+
+
 #: All of them by name.
-SCORES: Mapping[str, Proxy | Aggregate] = MappingProxyType({**PROXIES, **AGGREGATES})
+SCORES: Mapping[str, Proxy | Aggregate] = _Scores()
 
 
 def ingredients(names: Iterable[str]) -> tuple[str, ...]:

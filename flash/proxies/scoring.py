@@ -71,8 +71,8 @@ def score_network(
 
 
 def _function(name: str) -> Callable[[Probe], float]:
-    module = importlib.import_module(f"flash.proxies.{PROXIES[name].module}")
-    function: Callable[[Probe], float] = getattr(module, name)
+    module, _, attribute = PROXIES[name].place.partition(":")
+    function: Callable[[Probe], float] = getattr(importlib.import_module(module), attribute)
     return function
 
 

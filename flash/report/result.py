@@ -12,13 +12,13 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
+from flash.metrics import METRICS
 from flash.proxies.registry import AGGREGATES, PROXIES
+from flash.quantities import quantity
 
 __all__ = [
-    "MAXIMISED",
     "QUANTITIES",
     "SCHEMA",
     "WIDENED",
@@ -29,29 +29,38 @@ __all__ = [
     "Picks",
     "SearchReport",
     "SpaceSummary",
+    "is_score",
 ]
 
 SCHEMA = "flash.search/1"
 
+
+class _Labels(dict[str, str]):
+    """Names for people; a metric's is its own, a proxy's is the one users type."""
+
+    def __missing__(self, name: str) -> str:
+        return quantity(name).label
+
+
 #: Quantities of a design that can be an objective or carry a limit -> name for people.
-QUANTITIES: Mapping[str, str] = MappingProxyType(
+QUANTITIES: Mapping[str, str] = _Labels(
     {
         "accuracy": "accuracy",
-        "nn_degree": "NN-Degree",
-        "nn_mass": "NN-Mass",
-        "sed": "SED",
-        "rank_score": "rank score",
         "latency_ms": "latency",
         "energy_mj": "energy",
         "memory_mb": "memory",
         "area_mm2": "area",
         "params": "params",
         "macs": "MACs",
-        **{name: name for name in (*PROXIES, *AGGREGATES)},
     }
 )
-#: Those of which more is better; of the others, less is.
-MAXIMISED = ("accuracy", "nn_degree", "nn_mass", "sed", "rank_score", *PROXIES, *AGGREGATES)
+
+
+def is_score(name: str) -> bool:
+    """More of it is better; of every other quantity, less is."""
+    if name in QUANTITIES:
+        return name == "accuracy"
+    return name in METRICS or name in PROXIES or name in AGGREGATES
 
 
 #: In ``Interval.how``: nothing like the design was measured, whatever follows.
@@ -102,8 +111,8 @@ class DesignReport:
     extrapolated:  the cost model saw nothing like it, so the interval was widened.
     description:   the design in short, for people.
     hardware:      the hardware variables of its chip; empty on chips one buys ready-made.
-    proxies:       scores of proxies that ran the network, more is better; empty where no
-                   proxy was asked for.
+    proxies:       scores that have no field of their own, more is better: of proxies that ran
+                   the network, and of metrics that other packages add.
     """
 
     id: str
@@ -151,7 +160,7 @@ class DesignReport:
 
     def known(self, name: str) -> Interval | float | None:
         """The same with its interval, where it has one."""
-        if name in PROXIES or name in AGGREGATES:
+        if name not in QUANTITIES and name not in self.__dataclass_fields__:
             return self.proxies.get(name)
         found: Interval | float | None = getattr(self, name)
         return found
@@ -282,8 +291,9 @@ class SearchReport:
         if not isinstance(self.target.get("name"), str):
             raise ValueError("the target has no name")
         for name in (*self.objectives, *self.limits):
-            if name not in QUANTITIES:
-                raise ValueError(f"'{name}' is none of {', '.join(QUANTITIES)}")
+            if name not in QUANTITIES and not is_score(name):
+                known = dict.fromkeys(("accuracy", *METRICS, *QUANTITIES))
+                raise ValueError(f"'{name}' is none of {', '.join(known)}")
         if not all(math.isfinite(limit) for limit in self.limits.values()):
             raise ValueError("a limit is not finite")
         ids = {design.id for design in self.front}
@@ -299,7 +309,7 @@ class SearchReport:
     def score(self) -> str:
         """Name of the quantity that stands for accuracy on this front."""
         for name in self.objectives:
-            if name in MAXIMISED:
+            if is_score(name):
                 return name
         return "accuracy" if self.accuracy.calibrated else "nn_degree"
 

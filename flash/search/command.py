@@ -16,10 +16,9 @@ import numpy as np
 
 from flash.command import CommandParser
 from flash.errors import UsageError, did_you_mean
-from flash.evaluation import METRICS
 from flash.export.forms import find_formats
 from flash.files.writing import write_text
-from flash.metrics.rank import RANK_METRICS
+from flash.metrics import METRICS
 from flash.optimize import Limit, Objective, objective
 from flash.quantities import (
     parse_accuracy_percent,
@@ -84,10 +83,11 @@ class _Request:
         bounds = list(self.limits)
         if self.subject.target.weight_limit_mb < math.inf:
             bounds.append(Limit(objective("weight_mb"), self.subject.target.weight_limit_mb))
-        if self.scoring.metric in RANK_METRICS:
+        metric = self.scoring.metric
+        if metric != "accuracy" and METRICS[metric].positive:
             # Zero means that no path leads from the input to the output.
             tiny = float(np.finfo(np.float64).tiny)
-            bounds.append(Limit(Objective(self.scoring.metric, "max"), tiny))
+            bounds.append(Limit(Objective(metric, "max"), tiny))
         return tuple(bounds)
 
 
@@ -122,7 +122,7 @@ def search(
                    score and latency if not given, and area where hardware is searched.
     objective:     "flash" asks for one design instead of a front: the most score over area
                    (where there is one) x latency x energy.
-    metric:        the score, one of ``flash.evaluation.METRICS``; by default predicted
+    metric:        the score, one of ``flash.metrics.METRICS``; by default predicted
                    accuracy where the space is calibrated, else the space's own.
     limits:        in the unit of their name; ``min_score`` in units of the metric.
     optimizer:     "shgo" (certified by the exact optimizer, whose front is returned),
@@ -235,12 +235,10 @@ def _search(
     if target.exact and isinstance(subject, Networks):
         found = looked_up(problem, found, result)
     front = [
-        replace(
-            design_report(
-                subject, scored.metric, result.indices[i], found, i, score[i],
-                scored.interval(accuracy, i),
-            ),
-            proxies={name: float(values[i]) for name, values in again.scores.items()},
+        design_report(
+            subject, scored.metric, result.indices[i], found, i, score[i],
+            scored.interval(accuracy, i),
+            {name: float(values[i]) for name, values in again.scores.items()},
         )
         for i in range(len(result))
     ]  # fmt: skip
@@ -316,7 +314,7 @@ def _parser() -> CommandParser:
     add(
         "--metric",
         metavar="M",
-        help=f"{', '.join((*METRICS, *SHORTLIST_METRICS))} (the space's own)",
+        help=f"{', '.join((*METRICS.builtin, *SHORTLIST_METRICS))} (the space's own)",
     )
     add_options(parser)
     add("--optimizer", default="shgo", metavar="O", help="shgo, exact or nsga2 (%(default)s)")

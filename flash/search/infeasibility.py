@@ -19,7 +19,7 @@ from flash.spaces.space import SearchSpace
 
 __all__ = ["why_unmet"]
 
-_NAMES = {**QUANTITIES, "weight_mb": "weights held on the chip"}
+_KEPT = "weights held on the chip"
 _FORMATS: dict[str, Callable[[float], str]] = {
     "latency_ms": format_latency,
     "energy_mj": format_energy,
@@ -27,6 +27,10 @@ _FORMATS: dict[str, Callable[[float], str]] = {
     "weight_mb": format_memory,
     "area_mm2": lambda value: f"{format_number(value)} mm2",
 }
+
+
+def _name(quantity: str) -> str:
+    return _KEPT if quantity == "weight_mb" else QUANTITIES[quantity]
 
 
 def why_unmet(
@@ -47,14 +51,14 @@ def why_unmet(
         return ""
     worst = limits[int(np.argmax(excess))]
     has = ", ".join(
-        f"{_NAMES[limit.quantity.name]} {_amount(limit.quantity.name, float(value))}"
+        f"{_name(limit.quantity.name)} {_amount(limit.quantity.name, float(value))}"
         for limit, value in zip(limits, values, strict=True)
     )
     by = "" if exact else " at the least"
     side = "at most" if worst.quantity.sense == "min" else "at least"
     name = worst.quantity.name
     return (
-        f"no design of {space.name} meets the limits; {_NAMES[name]} {side} "
+        f"no design of {space.name} meets the limits; {_name(name)} {side} "
         f"{_amount(name, worst.bound)} binds: the nearest design "
         f"({space.describe(indices)}) has {has}{by}"
     )

@@ -22,9 +22,8 @@ from flash.accuracy.calibration import AccuracyModel, Prediction
 from flash.accuracy.features import size_problem
 from flash.accuracy.storage import accuracy_of
 from flash.errors import InfeasibleError, UsageError, did_you_mean
-from flash.evaluation import METRICS, CellScore
-from flash.metrics import CELL_METRICS
-from flash.metrics.rank import RANK_METRICS
+from flash.evaluation import CellScore
+from flash.metrics import METRICS, own_metric
 from flash.optimize import Limit, Objective, OptimizerResult, SeparableProblem, exact_front
 from flash.report.result import WIDENED, AccuracyStatus, Interval
 from flash.search.problem import Effort, Networks, NetworksAndChips, Subject
@@ -75,7 +74,9 @@ class Scoring:
         if self.least is None or self.model is None or not self.rises:
             return []
         of = Objective(self.metric, "max")
-        alone = problem if len(problem.sizes) == len(space.variables) else size_problem(space)
+        alone = problem
+        if len(problem.sizes) != len(space.variables):
+            alone = size_problem(space, metrics=(self.metric,))
         best = exact_front(alone, [of], [])
         top = float(best.values[0, 0])
         bound = self.model.least_metric(self.least, top)
@@ -210,33 +211,32 @@ def scoring(subject: Subject, metric: str | None, least: float | None) -> Scorin
         raise UsageError(
             f"space {space.name} is not calibrated, so it has no accuracy to limit; use --min-score"
         )
-    if metric is None and model is not None and model.metric in _searchable(subject):
+    if metric is None and model is not None and _searchable(subject, model.metric):
         return Scoring(model.metric, "accuracy", model, True, least)
     chosen = _metric(subject, metric)
     rises = model is not None and model.metric == chosen
     return Scoring(chosen, chosen, model, rises, least)
 
 
-def _searchable(subject: Subject) -> tuple[str, ...]:
-    """Metrics that can stand for accuracy in a search of the subject."""
-    if isinstance(subject, NetworksAndChips):
-        return tuple(CELL_METRICS)
-    return (*METRICS, "accuracy") if subject.target.exact else tuple(CELL_METRICS)
+def _searchable(subject: Subject, metric: str) -> bool:
+    """Whether a metric, or "accuracy", can stand for accuracy in a search of the subject."""
+    if isinstance(subject, Networks) and subject.target.exact:
+        return metric != ""
+    return metric not in ("", "accuracy") and METRICS[metric].per_cell
 
 
 def _metric(subject: Subject, metric: str | None) -> str:
-    if isinstance(subject, Networks):
-        metric, known = metric or subject.space.metric, METRICS
-    else:
-        metric, known = metric or "nn_degree", tuple(CELL_METRICS)
-        if metric in RANK_METRICS:
-            raise UsageError(
-                f"--metric {metric} cannot be searched together with hardware; fix the chip with "
-                f"--hardware default, or take {' or '.join(known)}"
-            )
-    if metric not in known:
-        hint = did_you_mean(metric, (*known, *SHORTLIST_METRICS))
+    if metric is None:
+        return own_metric(subject.space).name if isinstance(subject, Networks) else "nn_degree"
+    if metric not in METRICS:
+        hint = did_you_mean(metric, (*METRICS, *SHORTLIST_METRICS))
         raise UsageError(f"unknown metric '{metric}'{hint}")
+    if isinstance(subject, NetworksAndChips) and not METRICS[metric].per_cell:
+        known = [name for name, member in METRICS.items() if member.per_cell]
+        raise UsageError(
+            f"--metric {metric} cannot be searched together with hardware; fix the chip with "
+            f"--hardware default, or take {' or '.join(known)}"
+        )
     return metric
 
 

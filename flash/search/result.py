@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -40,9 +40,11 @@ def looked_up(problem: SeparableProblem, found: Evaluation, result: OptimizerRes
 def design_report(
     subject: Subject, metric: str, indices: NDArray[np.int64],
     found: Evaluation, row: int, score: float, accuracy: Interval | None = None,
+    proxies: Mapping[str, float] | None = None,
 ) -> DesignReport:  # fmt: skip
     """Everything about the design in row ``row`` of ``found``."""
     space, target = subject.space, subject.target
+    own = {} if metric in DesignReport.__dataclass_fields__ else {metric: score}
     extrapolated = bool(found.extrapolated[row])
     widened = f", {WIDENED} the fitted networks (our rule)" if extrapolated else ""
     return DesignReport(
@@ -64,6 +66,7 @@ def design_report(
         extrapolated=extrapolated,
         description=space.describe(indices),
         hardware=subject.hardware(indices),
+        proxies={**own, **(proxies or {})},
     )
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from flash.command import CommandParser
 from flash.errors import FlashError, UsageError
-from flash.evaluation import METRICS as SCORES
+from flash.metrics import METRICS as SCORES
 from flash.optimize import Limit, Objective, OptimizerResult, SeparableProblem
 from flash.optimize.objectives import values_of
 from flash.optimize.pareto import non_dominated

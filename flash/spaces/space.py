@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from flash.errors import SpaceError, UsageError, did_you_mean, shown
 from flash.files.locations import data_file, known_names, parse_toml, read_text
-from flash.spaces.families import FAMILIES, Family, InputShape
+from flash.spaces.family import FAMILIES, Family, InputShape
 from flash.spaces.layers import in_elements, out_elements
 from flash.spaces.network import GraphEmitter, Network
 from flash.spaces.table import LayerTable, TableEmitter
@@ -43,8 +43,6 @@ _LONGEST_SIDE = 8_192
 _MOST_VALUES = 4_096
 #: No count of the largest network may come near the end of 64-bit integers.
 _LARGEST_COUNT = 1 << 62
-#: Scores a space may name as its own; ``flash.evaluation.designs`` computes them.
-_METRICS = ("nn_degree", "nn_mass", "rank_score", "sed")
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,8 @@ class SearchSpace:
     A *design* is one value a variable. Arrays of designs come in two forms: ``indices``
     (positions in each variable's grid, what optimizers work on) and ``values`` (the
     integers themselves); both have shape (designs, variables). ``metric`` is the score a
-    search of the space maximises unless told otherwise. ``accuracy`` is the file's section on
+    search of the space maximises unless told otherwise (``flash.metrics.own_metric`` is the
+    object of that name). ``accuracy`` is the file's section on
     trained networks as it stands there (``flash.accuracy.storage`` reads it), None without one.
     """
 
@@ -261,14 +260,11 @@ def _space(document: dict[str, Any], path: Path) -> SearchSpace:
         raise SpaceError(f"[variables] lacks {', '.join(missing)}")
     grids = {name: _grid(name, ranges[name]) for name in family.variables}
     family.check(grids)
-    metric = document.get("metric", "nn_degree")
-    if metric not in _METRICS:
-        raise SpaceError(f"unknown metric '{metric}'{did_you_mean(str(metric), _METRICS)}")
     space = SearchSpace(
         name=_text(document.get("name", path.stem), "name"),
         description=_text(document.get("description", " "), "description").strip(),
         family=family,
-        metric=metric,
+        metric=_text(document.get("metric", "nn_degree"), "metric"),
         grids=tuple(np.array(grids[name], dtype=np.int64) for name in family.variables),
         accuracy=_table(document, "accuracy") if "accuracy" in document else None,
     )

@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flash.spaces.family import Stage
 from flash.spaces.space import SearchSpace
 from flash.spaces.table import LayerTable, TableEmitter
 
-__all__ = ["Floats", "SeparableProblem", "StageTable", "tabulate"]
+__all__ = ["Floats", "SeparableProblem", "StageTable", "tabulate", "with_cell_sum"]
 
 Floats = NDArray[np.float64]
 #: Quantities of a layer table: name -> one value a design, for the rows the table holds.
@@ -119,14 +120,7 @@ def tabulate(
     stages = []
     columns = {name: k for k, name in enumerate(space.variables)}
     for stage in space.family.stages:
-        names = (*stage.reads, *stage.owns)
-        grids = [space.grids[columns[name]] for name in names]
-        shape = tuple(len(grid) for grid in grids)
-        mesh = [g.ravel() for g in np.meshgrid(*grids, indexing="ij")] if grids else []
-        values: dict[str, int | NDArray[np.int64]] = {
-            name: int(grid[0]) for name, grid in zip(space.variables, space.grids, strict=True)
-        }
-        values.update(zip(names, mesh, strict=True))
+        values, shape = _mesh(space, stage)
         own = dict(costs(_emit(space, values, math.prod(shape), {stage.name})))
         own |= metrics(_emit(space, values, math.prod(shape), set(stage.cell)))
         stages.append(
@@ -138,6 +132,39 @@ def tabulate(
             )
         )
     return SeparableProblem(tuple(len(g) for g in space.grids), tuple(stages), dict(combine))
+
+
+def with_cell_sum(
+    problem: SeparableProblem,
+    space: SearchSpace,
+    name: str,
+    score: Callable[[LayerTable], Floats],
+) -> SeparableProblem:
+    """``problem`` (stage tables of ``space``) with one more quantity, a sum over cells.
+
+    score: the quantity of the cells in a layer table, shape (designs,).
+    """
+    stages = []
+    for own, table in zip(space.family.stages, problem.stages, strict=True):
+        values, shape = _mesh(space, own)
+        scores = score(_emit(space, values, math.prod(shape), set(own.cell))).reshape(shape)
+        stages.append(replace(table, values={name: scores, **table.values}))
+    return SeparableProblem(problem.sizes, tuple(stages), {name: "sum", **problem.combine})
+
+
+def _mesh(
+    space: SearchSpace, stage: Stage
+) -> tuple[dict[str, int | NDArray[np.int64]], tuple[int, ...]]:
+    """Every combination of what a stage reads and owns, by variable, and the table's shape.
+
+    Variables the stage knows nothing of have their first value.
+    """
+    grids = dict(zip(space.variables, space.grids, strict=True))
+    names = (*stage.reads, *stage.owns)
+    axes = np.meshgrid(*(grids[name] for name in names), indexing="ij") if names else []
+    values: dict[str, int | NDArray[np.int64]] = {n: int(grid[0]) for n, grid in grids.items()}
+    values.update(zip(names, (axis.ravel() for axis in axes), strict=True))
+    return values, tuple(len(grids[name]) for name in names)
 
 
 def _emit(

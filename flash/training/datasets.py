@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.errors import InputError, UsageError
-from flash.spaces.families import InputShape
+from flash.spaces.family import InputShape
 from flash.training.images import ImageSet, Labels, Pixels
 
 __all__ = ["read_images"]

@@ -8,7 +8,8 @@ import numpy as np
 
 from flash.errors import UsageError, did_you_mean
 from flash.evaluation import measure
-from flash.metrics.rank import score_designs
+from flash.metrics import METRICS
+from flash.metrics import scores as metric_scores
 from flash.search.budgeted.candidates import Floats, Ints
 from flash.spaces.space import SearchSpace
 
@@ -16,26 +17,24 @@ __all__ = ["DATA_FREE", "data_free_scores", "usable"]
 
 #: What the description of a design says; microseconds to milliseconds each.
 DATA_FREE = ("rank_score", "sed", "nn_degree", "nn_mass", "params", "macs")
-_RANKED = ("rank_score", "sed")
+_SIZES = ("params", "macs")
 
 
 def data_free_scores(space: SearchSpace, names: Sequence[str]) -> Callable[[Ints], Floats]:
     """A function of designs (indices) that gives scores of shape (designs, names).
 
-    Raises ``UsageError`` for a name not in ``DATA_FREE``.
+    names: metrics, "params" and "macs". Raises ``UsageError`` for any other.
     """
     for name in names:
-        if name not in DATA_FREE:
-            raise UsageError(f"unknown metric '{name}'{did_you_mean(name, DATA_FREE)}")
+        if name not in _SIZES and name not in METRICS:
+            known = did_you_mean(name, (*METRICS, *_SIZES))
+            raise UsageError(f"unknown metric '{name}'{known}")
 
     def scores(designs: Ints) -> Floats:
-        columns: dict[str, Floats] = {}
-        if any(name in _RANKED for name in names):
-            ranked = score_designs(space, designs)
-            columns |= {"rank_score": ranked.rank_score, "sed": ranked.sed}
-        if any(name not in _RANKED for name in names):
+        columns = metric_scores(space, designs, [name for name in names if name not in _SIZES])
+        if any(name in _SIZES for name in names):
             plain = measure(space, designs)
-            columns |= {name: getattr(plain, name) for name in DATA_FREE if name not in _RANKED}
+            columns |= {name: getattr(plain, name) for name in _SIZES}
         return np.stack([columns[name] for name in names], axis=1)
 
     return scores

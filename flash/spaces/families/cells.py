@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from flash.spaces.emitter import Emitter
-from flash.spaces.families.base import Family, Setting, Stage, clip
+from flash.spaces.family import Family, Setting, Stage, clip
 from flash.spaces.layers import Ints, Tensor
 
 __all__ = ["AddFamily", "ConcatFamily"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from flash.errors import SpaceError
 from flash.spaces.emitter import Emitter
-from flash.spaces.families.base import Family, InputShape, Setting, Stage, clip
+from flash.spaces.family import Family, InputShape, Setting, Stage, clip
 from flash.spaces.layers import Ints, Tensor
 
 __all__ = ["MobileNetV2Family"]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from flash.errors import SpaceError, did_you_mean, shown
 from flash.spaces.emitter import Emitter
-from flash.spaces.families.base import Family, Setting, Stage
+from flash.spaces.family import Family, Setting, Stage
 from flash.spaces.layers import Ints, Tensor
 
 __all__ = ["OPERATIONS", "NasBench201Family"]

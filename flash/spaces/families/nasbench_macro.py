@@ -7,7 +7,7 @@ from itertools import accumulate
 
 from flash.errors import SpaceError, shown
 from flash.spaces.emitter import Emitter
-from flash.spaces.families.base import Family, Setting, Stage
+from flash.spaces.family import Family, Setting, Stage
 from flash.spaces.layers import Ints, Tensor
 
 __all__ = ["NasBenchMacroFamily"]

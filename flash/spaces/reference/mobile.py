@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from flash.spaces.emitter import Emitter
-from flash.spaces.families.base import InputShape
 from flash.spaces.families.mobilenet import MobileNetV2Family, make_divisible
+from flash.spaces.family import InputShape
 from flash.spaces.layers import Tensor
 
 __all__ = [

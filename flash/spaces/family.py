@@ -1,4 +1,8 @@
-"""What a network family is."""
+"""What a network family is, and the families by name.
+
+A new family is a file of ``flash.spaces.families`` and one line in ``FAMILIES``, or an entry point
+of group ``flash.families`` in a package of your own.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from flash.errors import SpaceError, did_you_mean, shown
+from flash.plugins import Registry
 from flash.spaces.emitter import Emitter
 from flash.spaces.layers import Ints, Tensor
 
-__all__ = ["Family", "InputShape", "Setting", "Stage", "clip"]
+__all__ = ["FAMILIES", "Family", "InputShape", "Setting", "Stage", "clip"]
 
 #: Digits of a number in a design; no variable of any family takes more.
 _DIGITS = 9
@@ -179,6 +184,20 @@ class Family(ABC):
                 f"[variables.{name}] has the value {shown(bad[0])}; family {self.name} takes "
                 f"{low} to {high}"
             )
+
+
+#: Families by the name a space file gives.
+FAMILIES: Registry[type[Family]] = Registry(
+    "flash.families",
+    "family",
+    {
+        "add": "flash.spaces.families.cells:AddFamily",
+        "concat": "flash.spaces.families.cells:ConcatFamily",
+        "mobilenet_v2": "flash.spaces.families.mobilenet:MobileNetV2Family",
+        "nasbench201": "flash.spaces.families.nasbench201:NasBench201Family",
+        "nasbench_macro": "flash.spaces.families.nasbench_macro:NasBenchMacroFamily",
+    },
+)
 
 
 def clip(value: Ints, low: Ints, high: Ints) -> Ints:
