@@ -1,0 +1,1 @@
+"""Sensors of power and energy, in folders that mirror the hardware."""

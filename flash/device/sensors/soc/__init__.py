@@ -1,0 +1,1 @@
+"""Sensors beside systems on a chip."""
