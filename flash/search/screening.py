@@ -196,7 +196,7 @@ def proxy_scores(
 
 def _how(name: str, seed: int, data: str | None) -> str:
     """One sentence: where the scores come from."""
-    known = PROXIES.get(name) or AGGREGATES[name]
+    known = PROXIES[name] if name in PROXIES else AGGREGATES[name]
     images = "random images" if data is None else f"images of {data}"
     among = ", among the shortlist only" if name in AGGREGATES else ""
     return f"{name} is computed, seed {seed}, {images}{among} ({known.source})"
