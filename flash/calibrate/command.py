@@ -9,7 +9,6 @@ again: started again after an interruption, or with more ``--samples``, it goes 
 from __future__ import annotations
 
 import json
-import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from flash.command import CommandParser
 from flash.errors import FlashError, UsageError
 from flash.files.writing import write_text
+from flash.quantities import parse_count, parse_whole
 from flash.spaces.space import load_space
 from flash.training.campaign import Campaign, Outcome, carry_out, read_designs
 from flash.training.datasets import read_images
@@ -37,7 +37,6 @@ SCHEMA = "flash.calibration/1"
 _SAMPLES, _HELD_OUT = 30, 12
 #: Networks of more would train for hours on a small CPU; what a fit says of them is marked.
 _MAX_MACS = "60M"
-_UNITS = {"k": 1e3, "M": 1e6, "G": 1e9}
 _MOST = 100_000
 
 Tell = Callable[[Event, Sequence[Job]], None]
@@ -253,14 +252,16 @@ def main(arguments: Sequence[str]) -> None:
     if "" in (options.json, options.results, options.out, options.designs, options.ray):
         raise UsageError("--json, --results, --out, --designs and --ray need a name")
     given: dict[str, Any] = {
-        name: None if text is None else _count(text, f"--{name.replace('_', '-')}", least)
-        for name, text, least in (
-            ("samples", options.samples, 0),
-            ("held_out", options.held_out, 0),
-            ("epochs", options.epochs, 1),
-            ("images", options.images, 1),
-            ("workers", options.workers, 1),
-            ("seed", options.seed, 0),
+        name: None
+        if text is None
+        else parse_whole(text, f"--{name.replace('_', '-')}", least, most)
+        for name, text, least, most in (
+            ("samples", options.samples, 0, _MOST),
+            ("held_out", options.held_out, 0, _MOST),
+            ("epochs", options.epochs, 1, _MOST),
+            ("images", options.images, 1, 2**31),
+            ("workers", options.workers, 1, _MOST),
+            ("seed", options.seed, 0, 2**31),
         )
     }
     if given["samples"] == given["held_out"] == 0:
@@ -270,7 +271,9 @@ def main(arguments: Sequence[str]) -> None:
         found = calibrate(
             options.space,
             options.data,
-            max_macs=_macs(options.max_macs),
+            max_macs=None
+            if options.max_macs == "any"
+            else parse_count(options.max_macs, "--max-macs"),
             recipe=options.recipe,
             results=options.results,
             out=options.out,
@@ -290,19 +293,3 @@ def main(arguments: Sequence[str]) -> None:
     if options.json:
         write_text(options.json, json.dumps(found.document(), indent=1) + "\n")
     sys.stdout.write(str(found))
-
-
-def _count(text: str, option: str, least: int) -> int:
-    most = 2**31 if option in ("--seed", "--images") else _MOST
-    if not (text.isascii() and text.isdigit() and len(text) < 11 and least <= int(text) <= most):
-        raise UsageError(f"{option} {text}: expected a whole number from {least} to {most}")
-    return int(text)
-
-
-def _macs(text: str) -> float | None:
-    if text == "any":
-        return None
-    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([kMG])", text)
-    if not found or float(found[1]) == 0:
-        raise UsageError(f"--max-macs {text}: expected a number with k, M or G, or 'any'; e.g. 60M")
-    return float(found[1]) * _UNITS[found[2]]

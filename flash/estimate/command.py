@@ -11,7 +11,6 @@ import csv
 import io
 import json
 import math
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,7 +30,7 @@ from flash.evaluation import (
 from flash.files.writing import write_text
 from flash.measurements.comparison import comparison_table, read_measurements
 from flash.metrics import METRICS, network_scores, scores
-from flash.quantities import parse_seed
+from flash.quantities import parse_seed, parse_sizes, quantity
 from flash.search.screening import (
     SHORTLIST_METRICS,
     Shortlist,
@@ -157,15 +156,11 @@ def _row(
         "activation_kb": float(found.activation_mb[i]) * 1e3,
     }
     if isinstance(found, Evaluation):
-        for name, unit, triple in (
-            ("latency", "ms", found.latency_ms),
-            ("energy", "mj", found.energy_mj),
-            ("area", "mm2", found.area_mm2),
-        ):
-            if triple is None or (name == "energy" and target and not target.energy_how):
+        for name in ("latency_ms", "energy_mj", "area_mm2"):
+            triple = getattr(found, name)
+            if triple is None or (name == "energy_mj" and target and not target.energy_how):
                 continue
-            value, low, high = (float(v[i]) for v in triple)
-            row |= {f"{name}_{unit}": value, f"{name}_low_{unit}": low, f"{name}_high_{unit}": high}
+            row |= dict(zip(quantity(name).columns, (float(v[i]) for v in triple), strict=True))
         row |= {name: float(v[i]) for name, v in found.details.items()}
         row["extrapolated"] = bool(found.extrapolated[i])
     return row
@@ -202,12 +197,6 @@ def _parser() -> CommandParser:
     add("--csv", metavar="FILE", help="write CSV to FILE; '-' (the default) is stdout")
     add("--json", metavar="FILE", help="write JSON instead, to FILE or to stdout with '-'")
     return parser
-
-
-def _sizes(text: str) -> tuple[int, ...]:
-    if not re.fullmatch(r"[1-9][0-9]{0,8}(x[1-9][0-9]{0,8})+", text):
-        raise UsageError(f"--input-shape {text}: expected sizes such as 1x3x224x224")
-    return tuple(int(size) for size in text.split("x"))
 
 
 def _designs(file: str) -> list[str]:
@@ -259,7 +248,9 @@ def main(arguments: Sequence[str]) -> None:
         models=options.models,
         runtime=options.runtime,
         hardware=options.hardware,
-        input_shape=_sizes(options.input_shape) if options.input_shape else None,
+        input_shape=parse_sizes(options.input_shape, "--input-shape")
+        if options.input_shape
+        else None,
         metrics=(options.metric,) if further else (),
         proxy=proxy,
         seed=parse_seed(options.seed),

@@ -43,7 +43,7 @@ from flash.command import CommandParser
 from flash.errors import InputError, UsageError, did_you_mean
 from flash.export.forms import FORMATS, Order, find_formats, load_images, read_weights
 from flash.files.writing import write_folder, write_text
-from flash.quantities import format_latency, format_number
+from flash.quantities import format_latency, format_number, parse_seed, parse_whole
 from flash.report.result import DesignReport, SearchReport
 from flash.spaces.network import Network
 from flash.spaces.space import SearchSpace, load_space
@@ -284,16 +284,15 @@ def main(arguments: Sequence[str]) -> None:
     options = _parser().parse_args(arguments)
     if options.design and options.designs:
         raise UsageError("give --design or --designs, not both")
-    for option, value in (("--seed", options.seed), ("--tune-trials", options.tune_trials)):
-        if not re.fullmatch(r"[0-9]{1,18}", value):
-            raise UsageError(f"{option} {value}: expected a whole number of 0 or more")
+    seed = parse_seed(options.seed)
+    tune_trials = parse_whole(options.tune_trials, "--tune-trials")
     words = (options.designs or options.design or "balanced").split(",")
     manifest = export(
         options.report, words, options.out,
         format=options.format, space=options.space, weights=options.weights,
         calibration=options.calibration, target=options.target,
-        tune_trials=int(options.tune_trials), tune_log=options.tune_log,
-        verify_with=options.verify_with, seed=int(options.seed),
+        tune_trials=tune_trials, tune_log=options.tune_log,
+        verify_with=options.verify_with, seed=seed,
     )  # fmt: skip
     document = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
     if options.json == "-":

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from flash.metrics.metric import CellMetric
 from flash.metrics.sed.graph import Live
-from flash.quantities import QUANTITIES
+from flash.quantities import Quantity
 from flash.spaces.network import Network
 from flash.spaces.table import LayerTable
 
@@ -86,7 +86,7 @@ def _long_range(live: Live, joined: list[int]) -> int:
 
 
 NN_DEGREE = CellMetric(
-    quantity=QUANTITIES["nn_degree"],
+    quantity=Quantity("nn_degree", "NN-Degree"),
     source="Li et al., FLASH, 2021 (reconstructed); unequal widths in a cell ours",
     table=nn_degree,
     network=network_nn_degree,

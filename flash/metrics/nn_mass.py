@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.metrics.metric import CellMetric
-from flash.quantities import QUANTITIES
+from flash.quantities import Quantity
 from flash.spaces.layers import Layer
 from flash.spaces.table import LayerTable
 
@@ -53,7 +53,7 @@ def _block(add: Layer, depthwise: Layer | None) -> NDArray[np.float64]:
 
 
 NN_MASS = CellMetric(
-    quantity=QUANTITIES["nn_mass"],
+    quantity=Quantity("nn_mass", "NN-Mass"),
     source="Bhardwaj et al., CVPR 2021; partial shortcuts ours",
     table=nn_mass,
 )

@@ -17,7 +17,7 @@ from flash.metrics.metric import StageMetric
 from flash.metrics.sed.cells import cell_numbers, score_cells
 from flash.metrics.sed.score import Scores, score_network
 from flash.metrics.sed.stages import with_sed
-from flash.quantities import QUANTITIES
+from flash.quantities import Quantity
 from flash.spaces.families.nasbench201 import NasBench201Family
 from flash.spaces.network import Network
 from flash.spaces.space import SearchSpace
@@ -87,7 +87,7 @@ def _of_designs(space: SearchSpace, indices: NDArray[np.int64]) -> dict[str, Flo
 
 
 SED = StageMetric(
-    quantity=QUANTITIES["sed"],
+    quantity=Quantity("sed", "SED"),
     source="derived here after Wu et al. 2024 (SED.md)",
     positive=True,
     network=_of_network,
@@ -95,7 +95,7 @@ SED = StageMetric(
     tables=lambda problem, space: with_score(problem, space, "sed"),
 )
 RANK_SCORE = StageMetric(
-    quantity=QUANTITIES["rank_score"],
+    quantity=Quantity("rank_score", "rank score"),
     source="sed x (1 + isometric depth), ours (SED.md)",
     positive=True,
     network=_of_network,

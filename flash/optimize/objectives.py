@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flash.errors import UsageError, did_you_mean
+from flash.quantities import Sense, quantity
 from flash.spaces.stage_tables import Floats, SeparableProblem
 
 __all__ = [
@@ -27,13 +27,6 @@ __all__ = [
     "single",
     "values_of",
 ]
-
-Sense = Literal["min", "max"]
-
-#: Quantities of which more is better; of every other, less is better.
-_MAXIMISED = frozenset({"score", "accuracy", "nn_degree", "nn_mass", "sed", "rank_score"})
-#: Objectives that are sums of quantities.
-_DERIVED = {"memory_mb": ("weight_mb", "activation_mb")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +68,12 @@ class Objective:
 
 
 def objective(name: str) -> Objective:
-    """The objective of a quantity by its usual meaning: scores up, costs down."""
-    return Objective(name, "max" if name in _MAXIMISED else "min", _DERIVED.get(name, ()))
+    """The objective of a registered quantity: scores up, costs down; others are costs."""
+    try:
+        known = quantity(name)
+    except UsageError:
+        return Objective(name, "min")
+    return Objective(name, known.sense, known.terms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ device without flash; here it gets its suite of networks and is run.
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from flash.files.locations import read_text
 from flash.files.writing import write_folder
 from flash.profile.suites.suite import DEFAULT_COUNT, build_suite, model_suite
 from flash.profile.transports import Device, Job, LocalDevice, RayDevice, SshDevice, TvmRpcDevice
+from flash.quantities import parse_whole
 from flash.targets.machine import machine_of
 
 __all__ = ["main", "profile"]
@@ -125,7 +125,7 @@ def main(arguments: Sequence[str]) -> None:
     device = _device(options)
     workloads = _texts(options.workloads) if options.workloads else None
     numbers = {
-        name: _whole(f"--{name}", getattr(options, name))
+        name: parse_whole(getattr(options, name), f"--{name}")
         for name in ("count", "batch", "seed")
         if getattr(options, name) is not None
     }
@@ -177,9 +177,3 @@ def _device(options: argparse.Namespace) -> Device | None:
 def _texts(file: str) -> list[str]:
     lines = read_text(Path(file), InputError).splitlines()
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-
-
-def _whole(option: str, text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,9}", text):
-        raise UsageError(f"{option} {text}: expected a whole number")
-    return int(text)

@@ -115,17 +115,13 @@ def _count(name: str, label: str) -> Quantity:
 
 
 _MEMORY_TERMS = ("weight_mb", "activation_mb")
-#: Flash's own quantities by name, in the order of columns; "score" is whatever metric is searched.
+#: Quantities that are no metric's, by name; "score" is whatever metric is searched.
 QUANTITIES: Mapping[str, Quantity] = MappingProxyType(
     {
         one.name: one
         for one in (
             Quantity("accuracy", "accuracy", "%", format=_percent, parse=parse_accuracy_percent),
             Quantity("score", "score"),
-            Quantity("nn_degree", "NN-Degree"),
-            Quantity("nn_mass", "NN-Mass"),
-            Quantity("sed", "SED"),
-            Quantity("rank_score", "rank score"),
             _cost("latency_ms", "latency", "ms", format_latency, parse_latency_ms),
             _cost("energy_mj", "energy", "mJ", format_energy, parse_energy_mj),
             _cost("memory_mb", "memory", "MB", format_memory, parse_memory_mb, _MEMORY_TERMS),
@@ -143,7 +139,7 @@ _GROUPS = ("flash.metrics", "flash.proxies")
 
 
 def quantity(name: str) -> Quantity:
-    """The quantity of this name: flash's own, or that of a registered metric or proxy.
+    """The quantity of this name: a cost, the accuracy, or that of a registered metric or proxy.
 
     Raises ``UsageError`` with the closest name for any other.
     """
@@ -158,7 +154,7 @@ def quantity(name: str) -> Quantity:
 
 
 def known_quantities() -> Iterator[str]:
-    """Names of flash's own quantities, then those of metrics and proxies."""
+    """Names of costs and accuracy, then those of metrics and proxies."""
     yield from QUANTITIES
     for group in _GROUPS:
         yield from (name for name in registry(group) if name not in QUANTITIES)

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from flash.quantities import format_count, format_number
-from flash.report.result import QUANTITIES, DesignReport, Interval, SearchReport
+from flash.quantities import format_number, quantity
+from flash.report.result import DesignReport, Interval, SearchReport
 
 __all__ = ["Column", "Row", "choose_columns", "rows_of"]
 
@@ -142,22 +142,25 @@ def _columns(report: SearchReport, rows: Sequence[Row], dash: str) -> list[Colum
     ]
     predicted = ("accuracy",) if report.accuracy.calibrated else ()
     for name in dict.fromkeys((*predicted, report.score, "nn_degree")):
-        columns.append(_quantity(name, "%" if name == "accuracy" else "", designs, dash))
-    columns.append(_quantity("latency_ms", "ms", designs, dash))
-    for name, unit in (("energy_mj", "mJ"), ("area_mm2", "mm2")):
+        columns.append(_quantity(name, designs, dash))
+    columns.append(_quantity("latency_ms", designs, dash))
+    for name in ("energy_mj", "area_mm2"):
         if any(design.quantity(name) is not None for design in designs):
-            columns.append(_quantity(name, unit, designs, dash))
+            columns.append(_quantity(name, designs, dash))
     halves = [f"{format_number(d.weight_mb)}+{format_number(d.activation_mb)}" for d in designs]
     total = tuple(format_number(d.memory_mb) for d in designs)
     heading = ("memory_mb", "memory MB", "weights+act.")
     columns.append(Column(*heading, tuple(halves), total))
     for name in ("params", "macs"):
-        counts = tuple(format_count(getattr(d, name)) for d in designs)
-        columns.append(Column(name, QUANTITIES[name], "", counts))
+        of = quantity(name)
+        columns.append(
+            Column(name, of.label, "", tuple(of.number(getattr(d, name)) for d in designs))
+        )
     return columns
 
 
-def _quantity(name: str, unit: str, designs: Sequence[DesignReport], dash: str) -> Column:
+def _quantity(name: str, designs: Sequence[DesignReport], dash: str) -> Column:
+    of = quantity(name)
     long, short = [], []
     for design in designs:
         value = design.known(name)
@@ -169,10 +172,10 @@ def _quantity(name: str, unit: str, designs: Sequence[DesignReport], dash: str) 
             long.append("?")
             short.append("?")
         elif isinstance(value, Interval):
-            middle, low, high = (format_number(v) for v in (value.value, value.low, value.high))
+            middle, low, high = map(of.number, (value.value, value.low, value.high))
             long.append(f"{middle} ({low}{dash}{high}){mark}")
             short.append(f"{middle}{mark}")
         else:
-            long.append(format_number(value))
-            short.append(format_number(value))
-    return Column(name, QUANTITIES[name], unit, tuple(long), tuple(short), unit)
+            long.append(of.number(value))
+            short.append(of.number(value))
+    return Column(name, of.label, of.unit, tuple(long), tuple(short), of.unit)

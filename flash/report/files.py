@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flash.files.writing import write_folder
+from flash.quantities import quantity
 from flash.report.chip import ChipView, chip_svg
 from flash.report.picture import front_svg
 from flash.report.result import Interval, SearchReport
@@ -48,13 +49,12 @@ def front_csv(report: SearchReport) -> str:
     stream = io.StringIO()
     rows = csv.writer(stream, lineterminator="\n")
     header = ["id", "picks", "design", "hardware", "description"]
-    header += [f"accuracy{end}_percent" for end in ("", "_low", "_high")]
+    header += quantity("accuracy").columns
     proxies = list(dict.fromkeys(name for d in report.front for name in d.proxies))
     header += ["nn_degree", "nn_mass", "sed", "rank_score", *proxies]
-    header += [f"latency{end}_ms" for end in ("", "_low", "_high")]
-    header += [f"energy{end}_mj" for end in ("", "_low", "_high")]
+    header += [*quantity("latency_ms").columns, *quantity("energy_mj").columns]
     header += ["memory_mb", "weight_mb", "activation_mb"]
-    header += [f"area{end}_mm2" for end in ("", "_low", "_high")]
+    header += quantity("area_mm2").columns
     rows.writerow([*header, "params", "macs", "extrapolated"])
     named = [(label.replace(" ", "_"), identity) for label, identity in report.picks.items()]
     for d in report.front:

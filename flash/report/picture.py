@@ -12,15 +12,13 @@ import re
 import textwrap
 from collections.abc import Sequence
 
-from flash.quantities import format_number
+from flash.quantities import format_number, quantity
 from flash.report.axes import Axis, Box, blend, place_labels, tick_text
-from flash.report.result import QUANTITIES, DesignReport, SearchReport
+from flash.report.result import DesignReport, SearchReport
 
 __all__ = ["front_svg"]
 
 _WIDTH, _HEIGHT = 880.0, 470.0
-_UNITS = {"accuracy": "%", "latency_ms": "ms", "energy_mj": "mJ", "memory_mb": "MB"}
-_UNITS |= {"area_mm2": "mm²"}
 #: Share of the score's range left free above and below: a label with its gap fits in.
 _ROOM = 0.23
 #: Above this many designs, markers that fall on the same pixel are drawn once.
@@ -151,7 +149,7 @@ class _Picture:
         across, middle = (plot.left + plot.right) / 2, (plot.top + plot.bottom) / 2
         name = f"Latency on {self.report.target['name']} (ms, logarithmic)"
         self._text(across, plot.bottom + 42, "name", name, ' text-anchor="middle"')
-        score = QUANTITIES[self.report.score]
+        score = quantity(self.report.score).label
         if self.report.score == "accuracy":
             name = "Predicted accuracy (%)"
         else:
@@ -219,7 +217,7 @@ class _Picture:
         for name in dict.fromkeys((self.report.score, *self.report.objectives)):
             value = design.quantity(name)
             if value is not None:
-                parts.append(f"{QUANTITIES[name]} {format_number(value)}{_unit(name)}")
+                parts.append(f"{quantity(name).label} {format_number(value)}{_unit(name)}")
         return ", ".join(parts)
 
     def _picks(self) -> None:
@@ -253,7 +251,7 @@ class _Picture:
 
     def _value(self, design: DesignReport) -> str:
         score = self.report.score
-        name = "" if score == "accuracy" else f"{QUANTITIES[score]} "
+        name = "" if score == "accuracy" else f"{quantity(score).label} "
         value = f"{name}{format_number(self.scores[design.id])}{_unit(score)}"
         return f"{format_number(design.latency_ms.value)} ms, {value}"
 
@@ -281,7 +279,7 @@ class _Picture:
             f'</linearGradient></defs><rect x="{left:.1f}" y="{top:.1f}" width="12" '
             f'height="{bottom - top:.1f}" rx="3" fill="url(#ramp)"/>'
         )
-        name = f"{QUANTITIES[self.third]}{_unit(self.third, ' (', ')')}"
+        name = f"{quantity(self.third).label}{_unit(self.third, ' (', ')')}"
         self._text(left - 4, self.plot.top + 8, "tick", name)
         for value in scale.ticks():
             y = bottom + scale.at(value) * (top - bottom)
@@ -319,7 +317,8 @@ def _scale(values: list[float]) -> Axis:
 
 
 def _unit(name: str, before: str = " ", after: str = "") -> str:
-    return f"{before}{_UNITS[name]}{after}" if name in _UNITS else ""
+    symbol = quantity(name).symbol
+    return f"{before}{symbol}{after}" if symbol else ""
 
 
 def _count(value: float) -> str:

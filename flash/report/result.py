@@ -14,12 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from flash.metrics import METRICS
-from flash.proxies.registry import AGGREGATES, PROXIES
+from flash.errors import UsageError
 from flash.quantities import quantity
 
 __all__ = [
-    "QUANTITIES",
     "SCHEMA",
     "WIDENED",
     "AccuracyStatus",
@@ -29,39 +27,9 @@ __all__ = [
     "Picks",
     "SearchReport",
     "SpaceSummary",
-    "is_score",
 ]
 
 SCHEMA = "flash.search/1"
-
-
-class _Labels(dict[str, str]):
-    """Names for people; a metric's is its own, a proxy's is the one users type."""
-
-    def __missing__(self, name: str) -> str:
-        return quantity(name).label
-
-
-#: Quantities of a design that can be an objective or carry a limit -> name for people.
-QUANTITIES: Mapping[str, str] = _Labels(
-    {
-        "accuracy": "accuracy",
-        "latency_ms": "latency",
-        "energy_mj": "energy",
-        "memory_mb": "memory",
-        "area_mm2": "area",
-        "params": "params",
-        "macs": "MACs",
-    }
-)
-
-
-def is_score(name: str) -> bool:
-    """More of it is better; of every other quantity, less is."""
-    if name in QUANTITIES:
-        return name == "accuracy"
-    return name in METRICS or name in PROXIES or name in AGGREGATES
-
 
 #: In ``Interval.how``: nothing like the design was measured, whatever follows.
 WIDENED = "widened outside"
@@ -154,16 +122,16 @@ class DesignReport:
         object.__setattr__(self, "extrapolated", bool(self.extrapolated))
 
     def quantity(self, name: str) -> float | None:
-        """The value of one of ``QUANTITIES``; None where it is not known."""
+        """The value of a quantity by name; None where it is not known."""
         value = self.known(name)
         return value.value if isinstance(value, Interval) else value
 
     def known(self, name: str) -> Interval | float | None:
         """The same with its interval, where it has one."""
-        if name not in QUANTITIES and name not in self.__dataclass_fields__:
-            return self.proxies.get(name)
-        found: Interval | float | None = getattr(self, name)
-        return found
+        if name in self.__dataclass_fields__:
+            found: Interval | float | None = getattr(self, name)
+            return found
+        return self.proxies.get(name)
 
     @property
     def short(self) -> str:
@@ -260,8 +228,8 @@ class SearchReport:
 
     target:     the profile's ``name`` and whatever it tells of itself; under ``provenance``
                 the lines (a string or a list of them) to print whenever it is used.
-    objectives: names out of ``QUANTITIES``; the first score among them is the front's score.
-    limits:     name out of ``QUANTITIES`` -> the limit, in the unit of that name.
+    objectives: names of quantities; the first score among them is the front's score.
+    limits:     name of a quantity -> the limit, in the unit of that quantity.
     front:      the designs none of which dominates another, by rising latency.
     notes:      what the reader should know, a sentence each.
     """
@@ -290,10 +258,11 @@ class SearchReport:
             raise ValueError(f"expected schema {SCHEMA}, got {self.schema!r}")
         if not isinstance(self.target.get("name"), str):
             raise ValueError("the target has no name")
-        for name in (*self.objectives, *self.limits):
-            if name not in QUANTITIES and not is_score(name):
-                known = dict.fromkeys(("accuracy", *METRICS, *QUANTITIES))
-                raise ValueError(f"'{name}' is none of {', '.join(known)}")
+        try:
+            for name in (*self.objectives, *self.limits):
+                quantity(name)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
         if not all(math.isfinite(limit) for limit in self.limits.values()):
             raise ValueError("a limit is not finite")
         ids = {design.id for design in self.front}
@@ -309,7 +278,7 @@ class SearchReport:
     def score(self) -> str:
         """Name of the quantity that stands for accuracy on this front."""
         for name in self.objectives:
-            if is_score(name):
+            if quantity(name).sense == "max":
                 return name
         return "accuracy" if self.accuracy.calibrated else "nn_degree"
 
@@ -354,7 +323,7 @@ class SearchReport:
             found = [getattr(design, name) for design in self.front]
             how = dict.fromkeys(interval.how for interval in found if interval is not None)
             if how:
-                lines.append(f"{QUANTITIES[name]} {' or '.join(how)}")
+                lines.append(f"{quantity(name).label} {' or '.join(how)}")
         return (("intervals", "; ".join(lines)),)
 
     def to_json(self) -> str:

@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from flash.errors import InfeasibleError
 from flash.optimize import Limit, SeparableProblem, exact_front, nearest_to_limits
-from flash.quantities import (
-    format_energy,
-    format_latency,
-    format_memory,
-    format_number,
-)
-from flash.report.result import QUANTITIES
+from flash.quantities import quantity
 from flash.spaces.space import SearchSpace
 
 __all__ = ["why_unmet"]
 
-_KEPT = "weights held on the chip"
-_FORMATS: dict[str, Callable[[float], str]] = {
-    "latency_ms": format_latency,
-    "energy_mj": format_energy,
-    "memory_mb": format_memory,
-    "weight_mb": format_memory,
-    "area_mm2": lambda value: f"{format_number(value)} mm2",
-}
-
-
-def _name(quantity: str) -> str:
-    return _KEPT if quantity == "weight_mb" else QUANTITIES[quantity]
+#: The limit on weights is the chip's own, not one that a user gave.
+_NAMES = {"weight_mb": "weights held on the chip"}
 
 
 def why_unmet(
@@ -51,14 +35,14 @@ def why_unmet(
         return ""
     worst = limits[int(np.argmax(excess))]
     has = ", ".join(
-        f"{_name(limit.quantity.name)} {_amount(limit.quantity.name, float(value))}"
+        f"{_label(limit.quantity.name)} {_amount(limit.quantity.name, float(value))}"
         for limit, value in zip(limits, values, strict=True)
     )
     by = "" if exact else " at the least"
     side = "at most" if worst.quantity.sense == "min" else "at least"
     name = worst.quantity.name
     return (
-        f"no design of {space.name} meets the limits; {_name(name)} {side} "
+        f"no design of {space.name} meets the limits; {_label(name)} {side} "
         f"{_amount(name, worst.bound)} binds: the nearest design "
         f"({space.describe(indices)}) has {has}{by}"
     )
@@ -91,4 +75,8 @@ def _up(value: float) -> float:
 
 
 def _amount(name: str, value: float) -> str:
-    return _FORMATS.get(name, format_number)(value)
+    return quantity(name).format(value)
+
+
+def _label(name: str) -> str:
+    return _NAMES.get(name) or quantity(name).label

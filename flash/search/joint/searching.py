@@ -26,8 +26,7 @@ from flash.optimize import (
     shgo_front,
     values_of,
 )
-from flash.quantities import format_number
-from flash.report.result import QUANTITIES
+from flash.quantities import format_number, quantity
 from flash.search.joint.catalog import CoSpace
 from flash.search.joint.certificate import certified_front, relaxed_chip
 from flash.search.joint.pricing import evaluate_joint
@@ -165,12 +164,12 @@ def why_no_chip(space: CoSpace, problem: SeparableProblem, limits: Sequence[Limi
     for limit in limits:
         best, where = _best(space, problem, limit.quantity, [])
         if not limit.met(np.array([best]))[0]:
-            name = QUANTITIES[limit.quantity.name]
+            name = quantity(limit.quantity.name).label
             return (
                 f"no design of {space.name} meets the limits; {name} {format_number(limit.bound)} "
                 f"binds: the best of any chip is {format_number(best)} ({where})"
             )
-    names = ", ".join(QUANTITIES[limit.quantity.name] for limit in limits)
+    names = ", ".join(quantity(limit.quantity.name).label for limit in limits)
     return f"no chip has a design within all limits at once ({names}); relax one of them"
 
 
