@@ -503,6 +503,11 @@ class PeakMemory:
 
 
 # ================================================================================ the suite
+def network_key(network: Dict[str, Any]) -> str:
+    """Equal for the same network: the SHA-256 of its file, else its description as JSON."""
+    return str(network.get("sha256") or json.dumps(network, sort_keys=True))
+
+
 class Task:
     """One network to measure: how measurements name it, its file, its expected share of time."""
 
@@ -510,7 +515,7 @@ class Task:
         self, network: Dict[str, Any], content: bytes, share: float, path: str = ""
     ) -> None:
         self.network, self.content, self.share, self.path = network, content, share, path
-        self.key = json.dumps(network, sort_keys=True)
+        self.key = network_key(network)
         self.text = str(
             network.get("workload") or network.get("onnx")
             or f"{network.get('space')}: {network.get('design')}"
@@ -1046,7 +1051,7 @@ def measure_all(
     """Measure what the journal lacks; texts of the networks that the budget left out."""
     known: Dict[str, int] = {}  # passes that each network is done with; all, if it was refused
     for record in journal.records:
-        key = json.dumps(record["network"], sort_keys=True)
+        key = network_key(record["network"])
         done = record.get("passes", 1)
         known[key] = options.passes if "error" in record else known.get(key, 0) + done
     waiting = [
@@ -1091,7 +1096,7 @@ def merged_passes(records: Sequence[Dict[str, Any]]) -> List[Dict[str, Any]]:
     """One record a network: its fastest pass, with the medians of all."""
     found: Dict[str, Dict[str, Any]] = {}
     for record in records:
-        key = json.dumps(record["network"], sort_keys=True)
+        key = network_key(record["network"])
         before = found.get(key)
         if before is None or "error" in before:
             found[key] = record
@@ -1112,7 +1117,7 @@ def _merged(before: Dict[str, Any], record: Dict[str, Any]) -> Dict[str, Any]:
         **before,
         **{key: fastest.get(key) for key in _OF_A_PASS},
         # They are timed apart, so their fastest pass may be another.
-        "kernels": min((r["kernels"] for r in both), key=kernels_ms),
+        "kernels": min((r.get("kernels") for r in both), key=kernels_ms),
         "passes": sum(r.get("passes", 1) for r in both),
         "medians": [ms for r in both for ms in r.get("medians", [r["latency_ms"]["median"]])],
     }
@@ -1128,7 +1133,7 @@ def summary(journal: Journal, left_out: List[str], inference_s: float, total_s: 
     records = journal.records
     refused = [r for r in records if "error" in r]
     hot = [r for r in records if r.get("throttled")]
-    measured = {json.dumps(r["network"]) for r in records if "error" not in r}
+    measured = {network_key(r["network"]) for r in records if "error" not in r}
     lines = [f"written: {journal.path}: {len(measured)} networks measured"]
     if refused:
         lines[0] += f", {len(refused)} refused (each says why in its line)"

@@ -86,15 +86,18 @@ def test_a_file_nobody_measured_says_so(models, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "empty"),
-        ("nothing\n", "line 1: no JSON"),
-        ('{"schema": "flash.search/1"}\n', "expected measurements of schema"),
-        (json.dumps(HEAD) + "\n[]\n", "line 2: expected a JSON object"),
-        (json.dumps(HEAD) + '\n{"network": {"onnx": "a"}}\n', "line 2: latency_ms needs median"),
+        ("", "got None"),
+        ("nothing\n", "m.jsonl:1: the header is not valid JSON"),
+        ('{"schema": "flash.search/1"}\n', "m.jsonl:1: expected a header with"),
+        (json.dumps(HEAD) + "\n[]\n", "m.jsonl:2: expected a record"),
+        (
+            json.dumps(HEAD) + '\n{"network": {"onnx": "a"}}\n',
+            "m.jsonl:2: latency_ms must hold a median",
+        ),
         (
             json.dumps(HEAD) + '\n{"network": {"onnx": "a"}, "latency_ms": '
             '{"median": 1, "p10": 2, "p90": 3}}\n',
-            "positive and in order",
+            "m.jsonl:2: latency_ms must have p10 <= median <= p90",
         ),
     ],
 )

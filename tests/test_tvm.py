@@ -356,9 +356,9 @@ def test_the_command_measures_on_a_board_and_goes_on(tracker, tmp_path, capsys):
     head, *records = [json.loads(line) for line in out.read_text().splitlines()]
     assert head["runtime"]["name"] == "tvm, untuned"
     assert [record["network"]["onnx"] for record in records] == list(map(str, paths))
-    from flash.measurements.comparison import read_measurements
+    from flash.measurements.comparison import read_comparison
 
-    assert len(read_measurements(out).by_sha256) == 2
+    assert len(read_comparison(out).by_sha256) == 2
 
 
 def test_an_unreachable_tracker_ends_in_a_line_and_no_file(tvm, tmp_path, capsys):

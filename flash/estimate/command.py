@@ -28,7 +28,7 @@ from flash.evaluation import (
     measure_network,
 )
 from flash.files.writing import write_text
-from flash.measurements.comparison import comparison_table, read_measurements
+from flash.measurements.comparison import comparison_table, read_comparison
 from flash.metrics import METRICS, network_scores, scores
 from flash.quantities import parse_seed, parse_sizes, quantity
 from flash.search.screening import (
@@ -257,7 +257,9 @@ def main(arguments: Sequence[str]) -> None:
         scoring=from_options(options),
     )
     if options.measured:
-        measured = read_measurements(options.measured)
+        measured = read_comparison(options.measured)
+        for problem in measured.problems:
+            sys.stderr.write(f"note: {problem}\n")
         rows = [
             row | measured.columns(path, row)
             for path, row in zip(options.models, rows, strict=True)

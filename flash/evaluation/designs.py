@@ -17,8 +17,8 @@ from flash.metrics import (
     network_nn_degree,
     nn_degree,
     nn_mass,
+    parameter_count,
     peak_activation_elements,
-    weight_elements,
 )
 from flash.spaces.network import Network
 from flash.spaces.space import SearchSpace
@@ -174,7 +174,7 @@ def separable(
     def stage_costs(table: LayerTable) -> Mapping[str, Floats]:
         return {
             **priced_on.stage_costs(table),
-            "weight_mb": _megabytes(weight_elements(table), priced_on.weight_bytes),
+            "weight_mb": _megabytes(parameter_count(table), priced_on.weight_bytes),
             "activation_mb": _megabytes(
                 peak_activation_elements(table), priced_on.activation_bytes
             ),
@@ -201,7 +201,7 @@ def _metrics(table: LayerTable, weight_bytes: float, activation_bytes: float) ->
         "nn_mass": nn_mass(table),
         "params": table.params.sum(axis=0).astype(np.float64),
         "macs": table.macs.sum(axis=0).astype(np.float64),
-        "weight_mb": _megabytes(weight_elements(table), weight_bytes),
+        "weight_mb": _megabytes(parameter_count(table), weight_bytes),
         "activation_mb": _megabytes(peak_activation_elements(table), activation_bytes),
     }
 

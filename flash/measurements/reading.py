@@ -2,8 +2,7 @@
 
 Two forms are read:
 
-* JSON Lines, schema ``flash.measurements/1``: a header (device, runtime, threads, precision),
-  then one record a network;
+* JSON Lines, schema ``flash.measurements/1`` (``flash.measurements.records``);
 * CSV with the columns ``design,latency_ms`` and perhaps ``energy_mj``, of designs of a space.
 
 Files come from boards that lose power, and from spreadsheets. Every row that cannot be used is
@@ -13,47 +12,39 @@ named with its line and what would mend it; few bad rows are left out, many are 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
-import json
-import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flash.errors import FlashError, InputError, UsageError, shown
+from flash.files.locations import read_text
+from flash.measurements.records import (
+    WRONG_UNITS,
+    BadRecord,
+    KernelTime,
+    Record,
+    RecordFile,
+    Tally,
+    positive,
+    put_together,
+    read_records,
+)
 from flash.measurements.workloads import workload_kind, workload_network
 from flash.spaces.network import Network
-from flash.spaces.space import SearchSpace, load_space
+from flash.spaces.space import load_space
 
-__all__ = ["KernelTime", "Measured", "Measurements", "read_measurements"]
+__all__ = ["Measured", "Measurements", "read_measurements"]
 
 Floats = NDArray[np.float64]
 
-_SCHEMA = "flash.measurements/1"
 #: Fewer networks than this say nothing about a device.
 _FEWEST = 5
-#: More bad rows than this share of a file, and something is wrong with the file itself.
-_MOST_BAD = 0.2
-#: What people call latencies in other units, with what would make them milliseconds.
-_UNITS = {
-    "latency_s": "multiply by 1000", "latency_us": "divide by 1000",
-    "latency_ns": "divide by 1000000", "latency": "say the unit in the name",
-    "energy_j": "multiply by 1000", "energy_uj": "divide by 1000",
-}  # fmt: skip
-#: No inference takes longer (ms); beyond it the unit is wrong.
-_LONGEST_MS = 1e7
-
-
-class KernelTime(NamedTuple):
-    """One kernel as the runtime's own profiler reported it, the profiler's own time included."""
-
-    name: str
-    op: str
-    ms: float
 
 
 @dataclass(frozen=True)
@@ -62,7 +53,6 @@ class Measured:
 
     name:    what the file calls it. kind: the space or sort of network, for errors on kinds
              left out. kernels: none where they were not timed.
-    again:   of a later pass over all networks; each network's fastest counts.
     """
 
     name: str
@@ -72,7 +62,6 @@ class Measured:
     energy_mj: float | None
     kernels: tuple[KernelTime, ...]
     line: int
-    again: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,193 +85,75 @@ class Measurements:
         return np.array(found) if len(found) == len(self.rows) else None
 
 
-class _BadRow(Exception):
-    """A row that cannot be used; the message says what would mend it."""
-
-
 def read_measurements(path: str | Path, space: str = "") -> Measurements:
-    """The measurements in a file.
+    """The measurements in a file, with their networks.
 
     space: of the designs of a CSV file.
 
-    Raises ``UsageError`` where there is no such file or a space is needed, ``InputError`` for
-    a file of which too little can be used.
+    Raises ``InputError`` for a file that is missing or of which too little can be used, and
+    ``UsageError`` where a space is needed.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise UsageError(f"no such file: {path}") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not text"
-        raise InputError(f"{path}: cannot be read: {reason}") from None
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    if first.lstrip().startswith("{"):
-        header = _header(path, first)
-        entries = _json_rows(text, path)
-    else:
-        header, entries = {}, _csv_rows(text, path, space)
-    return _usable(path, header, entries)
-
-
-def _usable(
-    path: Path, header: Mapping[str, Any], entries: Iterator[tuple[int, Callable[[], Measured]]]
-) -> Measurements:
-    rows: dict[str, Measured] = {}
-    problems, total = [], 0
-    for line, make in entries:
-        total += 1
+    text = read_text(path, InputError).removeprefix("\ufeff")
+    table = not text.lstrip().startswith("{")
+    found = _csv_records(text, path, space) if table else read_records(path, text)
+    rows, tally = [], found.tally
+    for record in found.records:
         try:
-            row = make()
-            if not row.network.live().layers:
-                raise _BadRow(
-                    f"{shown(row.name)}: nothing leads from the input to the output, so its time "
-                    "says nothing: delete the line"
-                )
-            before = rows.get(row.name)
-            if row.again and before is not None:
-                rows[row.name] = _faster(before, row)
-                continue
-            if before is not None:
-                raise _BadRow(
-                    f"{shown(row.name)} was measured before, in line {before.line}: the "
-                    "first is used; keep one of the two"
-                )
-            rows[row.name] = row
-        except (_BadRow, FlashError) as error:
-            problems.append(f"{path}:{line}: {error}")
-    bad = len([p for p in problems if "was measured before" not in p])
-    if not rows or bad > _MOST_BAD * total:
-        first = problems[0] if problems else f"{path}: holds no measurement"
-        raise InputError(f"{bad} of {total} rows cannot be used, too many to leave out; {first}")
+            rows.append(_measured(record, path))
+        except (BadRecord, FlashError) as error:
+            tally.unusable(record.line, error)
+    tally.check(len(rows))
     if len(rows) < _FEWEST:
+        problems = tally.problems
         raise InputError(
             f"{path}: {len(rows)} networks can be used, a fit needs {_FEWEST} or more"
             + (f"; {problems[0]}" if problems else "")
         )
-    return Measurements(path, header, tuple(rows.values()), tuple(problems))
+    return Measurements(path, found.header, tuple(rows), tally.problems)
 
 
-def _faster(before: Measured, row: Measured) -> Measured:
-    """The faster of two passes; the power is that of the first, the only one with a sensor."""
-    if row.latency_ms >= before.latency_ms:
-        return before
-    energy = before.energy_mj
-    if energy is not None:
-        energy *= row.latency_ms / before.latency_ms
-    return replace(before, latency_ms=row.latency_ms, energy_mj=energy, kernels=row.kernels)
-
-
-# ------------------------------------------------------------------------------- JSON Lines
-def _header(path: Path, line: str) -> dict[str, Any]:
-    try:
-        header = json.loads(line)
-    except (ValueError, RecursionError):
-        raise InputError(f"{path}:1: the header is not valid JSON; measure again") from None
-    if header.get("schema") != _SCHEMA:
-        raise InputError(
-            f'{path}:1: expected a header with "schema": "{_SCHEMA}", got '
-            f"{shown(header.get('schema'))}"
+def _measured(record: Record, path: Path) -> Measured:
+    name, kind, network = _network(record.network, path)
+    if not network.live().layers:
+        raise BadRecord(
+            f"{shown(name)}: nothing leads from the input to the output, so its time says "
+            "nothing: delete the line"
         )
-    return dict(header)
-
-
-def _json_rows(text: str, path: Path) -> Iterator[tuple[int, Callable[[], Measured]]]:
-    lines = text.splitlines()
-    seen_header = False
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        if not seen_header:
-            seen_header = True
-            continue
-        last = number == len(lines)
-        yield (
-            number,
-            lambda line=line, number=number, last=last: _record(  # type: ignore[misc]
-                line, number, last, path
-            ),
-        )
-
-
-def _record(line: str, number: int, last: bool, path: Path) -> Measured:
-    try:
-        # Python's reader takes NaN, which is no JSON: it is named below by its field.
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        cut = "is cut off (the run was interrupted): resume it with flash.profile, or delete it"
-        raise _BadRow(
-            f"the line {cut}" if last else "not valid JSON: delete the line or measure again"
-        ) from None
-    if not isinstance(record, dict):
-        raise _BadRow(f"expected a record, got {shown(record)}: delete the line")
-    if "error" in record:
-        raise _BadRow(f"not measured ({shown(record['error'])}): measure it again or delete it")
-    name, kind, network = _network(record.get("network"), path)
-    for wrong, fix in _UNITS.items():
-        if wrong in record:
-            raise _BadRow(f"{wrong} is not milliseconds or millijoules: {fix} and rename it")
-    latency = record.get("latency_ms")
-    if not isinstance(latency, dict):
-        raise _BadRow(f"latency_ms must hold a median, got {shown(latency)}")
-    median = _positive(latency.get("median"), "latency_ms.median")
-    kernels = record.get("kernels")
     return Measured(
-        name, kind, network, median, _energy(record, median),
-        _kernels(kernels) if isinstance(kernels, list) else (), number, "pass" in record,
-    )  # fmt: skip
+        name, kind, network, record.latency_ms, record.energy_mj, record.kernels, record.line
+    )
 
 
-def _energy(record: Mapping[str, Any], median_ms: float) -> float | None:
-    """Millijoules of one inference, if measured.
-
-    They are those of the first of several passes, so that their power is: over the time that
-    counts, the fastest pass's, it makes that much less energy.
-    """
-    energy = record.get("energy_mj")
-    if isinstance(energy, dict):
-        energy = energy.get("mean")
-    if energy is None:
-        return None
-    passes = record.get("medians")
-    first = passes[0] if isinstance(passes, list) and passes else median_ms
-    return _positive(energy, "energy_mj") * median_ms / _positive(first, "medians")
-
-
-def _kernels(given: list[Any]) -> tuple[KernelTime, ...]:
-    found = []
-    for kernel in given:
-        if isinstance(kernel, dict) and isinstance(kernel.get("ms"), int | float):
-            name, op = str(kernel.get("name", "")), str(kernel.get("op", "?"))
-            found.append(KernelTime(name, op, float(kernel["ms"])))
-    return tuple(found)
-
-
-def _network(given: Any, path: Path) -> tuple[str, str, Network]:
+def _network(given: Mapping[str, Any], path: Path) -> tuple[str, str, Network]:
     """Name, kind and graph of a record's network."""
-    if not isinstance(given, dict):
-        raise _BadRow(f"'network' must say what was measured, got {shown(given)}")
     if isinstance(given.get("workload"), str):
         text = given["workload"]
         return text, workload_kind(text), workload_network(text)
     if isinstance(given.get("space"), str):
         space = load_space(given["space"])
         text = str(given.get("design", ""))
-        return f"{space.name} {text}", space.name, _design(space, text)
+        return f"{space.name} {text}", space.name, space.network(space.parse(text))
     if isinstance(given.get("onnx"), str):
         from flash.backends import read_onnx  # noqa: PLC0415 (an extra)
 
-        return given["onnx"], "onnx", read_onnx(path.parent / given["onnx"])
-    raise _BadRow("'network' must have a workload, a space with its design, or an onnx file")
+        model, digest = path.parent / given["onnx"], given.get("sha256")
+        network = read_onnx(model)
+        if digest and hashlib.sha256(model.read_bytes()).hexdigest() != digest:
+            raise BadRecord(f"{shown(given['onnx'])} is not the file that was measured")
+        return given["onnx"], "onnx", network
+    raise BadRecord("'network' must have a workload, a space with its design, or an onnx file")
 
 
 # ------------------------------------------------------------------------------------- CSV
-def _csv_rows(
-    text: str, path: Path, space_name: str
-) -> Iterator[tuple[int, Callable[[], Measured]]]:
+def _csv_records(text: str, path: Path, space_name: str) -> RecordFile:
+    if not text.strip():
+        raise InputError(f"{path}: empty")
     reader = csv.reader(io.StringIO(text))
-    header = [name.strip() for name in next(reader, [])]
-    for wrong, fix in _UNITS.items():
+    rows = _rows(reader, path)
+    _, names = next(rows, (1, []))
+    header = [name.strip() for name in names]
+    for wrong, fix in WRONG_UNITS.items():
         if wrong in header:
             raise InputError(
                 f"{path}:1: the column {wrong} is not milliseconds or millijoules: {fix} and "
@@ -295,52 +166,50 @@ def _csv_rows(
         )
     if not space_name:
         raise UsageError(f"{path} holds designs of a space: name it with --space")
-    space = load_space(space_name)
-    for cells in reader:
-        if cells:
-            yield (
-                reader.line_num,
-                lambda cells=cells, number=reader.line_num: _csv_row(  # type: ignore[misc]
-                    header, cells, number, space
-                ),
-            )
+    load_space(space_name)  # a wrong name is told before the first row is
+    tally, records = Tally(path), []
+    for line, cells in rows:
+        if not cells:
+            continue
+        tally.total += 1
+        try:
+            records.append(_csv_record(header, cells, line, space_name))
+        except BadRecord as error:
+            tally.unusable(line, error)
+    return RecordFile(path, {}, put_together(records, tally), tally)
 
 
-def _csv_row(header: list[str], cells: list[str], number: int, space: SearchSpace) -> Measured:
+def _rows(reader: Any, path: Path) -> Iterator[tuple[int, list[str]]]:
+    try:
+        for cells in reader:
+            yield reader.line_num, cells
+    except csv.Error as error:  # a field of more than 128 KiB, a null character
+        raise InputError(f"{path}:{reader.line_num}: not usable CSV: {error}") from None
+
+
+def _csv_record(header: list[str], cells: list[str], line: int, space: str) -> Record:
     if len(cells) != len(header):
-        raise _BadRow(
+        raise BadRecord(
             f"{len(cells)} values for {len(header)} columns: the line is cut off, or a design "
             "with commas needs quotes"
         )
     row = dict(zip(header, cells, strict=True))
+    latency = _number(row["latency_ms"], "latency_ms")
     energy = row.get("energy_mj", "").strip()
-    design = row["design"].strip()
-    return Measured(
-        f"{space.name} {design}", space.name, _design(space, design),
-        _number(row["latency_ms"], "latency_ms"),
-        _number(energy, "energy_mj") if energy else None, (), number,
-    )  # fmt: skip
+    return Record(
+        network={"space": space, "design": row["design"].strip()},
+        latency_ms=latency,
+        p10_ms=None,
+        p90_ms=None,
+        first_ms=latency,
+        first_mj=_number(energy, "energy_mj") if energy else None,
+        kernels=(),
+        line=line,
+    )
 
 
 def _number(text: str, what: str) -> float:
     try:
-        return _positive(float(text), what)
+        return positive(float(text) if text.isascii() and "_" not in text else None, what)
     except ValueError:
-        raise _BadRow(f"{what} is {shown(text)}: write a number without a unit") from None
-
-
-def _positive(value: Any, what: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _BadRow(f"{what} is {shown(value)}: write a number, or delete the line")
-    number = float(value)
-    if not math.isfinite(number):
-        raise _BadRow(f"{what} is {value}: measure it again or delete the line")
-    if number <= 0:
-        raise _BadRow(f"{what} is {value:g}, not above zero: measure it again or delete the line")
-    if number > _LONGEST_MS:
-        raise _BadRow(f"{what} is {value:g}: more than an hour; is it in another unit?")
-    return number
-
-
-def _design(space: SearchSpace, text: str) -> Network:
-    return space.network(space.parse(text))
+        raise BadRecord(f"{what} is {shown(text)}: write a number without a unit") from None

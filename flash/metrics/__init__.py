@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flash.metrics.memory import peak_activation_elements, weight_elements
+from flash.metrics.memory import parameter_count, peak_activation_elements
 from flash.metrics.metric import CellMetric, Metric, NetworkMetric, StageMetric
 from flash.metrics.nn_degree import network_nn_degree, nn_degree
 from flash.metrics.nn_mass import nn_mass
@@ -24,6 +24,6 @@ __all__ = [
     "own_metric",
     "peak_activation_elements",
     "score_network",
+    "parameter_count",
     "scores",
-    "weight_elements",
 ]

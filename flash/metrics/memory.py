@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from flash.spaces.layers import INPUT
 from flash.spaces.table import LayerTable
 
-__all__ = ["peak_activation_elements", "weight_elements"]
+__all__ = ["peak_activation_elements", "parameter_count"]
 
 
-def weight_elements(table: LayerTable) -> NDArray[np.int64]:
+def parameter_count(table: LayerTable) -> NDArray[np.int64]:
     """Trainable parameters a design has to keep, shape (designs,)."""
     total: NDArray[np.int64] = table.params.sum(axis=0)
     return total

@@ -33,7 +33,7 @@ __all__ = [
     "SCHEMA",
     "build_suite",
     "model_suite",
-    "network_key",
+    "network_entry",
     "split_suite",
 ]
 
@@ -153,7 +153,7 @@ def _head(name: str, precision: str, batch: int) -> dict[str, Any]:
     }
 
 
-def network_key(text: str) -> dict[str, str]:
+def network_entry(text: str) -> dict[str, str]:
     """How measurements name a workload: ``space`` and ``design``, or ``workload``."""
     kind = workload_kind(text)
     if kind in ("chain", "reference"):
@@ -166,7 +166,7 @@ def _entry(candidate: Candidate, file: str, share: float) -> dict[str, Any]:
     network = candidate.network
     return {
         "workload": candidate.text,
-        "network": network_key(candidate.text),
+        "network": network_entry(candidate.text),
         "model": file,
         "macs": network.macs,
         "params": network.params,

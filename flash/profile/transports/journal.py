@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from flash.errors import InputError, UsageError
 from flash.files.locations import read_text
+from flash.measurements.records import BadRecord, read_header
 
-__all__ = ["check_same", "network_key", "read_journal", "write_journal"]
+__all__ = ["check_same", "read_journal", "write_journal"]
 
 #: What has to agree for measurements to stand in one file.
 _SAME: Final = ("schema", "device", "runtime", "threads", "precision", "batch")
@@ -20,19 +21,25 @@ _SAME: Final = ("schema", "device", "runtime", "threads", "precision", "batch")
 def read_journal(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """First line and records; both empty where there is no file.
 
-    Raises ``InputError`` for a file of something else.
+    A last line that was cut off is left out: its network is measured again. Raises
+    ``InputError`` for a file of something else.
     """
     if not path.exists():
         return {}, []
-    lines = read_text(path, InputError).splitlines()
+    text = read_text(path, InputError)
+    whole = text[: text.rfind("\n") + 1]
+    wrong = InputError(f"{path}: no measurements of flash.profile; give another --out")
     try:
-        head, *records = [json.loads(line) for line in lines if line.strip()]
-        for key in _SAME:
-            head[key]
-        for record in records:
-            dict(record["network"])
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f"{path}: no measurements of flash.profile; give another --out") from None
+        head, lines = read_header(path, whole)
+    except InputError:
+        raise wrong from None
+    records = []
+    for _, record in lines:
+        if isinstance(record, BadRecord) or not isinstance(record.get("network"), dict):
+            raise wrong
+        records.append(record)
+    if any(key not in head for key in _SAME):
+        raise wrong
     return head, records
 
 
@@ -43,11 +50,6 @@ def check_same(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) ->
             f"{path} holds measurements of another device or runtime: give another --out, or "
             "--no-resume to write over them"
         )
-
-
-def network_key(network: Mapping[str, Any]) -> str:
-    """A network's name in measurements as one text; of a file, its SHA-256."""
-    return str(network.get("sha256") or json.dumps(network, sort_keys=True))
 
 
 def write_journal(path: Path, head: Mapping[str, Any], records: Sequence[Any]) -> None:

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from flash.errors import FlashError
+from flash.measurements.records import network_key
 from flash.profile.suites.suite import split_suite
 from flash.profile.transports.base import Job
-from flash.profile.transports.journal import check_same, network_key, read_journal, write_journal
+from flash.profile.transports.journal import check_same, read_journal, write_journal
 from flash.profile.transports.process import run_program
 from flash.quantities import parse_duration_s
 from flash.workers.ray_pool import RayFailure, on_ray

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from flash.backends.tvm.machine import Machine
 from flash.errors import UsageError
-from flash.measurements.comparison import SCHEMA, describe_origin
+from flash.measurements.records import SCHEMA, describe_origin, network_key
 from flash.profile.transports.base import Job
 from flash.profile.transports.journal import check_same, read_journal, write_journal
 from flash.quantities import format_latency
@@ -41,8 +41,8 @@ class TvmRpcDevice:
         head, models = self._read(job.suite)
         before, records = ({}, []) if "--no-resume" in job.options else read_journal(job.out)
         check_same(job.out, before, head)
-        known = {record["network"].get("sha256") for record in records}
-        left = [(network, model) for network, model in models if network["sha256"] not in known]
+        known = {network_key(record["network"]) for record in records}
+        left = [(network, model) for network, model in models if network_key(network) not in known]
         self.tracker.connect()  # before a file is made
         write_journal(job.out, head, records)
         words = []
