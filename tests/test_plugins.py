@@ -1,5 +1,6 @@
 """Registries: built-in members by place, members of other packages by entry point."""
 
+import importlib
 import json
 import sys
 
@@ -32,6 +33,8 @@ def package(tmp_path, monkeypatch):
         (info / "METADATA").write_text(DISTRIBUTION.format(name=name))
         (info / "entry_points.txt").write_text(entry_points)
         monkeypatch.setattr(METRICS, "_read", False)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        importlib.invalidate_caches()
         return tmp_path / f"{name}.py"
 
     monkeypatch.syspath_prepend(str(tmp_path))
