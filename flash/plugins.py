@@ -42,6 +42,7 @@ GROUPS: Mapping[str, str] = {
 _HOMES: Mapping[str, str] = {
     "flash.families": "flash.spaces.family:FAMILIES",
     "flash.metrics": "flash.metrics.scores:METRICS",
+    "flash.optimizers": "flash.optimize.optimizer:OPTIMIZERS",
     "flash.proxies": "flash.proxies.registry:SCORES",
 }
 

@@ -14,15 +14,18 @@ from flash.optimize.objectives import (
     single,
     values_of,
 )
+from flash.optimize.optimizer import OPTIMIZERS, Optimizer
 from flash.optimize.pareto import hypervolume, knee, non_dominated, reference_point
 from flash.optimize.result import OptimizerResult
 from flash.optimize.shgo import Effort, shgo_best, shgo_front
 from flash.spaces.stage_tables import SeparableProblem, StageTable, tabulate
 
 __all__ = [
+    "OPTIMIZERS",
     "Effort",
     "Limit",
     "Objective",
+    "Optimizer",
     "OptimizerResult",
     "Scalar",
     "SeparableProblem",

@@ -30,11 +30,12 @@ from numpy.typing import NDArray
 from flash.errors import InfeasibleError, UsageError
 from flash.optimize.chain import Step, aligned, chain, remaining
 from flash.optimize.objectives import Limit, Objective, Scalar, values_of
+from flash.optimize.optimizer import Optimizer
 from flash.optimize.pareto import non_dominated
 from flash.optimize.result import OptimizerResult
 from flash.spaces.stage_tables import Floats, SeparableProblem
 
-__all__ = ["exact_best", "exact_front", "least_possible"]
+__all__ = ["EXACT", "exact_best", "exact_front", "least_possible"]
 
 #: Partial designs held at once while a stage is merged (bounds the memory).
 _BLOCK = 1 << 17
@@ -355,3 +356,22 @@ def _why_infeasible(problem: SeparableProblem, limits: Sequence[Limit]) -> str:
         if not limit.met(np.array([best]))[0]:
             return f"no design has {limit}: the best of the space is {best:.6g}; relax this limit"
     return f"no design meets all limits at once ({', '.join(map(str, limits))}); relax one of them"
+
+
+class _Exact:
+    """``exact_front``; no seed changes it."""
+
+    name = "exact"
+
+    def optimize(
+        self,
+        problem: SeparableProblem,
+        objectives: Sequence[Objective],
+        limits: Sequence[Limit],
+        seed: int,
+    ) -> OptimizerResult:
+        """See ``flash.optimize.optimizer.Optimizer``."""
+        return exact_front(problem, objectives, limits)
+
+
+EXACT: Optimizer = _Exact()

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from flash.errors import InfeasibleError, UsageError
 from flash.optimize.objectives import Limit, Objective, meets, values_of
+from flash.optimize.optimizer import Optimizer
 from flash.optimize.pareto import non_dominated
 from flash.optimize.result import OptimizerResult
 from flash.spaces.stage_tables import Floats, SeparableProblem
 
-__all__ = ["nsga2_front"]
+__all__ = ["NSGA2", "nsga2_front"]
 
 Ints = NDArray[np.int64]
 
@@ -110,3 +111,22 @@ def _pymoo() -> tuple[Any, Any, Any]:
         )
 
     return minimize, algorithm, Problem
+
+
+class _Nsga2:
+    """``nsga2_front`` at its usual effort."""
+
+    name = "nsga2"
+
+    def optimize(
+        self,
+        problem: SeparableProblem,
+        objectives: Sequence[Objective],
+        limits: Sequence[Limit],
+        seed: int,
+    ) -> OptimizerResult:
+        """See ``flash.optimize.optimizer.Optimizer``."""
+        return nsga2_front(problem, objectives, limits, seed=seed)
+
+
+NSGA2: Optimizer = _Nsga2()

@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from flash.errors import InfeasibleError, UsageError
 from flash.optimize.levels import Effort, Search, Solve, penalised
 from flash.optimize.objectives import Limit, Objective, Scalar, meets, single, values_of
+from flash.optimize.optimizer import Optimizer
 from flash.optimize.pareto import non_dominated
 from flash.optimize.polish import steps
 from flash.optimize.result import OptimizerResult
 from flash.spaces.stage_tables import Floats, SeparableProblem
 
-__all__ = ["Effort", "shgo_best", "shgo_front"]
+__all__ = ["SHGO", "Effort", "shgo_best", "shgo_front"]
 
 Ints = NDArray[np.int64]
 
@@ -183,3 +184,22 @@ def _result(
         message=f"{what}: {search.inside} evaluations on shgo complexes, "
         f"{search.outside} in local search",
     )  # fmt: skip
+
+
+class _Shgo:
+    """``shgo_front`` at its usual effort."""
+
+    name = "shgo"
+
+    def optimize(
+        self,
+        problem: SeparableProblem,
+        objectives: Sequence[Objective],
+        limits: Sequence[Limit],
+        seed: int,
+    ) -> OptimizerResult:
+        """See ``flash.optimize.optimizer.Optimizer``."""
+        return shgo_front(problem, objectives, limits, seed=seed)
+
+
+SHGO: Optimizer = _Shgo()

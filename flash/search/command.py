@@ -19,7 +19,7 @@ from flash.errors import UsageError, did_you_mean
 from flash.export.forms import find_formats
 from flash.files.writing import write_text
 from flash.metrics import METRICS
-from flash.optimize import Limit, Objective, objective
+from flash.optimize import OPTIMIZERS, Limit, Objective, objective
 from flash.quantities import (
     parse_accuracy_percent,
     parse_area_mm2,
@@ -39,7 +39,6 @@ from flash.report.table import print_report
 from flash.search.budgeted import command as budgeted
 from flash.search.objective import Scoring, scoring
 from flash.search.problem import (
-    OPTIMIZERS,
     Effort,
     Networks,
     NetworksAndChips,
@@ -159,9 +158,7 @@ def _request(
     maximised = scoring(subject, metric, bounds.pop("accuracy"))
     metric = maximised.metric
     effort = replace(effort, worth=maximised.worth)
-    if effort.optimizer not in OPTIMIZERS:
-        hint = did_you_mean(effort.optimizer, OPTIMIZERS)
-        raise UsageError(f"unknown optimizer '{effort.optimizer}'{hint}")
+    OPTIMIZERS.check((effort.optimizer,))
     if not isinstance(effort.seed, int) or effort.seed < 0:
         raise UsageError(f"the seed must be a whole number of 0 or more, got {effort.seed!r}")
     if bounds["score"] is not None and maximised.name == "accuracy":
@@ -317,7 +314,12 @@ def _parser() -> CommandParser:
         help=f"{', '.join((*METRICS.builtin, *SHORTLIST_METRICS))} (the space's own)",
     )
     add_options(parser)
-    add("--optimizer", default="shgo", metavar="O", help="shgo, exact or nsga2 (%(default)s)")
+    add(
+        "--optimizer",
+        default="shgo",
+        metavar="O",
+        help=f"{', '.join(OPTIMIZERS.builtin)} (%(default)s)",
+    )
     seconds = "time for the certificate where hardware is searched (%(default)s)"
     add("--certify-seconds", default=str(CERTIFY_SECONDS), metavar="S", help=seconds)
     add("--seed", default="0", metavar="N", help="seed of everything random (%(default)s)")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from flash.errors import InfeasibleError, UsageError
 from flash.evaluation import CellScore, Evaluation, evaluate, separable
 from flash.optimize import (
+    OPTIMIZERS,
     Limit,
     Objective,
     OptimizerResult,
@@ -18,8 +19,6 @@ from flash.optimize import (
     certify_front,
     exact_best,
     exact_front,
-    nsga2_front,
-    shgo_front,
 )
 from flash.report.chip import ChipView
 from flash.search.chip_view import chip_view
@@ -34,8 +33,6 @@ from flash.targets.processor.profile import Profile
 __all__ = ["OPTIMIZERS", "Effort", "Networks", "NetworksAndChips", "Subject", "load_subject"]
 
 Ints = NDArray[np.int64]
-
-OPTIMIZERS = ("shgo", "exact", "nsga2")
 
 
 @dataclass(frozen=True)
@@ -119,12 +116,11 @@ def _heuristic(
     limits: Sequence[Limit],
     effort: Effort,
 ) -> OptimizerResult | None:
-    """What SHGO or NSGA-II finds; None if it finds nothing or neither was asked for."""
+    """What the optimizer finds; None if it finds nothing, or the exact front was asked for."""
     if effort.optimizer == "exact":
         return None
-    front = nsga2_front if effort.optimizer == "nsga2" else shgo_front
     try:
-        return front(problem, objectives, limits, seed=effort.seed)
+        return OPTIMIZERS[effort.optimizer].optimize(problem, objectives, limits, effort.seed)
     except InfeasibleError:
         return None  # no proof: the exact optimizer has the last word
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from flash.errors import InfeasibleError
 from flash.optimize import (
+    OPTIMIZERS,
     Effort,
     Limit,
     Objective,
@@ -21,7 +22,6 @@ from flash.optimize import (
     exact_front,
     hypervolume_gap,
     meets,
-    nsga2_front,
     shgo_best,
     shgo_front,
     values_of,
@@ -80,14 +80,14 @@ def search_joint(
     start = None
     product = ratio(objectives, worth)
     try:
-        if optimizer == "nsga2":
-            start = nsga2_front(problem, objectives, limits, seed=seed)
-        elif optimizer == "shgo" and single:
+        if optimizer == "shgo" and single:
             start = shgo_best(problem, product, limits, seed=seed)
         elif optimizer == "shgo":
             start = shgo_front(
                 problem, objectives, limits, seed=seed, effort=_ROUNDS if exact else _FEWER
             )
+        elif optimizer != "exact":
+            start = OPTIMIZERS[optimizer].optimize(problem, objectives, limits, seed)
     except InfeasibleError:
         start = None  # the certificate says whether there is none
     if single:
