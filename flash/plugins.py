@@ -40,10 +40,12 @@ GROUPS: Mapping[str, str] = {
 
 #: Where flash's own members of a group are: ``"module:attribute"``, imported when asked for.
 _HOMES: Mapping[str, str] = {
+    "flash.exporters": "flash.export.exporter:EXPORTERS",
     "flash.families": "flash.spaces.family:FAMILIES",
     "flash.metrics": "flash.metrics.scores:METRICS",
     "flash.optimizers": "flash.optimize.optimizer:OPTIMIZERS",
     "flash.proxies": "flash.proxies.registry:SCORES",
+    "flash.strategies": "flash.search.budgeted.strategy:STRATEGIES",
 }
 
 

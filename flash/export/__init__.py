@@ -8,8 +8,21 @@ from flash.extras import lazily
 
 if TYPE_CHECKING:
     from flash.export.command import export
+    from flash.export.exporter import EXPORTERS, Exporter, find_formats
+    from flash.export.order import Build, Order
     from flash.export.torch_file import load_torch
 
-__all__ = ["export", "load_torch"]
+__all__ = ["EXPORTERS", "Build", "Exporter", "Order", "export", "find_formats", "load_torch"]
 
-__getattr__ = lazily(__name__, {"export": ("command", ""), "load_torch": ("torch_file", "")})
+__getattr__ = lazily(
+    __name__,
+    {
+        "EXPORTERS": ("exporter", ""),
+        "Build": ("order", ""),
+        "Exporter": ("exporter", ""),
+        "Order": ("order", ""),
+        "export": ("command", ""),
+        "find_formats": ("exporter", ""),
+        "load_torch": ("torch_file", ""),
+    },
+)

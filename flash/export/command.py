@@ -41,7 +41,10 @@ from flash.backends.tvm.machine import Machine
 from flash.backends.weights import Weights, random_weights
 from flash.command import CommandParser
 from flash.errors import InputError, UsageError, did_you_mean
-from flash.export.forms import FORMATS, Order, find_formats, load_images, read_weights
+from flash.export.calibration import load_images
+from flash.export.exporter import EXPORTERS, find_formats
+from flash.export.order import Order
+from flash.export.trained import read_weights
 from flash.files.writing import write_folder, write_text
 from flash.quantities import format_latency, format_number, parse_seed, parse_whole
 from flash.report.result import DesignReport, SearchReport
@@ -77,11 +80,11 @@ def export(
 
     report:  ``front.json`` of a search; "-" reads standard input.
     designs: ids, or "fastest", "balanced", "most_accurate".
-    format:  one or more of ``flash.export.forms.FORMATS``.
+    format:  one or more of ``flash.export.exporter.EXPORTERS``.
     space:   the space's file, where it is none that comes with flash.
-    weights: trained weights of the one design (see ``flash.export.forms.read_weights``); else they
-             are random.
-    calibration: images for int8 (see ``flash.export.forms.load_images``); else noise.
+    weights: trained weights of the one design (see ``flash.export.trained.read_weights``); else
+             they are random.
+    calibration: images for int8 (see ``flash.export.calibration.load_images``); else noise.
     target:  what TVM compiles for, "host" or a profile; the report's target if not given.
     tune_trials: variants TVM measures before it builds; ``tune_log``: the folder they are kept
              in, ``OUT/tuning`` if not given, from which a later run goes on.
@@ -106,7 +109,7 @@ def export(
         raise UsageError("--weights are those of one design: export one at a time")
     where = _space(found, space, name)
     extra: dict[str, Any] = {}
-    if "tvm" in formats:
+    if any(EXPORTERS[format].compiles for format in formats):
         machine = machine_of(target or str(found.target["name"]))
         machine.check_linker()
         extra = {"machine": machine, "run_with": verify_with}
@@ -119,7 +122,7 @@ def export(
         network = _network(where, by_id[identity], name)
         stem = f"{_file_name(where.name)}-{identity}"
         order = replace(_order(network, stem, weights, calibration, seed), **extra)
-        builds = [(format, FORMATS[format](order)) for format in formats]
+        builds = [(format, EXPORTERS[format].build(order)) for format in formats]
         for _, build in builds:
             contents |= build.files
         listed = [build.to_dict(format) for format, build in builds]
@@ -265,7 +268,8 @@ def _parser() -> CommandParser:
     add("report", metavar="front.json", help="what flash.search wrote; '-' reads stdin")
     add("--design", metavar="D", help="an id, fastest, balanced (default) or most_accurate")
     add("--designs", metavar="A,B", help="several of them")
-    add("--format", default="onnx", metavar="F,G", help=f"{', '.join(FORMATS)} (%(default)s)")
+    known = ", ".join(EXPORTERS.builtin)
+    add("--format", default="onnx", metavar="F,G", help=f"{known} (%(default)s)")
     add("--out", default="build", metavar="DIR", help="folder for the files (%(default)s)")
     add("--space", metavar="FILE", help="the space's file, if it is your own")
     add("--weights", metavar="FILE", help="trained weights, .npz or .pt (random)")
@@ -318,27 +322,6 @@ def _summary(entry: Mapping[str, Any]) -> str:
 
 
 def _size(build: Mapping[str, Any]) -> str:
-    """Size of a file, and what the other formats cost and gain against fp32."""
-    words = [f"{build['bytes'] / 1e6:.3g} MB"]
-    if build["format"] == "onnx-int8":
-        error, here = build["output_error"], build["measured_here"]
-        words += [
-            f"{100 * build['size_ratio']:.0f} % of fp32",
-            f"output off by {100 * error['relative_rms']:.2g} % (RMS of "
-            f"{build['calibration']['test_images']} test images; calibrated on "
-            f"{build['calibration']['source']})",
-            f"x{here['latency_ratio']:.2f} the latency of fp32, measured here "
-            f"({here['fp32_ms']:.3g} -> {here['int8_ms']:.3g} ms, {here['runtime']})",
-        ]
-    if build["format"] == "tvm":
-        words += [f"for {build['machine']['name']}", *build["verified"]]
-        if here := build["measured_here"]:
-            trials = build["tuned_trials"]
-            words.append(
-                f"{f'tuned, {trials} trials' if trials else 'untuned'}: "
-                f"x{here['latency_ratio']:.3g} the latency of onnxruntime, measured here "
-                f"({here['onnxruntime_ms']:.3g} -> {here['tvm_ms']:.3g} ms, {here['runtime']})"
-            )
-        else:
-            words.append("untuned; not measured on its target")
+    """Size of a file, and what its exporter says of it."""
+    words = [f"{build['bytes'] / 1e6:.3g} MB", *EXPORTERS[build["format"]].describe(build)]
     return ", ".join(words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ from numpy.typing import NDArray
 
 from flash.errors import FlashError
 from flash.export.calibration import noise_images
+from flash.export.exporter import Exporter
 from flash.export.order import Build, Order
 
-__all__ = ["int8_build"]
+__all__ = ["ONNX_INT8", "int8_build"]
 
 
 def int8_build(order: Order) -> Build:
@@ -63,3 +65,18 @@ def _error(fp32: bytes, int8: bytes, images: NDArray[np.float32]) -> dict[str, A
         "largest": round(float(np.abs(got - want).max()), 6),
         "same_first_class": round(float(same), 4),
     }
+
+
+def _describe(entry: Mapping[str, Any]) -> list[str]:
+    error, here = entry["output_error"], entry["measured_here"]
+    return [
+        f"{100 * entry['size_ratio']:.0f} % of fp32",
+        f"output off by {100 * error['relative_rms']:.2g} % (RMS of "
+        f"{entry['calibration']['test_images']} test images; calibrated on "
+        f"{entry['calibration']['source']})",
+        f"x{here['latency_ratio']:.2f} the latency of fp32, measured here "
+        f"({here['fp32_ms']:.3g} -> {here['int8_ms']:.3g} ms, {here['runtime']})",
+    ]
+
+
+ONNX_INT8 = Exporter(int8_build, _describe)

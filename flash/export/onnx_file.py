@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from flash.export.exporter import Exporter
 from flash.export.order import Build, Order
 
-__all__ = ["onnx_build"]
+__all__ = ["ONNX", "onnx_build"]
 
 
 def onnx_build(order: Order) -> Build:
@@ -21,3 +22,6 @@ def onnx_build(order: Order) -> Build:
         ],
     }
     return Build({f"{order.stem}.onnx": order.content}, entry)
+
+
+ONNX = Exporter(onnx_build)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from flash.errors import FlashError, InputError, UsageError, did_you_mean
+from flash.export.exporter import Exporter
 from flash.export.order import Build, Order
 from flash.export.trained import read_state
 from flash.spaces.space import load_space
@@ -18,7 +19,7 @@ from flash.spaces.space import load_space
 if TYPE_CHECKING:
     from flash.backends.torch.module import TorchNetwork
 
-__all__ = ["load_torch", "torch_build"]
+__all__ = ["TORCH", "load_torch", "torch_build"]
 
 #: Largest difference of PyTorch's output to onnxruntime's, over the largest output (at least 1).
 _TOLERANCE: Final = 1e-4
@@ -93,3 +94,6 @@ def load_torch(
         raise InputError(f"{path}: not the file that {place.name} speaks of (its hash differs)")
     where = load_space(space or name)
     return torch_network(where.network(where.design(entry["design"])), read_state(content, path))
+
+
+TORCH = Exporter(torch_build)

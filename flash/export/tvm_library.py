@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,10 +16,11 @@ from numpy.typing import NDArray
 
 from flash.backends.tvm.machine import HOST
 from flash.errors import FlashError, UsageError
+from flash.export.exporter import Exporter
 from flash.export.order import Build, Order
 from flash.targets.machine import machine_of
 
-__all__ = ["tvm_build"]
+__all__ = ["TVM", "tvm_build"]
 
 #: Largest difference of TVM's output to onnxruntime's, over the largest output (at least 1).
 _TOLERANCE: Final = 1e-3
@@ -148,3 +150,20 @@ def _runner() -> bytes:
     """The text of the script that runs a library."""
     # Its imports would make TVM load without its compiler here: it is read, not imported.
     return (Path(__file__).parents[1] / "runtimes" / "tvm_run.py").read_bytes()
+
+
+def _describe(entry: Mapping[str, Any]) -> list[str]:
+    words = [f"for {entry['machine']['name']}", *entry["verified"]]
+    here = entry["measured_here"]
+    if not here:
+        return [*words, "untuned; not measured on its target"]
+    trials = entry["tuned_trials"]
+    return [
+        *words,
+        f"{f'tuned, {trials} trials' if trials else 'untuned'}: "
+        f"x{here['latency_ratio']:.3g} the latency of onnxruntime, measured here "
+        f"({here['onnxruntime_ms']:.3g} -> {here['tvm_ms']:.3g} ms, {here['runtime']})",
+    ]
+
+
+TVM = Exporter(tvm_build, _describe, compiles=True)

@@ -16,7 +16,7 @@ import numpy as np
 
 from flash.command import CommandParser
 from flash.errors import UsageError, did_you_mean
-from flash.export.forms import find_formats
+from flash.export import find_formats
 from flash.files.writing import write_text
 from flash.metrics import METRICS
 from flash.optimize import OPTIMIZERS, Limit, Objective, objective

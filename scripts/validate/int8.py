@@ -27,8 +27,8 @@ import numpy as np
 
 from flash.backends import random_weights
 from flash.backends.weights import Weights, kernel_shape
-from flash.export.forms import Order
 from flash.export.int8 import int8_build
+from flash.export.order import Order
 from flash.files.locations import known_names
 from flash.search import search
 from flash.spaces.network import Network

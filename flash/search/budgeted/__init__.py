@@ -10,9 +10,10 @@ from flash.search.budgeted.evaluator import (
     TrainingError,
     Trial,
 )
-from flash.search.budgeted.outcome import STRATEGIES, Outcome, run_strategy
+from flash.search.budgeted.outcome import Outcome, run_strategy
 from flash.search.budgeted.program import ProgramEvaluator
 from flash.search.budgeted.statistics import layer_statistics
+from flash.search.budgeted.strategy import STRATEGIES, Strategy
 
 __all__ = [
     "STRATEGIES",
@@ -22,6 +23,7 @@ __all__ = [
     "LayerStatistics",
     "Outcome",
     "ProgramEvaluator",
+    "Strategy",
     "TableEvaluator",
     "TrainingError",
     "Trial",

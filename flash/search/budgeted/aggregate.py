@@ -12,8 +12,9 @@ import numpy as np
 
 from flash.search.budgeted.candidates import Candidates, Floats
 from flash.search.budgeted.evaluator import Evaluator
+from flash.search.budgeted.strategy import Strategy
 
-__all__ = ["LogRank", "aggregate", "random_search"]
+__all__ = ["AGGREGATE", "RANDOM", "LogRank", "aggregate", "random_search"]
 
 
 class LogRank:
@@ -56,3 +57,7 @@ def random_search(
     drawn = rng.permutation(len(candidates))[: evaluator.left]
     evaluator.accuracy(candidates.designs[drawn])
     return {}
+
+
+AGGREGATE = Strategy(aggregate, metrics=("rank_score",))
+RANDOM = Strategy(random_search)

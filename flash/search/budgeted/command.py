@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flash.errors import InfeasibleError, InputError, UsageError, did_you_mean
+from flash.errors import InfeasibleError, InputError, UsageError
 from flash.files.writing import write_text
 from flash.optimize import Limit, SeparableProblem
 from flash.quantities import parse_latency_ms
@@ -80,13 +80,9 @@ def search(
 
     Raises ``UsageError``, ``InputError`` and ``InfeasibleError``.
     """
-    if strategy not in STRATEGIES:
-        raise UsageError(f"unknown search '{strategy}'{did_you_mean(strategy, STRATEGIES)}")
-    if strategy == "hnas" and not metrics:
-        raise UsageError(
-            "hnas has no default metrics; give the trace norm's and the condition number's "
-            "stand-ins, e.g. --metrics sed,macs"
-        )
+    chosen = STRATEGIES[strategy]
+    if chosen.needs_metrics and not metrics:
+        raise UsageError(chosen.needs_metrics)
     evaluator = make_evaluator(budget)
     space = subject.space
     problem = subject.problem(metric)
@@ -97,7 +93,7 @@ def search(
         designs, whole = only[within(only)], True
         if not len(designs):
             raise InfeasibleError("no design with a known accuracy meets the limits")
-    names, scores = _scored(space, designs, metrics or _defaults(strategy))
+    names, scores = _scored(space, designs, metrics or chosen.metrics or DATA_FREE)
     table = Candidates(
         [len(grid) for grid in space.grids], designs, names, scores,
         None if whole else data_free_scores(space, names), within,
@@ -119,11 +115,6 @@ def _listed(
     except InfeasibleError as error:
         why = subject.why_unmet(problem, limits)
         raise InfeasibleError(why or str(error)) from None
-
-
-def _defaults(strategy: str) -> tuple[str, ...]:
-    """What a strategy that learns weighs is given all; a fixed rule gets the best ranking."""
-    return ("rank_score",) if strategy in ("aggregate", "evolution") else DATA_FREE
 
 
 def _scored(
@@ -150,7 +141,9 @@ def _best(subject: Networks, metric: str, outcome: Outcome) -> DesignReport | No
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of a search with a training budget."""
     add = parser.add_argument_group("with a training budget").add_argument
-    add("--search", metavar="NAME", help=f"spend trainings instead: {', '.join(STRATEGIES)}")
+    add(
+        "--search", metavar="NAME", help=f"spend trainings instead: {', '.join(STRATEGIES.builtin)}"
+    )
     add("--budget", metavar="N", help=f"designs to train ({_BUDGET})")
     add(
         "--evaluator",

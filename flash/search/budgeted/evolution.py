@@ -16,8 +16,9 @@ from flash.search.budgeted.aggregate import LogRank
 from flash.search.budgeted.breeding import crossed, founders, mutated
 from flash.search.budgeted.candidates import Candidates
 from flash.search.budgeted.evaluator import Evaluator
+from flash.search.budgeted.strategy import Strategy
 
-__all__ = ["evolution"]
+__all__ = ["EVOLUTION", "evolution"]
 
 
 def evolution(
@@ -55,3 +56,6 @@ def evolution(
     order = first_seen[np.argsort(-fitness[first_seen], kind="stable")]
     evaluator.accuracy(lived[order[: evaluator.left]])
     return {"metrics": list(candidates.names), "bred": len(lived) - start, "scored": len(order)}
+
+
+EVOLUTION = Strategy(evolution, metrics=("rank_score",))

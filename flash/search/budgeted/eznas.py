@@ -16,8 +16,9 @@ from flash.errors import UsageError
 from flash.search.budgeted.candidates import Candidates, Floats, LayerStatistics
 from flash.search.budgeted.evaluator import Evaluator
 from flash.search.budgeted.formula import Formula, evolve
+from flash.search.budgeted.strategy import Strategy
 
-__all__ = ["eznas"]
+__all__ = ["EZNAS", "eznas"]
 
 _FEWEST = 4
 _CHUNK = 1024
@@ -54,3 +55,6 @@ def _scores(candidates: Candidates, formula: Formula) -> Floats:
         found: LayerStatistics = statistics(candidates.designs[start : start + _CHUNK])
         parts.append(formula(found))
     return np.concatenate(parts)
+
+
+EZNAS = Strategy(eznas)

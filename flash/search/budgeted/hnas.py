@@ -22,8 +22,9 @@ from flash.search.budgeted.bayes import suggest
 from flash.search.budgeted.candidates import Candidates, Floats
 from flash.search.budgeted.evaluator import Evaluator
 from flash.search.budgeted.robot import filled
+from flash.search.budgeted.strategy import Strategy
 
-__all__ = ["hnas"]
+__all__ = ["HNAS", "hnas"]
 
 #: The share of the budget that probes nu on a grid, and the mu it does that with.
 _PROBES, _PROBE_MU = 0.25, 1e-2
@@ -60,3 +61,10 @@ def hnas(candidates: Candidates, evaluator: Evaluator, rng: np.random.Generator)
     quantile, log_mu = points[int(np.argmax(values))]
     nu = float(np.quantile(trace, quantile))
     return {"metrics": list(candidates.names[:2]), "nu": nu, "mu": float(10**log_mu)}
+
+
+HNAS = Strategy(
+    hnas,
+    needs_metrics="hnas has no default metrics; give the trace norm's and the condition number's "
+    "stand-ins, e.g. --metrics sed,macs",
+)

@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from flash.errors import UsageError, did_you_mean
-from flash.search.budgeted.aggregate import aggregate, random_search
 from flash.search.budgeted.candidates import Candidates
 from flash.search.budgeted.evaluator import Evaluator, Trial
-from flash.search.budgeted.evolution import evolution
-from flash.search.budgeted.eznas import eznas
-from flash.search.budgeted.hnas import hnas
-from flash.search.budgeted.pdns import pdns
-from flash.search.budgeted.robot import robot
-from flash.search.budgeted.weak import weak_predictors
+from flash.search.budgeted.strategy import STRATEGIES
 
-__all__ = ["STRATEGIES", "Outcome", "Strategy", "run_strategy"]
-
-#: Spends the evaluator's budget on the candidates; returns what else there is to tell.
-Strategy = Callable[[Candidates, Evaluator, np.random.Generator], dict[str, Any]]
-
-#: Strategies by the name users give.
-STRATEGIES: Mapping[str, Strategy] = {
-    "aggregate": aggregate,
-    "evolution": evolution,
-    "eznas": eznas,
-    "hnas": hnas,
-    "pdns": pdns,
-    "random": random_search,
-    "robot": robot,
-    "weak": weak_predictors,
-}
+__all__ = ["Outcome", "run_strategy"]
 
 
 @dataclass(frozen=True)
@@ -74,7 +52,5 @@ def run_strategy(name: str, candidates: Candidates, evaluator: Evaluator, seed: 
     Raises ``UsageError`` for an unknown name, a library that is not installed, or candidates
     that the strategy cannot use.
     """
-    if name not in STRATEGIES:
-        raise UsageError(f"unknown search '{name}'{did_you_mean(name, STRATEGIES)}")
-    details = STRATEGIES[name](candidates, evaluator, np.random.default_rng(seed))
+    details = STRATEGIES[name].run(candidates, evaluator, np.random.default_rng(seed))
     return Outcome(name, evaluator.budget, seed, evaluator.trials, details)

@@ -20,8 +20,9 @@ from flash.search.budgeted.breeding import crossed, founders, mutated
 from flash.search.budgeted.candidates import Candidates, Floats, Ints
 from flash.search.budgeted.evaluator import Evaluator
 from flash.search.budgeted.robot import unit_interval
+from flash.search.budgeted.strategy import Strategy
 
-__all__ = ["COSTS", "Archive", "novelty_search", "pdns"]
+__all__ = ["PDNS", "COSTS", "Archive", "novelty_search", "pdns"]
 
 #: Metrics that count what a network costs; less is better here.
 COSTS = ("flops", "macs", "params")
@@ -121,3 +122,6 @@ def _tournament(fitness: Floats, winners: int, rng: np.random.Generator) -> Ints
         pairs = order[: len(order) // 2 * 2].reshape(-1, 2)
         found.append(pairs[np.arange(len(pairs)), fitness[pairs].argmax(axis=1)])
     return np.concatenate(found)[:winners]
+
+
+PDNS = Strategy(pdns)

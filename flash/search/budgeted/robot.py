@@ -15,8 +15,9 @@ import numpy as np
 from flash.search.budgeted.bayes import suggest
 from flash.search.budgeted.candidates import Candidates, Floats
 from flash.search.budgeted.evaluator import Evaluator
+from flash.search.budgeted.strategy import Strategy
 
-__all__ = ["filled", "robot", "unit_interval"]
+__all__ = ["ROBOT", "filled", "robot", "unit_interval"]
 
 
 def robot(candidates: Candidates, evaluator: Evaluator, rng: np.random.Generator) -> dict[str, Any]:
@@ -55,3 +56,6 @@ def filled(values: Floats) -> Floats:
     failed = np.isnan(values)
     worst = 0.0 if failed.all() else float(np.nanmin(values))
     return np.where(failed, worst, values)
+
+
+ROBOT = Strategy(robot)

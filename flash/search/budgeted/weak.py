@@ -15,8 +15,9 @@ from flash.extras import need
 from flash.search.budgeted.candidates import Candidates, Floats
 from flash.search.budgeted.evaluator import Evaluator
 from flash.search.budgeted.robot import unit_interval
+from flash.search.budgeted.strategy import Strategy
 
-__all__ = ["weak_predictors"]
+__all__ = ["WEAK", "weak_predictors"]
 
 
 def weak_predictors(
@@ -67,3 +68,6 @@ def _features(candidates: Candidates) -> Floats:
         of = candidates.designs[:, k]
         columns.append(np.eye(size)[of] if size <= 8 else (of / (size - 1))[:, None])
     return np.concatenate([*columns, unit_interval(candidates.scores)], axis=1)
+
+
+WEAK = Strategy(weak_predictors)

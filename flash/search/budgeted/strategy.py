@@ -1,0 +1,54 @@
+"""What a strategy is, and the strategies by name.
+
+A new one is a file of this room and one line in ``STRATEGIES``, or an entry point of group
+``flash.strategies`` in a package of your own. ``flash.testing.StrategyConformance`` holds it to
+what is promised here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from flash.plugins import Registry
+from flash.search.budgeted.candidates import Candidates
+from flash.search.budgeted.evaluator import Evaluator
+
+__all__ = ["STRATEGIES", "Strategy"]
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """A search that spends a small training budget.
+
+    run:     candidates, evaluator and generator -> what else there is to tell, as plain values.
+             It spends the evaluator's budget on candidates; the same generator and accuracies
+             make the same choices. It raises ``UsageError`` for candidates it cannot use.
+    metrics: scores it works with where the user names none; empty for all that tell candidates
+             apart.
+    needs_metrics: why the user has to name them, with an example; empty where they need not.
+    """
+
+    run: Callable[[Candidates, Evaluator, np.random.Generator], dict[str, Any]]
+    metrics: tuple[str, ...] = ()
+    needs_metrics: str = ""
+
+
+#: Strategies by the name users give.
+STRATEGIES: Registry[Strategy] = Registry(
+    "flash.strategies",
+    "search",
+    {
+        "aggregate": "flash.search.budgeted.aggregate:AGGREGATE",
+        "evolution": "flash.search.budgeted.evolution:EVOLUTION",
+        "eznas": "flash.search.budgeted.eznas:EZNAS",
+        "hnas": "flash.search.budgeted.hnas:HNAS",
+        "pdns": "flash.search.budgeted.pdns:PDNS",
+        "random": "flash.search.budgeted.aggregate:RANDOM",
+        "robot": "flash.search.budgeted.robot:ROBOT",
+        "weak": "flash.search.budgeted.weak:WEAK",
+    },
+)
