@@ -19,7 +19,7 @@ from flash.report.table import render_plain
 from flash.search import search
 from flash.search.command import main
 from flash.spaces.space import load_space
-from flash.targets.processor.profile import load_profile
+from flash.targets import load_target
 
 
 @pytest.fixture(scope="session", params=["flash", "ridge", "kriging"])
@@ -107,7 +107,7 @@ def test_no_random_design_beats_the_front_of_accuracy(calibrated):
 
 
 def flash_latency(space, designs):
-    return evaluate(space, load_profile("rpi3b"), designs).latency_ms[0]
+    return evaluate(space, load_target("rpi3b"), designs).latency_ms[0]
 
 
 def test_an_accuracy_out_of_reach_names_the_best_there_is(calibrated):

@@ -22,7 +22,7 @@ from flash.search.budgeted import ProgramEvaluator
 from flash.search.budgeted.journal import Journal, read_accuracies
 from flash.search.budgeted.program import command_words
 from flash.spaces.space import load_space
-from flash.targets.processor.profile import load_profile
+from flash.targets import load_target
 
 _TINY = """schema = "flash.space/1"
 family = "nasbench201"
@@ -117,7 +117,7 @@ def test_a_table_of_accuracies_is_searched_and_told_as_json(tiny, tmp_path, caps
 
 def test_limits_of_the_search_restrict_the_candidates(tmp_path, capsys):
     space = load_space("nasbench201")
-    target = load_profile("rpi4b")
+    target = load_target("rpi4b")
     rng = np.random.default_rng(0)
     designs = np.unique(space.sample(40, rng), axis=0)
     latency = evaluate(space, target, designs).latency_ms[0]

@@ -9,11 +9,11 @@ import pytest
 
 from flash.command import run_command
 from flash.evaluation import evaluate
-from flash.report.chip import ChipView, LayerBlock, chip_svg
+from flash.report.chip import ChipView, chip_svg, chip_view
 from flash.search import command as search_command
-from flash.search.chip_view import chip_view
 from flash.spaces.space import load_space
-from flash.targets import load_target
+from flash.targets import Breakdown, LayerCost, load_target
+from flash.targets.imc.drawing import draw
 
 _SVG = "{http://www.w3.org/2000/svg}"
 
@@ -21,18 +21,24 @@ _SVG = "{http://www.w3.org/2000/svg}"
 def _view(name):
     space, target = load_space("cifar10-concat"), load_target(name)
     indices = space.design(space.family.parse("w=32,64,128 d=4,5,6 t=16,64,128"))
-    return chip_view(space, target, indices, f"a chip <{name}>"), space, target, indices
+    view = chip_view(target, space.network(indices), f"a chip <{name}>", space.describe(indices))
+    return view, space, target, indices
+
+
+def _view_of(area_mm2, layers=(), drawing=None):
+    return ChipView("x", [], Breakdown(tuple(layers), area_mm2, {}, {"adc": 1.0}, drawing))
 
 
 def test_every_tile_is_drawn_once():
     view, space, target, indices = _view("imc")
     found = evaluate(space, target, indices[None])
-    assert sum(layer.tiles for layer in view.layers) == found.details["tiles"][0]
-    assert sum(view.area_mm2.values()) == pytest.approx(found.area_mm2[0][0])
-    assert sum(view.energy_mj.values()) == pytest.approx(found.energy_mj[0][0])
+    parts = view.breakdown
+    assert sum(x.details["tiles"] for x in parts.layers) == found.details["tiles"][0]
+    assert sum(parts.area_mm2.values()) == pytest.approx(found.area_mm2[0][0])
+    assert sum(parts.energy_mj.values()) == pytest.approx(found.energy_mj[0][0])
     root = ElementTree.fromstring(chip_svg(view))
     drawn = [r for r in root.iter(f"{_SVG}rect") if r.find(f"{_SVG}title") is not None]
-    cell = 390.0 / view.mesh_side
+    cell = 390.0 * parts.drawing.cell
     tiles = sum(round((float(r.get("width")) + 1) / cell) for r in drawn)
     assert tiles == found.details["tiles"][0]
 
@@ -40,26 +46,32 @@ def test_every_tile_is_drawn_once():
 def test_layers_of_an_array_fill_its_time():
     view, space, target, indices = _view("systolic")
     found = evaluate(space, target, indices[None])
-    assert sum(layer.latency_ms for layer in view.layers) == pytest.approx(found.latency_ms[0][0])
-    assert sum(view.area_mm2.values()) == pytest.approx(found.area_mm2[0][0])
-    assert sum(view.energy_mj.values()) == pytest.approx(found.energy_mj[0][0])
-    assert all(0 <= layer.utilisation <= 1 for layer in view.layers)
+    parts = view.breakdown
+    assert sum(layer.latency_ms for layer in parts.layers) == pytest.approx(found.latency_ms[0][0])
+    assert sum(parts.area_mm2.values()) == pytest.approx(found.area_mm2[0][0])
+    assert sum(parts.energy_mj.values()) == pytest.approx(found.energy_mj[0][0])
+    assert all(0 <= layer.utilisation <= 1 for layer in parts.layers)
     ElementTree.fromstring(chip_svg(view))
 
 
 def test_a_row_of_the_snake_that_runs_back_is_mirrored():
-    layers = [LayerBlock("a", 1.0, 1.0, 3, 0), LayerBlock("b", 1.0, 1.0, 1, 3)]
-    text = chip_svg(ChipView("x", [], layers, 2, {"adc": 1.0}, {"adc": 1.0}))
+    layers = [
+        LayerCost(name, "conv", 1.0, {}, 0.5, {"tiles": tiles, "first_tile": first})
+        for name, tiles, first in (("a", 3, 0), ("b", 1, 3))
+    ]
+    text = chip_svg(_view_of({"adc": 1.0}, layers, draw(layers, 2)))
     places = re.findall(r'<rect x="([\d.]+)" y="([\d.]+)" width="([\d.]+)"[^>]*fill-opacity', text)
     # a: the whole first row, then the right end of the second; b: its left end.
     assert places == [
-        ("30.0", "106.0", "389.0"), ("225.0", "301.0", "194.0"), ("30.0", "301.0", "194.0"),
-    ]  # fmt: skip
+        ("30.00", "106.00", "389.00"),
+        ("225.00", "301.00", "194.00"),
+        ("30.00", "301.00", "194.00"),
+    ]
 
 
 def test_long_breakdowns_are_cut_and_add_up():
     parts = {f"part_{k}": float(k + 1) for k in range(12)}
-    text = chip_svg(ChipView("x", [], [], 0, parts, {"adc": 1.0}))
+    text = chip_svg(_view_of(parts))
     assert "4 others" in text
     assert "10.0 mm²" in text
 

@@ -75,7 +75,7 @@ def _values(found):
 @pytest.mark.parametrize("name", ["systolic", "imc"])
 def test_the_joint_space_has_ten_to_the_thirteen_designs(name):
     space = _joint(name)
-    assert space.size == 134_217_728_000 * space.all_options
+    assert space.size == 134_217_728_000 * space.family.grid.options
     assert space.size >= 10**13
 
 
@@ -97,14 +97,13 @@ def test_joint_tables_price_designs_as_their_own_chip_does(name, small, rng):
 
 def test_imc_tables_by_distinct_layers_are_those_of_whole_stages(small, rng):
     from flash.evaluation import separable
-    from flash.targets import fixed_chip
 
     space = _joint("imc", space=small)
     joint = joint_problem(space, "nn_degree")
     indices = space.sample(40, rng)
     chips, networks = space.split(indices)
     for chip in np.unique(chips)[:4]:
-        target = fixed_chip(space.family, space.chips[chip])
+        target = space.family.target(chip)
         own = separable(space.network, target, "nn_degree").evaluate(networks)
         joined = joint.evaluate(space.join(chip, networks))
         for quantity in ("latency_ms", "energy_mj", "area_mm2"):

@@ -20,7 +20,7 @@ from flash.optimize.pareto import non_dominated
 from flash.report.result import SearchReport
 from flash.search import search
 from flash.spaces.space import load_space
-from flash.targets.processor.profile import load_profile
+from flash.targets import load_target
 
 _SMALL = """schema = "flash.space/1"
 family = "concat"
@@ -87,9 +87,9 @@ def test_same_seed_gives_the_same_front():
 
 def test_front_of_a_small_space_equals_brute_force(small):
     report = search(target="rpi4b", space=small)
-    space, profile = load_space(small), load_profile("rpi4b")
+    space, target = load_space(small), load_target("rpi4b")
     every = np.stack(np.unravel_index(np.arange(space.size), [len(g) for g in space.grids]), axis=1)
-    found = evaluate(space, profile, every)
+    found = evaluate(space, target, every)
     values = np.stack([found.nn_degree, found.latency_ms[0]], axis=1)
     best = values[non_dominated(values, [-1.0, 1.0])]
     got = np.array([[d.nn_degree, d.latency_ms.value] for d in report.front])
@@ -97,10 +97,10 @@ def test_front_of_a_small_space_equals_brute_force(small):
 
 
 def test_stage_tables_give_the_costs_of_whole_designs(rng):
-    space, profile = load_space("cifar10-concat"), load_profile("rpi3b")
+    space, target = load_space("cifar10-concat"), load_target("rpi3b")
     designs = space.sample(300, rng)
-    problem = separable(space, profile, "nn_degree")
-    table, whole = problem.evaluate(designs), evaluate(space, profile, designs)
+    problem = separable(space, target, "nn_degree")
+    table, whole = problem.evaluate(designs), evaluate(space, target, designs)
     assert table["latency_ms"] == pytest.approx(whole.latency_ms[0], rel=1e-9)
     assert table["energy_mj"] == pytest.approx(whole.energy_mj[0], rel=1e-9)
     assert table["nn_degree"] == pytest.approx(whole.nn_degree, rel=1e-12)

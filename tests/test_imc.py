@@ -13,10 +13,12 @@ from flash.errors import ProfileError, UsageError
 from flash.spaces.space import load_space
 from flash.spaces.stage_tables import tabulate
 from flash.spaces.table import TableEmitter
-from flash.targets.imc import ADC_MODELS, breakdown, imc_costs, load_imc, tile_parts
-from flash.targets.imc.converters import convert
+from flash.targets.imc.breakdown import breakdown
+from flash.targets.imc.converters import ADC_MODELS, convert
 from flash.targets.imc.mapping import map_layers
-from flash.targets.imc.model import prepare
+from flash.targets.imc.model import imc_costs, prepare
+from flash.targets.imc.parts import tile_parts
+from flash.targets.imc.profile import load_imc
 
 HARDWARE = load_imc()
 CHIP = {
@@ -257,7 +259,7 @@ def test_breakdown_adds_up_to_the_costs(idle):
     costs, parts = imc_costs(table, hardware, CHIP), breakdown(table, hardware, CHIP)
     for key in ("area_mm2", "latency_ms", "energy_mj"):
         assert sum(getattr(parts, key).values()) == pytest.approx(costs[key][0])
-    assert sum(layer.tiles for layer in parts.layers) == costs["tiles"][0]
+    assert sum(layer.details["tiles"] for layer in parts.layers) == costs["tiles"][0]
     assert 0 < parts.share("area_mm2", "adc") < 1
     assert "adc" in str(parts)
 
@@ -310,10 +312,10 @@ def test_impossible_variables_are_refused_in_one_line(change, words, rng):
         ("dac_bits = 1 ", "dac_bitz = 1 ", "did you mean 'dac_bits'"),
         ("[parts.dac]", "[parts.dca]", "did you mean 'dac'"),
         ("rows = [32, 64, 128, 256] ", "rows = [64, 32] ", "rising order"),
-        ("capacity = 0.28", "capacity = 0.0", "capacity must be above 0"),
+        ("capacity = 0.28", "capacity = 0.0", "capacity must be above zero"),
         ("count = 64\n", "count = 0\n", "count must be above zero"),
         ('per = "kib"', 'per = "kb"', "did you mean 'kib'"),
-        ("array_read_ns = 10.0 ", 'array_read_ns = "10" ', "must be a valid float"),
+        ("array_read_ns = 10.0 ", 'array_read_ns = "10" ', "must be a number"),
     ],
 )
 def test_profiles_are_read_strictly(tmp_path, old, new, words):

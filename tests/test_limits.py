@@ -12,6 +12,7 @@ from flash.optimize.objectives import Limit, Objective, meets, objective, single
 from flash.optimize.shgo import shgo_best
 from flash.search import search
 from flash.spaces.space import load_space
+from flash.targets import load_target
 from flash.targets.processor.profile import load_profile
 
 _SCORE = Objective("nn_degree", "max")
@@ -26,7 +27,7 @@ _COSTS = {
 def default():
     """The default problem, and 200,000 random designs of it."""
     space = load_space("cifar10-concat")
-    problem = separable(space, load_profile("rpi3b"), "nn_degree")
+    problem = separable(space, load_target("rpi3b"), "nn_degree")
     return space, problem, space.sample(200_000, np.random.default_rng(11))
 
 

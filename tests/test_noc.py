@@ -11,7 +11,6 @@ from conftest import shared_folder
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flash.targets.imc import load_imc
 from flash.targets.imc.noc import (
     burst_cycles,
     least_mean_hops,
@@ -23,6 +22,7 @@ from flash.targets.imc.noc import (
     uniform_traffic_cycles,
     wire_pj_per_bit,
 )
+from flash.targets.imc.profile import load_imc
 
 NOC = load_imc().noc
 

@@ -19,6 +19,7 @@ from flash.estimate import estimate
 from flash.evaluation import evaluate_network, measure_network
 from flash.spaces.reference import reference_network
 from flash.spaces.space import load_space
+from flash.targets import load_target
 from flash.targets.processor.costs import network_costs
 from flash.targets.processor.profile import load_profile
 
@@ -443,11 +444,11 @@ def test_a_file_of_a_concat_design_has_the_designs_scores(tmp_path):
 def test_one_network_evaluates_as_its_design_does(rng):
     from flash.evaluation import evaluate
 
-    space, profile = load_space("cifar10-concat"), load_profile("rpi3b")
+    space, target = load_space("cifar10-concat"), load_target("rpi3b")
     designs = space.sample(5, rng)
-    together = evaluate(space, profile, designs)
+    together = evaluate(space, target, designs)
     for i, design in enumerate(designs):
-        alone = evaluate_network(space.network(design), profile)
+        alone = evaluate_network(space.network(design), target)
         assert alone.latency_ms[2][0] == pytest.approx(together.latency_ms[2][i], rel=1e-12)
         assert alone.nn_degree[0] == pytest.approx(together.nn_degree[i])
         assert alone.activation_mb[0] == together.activation_mb[i]

@@ -12,13 +12,12 @@ from conftest import shared_folder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import flash.targets.systolic.shapes as shapes_module
+import flash.targets.shapes as shapes_module
 from flash.errors import ProfileError, UsageError
 from flash.files.locations import data_file
 from flash.spaces.network import GraphEmitter
 from flash.spaces.space import load_space
 from flash.spaces.stage_tables import tabulate
-from flash.targets import fixed_chip
 from flash.targets.components import (
     energy_scale,
     mac_pj,
@@ -26,18 +25,15 @@ from flash.targets.components import (
     sram_read_pj,
     sram_write_pj,
 )
-from flash.targets.systolic import (
-    DATAFLOWS,
-    VARIABLES,
-    breakdown,
-    load_systolic,
-    parse_systolic,
+from flash.targets.systolic.chip import (
     systolic_area_mm2,
     systolic_areas_mm2,
-    systolic_costs,
     systolic_weight_mb,
 )
-from flash.targets.systolic.gemm import Array, Gemm, gemm_cycles, gemm_of, gemm_traffic
+from flash.targets.systolic.costs import layer_reports, systolic_costs
+from flash.targets.systolic.gemm import DATAFLOWS, Array, Gemm, gemm_cycles, gemm_of, gemm_traffic
+from flash.targets.systolic.kind import SystolicArrays
+from flash.targets.systolic.profile import VARIABLES, load_systolic
 
 OS, WS, IS = range(3)
 CHIP = {
@@ -69,7 +65,7 @@ def conv_layers(channels=8, size=16, filters=8, kernel=3, groups=1, features=10)
 
 
 def totals(layers, hardware=HARDWARE, **variables):
-    found = breakdown(layers, hardware, CHIP | variables)
+    found = layer_reports(layers, hardware, CHIP | variables)
     return sum(x.latency_ms for x in found), sum(x.energy_mj for x in found)
 
 
@@ -154,7 +150,7 @@ def test_products_of_dense_grouped_and_linear_layers():
 
 def test_depthwise_layers_are_as_slow_as_one_column_lets_them_be():
     layer = conv_layers(channels=32, size=16, filters=32, groups=32)[0]
-    report = breakdown([layer], HARDWARE, CHIP)[0]
+    report = layer_reports([layer], HARDWARE, CHIP)[0]
     assert report.compute_cycles == 32 * (256 + 2 * 16 + 32 - 2 - 1)
     assert report.utilisation < 1 / CHIP["cols"]
 
@@ -201,27 +197,27 @@ def test_tensors_stay_on_the_chip_exactly_when_half_the_input_buffer_holds_them(
     share = 2 / HARDWARE.input_share
     weights = 8 * 8 * 9 + 4 * 8
     fitting, short = (
-        breakdown([layer], HARDWARE, CHIP | {"buffer_kib": int(kib * share)})[0].dram_bytes
+        layer_reports([layer], HARDWARE, CHIP | {"buffer_kib": int(kib * share)})[0].dram_bytes
         for kib in (8, 7)
     )
     assert fitting == weights
     assert short == weights + 2 * 8192
     never = replace(HARDWARE, keeps_activations=False)
-    assert breakdown([layer], never, CHIP | {"buffer_kib": 2048})[0].dram_bytes == short
+    assert layer_reports([layer], never, CHIP | {"buffer_kib": 2048})[0].dram_bytes == short
 
 
 def test_kept_weights_cost_no_traffic_and_limit_the_network():
     chip = {name: values[0] for name, values in load_systolic("edge-tpu-like").variables.items()}
     hardware = load_systolic("edge-tpu-like")
-    assert sum(x.dram_bytes for x in breakdown(conv_layers(), hardware, chip)) == 0
+    assert sum(x.dram_bytes for x in layer_reports(conv_layers(), hardware, chip)) == 0
     assert systolic_weight_mb(hardware, chip) == pytest.approx(0.7 * 8 * 1.048576)
     assert systolic_weight_mb(HARDWARE, CHIP) == np.inf
 
 
 def test_a_layer_waits_for_whichever_of_array_and_dram_is_slower():
     layers = conv_layers(channels=32, size=32, filters=64)[:1]
-    fast = breakdown(layers, replace(HARDWARE, dram_gb_s=1e5), CHIP)[0]
-    slow = breakdown(layers, replace(HARDWARE, dram_gb_s=0.01), CHIP)[0]
+    fast = layer_reports(layers, replace(HARDWARE, dram_gb_s=1e5), CHIP)[0]
+    slow = layer_reports(layers, replace(HARDWARE, dram_gb_s=0.01), CHIP)[0]
     assert fast.cycles == pytest.approx(fast.compute_cycles, rel=0.4)
     first_fold = 16 * 32  # weights of the whole array, before anything can start
     assert slow.latency_ms == pytest.approx((slow.dram_bytes + first_fold) / 0.01e9 * 1e3)
@@ -230,14 +226,14 @@ def test_a_layer_waits_for_whichever_of_array_and_dram_is_slower():
 def test_cycles_beyond_scalesims_are_reloads_of_the_array():
     layer = conv_layers(channels=8, size=16, filters=24)[0]  # 256 x 24 x 72: 5 x 1 folds
     # 64 KiB: 8 KiB for sums, of 24 columns x 4 bytes: 85 of the 256 vectors, 4 chunks.
-    report = breakdown([layer], replace(HARDWARE, dram_gb_s=1e5), CHIP | {"buffer_kib": 64})[0]
+    report = layer_reports([layer], replace(HARDWARE, dram_gb_s=1e5), CHIP | {"buffer_kib": 64})[0]
     assert report.compute_cycles == 5 * (256 + 2 * 16 + 32 - 2) - 1
     assert report.cycles == pytest.approx(report.compute_cycles + 5 * 3 * 62, abs=10)
 
 
 def test_energy_of_a_layer_by_hand():
     layer = conv_layers(channels=8, size=16, filters=64)[0]  # 256 x 64 x 72: 5 x 2 folds
-    report = breakdown([layer], HARDWARE, CHIP)[0]  # sums of 128 vectors fit: 2 chunks
+    report = layer_reports([layer], HARDWARE, CHIP)[0]  # sums of 128 vectors fit: 2 chunks
     assert report.macs == 256 * 64 * 72
     per_mac = mac_pj(8, 16) + register_pj(8 + 32, 16)
     assert report.mac_uj == pytest.approx(report.macs * per_mac / 1e6)
@@ -257,7 +253,7 @@ def test_energy_of_a_layer_by_hand():
 def test_what_comes_from_dram_is_written_to_the_buffer_first():
     layer = conv_layers(channels=8, size=16, filters=64)[0]
     kept, fetched = (
-        breakdown([layer], replace(HARDWARE, keeps_activations=keeps), CHIP)[0]
+        layer_reports([layer], replace(HARDWARE, keeps_activations=keeps), CHIP)[0]
         for keeps in (True, False)
     )
     outputs, inputs = 64 * 256, 8 * 256
@@ -267,13 +263,13 @@ def test_what_comes_from_dram_is_written_to_the_buffer_first():
 
 
 def test_the_vector_unit_does_one_operation_a_lane_and_cycle():
-    _, pool, _, add, last, _ = breakdown(conv_layers(size=16, filters=24), HARDWARE, CHIP)
+    _, pool, _, add, last, _ = layer_reports(conv_layers(size=16, filters=24), HARDWARE, CHIP)
     assert (pool.compute_cycles, add.compute_cycles) == (24 * 64 * 9 // 32, 24 * 64 // 32)
     assert last.compute_cycles == 24 * 64 // 32
     assert pool.vector_uj == pytest.approx(9 * add.vector_uj)
     assert last.vector_uj == pytest.approx(add.vector_uj)
     byte_read, byte_write = (float(f(32, 16, 8)) / 1e6 for f in (sram_read_pj, sram_write_pj))
-    away = breakdown(
+    away = layer_reports(
         conv_layers(size=16, filters=24), replace(HARDWARE, keeps_activations=False), CHIP
     )
     assert away[3].dram_bytes == 3 * 24 * 64
@@ -429,7 +425,7 @@ def test_eyeriss_sizes_give_eyeriss_area_within_thirty_percent():
 def test_intervals_of_latency_and_area_hold_the_published_chips():
     hardware = load_systolic("systolic")
     table = load_space("cifar10-concat").table(np.zeros((1, 9), dtype=np.int64))
-    found = fixed_chip(hardware, None).costs(table)
+    found = SystolicArrays(hardware).target().costs(table)
     value, low, high = (float(x[0]) for x in found.latency_ms)
     # VGG-16 takes Eyeriss 1436.5 ms, the model 830.2; NVDLA with 64 MACs takes 0.435 of the model.
     assert high / value >= 1436.5 / 830.2
@@ -458,14 +454,18 @@ def test_shipped_profiles_give_a_source_for_every_constant(name):
             "nodes_nm = ",
             "unknown key 'technology.nodes_nm' (did you mean 'node_nm'?)",
         ),
-        ("value = 16, source", "value = 180, source", "technology.node_nm must be a number from 7"),
+        (
+            "value = 16, source",
+            "value = 180, source",
+            "node_nm.value must be a number from 7",
+        ),
         ('"aladdin", source', '"alladin", source', "did you mean 'aladdin'?"),
         ("value = 0.5, source", "value = 0.6, source", "must add up to 1, got 1.1"),
         ("{ value = 12.0, source", "12.0 # ", "must be { value = ..., source"),
         ('"os", "ws", "is"', '"os", "rs"', "variables.dataflow has 'rs'"),
         ("rows = [8, 16", "rows = [16, 8", "variables.rows must be in rising order"),
         ("bits = [8, 16]", "bits = [1, 16]", "variables.bits must hold whole numbers from 4"),
-        ("value = true", 'value = "yes"', "memory.keeps_activations must be true or false"),
+        ("value = true", 'value = "yes"', "memory.keeps_activations.value must be true or false"),
         ('name = "systolic"', "name = 3", "name must be one line of text"),
         ("[area]", "[areas]", "unknown key 'areas' (did you mean 'area'?)"),
         ("schema", "schema = [", "not valid TOML"),
@@ -477,7 +477,7 @@ def test_a_wrong_profile_is_refused_with_its_place(tmp_path, old, new, message):
     path = tmp_path / "chip.toml"
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(ProfileError, match=re.escape(message)) as caught:
-        parse_systolic(path)
+        load_systolic(str(path))
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value) or "TOML" in message
 

@@ -16,9 +16,12 @@ from flash.optimize.pareto import hypervolume, reference_point
 from flash.search import search
 from flash.search.relaxation import bounded_front
 from flash.spaces.space import load_space
-from flash.targets import ImcTarget, ProcessorTarget, SystolicTarget, load_target, parse_hardware
+from flash.targets import load_target, parse_hardware
 from flash.targets.components import mac_pj
-from flash.targets.systolic import load_systolic
+from flash.targets.imc.target import ImcTarget
+from flash.targets.processor.target import ProcessorTarget
+from flash.targets.systolic.profile import load_systolic
+from flash.targets.systolic.target import SystolicTarget
 
 _SMALL = """schema = "flash.space/1"
 family = "concat"
@@ -134,7 +137,7 @@ def test_a_default_outside_the_grids_is_refused(tmp_path):
     text = _systolic_file().read_text(encoding="utf-8")
     path = tmp_path / "chip.toml"
     path.write_text(text.replace("[default]\nrows = 32", "[default]\nrows = 33"), "utf-8")
-    with pytest.raises(ProfileError, match=r"\[default\] rows is 33"):
+    with pytest.raises(ProfileError, match=r"default.rows is 33"):
         load_target(str(path))
     path.write_text(text.replace("[default]\nrows = 32", "[default]"), "utf-8")
     with pytest.raises(UsageError, match="no default rows; give --hardware rows=N"):

@@ -29,10 +29,8 @@ from flash.spaces.stage_tables import (
     tabulate,
     with_cell_sum,
 )
-from flash.spaces.table import LayerTable
+from flash.spaces.table import LayerTable, network_table
 from flash.targets.base import Target, Triple
-from flash.targets.loading import as_target
-from flash.targets.processor.profile import BYTES, Profile
 
 __all__ = [
     "CellScore",
@@ -50,6 +48,8 @@ CellScore = Callable[[LayerTable], Floats]
 
 #: Designs looked at together: large enough to vectorise, small enough for the cache.
 _CHUNK = 2048
+#: Of an element, where no target says otherwise.
+_FP32_BYTES = 4
 _TRIPLES = ("latency_ms", "energy_mj", "area_mm2")
 
 
@@ -100,20 +100,17 @@ def measure(space: SearchSpace, indices: NDArray[np.int64]) -> Metrics:
 
 def measure_network(network: Network) -> Metrics:
     """What can be said of one network without a target; arrays of shape (1,)."""
-    return Metrics(**_without_cells(network, _plain_metrics(_table(network))))
+    return Metrics(**_without_cells(network, _plain_metrics(network_table(network))))
 
 
-def evaluate(
-    space: SearchSpace, target: Target | Profile, indices: NDArray[np.int64]
-) -> Evaluation:
+def evaluate(space: SearchSpace, target: Target, indices: NDArray[np.int64]) -> Evaluation:
     """Everything about designs (indices, shape (designs, variables)) on a target."""
-    priced_on = as_target(target)
-    return _evaluation(_in_chunks(space, indices, lambda t: _look(t, priced_on)))
+    return _evaluation(_in_chunks(space, indices, lambda t: _look(t, target)))
 
 
-def evaluate_network(network: Network, target: Target | Profile) -> Evaluation:
+def evaluate_network(network: Network, target: Target) -> Evaluation:
     """Everything about one network on a target; arrays of shape (1,)."""
-    found = _look(_table(network), as_target(target))
+    found = _look(network_table(network), target)
     return _evaluation(_without_cells(network, found))
 
 
@@ -139,10 +136,6 @@ def _evaluation(found: Mapping[str, Floats]) -> Evaluation:
     )
 
 
-def _table(network: Network) -> LayerTable:
-    return LayerTable(network.layers, [True] * len(network.layers), network.output, 1)
-
-
 def _without_cells(network: Network, found: dict[str, Floats]) -> dict[str, Floats]:
     """Where nobody says what a cell is: NN-Degree from the graph, NN-Mass unknown (not 0)."""
     if all(layer.cell < 0 for layer in network.layers):
@@ -158,7 +151,7 @@ def _triple(found: Mapping[str, Floats], name: str) -> Triple:
 
 
 def separable(
-    space: SearchSpace, target: Target | Profile, metric: str, index: CellScore | None = None
+    space: SearchSpace, target: Target, metric: str, index: CellScore | None = None
 ) -> SeparableProblem:
     """The stage tables of ``metric`` and of all costs on the target.
 
@@ -169,19 +162,16 @@ def separable(
     target is not ``exact`` its quantities are lower bounds. Raises ``UsageError`` for a metric
     that is no sum over the stages of the space.
     """
-    priced_on = as_target(target)
 
     def stage_costs(table: LayerTable) -> Mapping[str, Floats]:
         return {
-            **priced_on.stage_costs(table),
-            "weight_mb": _megabytes(parameter_count(table), priced_on.weight_bytes),
-            "activation_mb": _megabytes(
-                peak_activation_elements(table), priced_on.activation_bytes
-            ),
+            **target.stage_costs(table),
+            "weight_mb": _megabytes(parameter_count(table), target.weight_bytes),
+            "activation_mb": _megabytes(peak_activation_elements(table), target.activation_bytes),
         }
 
     combine: dict[str, Combine] = {
-        **priced_on.quantities,
+        **target.quantities,
         "weight_mb": "sum",
         "activation_mb": "max",
     }
@@ -192,7 +182,7 @@ def separable(
 
 
 def _plain_metrics(table: LayerTable) -> dict[str, Floats]:
-    return _metrics(table, BYTES["fp32"], BYTES["fp32"])
+    return _metrics(table, _FP32_BYTES, _FP32_BYTES)
 
 
 def _metrics(table: LayerTable, weight_bytes: float, activation_bytes: float) -> dict[str, Floats]:

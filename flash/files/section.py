@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from flash.errors import ProfileError, did_you_mean, shown
@@ -24,6 +24,13 @@ class Section:
         for key in self._values:
             if key not in self._read:
                 raise ProfileError(f"unknown key '{self._at(key)}'{did_you_mean(key, self._read)}")
+
+    def only(self, known: Iterable[str]) -> None:
+        """Refuse keys that are none of ``known``, before they are missed under their right name."""
+        wanted = tuple(known)
+        for key in self._values:
+            if key not in wanted:
+                raise ProfileError(f"unknown key '{self._at(key)}'{did_you_mean(key, wanted)}")
 
     def names(self) -> tuple[str, ...]:
         """The keys of the table, in file order; at least one."""

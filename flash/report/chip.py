@@ -1,23 +1,27 @@
 """The chosen chip as a picture: an SVG written by hand, readable in light and in dark.
 
-Crossbar tiles: the mesh, each tile in the colour of its layer (first to last along the
-ramp), fainter the fewer of its cells hold weights. Systolic arrays: utilisation of the array
-over the time of one inference, a block a layer. Beside it where area and energy go.
+What the chip looks like its kind of target knows (``Drawing``: rectangles in the unit square);
+here they get size, colour and words. Beside it where area and energy go.
 """
 
 from __future__ import annotations
 
 import html
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from flash.quantities import format_number
 from flash.report.axes import blend
+from flash.spaces.network import Network
+from flash.targets import Breakdown, Drawing, Target
 
-__all__ = ["ChipView", "LayerBlock", "chip_svg"]
+__all__ = ["ChipView", "chip_svg", "chip_view"]
 
 _WIDTH, _HEIGHT = 900.0, 564.0
 _LEFT, _TOP, _SIDE = 30.0, 106.0, 390.0
+#: Room for an axis left of the square, and the width below which a block could not be seen.
+_AXIS, _THINNEST = 34.0, 0.2
 #: Lines of a breakdown; what is smaller is added up.
 _LINES = 8
 _STYLE = """
@@ -33,43 +37,32 @@ text{fill:#e6edf3}.page{fill:#0d1117}.sub,.note,.value,.tick{fill:#9198a1}.empty
 
 
 @dataclass(frozen=True)
-class LayerBlock:
-    """One layer on the chip.
-
-    utilisation: share of its cells that hold weights, or of multipliers at work (0 to 1).
-    tiles, first_tile: of a chip of tiles, along the snake; 0 where there are none.
-    """
-
-    name: str
-    utilisation: float
-    latency_ms: float
-    tiles: int = 0
-    first_tile: int = 0
-
-
-@dataclass(frozen=True)
 class ChipView:
-    """What the picture shows.
-
-    mesh_side:  tiles a side of the mesh; 0 for a systolic array.
-    area_mm2, energy_mj: component -> of the chip, of one inference.
-    """
+    """What the picture shows: a title, lines below it, and where one network's costs go."""
 
     title: str
     lines: Sequence[str]
-    layers: Sequence[LayerBlock]
-    mesh_side: int
-    area_mm2: Mapping[str, float]
-    energy_mj: Mapping[str, float]
+    breakdown: Breakdown
+
+
+def chip_view(target: Target, network: Network, title: str, description: str) -> ChipView | None:
+    """The chip with one network; None where there is no chip to draw, on a board one buys."""
+    if not target.chip:
+        return None
+    hardware: Mapping[str, object] = target.summary().get("hardware", target.chip)
+    words = ", ".join(f"{name} {value}" for name, value in hardware.items())
+    found = target.breakdown(network)
+    return ChipView(title, [description, *textwrap.wrap(words, 110)], found)
 
 
 def chip_svg(view: ChipView) -> str:
     """The picture of a chip, as SVG text."""
     parts = [_text(_LEFT, 34, "title", view.title)]
     parts += [_text(_LEFT, 56 + 17 * k, "sub", line) for k, line in enumerate(view.lines)]
-    parts += _mesh(view) if view.mesh_side else _time(view)
-    parts += _bars("area", "mm²", view.area_mm2, _TOP)
-    parts += _bars("energy", "mJ", view.energy_mj, _TOP + 222)
+    found = view.breakdown
+    parts += [] if found.drawing is None else _drawn(found.drawing)
+    parts += _bars("area", "mm²", found.area_mm2, _TOP)
+    parts += _bars("energy", "mJ", found.energy_mj, _TOP + 222)
     body = "\n".join(parts)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}" '
@@ -87,61 +80,34 @@ def _colour(k: int, count: int) -> str:
     return blend(k / max(count - 1, 1))
 
 
-def _mesh(view: ChipView) -> list[str]:
-    """The snake of tiles, a rectangle for each run of one layer in one row of the mesh."""
-    side = view.mesh_side
-    cell = _SIDE / side
-    gap = 1.0 if cell > 6 else 0.0
-    parts = [f'<rect class="empty" x="{_LEFT}" y="{_TOP}" width="{_SIDE}" height="{_SIDE}"/>']
-    shown = [layer for layer in view.layers if layer.tiles]
-    for k, layer in enumerate(shown):
-        words = (
-            f"{layer.name}: {layer.tiles} tiles, {100 * layer.utilisation:.0f} % of cells in use, "
-            f"{format_number(layer.latency_ms)} ms"
+def _drawn(drawing: Drawing) -> list[str]:
+    """The blocks in a square of ``_SIDE``, beside an axis where their heights are shares."""
+    left = _LEFT + (_AXIS if drawing.percent_axis else 0.0)
+    width = _SIDE - (left - _LEFT)
+    gap = 1.0 if drawing.cell * _SIDE > 6 else 0.0
+    parts = _axis(left) if drawing.percent_axis else []
+    parts.append(f'<rect class="empty" x="{left}" y="{_TOP}" width="{width}" height="{_SIDE}"/>')
+    for block in drawing.blocks:
+        wide = max(block.width * width - gap, _THINNEST)
+        opacity = f' fill-opacity="{block.opacity:.2f}"' if block.opacity < 1 else ""
+        parts.append(
+            f'<rect x="{left + block.left * width:.2f}" y="{_TOP + block.top * _SIDE:.2f}" '
+            f'width="{wide:.2f}" height="{block.height * _SIDE - gap:.2f}" '
+            f'fill="{_colour(block.layer, drawing.layers)}"{opacity}>'
+            f"<title>{html.escape(block.words)}</title></rect>"
         )
-        paint = f'fill="{_colour(k, len(shown))}"'
-        paint += f' fill-opacity="{0.3 + 0.7 * layer.utilisation:.2f}"'
-        first, last = layer.first_tile, layer.first_tile + layer.tiles
-        while first < last:
-            row, column = divmod(first, side)
-            run = min(last - first, side - column)
-            left = column if row % 2 == 0 else side - column - run
-            parts.append(
-                f'<rect x="{_LEFT + left * cell:.1f}" y="{_TOP + row * cell:.1f}" '
-                f'width="{run * cell - gap:.1f}" height="{cell - gap:.1f}" {paint}>'
-                f"<title>{html.escape(words)}</title></rect>"
-            )
-            first += run
     parts += _ramp("first layer", "last layer", _TOP + _SIDE + 14)
-    note = f"{side} x {side} mesh, tiles in the order of the layers; faint: few cells in use"
-    return [*parts, _text(_LEFT, _TOP + _SIDE + 48, "note", note)]
+    return [*parts, _text(_LEFT, _TOP + _SIDE + 48, "note", drawing.note)]
 
 
-def _time(view: ChipView) -> list[str]:
-    """A block a layer: as wide as its time, as high as its utilisation."""
-    total = sum(layer.latency_ms for layer in view.layers) or 1.0
-    parts, x = [], _LEFT + 34
-    width = _SIDE - 34
+def _axis(left: float) -> list[str]:
+    """0 to 100 % from the bottom to the top of the square."""
+    parts = []
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
         y = _TOP + _SIDE * (1 - share)
-        parts.append(f'<path class="axis" d="M{_LEFT + 30} {y:.1f}H{x}"/>')
-        parts.append(_text(_LEFT + 26, y + 4, "tick", f"{100 * share:.0f}%", ' text-anchor="end"'))
-    parts.append(f'<rect class="empty" x="{x}" y="{_TOP}" width="{width}" height="{_SIDE}"/>')
-    for k, layer in enumerate(view.layers):
-        wide, high = width * layer.latency_ms / total, _SIDE * layer.utilisation
-        words = (
-            f"{layer.name}: {100 * layer.utilisation:.0f} % of the multipliers, "
-            f"{format_number(layer.latency_ms)} ms"
-        )
-        parts.append(
-            f'<rect x="{x:.2f}" y="{_TOP + _SIDE - high:.1f}" width="{max(wide, 0.2):.2f}" '
-            f'height="{high:.1f}" fill="{_colour(k, len(view.layers))}">'
-            f"<title>{html.escape(words)}</title></rect>"
-        )
-        x += wide
-    parts += _ramp("first layer", "last layer", _TOP + _SIDE + 14)
-    note = f"multipliers at work over one inference of {format_number(total)} ms; a block a layer"
-    return [*parts, _text(_LEFT, _TOP + _SIDE + 48, "note", note)]
+        parts.append(f'<path class="axis" d="M{left - 4} {y:.1f}H{left}"/>')
+        parts.append(_text(left - 8, y + 4, "tick", f"{100 * share:.0f}%", ' text-anchor="end"'))
+    return parts
 
 
 def _ramp(low: str, high: str, y: float) -> list[str]:

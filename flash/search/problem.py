@@ -20,15 +20,13 @@ from flash.optimize import (
     exact_best,
     exact_front,
 )
-from flash.report.chip import ChipView
-from flash.search.chip_view import chip_view
+from flash.report.chip import ChipView, chip_view
 from flash.search.effort import Effort
 from flash.search.infeasibility import why_unmet
 from flash.search.joint import NetworksAndChips, joint_space, ratio
 from flash.search.relaxation import bounded_front
 from flash.spaces.space import SearchSpace, load_space
-from flash.targets import Given, Target, fixed_chip, load_hardware
-from flash.targets.processor.profile import Profile
+from flash.targets import Given, Target, load_hardware
 
 __all__ = ["OPTIMIZERS", "Effort", "Networks", "NetworksAndChips", "Subject", "load_subject"]
 
@@ -56,7 +54,8 @@ class Networks:
 
     def chip(self, indices: Ints, title: str) -> ChipView | None:
         """What there is to draw of a design's chip."""
-        return chip_view(self.space, self.target, indices, title)
+        network, words = self.space.network(indices), self.space.describe(indices)
+        return chip_view(self.target, network, title, words)
 
     def why_unmet(self, problem: SeparableProblem, limits: Sequence[Limit]) -> str:
         """Why no design meets the limits, in one line; empty if some may."""
@@ -103,11 +102,10 @@ Subject = Networks | NetworksAndChips
 def load_subject(target: str, runtime: str | None, hardware: Given | None, space: str) -> Subject:
     """The subject that a user names; raises as ``load_space`` and ``load_hardware`` do."""
     network, found = load_space(space), load_hardware(target, runtime)
-    if not isinstance(found, Profile):
-        joint = joint_space(network, found, hardware)
-        if joint is not None:
-            return NetworksAndChips(*joint)
-    return Networks(network, fixed_chip(found, hardware))
+    joint = joint_space(network, found, hardware)
+    if joint is not None:
+        return NetworksAndChips(*joint)
+    return Networks(network, found.target(hardware))
 
 
 def _heuristic(

@@ -21,8 +21,9 @@ from flash.spaces.layers import (
     layer_params,
     out_elements,
 )
+from flash.spaces.network import Network
 
-__all__ = ["LayerTable", "TableEmitter"]
+__all__ = ["LayerTable", "TableEmitter", "network_table"]
 
 _COLUMNS = frozenset(
     {
@@ -236,3 +237,8 @@ class TableEmitter(Emitter):
             a, b = getattr(new, name), getattr(old, name)
             fields[name] = a if a is b else np.where(condition, a, b)
         return replace(new, **fields)
+
+
+def network_table(network: Network) -> LayerTable:
+    """A table of one design: the network's layers, all of them active."""
+    return LayerTable(network.layers, [True] * len(network.layers), network.output, 1)

@@ -1,23 +1,29 @@
-"""Targets: what networks are priced on, whatever kind of hardware, behind one interface."""
+"""Targets: what networks are priced on, whatever kind of hardware, behind one interface.
+
+Each kind is a room (``processor``, ``systolic``, ``imc``) that nobody imports by name:
+``load_target`` and ``load_hardware`` find it by the schema of the profile (``KINDS``).
+"""
 
 from flash.targets.base import Costs, Target, Triple
-from flash.targets.chips import Given, parse_hardware
-from flash.targets.imc.target import ImcTarget
-from flash.targets.loading import as_target, fixed_chip, given_chip, load_hardware, load_target
-from flash.targets.processor.target import ProcessorTarget
-from flash.targets.systolic.target import SystolicTarget
+from flash.targets.breakdown import Block, Breakdown, Drawing, LayerCost
+from flash.targets.chips import ChipGrid, Given, parse_hardware
+from flash.targets.kinds import KINDS, ChipFamily, Hardware, TargetKind
+from flash.targets.loading import load_hardware, load_target
 
 __all__ = [
+    "KINDS",
+    "Block",
+    "Breakdown",
+    "ChipFamily",
+    "ChipGrid",
     "Costs",
+    "Drawing",
     "Given",
-    "ImcTarget",
-    "ProcessorTarget",
-    "SystolicTarget",
+    "Hardware",
+    "LayerCost",
     "Target",
+    "TargetKind",
     "Triple",
-    "as_target",
-    "fixed_chip",
-    "given_chip",
     "load_hardware",
     "load_target",
     "parse_hardware",

@@ -1,4 +1,4 @@
-"""What every target offers to the commands, whatever kind of hardware it is."""
+"""What every target offers to whoever prices networks on it, whatever kind of hardware it is."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from flash.spaces.network import Network
 from flash.spaces.stage_tables import Combine, Floats
 from flash.spaces.table import LayerTable
+from flash.targets.breakdown import Breakdown
 
 __all__ = ["Costs", "Target", "Triple"]
 
@@ -97,3 +99,6 @@ class Target(Protocol):
 
     def stage_costs(self, table: LayerTable) -> Mapping[str, Floats]:
         """Costs of some stages of every design, each of shape (designs,)."""
+
+    def breakdown(self, network: Network) -> Breakdown:
+        """Where time, energy and area of one network go, layer by layer."""

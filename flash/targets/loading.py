@@ -1,43 +1,34 @@
-"""The target a user names: whichever kind of profile the file is."""
+"""The target a user names: the kind of its profile is looked up by the file's schema."""
 
 from __future__ import annotations
 
-import tomllib
+from typing import Any
 
-from flash.errors import UsageError
-from flash.files.locations import data_file
+from flash.errors import ProfileError, shown
 from flash.targets.base import Target
-from flash.targets.chips import Given, chip_of, values_of
-from flash.targets.imc import ImcHardware, load_imc
-from flash.targets.imc.target import ImcTarget
-from flash.targets.processor.profile import Profile, load_profile
-from flash.targets.processor.target import ProcessorTarget
-from flash.targets.systolic import DATAFLOWS, SystolicHardware, load_systolic
-from flash.targets.systolic.target import SystolicTarget
+from flash.targets.chips import Given
+from flash.targets.kinds import KINDS, Hardware, TargetKind
+from flash.targets.profile_files import find_profile, load_document, read_document
 
-__all__ = ["Hardware", "as_target", "fixed_chip", "given_chip", "load_hardware", "load_target"]
-
-#: What a profile file holds.
-Hardware = Profile | SystolicHardware | ImcHardware
-
-_WORDS = {"dataflow": DATAFLOWS}
+__all__ = ["load_hardware", "load_target"]
 
 
 def load_hardware(name_or_path: str, runtime: str | None = None) -> Hardware:
     """The profile ``hw_profiles/NAME.toml``, or a file of the user's, by its ``schema``.
 
-    Raises ``UsageError`` for an unknown name (with the closest) or a runtime that a chip has
-    not, ``ProfileError`` for a file that is no profile.
+    ``runtime`` picks one of its runtimes; so does a name ``NAME:RUNTIME`` (``rpi4b:armnn``).
+    Raises ``UsageError`` for an unknown name or runtime (with the closest), ``ProfileError`` for
+    a file that is no profile.
     """
-    schema = _schema(name_or_path)
-    accelerator = schema.startswith(("flash.systolic/", "flash.imc/"))
-    if accelerator and runtime is not None:
-        raise UsageError(f"target {name_or_path} has no runtimes; leave --runtime out")
-    if schema.startswith("flash.systolic/"):
-        return load_systolic(name_or_path)
-    if schema.startswith("flash.imc/"):
-        return load_imc(name_or_path)
-    return load_profile(name_or_path, runtime)
+    path, of_name = find_profile(name_or_path)
+    document = load_document(path)
+    try:
+        kind = _kind(document.get("schema"))
+    except ProfileError as error:
+        raise ProfileError(f"{path}: {error}") from None
+    found = read_document(document, path, kind.read)
+    chosen = runtime if runtime is not None else of_name
+    return found if chosen is None else found.select(chosen)
 
 
 def load_target(
@@ -47,37 +38,13 @@ def load_target(
 
     Raises as ``load_hardware``, and ``UsageError`` for hardware variables that cannot be.
     """
-    return fixed_chip(load_hardware(name_or_path, runtime), hardware)
+    return load_hardware(name_or_path, runtime).target(hardware)
 
 
-def fixed_chip(found: Hardware, hardware: Given | None = None) -> Target:
-    """``found`` with the hardware variables given; the others as in its default chip."""
-    if isinstance(found, SystolicHardware):
-        names = tuple(found.variables)
-        return SystolicTarget(found, chip_of(hardware, found.default, names, _WORDS))
-    if isinstance(found, ImcHardware):
-        names = tuple(found.variables)
-        return ImcTarget(found, chip_of(hardware, found.default, names, {}))
-    if hardware is not None:
-        raise UsageError(f"target {found.name} has no hardware variables; leave --hardware out")
-    return ProcessorTarget(found)
-
-
-def given_chip(found: SystolicHardware | ImcHardware, hardware: Given | None) -> dict[str, int]:
-    """The hardware variables that ``hardware`` gives, and no others."""
-    return values_of(hardware, tuple(found.variables), _WORDS)
-
-
-def as_target(target: Target | Profile) -> Target:
-    """A profile as the target it is."""
-    return ProcessorTarget(target) if isinstance(target, Profile) else target
-
-
-def _schema(name_or_path: str) -> str:
-    path = data_file("hw_profiles", name_or_path)
-    if path is None:
-        return ""
-    try:
-        return str(tomllib.loads(path.read_text(encoding="utf-8")).get("schema", ""))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
-        return ""  # whoever reads the file next says what is wrong with it
+def _kind(schema: Any) -> TargetKind:
+    """The kind that reads profiles of this schema, whatever the version."""
+    name = schema.rpartition("/")[0] if isinstance(schema, str) else ""
+    if name not in KINDS:
+        known = ", ".join(f"{kind}/..." for kind in KINDS)
+        raise ProfileError(f"expected a schema of a target ({known}), got {shown(schema)}")
+    return KINDS[name]

@@ -41,7 +41,7 @@ from flash.optimize import (
     values_of,
 )
 from flash.spaces.space import load_space
-from flash.targets.processor.profile import load_profile
+from flash.targets import load_target
 
 SCORE, LATENCY, ENERGY, MEMORY = map(
     objective, ("nn_degree", "latency_ms", "energy_mj", "memory_mb")
@@ -164,7 +164,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     began = time.perf_counter()
-    problem = separable(load_space(given.space), load_profile(given.target), "nn_degree")
+    problem = separable(load_space(given.space), load_target(given.target), "nn_degree")
     tabulated = time.perf_counter()
     importlib.import_module("scipy.optimize")
     importlib.import_module("scipy.stats.qmc")  # shgo imports it on its first call

@@ -17,8 +17,7 @@ import numpy as np
 from flash.evaluation import evaluate, separable
 from flash.metrics import nn_degree
 from flash.spaces.space import load_space
-from flash.targets.processor.costs import costs
-from flash.targets.processor.profile import load_profile
+from flash.targets import load_target
 
 _ROUNDS = 3
 
@@ -38,10 +37,10 @@ def main() -> None:
     parser.add_argument("--space", default="cifar10-concat")
     parser.add_argument("--target", default="rpi3b")
     options = parser.parse_args()
-    space, profile = load_space(options.space), load_profile(options.target)
+    space, target = load_space(options.space), load_target(options.target)
     rng = np.random.default_rng(0)
     many, few, fewer = (space.sample(n, rng) for n in (1_000_000, 20_480, 2_048))
-    problem = separable(space, profile, "nn_degree")
+    problem = separable(space, target, "nn_degree")
 
     def layer_by_layer(work: Callable[..., object]) -> Callable[[], None]:
         def action() -> None:
@@ -51,8 +50,8 @@ def main() -> None:
         return action
 
     timed = [
-        ("layers, everything + intervals", len(fewer), lambda: evaluate(space, profile, fewer)),
-        ("layers, latency + energy", len(few), layer_by_layer(lambda t: costs(t, profile))),
+        ("layers, everything + intervals", len(fewer), lambda: evaluate(space, target, fewer)),
+        ("layers, latency + energy", len(few), layer_by_layer(target.stage_costs)),
         ("layers, NN-Degree", len(few), layer_by_layer(nn_degree)),
         (
             "tables, NN-Degree + latency + energy",
@@ -61,8 +60,8 @@ def main() -> None:
         ),
         ("tables, NN-Degree", len(many), lambda: problem.evaluate(many, "nn_degree")),
     ]
-    print(f"space {space.name} ({space.size:,} designs), target {profile.name}")
-    build = _seconds(lambda: separable(space, profile, "nn_degree"))
+    print(f"space {space.name} ({space.size:,} designs), target {target.name}")
+    build = _seconds(lambda: separable(space, target, "nn_degree"))
     print(f"{'stage tables, built once':40} {build:.3f} s")
     base = 0.0
     for name, designs, action in timed:

@@ -29,8 +29,11 @@ import numpy as np
 
 from flash.spaces.space import load_space
 from flash.spaces.table import LayerTable, TableEmitter
-from flash.targets.imc import breakdown, imc_costs, load_imc, tile_parts
+from flash.targets.imc.breakdown import breakdown
+from flash.targets.imc.model import imc_costs
 from flash.targets.imc.noc import uniform_traffic_cycles
+from flash.targets.imc.parts import tile_parts
+from flash.targets.imc.profile import load_imc
 
 CHIP = {
     "rows": 128, "columns": 128, "crossbars_per_tile": 16, "cell_bits": 2, "adc_bits": 5,

@@ -34,7 +34,6 @@ from flash.search import search
 from flash.spaces.network import Network
 from flash.spaces.space import load_space
 from flash.targets import load_hardware
-from flash.targets.processor.profile import Profile
 
 SPACES = (
     "cifar10-add",
@@ -107,7 +106,7 @@ def drawn(count: int, seed: int, names: list[str]) -> Iterator[tuple[str, Networ
 
 def picked(names: list[str]) -> Iterator[tuple[str, Network]]:
     """The picks of every search, each design once."""
-    targets = [t for t in known_names("hw_profiles") if isinstance(load_hardware(t), Profile)]
+    targets = [t for t in known_names("hw_profiles") if "runtime" in load_hardware(t).options()]
     seen = set()
     for name in names:
         space = load_space(name)

@@ -26,8 +26,7 @@ from numpy.typing import NDArray
 from flash.evaluation import Evaluation, evaluate
 from flash.search.joint import CoSpace, evaluate_joint, joint_space
 from flash.spaces.space import SearchSpace, load_space
-from flash.targets import fixed_chip, load_hardware
-from flash.targets.imc import ImcHardware
+from flash.targets import load_hardware
 
 Floats = NDArray[np.float64]
 QUANTITIES = ("latency_ms", "energy_mj", "area_mm2")
@@ -47,7 +46,7 @@ def chip_features(space: CoSpace, indices: NDArray[np.int64], network: Floats) -
     """The network's features, the same over the chip's parallelism, and sizes of the chip."""
     chips = [space.chips[k] for k in space.split(indices)[0]]
     values = {name: np.array([chip[name] for chip in chips], float) for name in chips[0]}
-    if isinstance(space.family, ImcHardware):
+    if "columns_per_adc" in values:  # crossbar tiles
         parallel = values["rows"] * values["columns"] / values["columns_per_adc"]
         sizes = [values["crossbars_per_tile"], values["noc_bits"], values["mvm_limit"],
                  values["adc_bits"], network[:, 2] * values["crossbars_per_tile"],
@@ -94,7 +93,7 @@ def main() -> int:
     for name in ("systolic", "imc"):
         rng = np.random.default_rng(20260714)
         family = load_hardware(name)
-        joint = joint_space(network_space, family, None)  # type: ignore[arg-type]
+        joint = joint_space(network_space, family, None)
         if joint is None:
             continue
         space = joint[0]
@@ -104,7 +103,7 @@ def main() -> int:
         own = indices[:, len(space.free) :]
         network = network_features(network_space, found, own)
         show(f"{name}, all its chips", chip_features(space, indices, network), found)
-        target = fixed_chip(family)
+        target = family.target()
         priced = evaluate(network_space, target, own)
         # On one array the area is a constant: nothing to fit.
         skip = ("area_mm2",) if name == "systolic" else ()

@@ -25,12 +25,9 @@ from scipy.optimize import nnls
 
 from flash.spaces.reference import reference_network
 from flash.targets.components import sram_area_mm2, sram_read_pj, sram_write_pj
-from flash.targets.systolic import (
-    breakdown,
-    load_systolic,
-    systolic_area_mm2,
-    systolic_areas_mm2,
-)
+from flash.targets.systolic.chip import systolic_area_mm2, systolic_areas_mm2
+from flash.targets.systolic.costs import layer_reports
+from flash.targets.systolic.profile import load_systolic
 
 Floats = NDArray[np.float64]
 
@@ -104,7 +101,7 @@ def show_shipped() -> None:
         area28 = float(systolic_area_mm2(load_systolic("edge-tpu-like"), chip))
         hardware = replace(load_systolic("systolic"), dram_gb_s=row["sdram_GBps"])
         area16 = float(systolic_area_mm2(hardware, chip))
-        layers = breakdown(network, hardware, chip)
+        layers = layer_reports(network, hardware, chip)
         time_ms = sum(x.latency_ms for x in layers)
         power_mw = sum(x.energy_mj - x.dram_uj / 1e3 for x in layers) / time_ms * 1e3
         print(
@@ -147,7 +144,7 @@ def show_eyeriss() -> None:
     for name, latency_ms, power_mw in (("alexnet_caffe", 28.8, 278), ("vgg16", 1436.5, 236)):
         convolutions = [x for x in reference_network(name).layers if x.op == "conv"]
         for mac_model in ("aladdin", "horowitz"):
-            found = breakdown(convolutions, replace(hardware, mac_model=mac_model), chip)
+            found = layer_reports(convolutions, replace(hardware, mac_model=mac_model), chip)
             time = sum(x.latency_ms for x in found)
             energy = sum(x.energy_mj - x.dram_uj / 1e3 for x in found)
             print(

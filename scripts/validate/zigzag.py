@@ -34,7 +34,8 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from flash.spaces.network import GraphEmitter
-from flash.targets.systolic import breakdown, load_systolic
+from flash.targets.systolic.costs import layer_reports
+from flash.targets.systolic.profile import load_systolic
 
 #: Channels in, channels out, side of the output, kernel, stride.
 LAYERS = (
@@ -113,7 +114,7 @@ def ours(sizes: tuple[int, int, int, int, int]) -> tuple[float, float]:
         dram_gb_s=BYTES_PER_CYCLE * CHIP["frequency_mhz"] / 1e3,
         keeps_activations=False,
     )
-    (layer,) = breakdown(e.network(source, output).layers, hardware, CHIP)
+    (layer,) = layer_reports(e.network(source, output).layers, hardware, CHIP)
     return layer.cycles, layer.dram_bytes
 
 

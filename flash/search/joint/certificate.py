@@ -35,7 +35,7 @@ from flash.optimize import (
     hypervolume_gap,
     non_dominated,
 )
-from flash.search.joint.catalog import CoSpace
+from flash.search.joint.space import CoSpace
 from flash.spaces.stage_tables import Floats
 
 __all__ = ["Price", "certified_front", "relaxed_chip"]

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.evaluation import Evaluation, evaluate
-from flash.search.joint.catalog import CoSpace
-from flash.targets import Triple, fixed_chip
+from flash.search.joint.space import CoSpace
+from flash.targets import Triple
 
 __all__ = ["evaluate_joint"]
 
@@ -19,7 +19,7 @@ def evaluate_joint(space: CoSpace, indices: NDArray[np.int64]) -> Evaluation:
     parts = [
         evaluate(
             space.network,
-            fixed_chip(space.family, space.chips[int(chip)]),
+            space.family.target(int(chip)),
             networks[chips == chip],
         )
         for chip in np.unique(chips)
@@ -43,6 +43,7 @@ def evaluate_joint(space: CoSpace, indices: NDArray[np.int64]) -> Evaluation:
         plain("nn_degree"), plain("nn_mass"), plain("params"), plain("macs"),
         plain("weight_mb"), plain("activation_mb"),
         latency_ms=triple("latency_ms"), energy_mj=triple("energy_mj"),
-        extrapolated=plain("extrapolated").astype(np.bool_), area_mm2=triple("area_mm2"),
+        extrapolated=plain("extrapolated").astype(np.bool_),
+        area_mm2=None if parts[0].area_mm2 is None else triple("area_mm2"),
         details=details,
     )  # fmt: skip

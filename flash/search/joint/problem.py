@@ -10,14 +10,12 @@ from numpy.typing import NDArray
 
 from flash.evaluation import CellScore, Evaluation
 from flash.optimize import Limit, Objective, OptimizerResult, SeparableProblem
-from flash.report.chip import ChipView
-from flash.search.chip_view import chip_view
+from flash.report.chip import ChipView, chip_view
 from flash.search.effort import Effort
-from flash.search.joint.catalog import CoSpace, FamilyTarget
 from flash.search.joint.pricing import evaluate_joint
 from flash.search.joint.searching import search_joint, why_no_chip
+from flash.search.joint.space import CoSpace, FamilyTarget
 from flash.search.joint.tables import joint_problem
-from flash.targets import fixed_chip
 
 __all__ = ["NetworksAndChips"]
 
@@ -45,9 +43,11 @@ class NetworksAndChips:
 
     def chip(self, indices: Ints, title: str) -> ChipView | None:
         """What there is to draw of a design's chip."""
-        target = fixed_chip(self.space.family, self.space.hardware(indices))
-        network = indices[len(self.space.free) :]
-        return chip_view(self.space.network, target, network, title)
+        chips, networks = self.space.split(indices[None])
+        target = self.space.family.target(int(chips[0]))
+        space, network = self.space.network, networks[0]
+        words = space.describe(network)
+        return chip_view(target, space.network(network), title, words)
 
     def why_unmet(self, problem: SeparableProblem, limits: Sequence[Limit]) -> str:
         """Why no design meets the limits, in one line."""

@@ -23,8 +23,8 @@ from flash.optimize import (
     SeparableProblem,
     exact_front,
 )
-from flash.search.joint.catalog import CoSpace
 from flash.search.joint.certificate import Price, relaxed_chip
+from flash.search.joint.space import CoSpace
 from flash.spaces.stage_tables import Floats
 
 __all__ = ["best_design"]

@@ -27,10 +27,10 @@ from flash.optimize import (
     values_of,
 )
 from flash.quantities import format_number, quantity
-from flash.search.joint.catalog import CoSpace
 from flash.search.joint.certificate import certified_front, relaxed_chip
 from flash.search.joint.pricing import evaluate_joint
 from flash.search.joint.scalar import best_design
+from flash.search.joint.space import CoSpace
 from flash.search.relaxation import real_values
 from flash.spaces.stage_tables import Floats
 

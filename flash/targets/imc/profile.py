@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.errors import ProfileError, UsageError, did_you_mean
-from flash.files.locations import data_file, known_names
+from flash.errors import UsageError, did_you_mean, shown
+from flash.files.section import Section
+from flash.targets.chips import read_codesign, read_default, read_grids
 from flash.targets.components import NODES_NM
-from flash.targets.default_chip import default_chip
 from flash.targets.imc.converters import ADC_MODELS
+from flash.targets.profile_files import check_schema, find_profile, load_document, read_document
 
 __all__ = [
     "PARTS", "ChipLink", "FixedRouter", "ImcHardware", "Noc", "Options", "Part", "Precision",
-    "Settings", "load_imc",
+    "Settings", "load_imc", "read_imc",
 ]  # fmt: skip
 
 Floats = NDArray[np.float64]
-_SCHEMA: Final = "flash.imc/1"
+SCHEMA: Final = "flash.imc/1"
 _KEYS: Final = frozenset(
     {
         "schema", "name", "description", "provenance", "precision", "settings", "chip_link",
@@ -61,6 +60,8 @@ class Options:
 
 
 _VARIABLES: Final = tuple(field.name for field in fields(Options))
+#: Smallest and largest value of any hardware variable in a profile; ``options`` says more.
+_BOUNDS: Final = (1, 10**9)
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ class ImcHardware:
     link: ChipLink
     parts: Mapping[str, Part]
     noc: Noc
-    variables: Mapping[str, NDArray[np.int64]]
+    variables: Mapping[str, tuple[int, ...]]
     default: Mapping[str, int]
     codesign: Mapping[str, tuple[int, ...]]
 
@@ -208,145 +209,101 @@ def load_imc(name_or_path: str = "imc") -> ImcHardware:
     Raises ``UsageError`` for an unknown name and ``ProfileError`` for a file that is no
     profile of crossbar tiles.
     """
-    path = data_file("hw_profiles", name_or_path)
-    if path is None:
-        known = known_names("hw_profiles")
-        raise UsageError(f"unknown target '{name_or_path}'{did_you_mean(name_or_path, known)}")
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ProfileError(f"{path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ProfileError(f"{path}: not valid TOML: {error}") from None
-    try:
-        return _hardware(document, path)
-    except ProfileError as error:
-        raise ProfileError(f"{path}: {error}") from None
+    path, _ = find_profile(name_or_path)
+    return read_document(load_document(path), path, read_imc)
 
 
-def _hardware(document: dict[str, Any], path: Path) -> ImcHardware:
-    _refuse_unknown(document, _KEYS, "the profile")
-    if document.get("schema") != _SCHEMA:
-        raise ProfileError(f'expected schema = "{_SCHEMA}", got {document.get("schema")!r}')
-    noc = dict(_section(document, "noc"))
-    noc["isaac"] = _record(FixedRouter, noc.get("isaac", {}), "[noc.isaac]")
-    parts = _section(document, "parts")
-    _refuse_unknown(parts, PARTS, "[parts]")
-    missing = [name for name in PARTS if name not in parts]
-    if missing:
-        raise ProfileError(f"[parts] lacks {', '.join(missing)}")
-    grids = _grids(_section(document, "variables"))
-    hardware = ImcHardware(
-        name=str(document.get("name", path.stem)),
-        description=str(document.get("description", "")),
-        provenance=str(document.get("provenance", "analytical")),
-        precision=_record(Precision, _section(document, "precision"), "[precision]"),
-        settings=_record(Settings, _section(document, "settings"), "[settings]"),
-        link=_record(ChipLink, _section(document, "chip_link"), "[chip_link]"),
-        parts={name: _record(Part, parts[name], f"[parts.{name}]") for name in PARTS},
-        noc=_record(Noc, noc, "[noc]"),
+def read_imc(top: Section) -> ImcHardware:
+    """The profile that a document holds; raises ``ProfileError`` naming what is wrong."""
+    check_schema(top, SCHEMA)
+    top.only(_KEYS)
+    grids = read_grids(top.section("variables"), dict.fromkeys(_VARIABLES, _BOUNDS))
+    return ImcHardware(
+        name=top.text("name") if top.has("name") else "imc",
+        description=top.text("description") if top.has("description") else "",
+        provenance=top.text("provenance") if top.has("provenance") else "analytical",
+        precision=_precision(top.section("precision")),
+        settings=_settings(top.section("settings")),
+        link=_link(top.section("chip_link")),
+        parts=_parts(top.section("parts")),
+        noc=_noc(top.section("noc")),
         variables=grids,
-        default=default_chip(
-            document.get("default", {}), {n: g.tolist() for n, g in grids.items()}, {}
-        ),
-        codesign=_codesign(document.get("codesign", {}), grids),
+        default=read_default(top, grids),
+        codesign=read_codesign(top, grids),
     )
-    _check(hardware)
-    return hardware
 
 
-def _check(hardware: ImcHardware) -> None:
-    settings, precision = hardware.settings, hardware.precision
-    for model in (settings.adc_model, *settings.adc_models):
+def _precision(s: Section) -> Precision:
+    s.only(Precision.__dataclass_fields__)
+    return Precision(
+        s.integer("weight_bits"), s.integer("activation_bits"), s.integer("dac_bits"),
+        s.integer("columns_per_bit", most=2),
+    )  # fmt: skip
+
+
+def _settings(s: Section) -> Settings:
+    s.only(Settings.__dataclass_fields__)
+    models = s.texts("adc_models")
+    for model in models:
         if model not in ADC_MODELS:
-            raise ProfileError(f"unknown ADC model '{model}'{did_you_mean(model, ADC_MODELS)}")
-    for word, known, key in (
-        (settings.router_model, _ROUTERS, "router_model"),
-        (settings.idle_tiles, _IDLE, "idle_tiles"),
-    ):
-        if word not in known:
-            raise ProfileError(f"unknown {key} '{word}'{did_you_mean(word, known)}")
-    if settings.adc_model not in settings.adc_models:
-        raise ProfileError("adc_models must contain adc_model, or the interval excludes the value")
-    if precision.columns_per_bit not in (1, 2):
-        raise ProfileError("columns_per_bit must be 1 or 2")
-    if not 0 < hardware.noc.capacity <= 1:
-        raise ProfileError("[noc] capacity must be above 0 and at most 1")
-    for name, part in hardware.parts.items():
-        if part.per not in _PER:
-            raise ProfileError(f"[parts.{name}] per '{part.per}'{did_you_mean(part.per, _PER)}")
+            s.refuse("adc_models", f"has '{model}'{did_you_mean(model, ADC_MODELS)}")
+    link = s.anything("chip_link")
+    if not isinstance(link, bool):
+        s.refuse("chip_link", f"must be true or false, got {shown(link)}")
+    settings = Settings(
+        adc_model=s.choice("adc_model", tuple(ADC_MODELS)), adc_models=models,
+        router_model=s.choice("router_model", _ROUTERS), idle_tiles=s.choice("idle_tiles", _IDLE),
+        array_read_ns=_positive(s, "array_read_ns"),
+        cycle_ns=_positive(s, "cycle_ns"),
+        reference_nm=s.number("reference_nm", *NODES_NM),
+        leakage_mw_per_mm2=s.number("leakage_mw_per_mm2"), chip_link=link,
+    )  # fmt: skip
+    if settings.adc_model not in models:
+        s.refuse("adc_models", "must contain adc_model, or the interval excludes the value")
+    return settings
 
 
-def _section(document: Mapping[str, Any], name: str) -> dict[str, Any]:
-    section = document.get(name)
-    if not isinstance(section, dict):
-        raise ProfileError(f"section [{name}] is missing")
-    return section
+def _link(s: Section) -> ChipLink:
+    s.only(ChipLink.__dataclass_fields__)
+    return ChipLink(s.number("area_mm2"), s.number("power_mw"), s.text("source"))
 
 
-def _refuse_unknown(given: Mapping[str, Any], known: Any, where: str) -> None:
-    for key in given:
-        if key not in known:
-            raise ProfileError(f"unknown key '{key}' in {where}{did_you_mean(key, known)}")
+def _parts(s: Section) -> dict[str, Part]:
+    s.only(PARTS)
+    return {name: _part(s.section(name)) for name in PARTS}
 
 
-_Record = TypeVar("_Record", Precision, Settings, Part, FixedRouter, Noc, ChipLink)
+def _part(s: Section) -> Part:
+    s.only(Part.__dataclass_fields__)
+    scales = s.anything("scales") if s.has("scales") else True
+    if not isinstance(scales, bool):
+        s.refuse("scales", f"must be true or false, got {shown(scales)}")
+    return Part(
+        per=s.choice("per", _PER), count=_positive(s, "count"),
+        power_mw=s.number("power_mw"), area_mm2=s.number("area_mm2"), source=s.text("source"),
+        energy_pj=s.number("energy_pj") if s.has("energy_pj") else -1.0, scales=scales,
+    )  # fmt: skip
 
 
-def _record(kind: type[_Record], given: Any, where: str) -> _Record:
-    """A dataclass from a TOML table: every field of its type, no other key."""
-    if not isinstance(given, dict):
-        raise ProfileError(f"{where} must be a table")
-    known = {field.name: field for field in fields(kind)}
-    _refuse_unknown(given, known, where)
-    required = [n for n in known if n not in ("energy_pj", "scales")]
-    missing = [name for name in required if name not in given]
-    if missing:
-        raise ProfileError(f"{where} lacks {', '.join(missing)}")
-    return kind(**{n: _value(v, str(known[n].type), f"{where} {n}") for n, v in given.items()})
+def _noc(s: Section) -> Noc:
+    s.only(Noc.__dataclass_fields__)
+    numbers = [n for n in Noc.__dataclass_fields__ if n not in ("capacity", "source", "isaac")]
+    router = s.section("isaac")
+    router.only(FixedRouter.__dataclass_fields__)
+    return Noc(
+        **{name: s.number(name) for name in numbers},
+        capacity=_positive(s, "capacity", 1.0),
+        source=s.text("source"),
+        isaac=FixedRouter(
+            router.number("area_mm2"), router.number("power_mw"), router.number("pj_per_bit"),
+            router.text("source"),
+        ),
+    )  # fmt: skip
 
 
-def _value(value: Any, kind: str, where: str) -> Any:
-    if kind == "str" and isinstance(value, str) and value:
-        return value
-    if kind == "bool" and isinstance(value, bool):
-        return value
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if kind == "int" and type(value) is int and value >= 1:
-        return value
-    if kind == "float" and number and math.isfinite(value) and value >= 0:
-        if value == 0 and where.endswith((" count", "_ns", "_nm")):
-            raise ProfileError(f"{where} must be above zero")
-        return float(value)
-    if kind.startswith("tuple") and isinstance(value, list) and value:
-        return tuple(_value(word, "str", where) for word in value)
-    if kind == "FixedRouter" and isinstance(value, FixedRouter):
-        return value
-    raise ProfileError(f"{where} must be a valid {kind.split('[')[0]}, got {value!r}")
-
-
-def _codesign(given: Any, grids: Mapping[str, NDArray[np.int64]]) -> dict[str, tuple[int, ...]]:
-    """Values of ``[codesign]``, each among those of the variable; without it, all of them."""
-    if not isinstance(given, dict):
-        raise ProfileError("[codesign] must be a table")
-    _refuse_unknown(given, _VARIABLES, "[codesign]")
-    for name, values in given.items():
-        known = grids[name].tolist()
-        if not isinstance(values, list) or not values or not set(values) <= set(known):
-            raise ProfileError(f"[codesign] {name} must be a list of values out of {known}")
-    chosen = given or {name: grid.tolist() for name, grid in grids.items()}
-    return {name: tuple(sorted(values)) for name, values in chosen.items()}
-
-
-def _grids(given: Mapping[str, Any]) -> dict[str, NDArray[np.int64]]:
-    _refuse_unknown(given, _VARIABLES, "[variables]")
-    missing = [name for name in _VARIABLES if name not in given]
-    if missing:
-        raise ProfileError(f"[variables] lacks {', '.join(missing)}")
-    for name, grid in given.items():
-        integers = isinstance(grid, list) and grid and all(type(v) is int for v in grid)
-        if not integers or any(a >= b for a, b in zip(grid, grid[1:], strict=False)):
-            raise ProfileError(f"[variables] {name} must be a list of integers in rising order")
-        if grid[0] < 1:
-            raise ProfileError(f"[variables] {name} must be at least 1")
-    return {name: np.array(given[name], dtype=np.int64) for name in _VARIABLES}
+def _positive(s: Section, key: str, most: float = math.inf) -> float:
+    """A number above zero: something is divided by it."""
+    value = s.number(key, most=most)
+    if value == 0:
+        s.refuse(key, "must be above zero")
+    return value

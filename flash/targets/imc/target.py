@@ -10,10 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from flash.spaces.network import Network
 from flash.spaces.stage_tables import Combine, Floats
-from flash.spaces.table import LayerTable
+from flash.spaces.table import LayerTable, network_table
 from flash.targets.base import Costs, Triple
-from flash.targets.imc import ImcHardware, imc_costs
+from flash.targets.breakdown import Breakdown
+from flash.targets.imc.breakdown import breakdown
+from flash.targets.imc.model import imc_costs
+from flash.targets.imc.profile import ImcHardware
 
 __all__ = ["ImcTarget"]
 
@@ -120,6 +124,10 @@ class ImcTarget:
         """Area, and lower bounds of latency and energy, with the profile's own converter."""
         found = imc_costs(table, self._one_converter, self.chip, "least")
         return {name: found[name] for name in self.quantities}
+
+    def breakdown(self, network: Network) -> Breakdown:
+        """Tile by tile, with the profile's own converter model."""
+        return breakdown(network_table(network), self.hardware, self.chip)
 
     @cached_property
     def _one_converter(self) -> ImcHardware:

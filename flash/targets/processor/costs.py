@@ -37,7 +37,8 @@ from flash.targets.processor.profile import BYTES, HULL_FEATURES, Coefficients, 
 
 __all__ = [
     "VIEWS", "costs", "energy_interval", "executed", "executed_layers", "features", "hull_distance",
-    "kernel_ms", "latency_interval", "layer_latency_ms", "network_costs", "network_features",
+    "kernel_ms", "latency_interval", "layer_latency_ms", "layer_totals", "network_costs",
+    "network_features",
 ]  # fmt: skip
 
 Floats = NDArray[np.float64]
@@ -126,6 +127,14 @@ def layer_latency_ms(layer: Layer, profile: Profile) -> Any:
     runtime = profile.runtime
     kernel = kernel_of(layer, runtime.fusion, runtime.lanes)
     return kernel_ms(kernel, runtime.coefficients, BYTES[runtime.precision])
+
+
+def layer_totals(layer: Layer, profile: Profile) -> dict[str, float]:
+    """``latency_ms``, ``macs``, ``bytes`` and ``kernels`` of one layer of one network that runs."""
+    wanted = ("latency_ms", "macs", "bytes", "kernels")
+    return dict.fromkeys(wanted, 0.0) | {
+        name: float(value) for name, value in _layer_totals(layer, profile, wanted)
+    }
 
 
 def network_costs(network: Network, profile: Profile) -> dict[str, float]:

@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from flash.errors import ProfileError, UsageError, did_you_mean, shown
-from flash.files.locations import data_file, known_names, parse_toml, read_text
+from flash.files.locations import parse_toml
 from flash.files.section import Section
 from flash.targets.processor.kernels import KERNEL_CLASSES, LANES
+from flash.targets.profile_files import check_schema, find_profile, load_document, read_document
 
 __all__ = [
     "BYTES", "EXECUTES", "FUSIONS", "HULL_FEATURES", "NO_ENERGY", "Coefficients", "Device",
     "Energy", "Interval", "Profile", "Provenance", "Runtime", "Tvm", "load_profile",
-    "parse_profile",
+    "parse_profile", "read_profile",
 ]  # fmt: skip
 
 SCHEMA = "flash.profile/1"
@@ -247,37 +248,26 @@ class Profile:
 
 
 def load_profile(name_or_path: str, runtime: str | None = None) -> Profile:
-    """The profile ``hw_profiles/NAME.toml`` or a file of the user's.
+    """The profile ``hw_profiles/NAME.toml`` or a file of the user's, which is a processor's.
 
     ``runtime`` picks one of its runtimes; so does a name ``NAME:RUNTIME`` (``rpi4b:armnn``).
     Raises ``UsageError`` for an unknown name or runtime, ``ProfileError`` for a file that is
-    no profile.
+    no profile of a processor.
     """
-    path = data_file("hw_profiles", name_or_path)
-    if path is None and runtime is None and ":" in name_or_path:
-        base, runtime = name_or_path.rsplit(":", 1)
-        path = data_file("hw_profiles", base)
-    if path is None:
-        known = known_names("hw_profiles")
-        raise UsageError(f"unknown target '{name_or_path}'{did_you_mean(name_or_path, known)}")
-    profile = parse_profile(read_text(path, ProfileError), path)
-    return profile if runtime is None else profile.select(runtime)
+    path, of_name = find_profile(name_or_path)
+    profile = read_document(load_document(path), path, read_profile)
+    chosen = runtime if runtime is not None else of_name
+    return profile if chosen is None else profile.select(chosen)
 
 
 def parse_profile(text: str, path: Path) -> Profile:
     """The profile in ``text``; ``path`` is named in errors (``ProfileError``)."""
-    document = parse_toml(text, path, ProfileError)
-    try:
-        return _profile(document)
-    except ProfileError as error:
-        raise ProfileError(f"{path}: {error}") from None
+    return read_document(parse_toml(text, path, ProfileError), path, read_profile)
 
 
-def _profile(document: dict[str, Any]) -> Profile:
-    top = Section("", document)
-    if document.get("schema") != SCHEMA:
-        raise ProfileError(f'expected schema = "{SCHEMA}", got {shown(document.get("schema"))}')
-    top.text("schema")
+def read_profile(top: Section) -> Profile:
+    """The profile that a document holds; raises ``ProfileError`` naming what is wrong."""
+    check_schema(top, SCHEMA)
     kind = top.choice("kind", ("processor",))
     device = _device(top.section("device"))
     listed = top.section("runtimes")
@@ -288,7 +278,7 @@ def _profile(document: dict[str, Any]) -> Profile:
             f"default_runtime is '{default}', which [runtimes] lacks"
             f"{did_you_mean(default, runtimes)}"
         )
-    tvm = _tvm(top.section("tvm")) if "tvm" in document else None
+    tvm = _tvm(top.section("tvm")) if top.has("tvm") else None
     profile = Profile(
         top.text("name"), top.text("description"), kind, device, runtimes, default, tvm
     )

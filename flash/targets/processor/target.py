@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from flash.spaces.network import Network
 from flash.spaces.stage_tables import Combine, Floats
 from flash.spaces.table import LayerTable
 from flash.targets.base import Costs
+from flash.targets.breakdown import Breakdown
+from flash.targets.processor.breakdown import breakdown
 from flash.targets.processor.costs import costs, energy_interval, features, latency_interval
 from flash.targets.processor.profile import BYTES, NO_ENERGY, Profile
 
@@ -82,3 +85,7 @@ class ProcessorTarget:
     def stage_costs(self, table: LayerTable) -> Mapping[str, Floats]:
         """Latency and energy, additive."""
         return costs(table, self.profile)
+
+    def breakdown(self, network: Network) -> Breakdown:
+        """Kernel by kernel, as the runtime merges them; a board has no area and no drawing."""
+        return breakdown(network, self.profile)

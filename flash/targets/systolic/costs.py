@@ -29,12 +29,12 @@ from numpy.typing import NDArray
 
 from flash.spaces.layers import Layer, layer_macs, out_elements, weight_elements
 from flash.spaces.table import LayerTable
+from flash.targets.shapes import distinct_layers
 from flash.targets.systolic.chip import Chip, Variables, sum_bits_of
 from flash.targets.systolic.gemm import gemm_cycles, gemm_of, gemm_traffic
 from flash.targets.systolic.profile import SystolicHardware
-from flash.targets.systolic.shapes import distinct_layers
 
-__all__ = ["LayerReport", "breakdown", "systolic_costs"]
+__all__ = ["LayerReport", "layer_reports", "systolic_costs"]
 
 Floats = NDArray[np.float64]
 
@@ -134,7 +134,7 @@ def _every_chip(
     return (totals[0], totals[1]) if totals else (none, none)
 
 
-def breakdown(
+def layer_reports(
     layers: Sequence[Layer], hardware: SystolicHardware, variables: Mapping[str, int]
 ) -> tuple[LayerReport, ...]:
     """Where time and energy go, layer by layer, for one design on one chip.

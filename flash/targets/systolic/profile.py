@@ -7,20 +7,19 @@ its source, ``name = { value = ..., source = "..." }``, and a constant without o
 from __future__ import annotations
 
 import math
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from flash.errors import ProfileError, UsageError, did_you_mean
-from flash.files.locations import data_file, known_names
+from flash.errors import ProfileError, shown
+from flash.files.section import Section
+from flash.targets.chips import read_default, read_grids
 from flash.targets.components import DRAM_PJ_PER_BIT, MAC_MODELS, NODES_NM
-from flash.targets.default_chip import default_chip
+from flash.targets.profile_files import check_schema, find_profile, load_document, read_document
 from flash.targets.systolic.gemm import DATAFLOWS
 
-__all__ = ["SCHEMA", "VARIABLES", "SystolicHardware", "load_systolic", "parse_systolic"]
+__all__ = ["SCHEMA", "VARIABLES", "WORDS", "SystolicHardware", "load_systolic", "read_systolic"]
 
 SCHEMA: Final = "flash.systolic/1"
 
@@ -35,6 +34,10 @@ VARIABLES: Final[Mapping[str, tuple[int, int]]] = MappingProxyType(
         "frequency_mhz": (10, 3000),
     }
 )
+
+
+#: Variables whose values have names.
+WORDS: Final = MappingProxyType({"dataflow": DATAFLOWS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +97,6 @@ class SystolicHardware:
         )
 
     @property
-    def codesign(self) -> Mapping[str, tuple[int, ...]]:
-        """Values that a search of network and chip goes through: all."""
-        return self.variables
-
-    @property
     def options(self) -> int:
         """Number of hardware choices."""
         return math.prod(len(values) for values in self.variables.values())
@@ -110,25 +108,8 @@ def load_systolic(name_or_path: str) -> SystolicHardware:
     Raises ``UsageError`` for an unknown name and ``ProfileError`` for a file that is no
     systolic profile.
     """
-    path = data_file("hw_profiles", name_or_path)
-    if path is None:
-        known = known_names("hw_profiles")
-        raise UsageError(f"unknown target '{name_or_path}'{did_you_mean(name_or_path, known)}")
-    return parse_systolic(path)
-
-
-def parse_systolic(path: Path) -> SystolicHardware:
-    """The profile in a file; raises ``ProfileError`` with the file and the place."""
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ProfileError(f"{path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ProfileError(f"{path}: not valid TOML: {error}") from None
-    try:
-        return _hardware(document)
-    except ProfileError as error:
-        raise ProfileError(f"{path}: {error}") from None
+    path, _ = find_profile(name_or_path)
+    return read_document(load_document(path), path, read_systolic)
 
 
 _TEXTS = ("name", "description", "provenance")
@@ -164,30 +145,26 @@ _SECTIONS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def _hardware(document: Mapping[str, Any]) -> SystolicHardware:
-    known = ("schema", *_TEXTS, "variables", "default", *_SECTIONS)
-    _only(document, known, "")
-    if document.get("schema") != SCHEMA:
-        raise ProfileError(f'expected schema = "{SCHEMA}", got {document.get("schema")!r}')
+def read_systolic(top: Section) -> SystolicHardware:
+    """The profile that a document holds; raises ``ProfileError`` naming what is wrong."""
+    check_schema(top, SCHEMA)
+    top.only(("schema", *_TEXTS, "variables", "default", *_SECTIONS))
     constants: dict[str, Any] = {}
     sources: dict[str, str] = {}
-    for section, expected in _SECTIONS.items():
-        table = _table(document, section)
-        _only(table, expected, f"{section}.")
-        for name, allowed in expected.items():
-            constants[name], sources[name] = _constant(table, section, name, allowed)
+    for name, expected in _SECTIONS.items():
+        section = top.section(name)
+        section.only(expected)
+        for key, allowed in expected.items():
+            constants[key], sources[key] = _constant(section, key, allowed)
     shares = constants["input_share"] + constants["weight_share"] + constants["sum_share"]
     if abs(shares - 1) > 1e-9:
         raise ProfileError(
             f"memory.input_share, weight_share and sum_share must add up to 1, got {shares:g}"
         )
-    texts: dict[str, Any] = {name: _text(document, name) for name in _TEXTS}
-    variables = _table(document, "variables")
-    _only(variables, VARIABLES, "variables.")
-    grids = {name: _grid(variables, name) for name in VARIABLES}
-    default = default_chip(document.get("default", {}), grids, {"dataflow": DATAFLOWS})
+    grids = read_grids(top.section("variables"), VARIABLES, WORDS)
+    default = read_default(top, grids, WORDS)
     return SystolicHardware(
-        **texts,
+        **{name: top.text(name) for name in _TEXTS},  # type: ignore[arg-type]  # the texts
         variables=MappingProxyType(grids),
         default=MappingProxyType(default),
         sources=MappingProxyType(sources),
@@ -195,66 +172,18 @@ def _hardware(document: Mapping[str, Any]) -> SystolicHardware:
     )
 
 
-def _only(table: Mapping[str, Any], known: Sequence[str] | Mapping[str, Any], place: str) -> None:
-    for key in table:
-        if key not in known:
-            raise ProfileError(f"unknown key '{place}{key}'{did_you_mean(key, known)}")
-
-
-def _table(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    table = document.get(key)
-    if not isinstance(table, dict):
-        raise ProfileError(f"the table [{key}] is missing")
-    return table
-
-
-def _text(document: Mapping[str, Any], key: str) -> str:
-    value = document.get(key)
-    if not isinstance(value, str) or not value.strip() or "\n" in value:
-        raise ProfileError(f"{key} must be one line of text, got {value!r}")
-    return value
-
-
-def _constant(table: Mapping[str, Any], section: str, name: str, allowed: Any) -> tuple[Any, str]:
+def _constant(section: Section, key: str, allowed: Any) -> tuple[Any, str]:
     """Value and source of a constant; ``allowed`` is ``bool``, names, or a range."""
-    place = f"{section}.{name}"
-    entry = table.get(name)
-    if not isinstance(entry, dict) or set(entry) != {"value", "source"}:
-        raise ProfileError(f'{place} must be {{ value = ..., source = "..." }}, got {entry!r}')
-    value, source = entry["value"], _text(entry, "source")
+    if not section.is_table(key):
+        section.refuse(key, 'must be { value = ..., source = "..." }')
+    entry = section.section(key)
+    entry.only(("value", "source"))
+    source = entry.text("source")
     if allowed is bool:
+        value = entry.anything("value")
         if not isinstance(value, bool):
-            raise ProfileError(f"{place} must be true or false, got {value!r}")
+            entry.refuse("value", f"must be true or false, got {shown(value)}")
         return value, source
     if isinstance(allowed[0], str):
-        if value not in allowed:
-            raise ProfileError(f"{place} is {value!r}{did_you_mean(str(value), allowed)}")
-        return value, source
-    low, high = allowed
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not low <= value <= high:
-        raise ProfileError(f"{place} must be a number from {low:g} to {high:g}, got {value!r}")
-    return float(value), source
-
-
-def _grid(table: Mapping[str, Any], name: str) -> tuple[int, ...]:
-    """The values of a hardware variable, rising; dataflows are given by name."""
-    given = table.get(name)
-    if not isinstance(given, list) or not given:
-        raise ProfileError(f"variables.{name} must be a list of values, got {given!r}")
-    if name == "dataflow":
-        for word in given:
-            if word not in DATAFLOWS:
-                raise ProfileError(
-                    f"variables.dataflow has {word!r}{did_you_mean(str(word), DATAFLOWS)}"
-                )
-        given = [DATAFLOWS.index(word) for word in given]
-    low, high = VARIABLES[name]
-    for value in given:
-        if type(value) is not int or not low <= value <= high:
-            raise ProfileError(
-                f"variables.{name} must hold whole numbers from {low} to {high}, got {value!r}"
-            )
-    if any(a >= b for a, b in zip(given, given[1:], strict=False)):
-        raise ProfileError(f"variables.{name} must be in rising order without repeats")
-    return tuple(given)
+        return entry.choice("value", allowed), source
+    return entry.number("value", *allowed), source

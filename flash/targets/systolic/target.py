@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from flash.spaces.network import Network
 from flash.spaces.stage_tables import Combine, Floats
 from flash.spaces.table import LayerTable
 from flash.targets.base import Costs
+from flash.targets.breakdown import Breakdown
 from flash.targets.components import MAC_MODELS
-from flash.targets.systolic import (
-    DATAFLOWS,
-    SystolicHardware,
-    systolic_area_mm2,
-    systolic_costs,
-    systolic_weight_mb,
-)
+from flash.targets.systolic.breakdown import breakdown
+from flash.targets.systolic.chip import systolic_area_mm2, systolic_weight_mb
+from flash.targets.systolic.costs import systolic_costs
+from flash.targets.systolic.gemm import DATAFLOWS
+from flash.targets.systolic.profile import SystolicHardware
 
 __all__ = ["SystolicTarget"]
 
@@ -117,6 +117,10 @@ class SystolicTarget:
         """Latency and energy, additive, and the chip's area."""
         area = np.full(table.designs, float(systolic_area_mm2(self.hardware, self.chip)))
         return {**self._costs(table, self.hardware), "area_mm2": area}
+
+    def breakdown(self, network: Network) -> Breakdown:
+        """Layer by layer, with the profile's own model of a MAC."""
+        return breakdown(network, self.hardware, self.chip)
 
     def _costs(self, table: LayerTable, hardware: SystolicHardware) -> dict[str, Floats]:
         found = systolic_costs(table, hardware, self.chip)

@@ -19,16 +19,16 @@ from flash.spaces.table import LayerTable
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-__all__ = ["distinct_layers"]
+__all__ = ["SIZES", "distinct_layers"]
 
 #: What the cost of a layer depends on, beside its operation and whether it has an offset.
-_SIZES: Final = (
+SIZES: Final = (
     "in_channels", "out_channels", "in_height", "in_width", "out_height", "out_width",
     "kernel_height", "kernel_width", "groups", "operands",
 )  # fmt: skip
 
 #: Odd random factors of the hash in ``_distinct_rows``.
-_FACTORS: Final = np.random.default_rng(0).integers(2**62, size=len(_SIZES)) * 2 + 1
+_FACTORS: Final = np.random.default_rng(0).integers(2**62, size=len(SIZES)) * 2 + 1
 
 
 def distinct_layers(
@@ -54,7 +54,7 @@ def distinct_layers(
         columns.append(index + width)
         designs += [np.flatnonzero(present[row]) for row in rows]
         width += len(shapes)
-        by_name = dict(zip(_SIZES, shapes.T, strict=True))
+        by_name = dict(zip(SIZES, shapes.T, strict=True))
         layers.append(replace(table.layers[rows[0]], **by_name))
     if not layers:
         return (), csr_array((table.designs, 0))
@@ -64,8 +64,8 @@ def distinct_layers(
 
 def _sizes(layer: Layer, present: NDArray[np.bool_]) -> NDArray[np.int64]:
     """(designs that have the layer, sizes)."""
-    sizes = np.empty((int(present.sum()), len(_SIZES)), dtype=np.int64)
-    for k, name in enumerate(_SIZES):
+    sizes = np.empty((int(present.sum()), len(SIZES)), dtype=np.int64)
+    for k, name in enumerate(SIZES):
         value = np.asarray(getattr(layer, name))
         sizes[:, k] = value if value.ndim == 0 else value[present]
     return sizes

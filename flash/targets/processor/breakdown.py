@@ -1,0 +1,44 @@
+"""Where the latency and energy of one network on a processor go, kernel by kernel."""
+
+from __future__ import annotations
+
+from flash.spaces.layers import Layer
+from flash.spaces.network import Network
+from flash.targets.breakdown import Breakdown, LayerCost, added_up
+from flash.targets.processor.costs import executed_layers, layer_totals
+from flash.targets.processor.kernels import KERNEL_CLASSES, kernel_of
+from flash.targets.processor.profile import NO_ENERGY, Profile
+
+__all__ = ["breakdown"]
+
+
+def breakdown(network: Network, profile: Profile) -> Breakdown:
+    """The layers that the runtime runs, in its order; what it merges into others is left out.
+
+    ``latency_ms`` is by kernel class; ``energy_mj`` is the power over that time, and what
+    multiply-accumulates and bytes cost on top; none where nobody measured the device.
+    ``details`` of a layer: ``macs``, ``bytes``, ``kernels``.
+    """
+    runtime = profile.runtime
+    by_class: dict[str, float] = {}
+    layers = []
+    for layer in executed_layers(network, runtime.executes, runtime.fusion):
+        found = _layer_cost(layer, profile)
+        name = KERNEL_CLASSES[int(kernel_of(layer, runtime.fusion, runtime.lanes).kind)]
+        by_class[name] = by_class.get(name, 0.0) + found.latency_ms
+        layers.append(found)
+    return Breakdown(tuple(layers), {}, by_class, added_up(layers))
+
+
+def _layer_cost(layer: Layer, profile: Profile) -> LayerCost:
+    totals, energy = layer_totals(layer, profile), profile.energy
+    latency_ms = totals.pop("latency_ms")
+    if energy == NO_ENERGY:
+        return LayerCost(layer.name, layer.op, latency_ms, {}, details=totals)
+    # A watt for a millisecond is a millijoule.
+    parts = {
+        "power over time": energy.power_w * latency_ms,
+        "MACs": energy.mj_per_gmac * 1e-9 * totals["macs"],
+        "memory traffic": energy.mj_per_gb * 1e-9 * totals["bytes"],
+    }
+    return LayerCost(layer.name, layer.op, latency_ms, parts, details=totals)

@@ -1,0 +1,51 @@
+"""Profile files: found by name or path, read strictly, named in every error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from flash.errors import ProfileError, UsageError, did_you_mean, shown
+from flash.files.locations import data_file, known_names, parse_toml, read_text
+from flash.files.section import Section
+
+__all__ = ["check_schema", "find_profile", "load_document", "read_document"]
+
+T = TypeVar("T")
+
+
+def find_profile(name_or_path: str) -> tuple[Path, str | None]:
+    """The file ``hw_profiles/NAME.toml`` or of the user's, and the runtime of ``NAME:RUNTIME``.
+
+    Raises ``UsageError`` for an unknown name, with the closest.
+    """
+    runtime: str | None = None
+    path = data_file("hw_profiles", name_or_path)
+    if path is None and ":" in name_or_path:
+        base, runtime = name_or_path.rsplit(":", 1)
+        path = data_file("hw_profiles", base)
+    if path is None:
+        known = known_names("hw_profiles")
+        raise UsageError(f"unknown target '{name_or_path}'{did_you_mean(name_or_path, known)}")
+    return path, runtime
+
+
+def load_document(path: Path) -> dict[str, Any]:
+    """The contents of a profile file; raises ``ProfileError`` for what is no TOML."""
+    return parse_toml(read_text(path, ProfileError), path, ProfileError)
+
+
+def read_document(document: dict[str, Any], path: Path, read: Callable[[Section], T]) -> T:
+    """What ``read`` makes of a document; its ``ProfileError`` is raised anew with the file."""
+    try:
+        return read(Section("", document))
+    except ProfileError as error:
+        raise ProfileError(f"{path}: {error}") from None
+
+
+def check_schema(top: Section, schema: str) -> None:
+    """Raise ``ProfileError`` unless a profile is of this schema and version."""
+    found = top.anything("schema") if top.has("schema") else None
+    if found != schema:
+        raise ProfileError(f'expected schema = "{schema}", got {shown(found)}')
