@@ -13,11 +13,11 @@ from flash.errors import ProfileError, UsageError
 from flash.spaces.space import load_space
 from flash.spaces.stage_tables import tabulate
 from flash.spaces.table import TableEmitter
+from flash.targets.components import component, models_of
 from flash.targets.imc.breakdown import breakdown
-from flash.targets.imc.converters import ADC_MODELS, convert
 from flash.targets.imc.mapping import map_layers
 from flash.targets.imc.model import imc_costs, prepare
-from flash.targets.imc.parts import tile_parts
+from flash.targets.imc.parts import part_component, tile_parts, tile_power_mw
 from flash.targets.imc.profile import load_imc
 
 HARDWARE = load_imc()
@@ -49,14 +49,20 @@ def crossbars(table, hardware=HARDWARE, **changes):
     return map_layers(table, hardware.precision, hardware.options(values))
 
 
-def total(parts):
-    return tuple(float(np.ravel(sum(values))[0]) for values in zip(*parts.values(), strict=True))
+def isaac_tile(*names):
+    """Area and power of ISAAC's tile, or of some of its parts."""
+    options = ISAAC_SETTINGS.options(ISAAC)
+    area = {n: p.area_mm2 for n, p in tile_parts(ISAAC_SETTINGS, options, "isaac").items()}
+    power = tile_power_mw(ISAAC_SETTINGS, options, "isaac")
+    return tuple(
+        sum(float(np.ravel(values[name])[0]) for name in names or values)
+        for values in (area, power)
+    )
 
 
 # ----------------------------------------------------------------------------- published chips
 def test_isaacs_tile_and_chip_roll_up_to_the_published_figures():
-    parts = tile_parts(ISAAC_SETTINGS, ISAAC_SETTINGS.options(ISAAC), "isaac")
-    area, power = total(parts)
+    area, power = isaac_tile()
     assert area == pytest.approx(0.372, rel=0.02)
     assert power == pytest.approx(330, rel=0.02)
     link = ISAAC_SETTINGS.link
@@ -66,18 +72,17 @@ def test_isaacs_tile_and_chip_roll_up_to_the_published_figures():
 
 def test_converters_are_most_of_isaacs_unit():
     # Published: 16 of 24.1 mW, 0.0096 of 0.0131 mm2 of an in-situ unit.
-    parts = tile_parts(ISAAC_SETTINGS, ISAAC_SETTINGS.options(ISAAC), "isaac")
     unit = ("adc", "dac", "sample_hold", "array", "shift_add", "input_register", "output_register")
-    area, power = total({name: parts[name] for name in unit})
+    area, power = isaac_tile(*unit)
     assert area == pytest.approx(12 * 0.0131, rel=0.01)
     assert power == pytest.approx(12 * 24.1, rel=0.01)
-    assert float(parts["adc"][0]) / area == pytest.approx(0.73, abs=0.01)
+    assert isaac_tile("adc")[0] / area == pytest.approx(0.73, abs=0.01)
 
 
 def test_converter_models_give_their_published_points():
     def at(model, bits, node=32.0):
-        one = convert(model, np.array([bits]), np.array([128.0]), np.array([node]))
-        return float(one.energy_pj[0]), float(one.area_um2[0])
+        one = component("adc", model, node, bits=bits, rows=128.0)
+        return float(one.energy_pj["convert"]), float(one.area_mm2) * 1e6
 
     assert at("isaac", 8.0)[1] == pytest.approx(1200)
     assert at("survey", 8.0) == pytest.approx((1.543, 6469))
@@ -87,12 +92,12 @@ def test_converter_models_give_their_published_points():
     assert at("flash", 5.0) == pytest.approx((0.10, 801))
 
 
-@pytest.mark.parametrize("model", sorted(ADC_MODELS))
+@pytest.mark.parametrize("model", models_of("adc"))
 def test_more_bits_never_make_a_converter_cheaper(model):
     bits = np.arange(4.0, 11.0)
-    made = convert(model, bits, np.full(7, 128.0), np.full(7, 32.0))
-    assert (np.diff(made.energy_pj) > 0).all()
-    assert (np.diff(made.area_um2) > 0).all()
+    made = component("adc", model, np.full(7, 32.0), bits=bits, rows=np.full(7, 128.0))
+    assert (np.diff(made.energy_pj["convert"]) > 0).all()
+    assert (np.diff(made.area_mm2) > 0).all()
 
 
 # ------------------------------------------------------------------------- hand-worked mappings
@@ -315,6 +320,8 @@ def test_impossible_variables_are_refused_in_one_line(change, words, rng):
         ("capacity = 0.28", "capacity = 0.0", "capacity must be above zero"),
         ("count = 64\n", "count = 0\n", "count must be above zero"),
         ('per = "kib"', 'per = "kb"', "did you mean 'kib'"),
+        ('"crossbar.isaac"', '"crossbar.isac"', "did you mean 'crossbar.isaac'"),
+        ('router_model = "booksim"', 'router_model = "booksin"', "did you mean 'booksim'"),
         ("array_read_ns = 10.0 ", 'array_read_ns = "10" ', "must be a number"),
     ],
 )
@@ -336,6 +343,45 @@ def test_unknown_targets_are_refused():
 
 
 def test_every_constant_names_its_source():
-    assert all(part.source for part in HARDWARE.parts.values())
-    assert HARDWARE.noc.source and HARDWARE.noc.isaac.source and HARDWARE.link.source
+    made = [part_component(HARDWARE, name, np.float64(32)) for name in HARDWARE.parts]
+    made += [HARDWARE.router(32, width_bits=64), component("adc", "isaac", 32, bits=8, rows=128)]
+    for part in made:
+        assert all(part.sources[name] for name in (*part.energy_pj, "area"))
+    assert HARDWARE.noc.source and HARDWARE.link.source
     assert HARDWARE.provenance == "analytical"
+
+
+_OWN_ROUTERS = """
+router_pj_per_bit = 0.048
+router_pj_per_bit_and_width = 0.001125
+router_area_mm2_per_bit = 1.01e-5
+router_area_mm2_per_bit2 = 6.413e-7
+[noc.isaac]
+area_mm2 = 0.03775
+power_mw = 10.5
+pj_per_bit = 0.081
+source = "ISAAC"
+"""
+_OWN_CELLS = """count = 131072
+power_mw = 2.4
+area_mm2 = 0.0002
+scales = false
+source = "ISAAC: 8 arrays of 128 x 128 cells"
+"""
+
+
+@pytest.mark.parametrize("router", ["booksim", "isaac"])
+def test_figures_in_a_profile_do_what_the_library_does_under_the_same_name(tmp_path, router):
+    from flash.files.locations import data_file
+
+    text = data_file("hw_profiles", "imc").read_text(encoding="utf-8").rstrip()
+    text = text.replace('router_model = "booksim"', f'router_model = "{router}"')
+    named, own = tmp_path / "named.toml", tmp_path / "own.toml"
+    named.write_text(text, encoding="utf-8")
+    with_cells = text.replace('component = "crossbar.isaac"\n', _OWN_CELLS)
+    assert with_cells != text
+    own.write_text(with_cells + _OWN_ROUTERS, encoding="utf-8")
+    table = plain([3, 64, 128])
+    one, other = (imc_costs(table, load_imc(str(path)), CHIP) for path in (named, own))
+    for quantity, values in one.items():
+        assert values == pytest.approx(other[quantity], rel=1e-12), quantity

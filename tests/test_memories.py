@@ -13,17 +13,29 @@ from hypothesis import strategies as st
 
 from flash.errors import UsageError
 from flash.targets.components import (
+    COMPONENTS,
+    PublishedPart,
     area_scale,
-    dram_pj_per_bit,
+    component,
     energy_scale,
-    mac_area_um2,
-    mac_pj,
-    register_area_um2,
-    register_pj,
-    sram_area_mm2,
-    sram_read_pj,
-    sram_write_pj,
+    models_of,
 )
+
+
+def mac(bits, node, model="aladdin"):
+    return component("mac", model, node, bits=bits)
+
+
+def sram_area_mm2(kib, node):
+    return component("sram", "cacti7", node, kib=kib).area_mm2
+
+
+def sram_read_pj(kib, node, bits=64):
+    return component("sram", "cacti7", node, kib=kib).energy_pj["read"] * bits
+
+
+def sram_write_pj(kib, node, bits=64):
+    return component("sram", "cacti7", node, kib=kib).energy_pj["write"] * bits
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +67,8 @@ def test_published_mac_figures_are_reproduced_at_five_nodes():
         16: (0.179, 147, 0.675, 512), 7: (0.097, 46, 0.367, 161),
     }  # fmt: skip
     for node, (pj8, um8, pj16, um16) in published.items():
-        assert mac_pj([8, 16], node) == pytest.approx([pj8, pj16], rel=0.01)
-        assert mac_area_um2([8, 16], node) == pytest.approx([um8, um16], rel=0.01)
+        assert mac([8, 16], node).energy_pj["mac"] == pytest.approx([pj8, pj16], rel=0.01)
+        assert 1e6 * mac([8, 16], node).area_mm2 == pytest.approx([um8, um16], rel=0.01)
 
 
 def test_sram_between_and_below_the_known_nodes():
@@ -69,13 +81,15 @@ def test_sram_between_and_below_the_known_nodes():
 
 def test_register_file_is_dearer_than_sram_in_area_and_cheaper_in_energy():
     kib = 8 * 1024
-    assert register_area_um2(kib, 32) / 1e6 > 5 * sram_area_mm2(1, 32)
-    assert register_pj(64, 32) < sram_read_pj(1, 32)
+    flip_flop = component("register", "aladdin", 32)
+    assert kib * flip_flop.area_mm2 > 5 * sram_area_mm2(1, 32)
+    assert 64 * flip_flop.energy_pj["write"] < sram_read_pj(1, 32)
 
 
 def test_horowitz_has_the_cheaper_multiplier():
-    assert 0.2 < mac_pj(8, 45, "horowitz") / mac_pj(8, 45) < 0.4
-    assert mac_pj(8, 45, "horowitz") == pytest.approx(0.3)
+    horowitz, aladdin = (mac(8, 45, model).energy_pj["mac"] for model in ("horowitz", "aladdin"))
+    assert 0.2 < horowitz / aladdin < 0.4
+    assert horowitz == pytest.approx(0.3)
 
 
 @given(st.floats(1, 4096), st.floats(1, 4096), st.sampled_from([7.0, 14.0, 22.0, 28.0, 45.0, 65.0]))
@@ -103,10 +117,40 @@ def test_shapes_follow_the_arguments_and_no_memory_costs_nothing():
     ("call", "message"),
     [
         (lambda: sram_area_mm2(8, 180), "no figures for 180 nm"),
-        (lambda: dram_pj_per_bit("LPDR4"), "did you mean 'LPDDR4'"),
-        (lambda: mac_pj(8, 45, "alladin"), "did you mean 'aladdin'"),
+        (lambda: component("dram", "LPDR4", 16), "did you mean 'LPDDR4'"),
+        (lambda: mac(8, 45, "alladin"), "did you mean 'aladdin'"),
     ],
 )
 def test_what_is_not_known_is_refused(call, message):
     with pytest.raises(UsageError, match=re.escape(message)):
         call()
+
+
+def test_every_component_of_the_library_says_where_each_figure_comes_from():
+    for name in COMPONENTS:
+        made = COMPONENTS[name](32, kib=64, bits=8, rows=128, width_bits=64)
+        for action, energy in made.energy_pj.items():
+            assert float(energy) > 0, name
+            assert made.sources[action], name
+        assert float(made.area_mm2) > 0 or name.startswith("dram."), name
+        assert float(made.leakage_mw) >= 0, name
+    assert {name.partition(".")[0] for name in COMPONENTS} == {
+        "sram", "dram", "mac", "register", "adc", "dac", "crossbar", "router",
+    }  # fmt: skip
+
+
+def test_a_published_part_by_hand_and_as_hardware_of_ones_own():
+    part = PublishedPart("cell", 1000, 2.0, 0.5, "made up", reference_nm=45, cycle_ns=10)
+    made = part(32)
+    assert float(made.energy_pj["use"]) == pytest.approx(2.0 * 10 / 1000 * energy_scale(45, 32))
+    assert float(made.area_mm2) == pytest.approx(0.5 / 1000 * area_scale(45, 32))
+    assert float(made.leakage_mw) == pytest.approx(12.0 * float(made.area_mm2))
+    assert float(part(32, cycle_ns=5).energy_pj["use"]) == pytest.approx(
+        0.5 * float(made.energy_pj["use"])
+    )
+    COMPONENTS.add("dac.mine", part)
+    try:
+        assert "mine" in models_of("dac")
+        assert component("dac", "mine", 45).sources["use"] == "made up"
+    finally:
+        COMPONENTS.remove("dac.mine")

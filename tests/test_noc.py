@@ -11,14 +11,13 @@ from conftest import shared_folder
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flash.targets.components import component
 from flash.targets.imc.noc import (
     burst_cycles,
     least_mean_hops,
     mean_hops,
     mesh_side,
     packet_cycles,
-    router_area_mm2,
-    router_pj_per_bit,
     uniform_traffic_cycles,
     wire_pj_per_bit,
 )
@@ -78,13 +77,12 @@ def test_router_energy_and_area_are_booksims():
     known = {32: (0.342, 0.598, 1.116), 64: (0.378, 0.634, 1.152), 128: (0.450, 0.706, 1.224)}
     for width, energies in known.items():
         for pitch, energy in zip((0.5, 1.0, 2.0), energies, strict=True):
-            ours = router_pj_per_bit(NOC, "booksim", np.float64(width))
-            ours = ours + wire_pj_per_bit(NOC, np.float64(pitch))
+            router = component("router", "booksim", 32, width_bits=width)
+            ours = router.energy_pj["route"] + wire_pj_per_bit(NOC, np.float64(pitch))
             assert float(ours) == pytest.approx(energy, rel=0.01)
     for width, area in {32: 0.00098, 64: 0.0033, 128: 0.0118}.items():
-        assert float(router_area_mm2(NOC, "booksim", np.float64(width))) == pytest.approx(
-            area, rel=0.02
-        )
+        router = component("router", "booksim", 32, width_bits=width)
+        assert float(router.area_mm2) == pytest.approx(area, rel=0.02)
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 60), st.integers(0, 60))

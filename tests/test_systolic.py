@@ -18,13 +18,7 @@ from flash.files.locations import data_file
 from flash.spaces.network import GraphEmitter
 from flash.spaces.space import load_space
 from flash.spaces.stage_tables import tabulate
-from flash.targets.components import (
-    energy_scale,
-    mac_pj,
-    register_pj,
-    sram_read_pj,
-    sram_write_pj,
-)
+from flash.targets.components import component, energy_scale
 from flash.targets.systolic.chip import (
     systolic_area_mm2,
     systolic_areas_mm2,
@@ -62,6 +56,12 @@ def conv_layers(channels=8, size=16, filters=8, kernel=3, groups=1, features=10)
     z = e.max_pool(y, 3, 2)
     z = e.add([z, e.conv(z, filters, 1)])
     return e.network(x, e.linear(e.global_pool(z), features)).layers
+
+
+def byte_pj():
+    """Reading and writing a byte in a bank of 32 KiB at 16 nm."""
+    bank = component("sram", "cacti7", 16, kib=32)
+    return tuple(8 * float(bank.energy_pj[action]) for action in ("read", "write"))
 
 
 def totals(layers, hardware=HARDWARE, **variables):
@@ -235,9 +235,10 @@ def test_energy_of_a_layer_by_hand():
     layer = conv_layers(channels=8, size=16, filters=64)[0]  # 256 x 64 x 72: 5 x 2 folds
     report = layer_reports([layer], HARDWARE, CHIP)[0]  # sums of 128 vectors fit: 2 chunks
     assert report.macs == 256 * 64 * 72
-    per_mac = mac_pj(8, 16) + register_pj(8 + 32, 16)
+    mac, register = component("mac", "aladdin", 16, bits=8), component("register", "aladdin", 16)
+    per_mac = mac.energy_pj["mac"] + (8 + 32) * register.energy_pj["write"]
     assert report.mac_uj == pytest.approx(report.macs * per_mac / 1e6)
-    read, write = sram_read_pj(32, 16, 8), sram_write_pj(32, 16, 8)  # a byte, in banks of 32 KiB
+    read, write = byte_pj()
     weights, offsets, outputs = 64 * 72, 4 * 64, 64 * 256
     sums = 5 * outputs * 4 * write + 4 * outputs * 4 * read
     operands = (256 * 72 * 2 + weights * 2) * read + (weights + offsets) * write  # 2 chunks
@@ -258,7 +259,7 @@ def test_what_comes_from_dram_is_written_to_the_buffer_first():
     )
     outputs, inputs = 64 * 256, 8 * 256
     assert fetched.dram_bytes - kept.dram_bytes == outputs + inputs
-    byte = float(sram_write_pj(32, 16, 8)) / 1e6
+    byte = byte_pj()[1] / 1e6
     assert fetched.sram_uj - kept.sram_uj == pytest.approx((inputs - outputs) * byte)
 
 
@@ -268,7 +269,7 @@ def test_the_vector_unit_does_one_operation_a_lane_and_cycle():
     assert last.compute_cycles == 24 * 64 // 32
     assert pool.vector_uj == pytest.approx(9 * add.vector_uj)
     assert last.vector_uj == pytest.approx(add.vector_uj)
-    byte_read, byte_write = (float(f(32, 16, 8)) / 1e6 for f in (sram_read_pj, sram_write_pj))
+    byte_read, byte_write = (energy / 1e6 for energy in byte_pj())
     away = layer_reports(
         conv_layers(size=16, filters=24), replace(HARDWARE, keeps_activations=False), CHIP
     )

@@ -17,7 +17,7 @@ from flash.search import search
 from flash.search.relaxation import bounded_front
 from flash.spaces.space import load_space
 from flash.targets import load_target, parse_hardware
-from flash.targets.components import mac_pj
+from flash.targets.components import component
 from flash.targets.imc.target import ImcTarget
 from flash.targets.processor.target import ProcessorTarget
 from flash.targets.systolic.profile import load_systolic
@@ -149,7 +149,8 @@ def test_the_energy_interval_is_the_difference_between_the_mac_models(rng):
     space, target = load_space("cifar10-concat"), load_target("systolic")
     found = evaluate(space, target, space.sample(20, rng))
     # The only energy that differs: every MAC, by the difference of the published figures.
-    difference = mac_pj(8, 16, "aladdin") - mac_pj(8, 16, "horowitz")
+    one, other = (component("mac", model, 16, bits=8) for model in ("aladdin", "horowitz"))
+    difference = one.energy_pj["mac"] - other.energy_pj["mac"]
     expected_mj = found.macs * float(difference) * 1e-9
     value, low, high = found.energy_mj
     assert value == pytest.approx(high)

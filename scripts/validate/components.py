@@ -26,17 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from flash.targets.components import (
-    DRAM_PJ_PER_BIT,
-    mac_area_um2,
-    mac_pj,
-    register_area_um2,
-    register_pj,
-    sram_area_mm2,
-    sram_read_pj,
-    sram_write_pj,
-)
-from flash.targets.imc.converters import convert
+from flash.targets.components import component
 
 #: KiB; the fit knows 1, 2, 4 ... 4096.
 SIZES = (3, 6, 12, 24, 48, 96, 192, 384, 768, 1536)
@@ -122,10 +112,11 @@ def compare(python: str) -> bool:
     sram = np.array(found["sram"])
     asked = pairs(SIZES, NODES)
     cacti = np.array([node in (22, 32, 45, 65) for _, node in asked])
+    made = [component("sram", "cacti7", node, kib=kib) for kib, node in asked]
     ours = (
-        ("area", [float(sram_area_mm2(kib, node)) for kib, node in asked], 0.12),
-        ("read energy", [float(sram_read_pj(kib, node)) for kib, node in asked], 0.30),
-        ("write energy", [float(sram_write_pj(kib, node)) for kib, node in asked], 0.25),
+        ("area", [float(s.area_mm2) for s in made], 0.12),
+        ("read energy", [64 * float(s.energy_pj["read"]) for s in made], 0.30),
+        ("write energy", [64 * float(s.energy_pj["write"]) for s in made], 0.25),
     )
     for column, (name, figures, limit) in enumerate(ours):
         values = np.array(figures)
@@ -134,9 +125,8 @@ def compare(python: str) -> bool:
                 f"SRAM {name}, {label}", list(values[rows]), list(sram[rows, column]), limit
             )
     dram: dict[str, float] = found["dram"]
-    good &= ratios(
-        "DRAM energy a bit", [DRAM_PJ_PER_BIT[k] for k in dram], list(dram.values()), 0.01
-    )
+    read = [float(component("dram", kind, 32).energy_pj["read"]) for kind in dram]
+    good &= ratios("DRAM energy a bit", read, list(dram.values()), 0.01)
     good &= converters(np.array(found["adc"]))
     return logic(np.array(found["logic"])) and good
 
@@ -148,22 +138,27 @@ def converters(theirs: np.ndarray) -> bool:
     rows = np.full(len(bits), 128.0)
     good = True
     for model in ("survey", "isaac", "zigzag", "flash"):
-        found = convert(model, bits, rows, nodes)
+        found = component("adc", model, nodes, bits=bits, rows=rows)
         limit = 0.02 if model == "survey" else None
-        good &= ratios(f"ADC area, {model}", list(found.area_um2), list(theirs[:, 0]), limit)
-        good &= ratios(f"ADC energy, {model}", list(found.energy_pj), list(theirs[:, 1]), limit)
+        areas, energies = found.area_mm2 * 1e6, found.energy_pj["convert"]
+        good &= ratios(f"ADC area, {model}", list(areas), list(theirs[:, 0]), limit)
+        good &= ratios(f"ADC energy, {model}", list(energies), list(theirs[:, 1]), limit)
     return good
 
 
 def logic(theirs: np.ndarray) -> bool:
     """Multiply-accumulates and registers of Aladdin, scaled from 45 nm (ours) and 40 nm."""
     asked = pairs(MAC_BITS, LOGIC_NODES)
+    macs = [component("mac", "aladdin", node, bits=bits) for bits, node in asked]
+    flip_flops = [(bits, component("register", "aladdin", node)) for bits, node in asked]
+    ours = {
+        "MAC area": [1e6 * float(x.area_mm2) for x in macs],
+        "MAC energy": [float(x.energy_pj["mac"]) for x in macs],
+        "register area": [1e6 * bits * float(x.area_mm2) for bits, x in flip_flops],
+        "register energy": [bits * float(x.energy_pj["write"]) for bits, x in flip_flops],
+    }
     good = True
-    for column, (name, model) in enumerate((
-        ("MAC area", mac_area_um2), ("MAC energy", mac_pj),
-        ("register area", register_area_um2), ("register energy", register_pj),
-    )):  # fmt: skip
-        values = [float(model(bits, node)) for bits, node in asked]
+    for column, (name, values) in enumerate(ours.items()):
         good &= ratios(f"Aladdin's {name}", values, list(theirs[:, column]), 0.5)
     return good
 

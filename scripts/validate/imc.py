@@ -32,7 +32,7 @@ from flash.spaces.table import LayerTable, TableEmitter
 from flash.targets.imc.breakdown import breakdown
 from flash.targets.imc.model import imc_costs
 from flash.targets.imc.noc import uniform_traffic_cycles
-from flash.targets.imc.parts import tile_parts
+from flash.targets.imc.parts import tile_parts, tile_power_mw
 from flash.targets.imc.profile import load_imc
 
 CHIP = {
@@ -89,8 +89,10 @@ def check_isaac() -> bool:
         "crossbars_per_tile": 96, "columns_per_adc": 128, "adc_bits": 8, "buffer_kib": 64,
         "node_nm": 32,
     }  # fmt: skip
-    parts = tile_parts(hardware, hardware.options(chip), "isaac").values()
-    area, power = (float(np.sum([np.ravel(part[k])[0] for part in parts])) for k in (0, 1))
+    options = hardware.options(chip)
+    areas = [part.area_mm2 for part in tile_parts(hardware, options, "isaac").values()]
+    powers = tile_power_mw(hardware, options, "isaac").values()
+    area, power = (float(sum(np.ravel(x)[0] for x in values)) for values in (areas, powers))
     chip_area = 168 * area + hardware.link.area_mm2
     chip_power = (168 * power + hardware.link.power_mw) / 1000
     print("ISAAC (published | flash)")

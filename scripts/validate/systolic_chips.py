@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from flash.spaces.reference import reference_network
-from flash.targets.components import sram_area_mm2, sram_read_pj, sram_write_pj
+from flash.targets.components import component
 from flash.targets.systolic.chip import systolic_area_mm2, systolic_areas_mm2
 from flash.targets.systolic.costs import layer_reports
 from flash.targets.systolic.profile import load_systolic
@@ -118,12 +118,13 @@ def check_cacti() -> bool:
     good = True
     for port in (64, 256):
         chosen = [row for row in rows if row["port_width_bits"] == port]
-        for name, model in (
-            ("area_mm2", lambda kib, node, bits: sram_area_mm2(kib, node)),
-            ("read_pJ_per_access", sram_read_pj),
-            ("write_pJ_per_access", sram_write_pj),
+        made = [component("sram", "cacti7", r["node_nm"], kib=r["size_KB"]) for r in chosen]
+        for name, ours in (
+            ("area_mm2", [sram.area_mm2 for sram in made]),
+            ("read_pJ_per_access", [port * sram.energy_pj["read"] for sram in made]),
+            ("write_pJ_per_access", [port * sram.energy_pj["write"] for sram in made]),
         ):
-            ratios = [float(model(r["size_KB"], r["node_nm"], port)) / r[name] for r in chosen]
+            ratios = [float(value) / r[name] for value, r in zip(ours, chosen, strict=True)]
             print(f"  {port:3d}-bit port {name:20s} {min(ratios):.2f} to {max(ratios):.2f}")
             if port == 64 and name == "area_mm2":
                 good = max(max(ratios), 1 / min(ratios)) < 1.12

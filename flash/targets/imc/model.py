@@ -27,11 +27,9 @@ from numpy.typing import NDArray
 
 from flash.errors import UsageError
 from flash.spaces.table import LayerTable
-from flash.targets.components import energy_scale
-from flash.targets.imc.converters import by_node, convert
 from flash.targets.imc.mapping import Mapped, map_layers
-from flash.targets.imc.noc import mesh_side, router_pj_per_bit, wire_pj_per_bit
-from flash.targets.imc.parts import NOT_LEAKING, part_pj, tile_parts
+from flash.targets.imc.noc import mesh_side, wire_pj_per_bit
+from flash.targets.imc.parts import part_component, router, tile_parts
 from flash.targets.imc.pipeline import pipeline_ns
 from flash.targets.imc.profile import ImcHardware, Options
 from flash.targets.imc.traffic import Hops, Traffic, network_traffic
@@ -135,17 +133,19 @@ def prepare(table: LayerTable, hardware: ImcHardware, variables: Values, hops: H
 def evaluate(work: Work, adc_model: str) -> Chip:
     """Energies and times of every layer with one converter model."""
     hardware, options, mapped = work.hardware, work.options, work.mapped
-    converter = convert(adc_model, options.adc_bits, options.rows, options.node_nm)
-    parts = {n: area for n, (area, _) in tile_parts(hardware, options, adc_model).items()}
-    leaking = sum((area for n, area in parts.items() if n not in NOT_LEAKING), np.zeros(()))
+    made = tile_parts(hardware, options, adc_model)
+    converter = made["adc"].component
+    parts = {name: part.area_mm2 for name, part in made.items()}
     pitch_mm = np.sqrt(sum(parts.values(), np.zeros(())))
     clock = options.frequency_mhz / 1000
     reading = np.ceil(hardware.settings.array_read_ns * clock)
-    converting = options.columns_per_adc * np.maximum(np.ceil(converter.time_ns * clock), 1)
+    converting = options.columns_per_adc * np.maximum(
+        np.ceil(converter.time_ns["convert"] * clock), 1
+    )
     phase_ns = np.maximum(reading, converting) / clock
     phases = np.ceil(hardware.precision.activation_bits / hardware.precision.dac_bits)
     energy = _layer_pj(work)
-    energy["adc"] = mapped.all_mvms * phases * mapped.read_columns * converter.energy_pj
+    energy["adc"] = mapped.all_mvms * phases * mapped.read_columns * converter.energy_pj["convert"]
     energy["links"] = work.traffic.bit_hops * wire_pj_per_bit(hardware.noc, pitch_mm)
     compute_ns = mapped.mvms * phases * phase_ns
     # Partial sums flow while the layer computes; only what takes longer is waited for.
@@ -155,7 +155,7 @@ def evaluate(work: Work, adc_model: str) -> Chip:
         compute_ns=compute_ns,
         noc_ns=work.traffic.cycles / clock + late_ns,
         parts_mm2=parts,
-        leakage_mw=hardware.settings.leakage_mw_per_mm2 * np.asarray(leaking),
+        leakage_mw=sum((part.leakage_mw for part in made.values()), np.zeros(())),
     )
 
 
@@ -190,10 +190,11 @@ def _layer_pj(work: Work) -> dict[str, Floats]:
         "accumulator": outputs * mapped.block_rows + np.where(adds, table.in_elements, 0),
         "tile_register": np.where(held, outputs, 0.0) * precision.activation_bits,
     }
-    energy = {n: use * part_pj(hardware, n, options.node_nm) for n, use in uses.items()}
-    thrift = by_node(energy_scale, hardware.settings.reference_nm, options.node_nm)
-    router = router_pj_per_bit(hardware.noc, hardware.settings.router_model, options.noc_bits)
-    energy["router"] = work.traffic.bit_routers * router * thrift
+    energy = {
+        name: use * part_component(hardware, name, options.node_nm).energy_pj["use"]
+        for name, use in uses.items()
+    }
+    energy["router"] = work.traffic.bit_routers * router(hardware, options).energy_pj["route"]
     return energy
 
 

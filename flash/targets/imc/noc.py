@@ -1,4 +1,4 @@
-"""A k x k mesh with XY routing: distances, waiting, energy and area.
+"""A k x k mesh with XY routing: distances, waiting, and energy of its links.
 
 Latency of a packet of one flit over H routers, H = 1 + |dx| + |dy|, in an empty mesh is
 ``5 H + 2`` cycles (routing, channel, switch, transfer and link one cycle each): BookSim2's
@@ -31,8 +31,6 @@ __all__ = [
     "mean_hops",
     "mesh_side",
     "packet_cycles",
-    "router_area_mm2",
-    "router_pj_per_bit",
     "uniform_traffic_cycles",
     "wire_pj_per_bit",
 ]
@@ -155,23 +153,7 @@ def least_mean_hops(size: Floats) -> Floats:
     return mean
 
 
-# ------------------------------------------------------------------------------ energy, area
-def router_pj_per_bit(noc: Noc, model: str, noc_bits: Floats) -> Floats:
-    """Energy of a bit through one router at the reference node."""
-    if model == "isaac":
-        return np.full(np.shape(noc_bits), noc.isaac.pj_per_bit)
-    return noc.router_pj_per_bit + noc.router_pj_per_bit_and_width * noc_bits
-
-
+# ------------------------------------------------------------------------------------ energy
 def wire_pj_per_bit(noc: Noc, pitch_mm: Floats) -> Floats:
     """Energy of a bit over one link of ``pitch_mm``."""
     return noc.wire_pj_per_bit_mm * pitch_mm
-
-
-def router_area_mm2(noc: Noc, model: str, noc_bits: Floats) -> Floats:
-    """Area of a tile's router at the reference node."""
-    if model == "isaac":
-        return np.full(np.shape(noc_bits), noc.isaac.area_mm2)
-    linear = noc.router_area_mm2_per_bit * noc_bits
-    area: Floats = linear + noc.router_area_mm2_per_bit2 * noc_bits**2
-    return area

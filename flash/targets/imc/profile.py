@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Final
 
 import numpy as np
@@ -13,12 +13,19 @@ from numpy.typing import NDArray
 from flash.errors import UsageError, did_you_mean, shown
 from flash.files.section import Section
 from flash.targets.chips import read_codesign, read_default, read_grids
-from flash.targets.components import NODES_NM
-from flash.targets.imc.converters import ADC_MODELS
+from flash.targets.components import (
+    COMPONENTS,
+    NODES_NM,
+    ComponentModel,
+    PublishedPart,
+    component_model,
+    models_of,
+)
+from flash.targets.components.routers import FittedRouter, FixedRouter
 from flash.targets.profile_files import check_schema, find_profile, load_document, read_document
 
 __all__ = [
-    "PARTS", "ChipLink", "FixedRouter", "ImcHardware", "Noc", "Options", "Part", "Precision",
+    "PARTS", "ChipLink", "ImcHardware", "Noc", "Options", "Part", "Precision",
     "Settings", "load_imc", "read_imc",
 ]  # fmt: skip
 
@@ -38,7 +45,13 @@ PARTS: Final = (
     "dac", "input_register", "sample_hold", "shift_add", "output_register", "array", "bus",
     "buffer", "activation", "pooling", "accumulator", "tile_register",
 )  # fmt: skip
-_ROUTERS: Final = ("booksim", "isaac")
+#: Parts whose standby current is no logic leakage: cells, wires and capacitors have none.
+_NOT_LEAKING: Final = ("array", "bus", "sample_hold")
+#: Figures of a profile's own router, in the order of ``FittedRouter``.
+_FITTED_ROUTER: Final = (
+    "router_pj_per_bit", "router_pj_per_bit_and_width", "router_area_mm2_per_bit",
+    "router_area_mm2_per_bit2",
+)  # fmt: skip
 _IDLE: Final = ("on", "gated")
 
 
@@ -59,7 +72,7 @@ class Options:
     mvm_limit: Floats
 
 
-_VARIABLES: Final = tuple(field.name for field in fields(Options))
+_VARIABLES: Final = tuple(each.name for each in fields(Options))
 #: Smallest and largest value of any hardware variable in a profile; ``options`` says more.
 _BOUNDS: Final = (1, 10**9)
 
@@ -91,50 +104,28 @@ class Settings:
 
 @dataclass(frozen=True)
 class Part:
-    """A published part: ``count`` units take ``area_mm2`` and, always busy, ``power_mw``."""
+    """A part of a tile: what it comes with (see ``_PER``), and the component each of them is.
+
+    model: called with the node, ``cycle_ns`` and ``leakage_mw_per_mm2``; its action is "use".
+    """
 
     per: str
-    count: float
-    power_mw: float
-    area_mm2: float
-    source: str
-    energy_pj: float = -1.0
-    scales: bool = True
-
-    @property
-    def unit_area_mm2(self) -> float:
-        """Area of one unit at the reference node."""
-        return self.area_mm2 / self.count
-
-    def use_pj(self, cycle_ns: float) -> float:
-        """Energy of one use: as given, or one cycle of one unit's power."""
-        return self.energy_pj if self.energy_pj >= 0 else self.power_mw * cycle_ns / self.count
-
-
-@dataclass(frozen=True)
-class FixedRouter:
-    """A published router, whatever the width of its links: area and power for one tile."""
-
-    area_mm2: float
-    power_mw: float
-    pj_per_bit: float
-    source: str
+    model: ComponentModel
 
 
 @dataclass(frozen=True)
 class Noc:
-    """Coefficients of the mesh; see ``flash.targets.imc.noc``."""
+    """Coefficients of the mesh; see ``flash.targets.imc.noc``.
+
+    routers: those whose figures the profile gives, by ``router_model``.
+    """
 
     pipeline_cycles: float
     ejection_cycles: float
     capacity: float
-    router_pj_per_bit: float
-    router_pj_per_bit_and_width: float
     wire_pj_per_bit_mm: float
-    router_area_mm2_per_bit: float
-    router_area_mm2_per_bit2: float
     source: str
-    isaac: FixedRouter
+    routers: Mapping[str, ComponentModel] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -171,6 +162,12 @@ class ImcHardware:
     def size(self) -> int:
         """Number of hardware configurations."""
         return math.prod(len(grid) for grid in self.variables.values())
+
+    @property
+    def router(self) -> ComponentModel:
+        """The router of each tile: the profile's own of that name, or the library's."""
+        model = self.settings.router_model
+        return self.noc.routers.get(model) or component_model("router", model)
 
     def options(self, values: Mapping[str, int | NDArray[np.int64]]) -> Options:
         """The variables as arrays; a missing or unknown name or an impossible value is refused.
@@ -218,15 +215,18 @@ def read_imc(top: Section) -> ImcHardware:
     check_schema(top, SCHEMA)
     top.only(_KEYS)
     grids = read_grids(top.section("variables"), dict.fromkeys(_VARIABLES, _BOUNDS))
+    scale, mesh = top.section("settings").number("reference_nm", *NODES_NM), top.section("noc")
+    noc = _noc(mesh, scale)
+    settings = _settings(top.section("settings"), noc.routers)
     return ImcHardware(
         name=top.text("name") if top.has("name") else "imc",
         description=top.text("description") if top.has("description") else "",
         provenance=top.text("provenance") if top.has("provenance") else "analytical",
         precision=_precision(top.section("precision")),
-        settings=_settings(top.section("settings")),
+        settings=settings,
         link=_link(top.section("chip_link")),
-        parts=_parts(top.section("parts")),
-        noc=_noc(top.section("noc")),
+        parts=_parts(top.section("parts"), settings),
+        noc=noc,
         variables=grids,
         default=read_default(top, grids),
         codesign=read_codesign(top, grids),
@@ -241,23 +241,27 @@ def _precision(s: Section) -> Precision:
     )  # fmt: skip
 
 
-def _settings(s: Section) -> Settings:
+def _settings(s: Section, own_routers: Collection[str]) -> Settings:
     s.only(Settings.__dataclass_fields__)
     models = s.texts("adc_models")
     for model in models:
-        if model not in ADC_MODELS:
-            s.refuse("adc_models", f"has '{model}'{did_you_mean(model, ADC_MODELS)}")
+        if f"adc.{model}" not in COMPONENTS:
+            s.refuse("adc_models", f"has '{model}'{did_you_mean(model, models_of('adc'))}")
     link = s.anything("chip_link")
     if not isinstance(link, bool):
         s.refuse("chip_link", f"must be true or false, got {shown(link)}")
     settings = Settings(
-        adc_model=s.choice("adc_model", tuple(ADC_MODELS)), adc_models=models,
-        router_model=s.choice("router_model", _ROUTERS), idle_tiles=s.choice("idle_tiles", _IDLE),
+        adc_model=s.text("adc_model"), adc_models=models,
+        router_model=s.text("router_model"), idle_tiles=s.choice("idle_tiles", _IDLE),
         array_read_ns=_positive(s, "array_read_ns"),
         cycle_ns=_positive(s, "cycle_ns"),
         reference_nm=s.number("reference_nm", *NODES_NM),
         leakage_mw_per_mm2=s.number("leakage_mw_per_mm2"), chip_link=link,
     )  # fmt: skip
+    for key, part, known in (("adc_model", "adc", models), ("router_model", "router", own_routers)):
+        model = getattr(settings, key)
+        if model not in known and f"{part}.{model}" not in COMPONENTS:
+            s.refuse(key, f"is '{model}'{did_you_mean(model, models_of(part))}")
     if settings.adc_model not in models:
         s.refuse("adc_models", "must contain adc_model, or the interval excludes the value")
     return settings
@@ -268,36 +272,51 @@ def _link(s: Section) -> ChipLink:
     return ChipLink(s.number("area_mm2"), s.number("power_mw"), s.text("source"))
 
 
-def _parts(s: Section) -> dict[str, Part]:
+def _parts(s: Section, settings: Settings) -> dict[str, Part]:
     s.only(PARTS)
-    return {name: _part(s.section(name)) for name in PARTS}
+    return {name: _part(s.section(name), name, settings) for name in PARTS}
 
 
-def _part(s: Section) -> Part:
-    s.only(Part.__dataclass_fields__)
+def _part(s: Section, name: str, settings: Settings) -> Part:
+    """A component of the library by name, or a published one with its figures."""
+    per = s.choice("per", _PER)
+    if s.has("component"):
+        s.only(("per", "component"))
+        component = s.text("component")
+        if component not in COMPONENTS:
+            s.refuse("component", f"is '{component}'{did_you_mean(component, COMPONENTS)}")
+        return Part(per, COMPONENTS[component])
+    s.only(("per", "count", "power_mw", "area_mm2", "source", "energy_pj", "scales"))
     scales = s.anything("scales") if s.has("scales") else True
     if not isinstance(scales, bool):
         s.refuse("scales", f"must be true or false, got {shown(scales)}")
-    return Part(
-        per=s.choice("per", _PER), count=_positive(s, "count"),
-        power_mw=s.number("power_mw"), area_mm2=s.number("area_mm2"), source=s.text("source"),
-        energy_pj=s.number("energy_pj") if s.has("energy_pj") else -1.0, scales=scales,
+    published = PublishedPart(
+        name, _positive(s, "count"), s.number("power_mw"), s.number("area_mm2"), s.text("source"),
+        settings.reference_nm, settings.cycle_ns,
+        s.number("energy_pj") if s.has("energy_pj") else -1.0, scales, name not in _NOT_LEAKING,
     )  # fmt: skip
+    return Part(per, published)
 
 
-def _noc(s: Section) -> Noc:
-    s.only(Noc.__dataclass_fields__)
-    numbers = [n for n in Noc.__dataclass_fields__ if n not in ("capacity", "source", "isaac")]
-    router = s.section("isaac")
-    router.only(FixedRouter.__dataclass_fields__)
+def _noc(s: Section, reference_nm: float) -> Noc:
+    """The mesh; profiles may give their own figures of the routers "booksim" and "isaac"."""
+    own = ("pipeline_cycles", "ejection_cycles", "capacity", "wire_pj_per_bit_mm", "source")
+    s.only((*own, *_FITTED_ROUTER, "isaac"))
+    source = s.text("source")
+    routers: dict[str, ComponentModel] = {}
+    if any(map(s.has, _FITTED_ROUTER)):
+        energy, by_width, area, by_square = (s.number(name) for name in _FITTED_ROUTER)
+        routers["booksim"] = FittedRouter(reference_nm, energy, by_width, area, by_square, source)
+    if s.has("isaac"):
+        r = s.section("isaac")
+        r.only(("area_mm2", "power_mw", "pj_per_bit", "source"))
+        routers["isaac"] = FixedRouter(
+            reference_nm, r.number("area_mm2"), r.number("power_mw"), r.number("pj_per_bit"),
+            r.text("source"),
+        )  # fmt: skip
     return Noc(
-        **{name: s.number(name) for name in numbers},
-        capacity=_positive(s, "capacity", 1.0),
-        source=s.text("source"),
-        isaac=FixedRouter(
-            router.number("area_mm2"), router.number("power_mw"), router.number("pj_per_bit"),
-            router.text("source"),
-        ),
+        s.number("pipeline_cycles"), s.number("ejection_cycles"), _positive(s, "capacity", 1.0),
+        s.number("wire_pj_per_bit_mm"), source, routers,
     )  # fmt: skip
 
 

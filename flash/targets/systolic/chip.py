@@ -15,15 +15,9 @@ from numpy.typing import NDArray
 from flash.errors import UsageError, did_you_mean
 from flash.spaces.layers import Flags, Ints
 from flash.targets.components import (
-    dram_pj_per_bit,
+    Component,
+    component,
     energy_scale,
-    mac_area_um2,
-    mac_pj,
-    register_area_um2,
-    register_pj,
-    sram_area_mm2,
-    sram_read_pj,
-    sram_write_pj,
 )
 from flash.targets.systolic.gemm import Array
 from flash.targets.systolic.profile import VARIABLES, SystolicHardware
@@ -50,13 +44,15 @@ def systolic_areas_mm2(hardware: SystolicHardware, variables: Variables) -> dict
     values = _checked(variables)
     rows, cols, bits = values["rows"], values["cols"], values["bits"]
     node = hardware.node_nm
-    element_um2 = hardware.pe_factor * (
-        mac_area_um2(bits, node, hardware.mac_model)
-        + register_area_um2(3 * bits + sum_bits_of(bits), node)
-    ) + register_area_um2(8 * hardware.pe_scratchpad_bytes, node)
+    mac = component("mac", hardware.mac_model, node, bits=bits)
+    register_mm2 = component("register", "aladdin", node).area_mm2  # of one bit
+    element_mm2 = (
+        hardware.pe_factor * (mac.area_mm2 + (3 * bits + sum_bits_of(bits)) * register_mm2)
+        + 8 * hardware.pe_scratchpad_bytes * register_mm2
+    )
     parts = {
-        "array": rows * cols * element_um2 / 1e6,
-        "sram": hardware.sram_factor * sram_area_mm2(values["buffer_kib"], node),
+        "array": rows * cols * element_mm2,
+        "sram": hardware.sram_factor * _sram(values["buffer_kib"], node).area_mm2,
         "edge": (rows + cols) * hardware.edge_um2 / 1e6,
         "control": np.broadcast_to(hardware.control_mm2, np.shape(rows * cols)),
     }
@@ -92,6 +88,10 @@ def _checked(variables: Variables) -> dict[str, Any]:
     return dict(variables)
 
 
+def _sram(kib: Any, node_nm: float) -> Component:
+    return component("sram", "cacti7", node_nm, kib=kib)
+
+
 def sum_bits_of(bits: Ints) -> Ints:
     """Bits of a partial sum of products of two ``bits``-bit operands."""
     return 2 * bits + _GUARD_BITS
@@ -105,9 +105,8 @@ class Buffer(NamedTuple):
 
     @classmethod
     def of(cls, kib: Any, hardware: SystolicHardware) -> Buffer:
-        bank = np.minimum(kib, hardware.bank_kib)
-        node = hardware.node_nm
-        return cls(sram_read_pj(bank, node, 1), sram_write_pj(bank, node, 1))
+        bank = _sram(np.minimum(kib, hardware.bank_kib), hardware.node_nm)
+        return cls(bank.energy_pj["read"], bank.energy_pj["write"])
 
 
 class Chip(NamedTuple):
@@ -146,9 +145,9 @@ class Chip(NamedTuple):
         moved = np.where(np.asarray(values["dataflow"]) == 0, 2 * bits, bits) + sum_bits
         scratchpad_kib = hardware.pe_scratchpad_bytes / 1024
         per_mac = (
-            mac_pj(bits, node, hardware.mac_model)
-            + register_pj(moved, node)
-            + sram_read_pj(scratchpad_kib, node, bits)
+            component("mac", hardware.mac_model, node, bits=bits).energy_pj["mac"]
+            + moved * component("register", "aladdin", node).energy_pj["write"]
+            + _sram(scratchpad_kib, node).energy_pj["read"] * bits
         )
         return cls(
             values["rows"],
@@ -161,7 +160,7 @@ class Chip(NamedTuple):
             sums,
             mac_pj=per_mac,
             vector_pj=hardware.vector_op_pj_45nm * energy_scale(45, node),
-            dram_pj_per_byte=8 * dram_pj_per_bit(hardware.dram),
+            dram_pj_per_byte=8 * float(component("dram", hardware.dram, node).energy_pj["read"]),
             bytes_per_cycle=np.asarray(hardware.dram_gb_s * 1e3 / values["frequency_mhz"]),
             leakage_mw=systolic_area_mm2(hardware, variables) * hardware.leakage_mw_per_mm2,
             keeps_activations=hardware.keeps_activations,

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
-from flash.errors import ProfileError, shown
+from flash.errors import ProfileError, did_you_mean, shown
 from flash.files.section import Section
 from flash.targets.chips import read_default, read_grids
-from flash.targets.components import DRAM_PJ_PER_BIT, MAC_MODELS, NODES_NM
+from flash.targets.components import COMPONENTS, NODES_NM, models_of
 from flash.targets.profile_files import check_schema, find_profile, load_document, read_document
 from flash.targets.systolic.gemm import DATAFLOWS
 
@@ -47,7 +47,7 @@ class SystolicHardware:
     variables:          values of each hardware variable a search may choose, rising.
     default:            the chip meant when a variable is not given.
     sources:            constant -> where it comes from.
-    mac_model:          one of ``memories.MAC_MODELS``.
+    mac_model:          a "mac" of the component library.
     *_share:            parts of the buffer for inputs, weights, and outputs with partial sums.
     bank_kib:           largest piece of a buffer that one access switches on.
     keeps_activations:  tensors that fit half of the input buffer stay on the chip.
@@ -116,12 +116,12 @@ _TEXTS = ("name", "description", "provenance")
 _SECTIONS: Mapping[str, Mapping[str, Any]] = {
     "technology": {
         "node_nm": NODES_NM,
-        "mac_model": MAC_MODELS,
+        "mac_model": "mac",
         "leakage_mw_per_mm2": (0.0, 1e4),
         "vector_op_pj_45nm": (0.0, 1e4),
     },
     "memory": {
-        "dram": tuple(DRAM_PJ_PER_BIT),
+        "dram": "dram",
         "dram_gb_s": (1e-3, 1e5),
         "input_share": (0.01, 0.98),
         "weight_share": (0.01, 0.98),
@@ -173,7 +173,8 @@ def read_systolic(top: Section) -> SystolicHardware:
 
 
 def _constant(section: Section, key: str, allowed: Any) -> tuple[Any, str]:
-    """Value and source of a constant; ``allowed`` is ``bool``, names, or a range."""
+    """Value and source of a constant; ``allowed`` is ``bool``, a part of the
+    component library whose model is named, or a range."""
     if not section.is_table(key):
         section.refuse(key, 'must be { value = ..., source = "..." }')
     entry = section.section(key)
@@ -184,6 +185,9 @@ def _constant(section: Section, key: str, allowed: Any) -> tuple[Any, str]:
         if not isinstance(value, bool):
             entry.refuse("value", f"must be true or false, got {shown(value)}")
         return value, source
-    if isinstance(allowed[0], str):
-        return entry.choice("value", allowed), source
+    if isinstance(allowed, str):
+        model = entry.text("value")
+        if f"{allowed}.{model}" not in COMPONENTS:
+            entry.refuse("value", f"is '{model}'{did_you_mean(model, models_of(allowed))}")
+        return model, source
     return entry.number("value", *allowed), source

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -13,14 +13,16 @@ from flash.spaces.stage_tables import Combine, Floats
 from flash.spaces.table import LayerTable
 from flash.targets.base import Costs
 from flash.targets.breakdown import Breakdown
-from flash.targets.components import MAC_MODELS
 from flash.targets.systolic.breakdown import breakdown
 from flash.targets.systolic.chip import systolic_area_mm2, systolic_weight_mb
 from flash.targets.systolic.costs import systolic_costs
 from flash.targets.systolic.gemm import DATAFLOWS
 from flash.targets.systolic.profile import SystolicHardware
 
-__all__ = ["SystolicTarget"]
+__all__ = ["MAC_MODELS", "SystolicTarget"]
+
+#: Models of a MAC whose disagreement is the interval of the energy.
+MAC_MODELS: Final = ("aladdin", "horowitz")
 
 
 @dataclass(frozen=True)
