@@ -128,7 +128,7 @@ def test_reports_hold_the_interval(calibrated):
     document = json.loads(report.to_json())
     assert set(document["front"][0]["accuracy"]) == {"value", "low", "high", "how"}
     row = next(csv.DictReader(io.StringIO(front_csv(report))))
-    low, value, high = (float(row[f"accuracy{e}_percent"]) for e in ("_low", "", "_high"))
+    low, value, high = (float(row[f"accuracy{e}"]) for e in ("_low", "", "_high"))
     assert low <= value <= high
 
 

@@ -106,7 +106,7 @@ def test_a_table_of_accuracies_is_searched_and_told_as_json(tiny, tmp_path, caps
     printed = capsys.readouterr()
     document = json.loads(printed.out)
     assert (code, printed.err) == (0, "")
-    assert document["schema"] == "flash.search.budgeted.command/1"
+    assert document["schema"] == "flash.budgeted/1"
     assert document["strategy"] == "aggregate"
     assert document["budget"] == {"limit": 3, "spent": 3, "reused": 0, "failed": 0}
     accuracies = [one["accuracy"] for one in document["evaluations"]]
@@ -166,7 +166,7 @@ def test_the_program_s_accuracies_are_kept_and_found_again(tiny, program, tmp_pa
         (["--search", "robt", "--evaluator", "x"], 2, "did you mean 'robot'"),
         (["--search", "hnas", "--evaluator", "true"], 2, "no default metrics"),
         (["--budget", "5"], 2, "--budget needs --search"),
-        (["--search", "random", "--budget", "0", "--evaluator", "x"], 2, "1 or more"),
+        (["--search", "random", "--budget", "0", "--evaluator", "x"], 2, "number from 1 to"),
         (["--search", "random", "--evaluator", "nowhere.csv"], 4, "no such file"),
         (["--search", "random", "--evaluator", "'"], 2, "No closing quotation"),
         (["--search", "random", "--evaluator", "/nonexistent/x"], 2, "cannot run"),

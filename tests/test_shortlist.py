@@ -12,19 +12,21 @@ import pytest
 from flash.errors import FlashError, UsageError
 from flash.estimate import command as estimate_command
 from flash.optimize import Limit, objective
+from flash.proxies.options import ProxyOptions
 from flash.report.result import SearchReport
 from flash.search import command as search_command
 from flash.search import search
-from flash.search.problem import Effort, load_subject
-from flash.search.screening import Shortlist, shortlisted
+from flash.search.loading import load_problem
+from flash.search.problem import Effort
+from flash.search.screening import shortlisted
 
 EFFORT = Effort("exact", 0, 1.0)
 
 
 @pytest.fixture(scope="module")
 def searched():
-    subject = load_subject("rpi4b", None, None, "nasbench201")
-    problem = subject.problem("sed")
+    subject = load_problem("rpi4b", None, None, "nasbench201")
+    problem = subject.tables("sed")
     objectives = (objective("sed"), objective("latency_ms"))
     limits = (Limit.on("latency_ms", 15.0),)
     found = subject.optimize(problem, objectives, limits, EFFORT)
@@ -55,10 +57,11 @@ def test_a_shortlist_of_a_small_front_is_all_of_it(searched):
 
 def test_search_finds_the_front_by_the_proxy(tmp_path):
     pytest.importorskip("torch", reason="needs the extra torch")
-    options = Shortlist(size=10, cache=str(tmp_path / "s.sqlite"))
+    options = ProxyOptions(cache=str(tmp_path / "s.sqlite"))
     report = search(
-        "rpi4b", "nasbench201", metric="az_complexity", max_latency_ms=15.0, shortlist=options
-    )
+        "rpi4b", "nasbench201", metric="az_complexity", max_latency_ms=15.0, shortlist=10,
+        scoring=options,
+    )  # fmt: skip
     assert report.score == "az_complexity"
     assert list(report.objectives) == ["az_complexity", "latency_ms"]
     assert not report.optimizer.certified
@@ -100,9 +103,11 @@ def test_command_writes_the_proxys_columns_and_resumes_from_the_cache(tmp_path, 
 
 def test_a_metric_that_scores_nothing_says_why(tmp_path):
     pytest.importorskip("torch", reason="needs the extra torch")
-    options = Shortlist(size=2, batch=64, cache=str(tmp_path / "s.sqlite"))
+    options = ProxyOptions(batch=64, cache=str(tmp_path / "s.sqlite"))
     with pytest.raises(FlashError, match="swap can score none of 2 networks: a pattern spans"):
-        search("rpi4b", "nasbench201", metric="swap", shortlist=options, max_latency_ms=4.0)
+        search(
+            "rpi4b", "nasbench201", metric="swap", shortlist=2, scoring=options, max_latency_ms=4.0
+        )
 
 
 def test_what_does_not_go_together_is_told():
@@ -113,7 +118,7 @@ def test_what_does_not_go_together_is_told():
     with pytest.raises(UsageError, match="takes no --objective flash, --min-score"):
         search("rpi4b", "nasbench201", metric="zico", min_score=3.0)
     with pytest.raises(UsageError, match="2 designs or more"):
-        Shortlist(size=1)
+        search("rpi4b", shortlist=1)
     with pytest.raises(UsageError, match="--workers two: expected a whole number"):
         search_command.main(["--metric", "zico", "--workers", "two"])
 

@@ -14,7 +14,7 @@ from flash.files.locations import data_file
 from flash.optimize import Limit, exact_front, hypervolume_gap, non_dominated, objective
 from flash.optimize.pareto import hypervolume, reference_point
 from flash.search import search
-from flash.search.relaxation import bounded_front
+from flash.search.problem.relaxation import bounded_front
 from flash.spaces.space import load_space
 from flash.targets import load_target, parse_hardware
 from flash.targets.components import component

@@ -76,12 +76,20 @@ class AccuracyModel:
     provenance: Provenance
     coverage: float = 0.9
 
-    def predict(self, space: SearchSpace, indices: Ints) -> Prediction:
-        """Accuracy of designs given as indices, shape (designs, variables)."""
+    def predict(
+        self, space: SearchSpace, indices: Ints, values: Floats | None = None
+    ) -> Prediction:
+        """Accuracy of designs given as indices, shape (designs, variables).
+
+        values: ``metric`` of the designs, shape (designs,), where it is known: the predictions
+        are ``from_metric`` of these very numbers, whichever way they were added up.
+        """
         rows = design_features(space, indices, self.samples.names)
         names = self.samples.names
         x = rows[:, [names.index(name) for name in self.regression.features]]
-        return Prediction(*intervals(self.regression, self.samples, rows, x, self.coverage))
+        predicted = None if values is None else self.from_metric(values)
+        found = intervals(self.regression, self.samples, rows, x, self.coverage, predicted)
+        return Prediction(*found)
 
     @property
     def metric(self) -> str:

@@ -35,14 +35,21 @@ def outside(samples: Samples, rows: Floats) -> Floats:
 
 
 def intervals(
-    model: Regression, samples: Samples, rows: Floats, x: Floats, coverage: float = 0.9
+    model: Regression,
+    samples: Samples,
+    rows: Floats,
+    x: Floats,
+    coverage: float = 0.9,
+    predicted: Floats | None = None,
 ) -> tuple[Floats, Floats, Floats, NDArray[np.bool_]]:
     """Value, low, high and "beyond the samples" of designs, each of shape (designs,).
 
-    rows: the samples' features of the designs; x: the model's.
+    rows: the samples' features of the designs; x: the model's.  predicted: what the model
+    predicts of them, where that is known already.
     """
     scale = Saturation.of(samples)
-    value = scale.apply(model.predict(x))
+    predicted = model.predict(x) if predicted is None else predicted
+    value = scale.apply(predicted)
     errors = np.abs(scale.apply(samples.accuracy) - scale.apply(model.left_out()))[:, None]
     moved = scale.apply(model.without(x))
     n, miss = len(samples), 1.0 - coverage
@@ -53,7 +60,6 @@ def intervals(
     high = np.maximum(np.partition(moved + errors, up, axis=0)[up], value)
     beyond = outside(samples, rows)
     wider = 1.0 + _WIDENING * beyond
-    predicted = model.predict(x)
     floor = samples.accuracy.min() - np.abs(model.left_out() - samples.accuracy).max()
     lower = scale.undo(value - wider * (value - low))
     lower = np.maximum(lower, np.minimum(scale.undo(low), floor))

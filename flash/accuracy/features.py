@@ -57,6 +57,8 @@ def _spread(total: Floats, squares: Floats, count: Floats) -> Floats:
 
 #: As many designs are scored graph by graph in the time it takes to tabulate a space's SED.
 _TABLE_PAYS = 500
+#: The layers of so many designs are added up in a fifth of the time it takes to tabulate a space.
+_LAYERS_PAY = 2048
 #: Feature -> the quantities it needs, and how it is made of them. Logarithms, because sizes of
 #: one space span decades; a mass of 0 (no skip channels) is an ordinary value, hence log1p. Width
 #: and side are logarithms too, their mean and spread over the convolutions: how wide and how large
@@ -111,29 +113,31 @@ def size_problem(
     ``convs`` counts convolutions, ``channels`` their output channels together. In a space of
     one stage only layers on a path from input to output count; in the chains every layer is.
     """
-    single = len(space.family.stages) == 1
-
-    def sizes(table: LayerTable) -> Mapping[str, Floats]:
-        kept = table.live if single else table.active
-        convs = kept & (table.ops == "conv")[:, None]
-        found = {
-            "params": (table.params * kept).sum(axis=0),
-            "macs": (table.macs * kept).sum(axis=0),
-            "convs": convs.sum(axis=0),
-            "channels": (table["out_channels"] * convs).sum(axis=0),
-        }
-        if shape:
-            found |= shape_sums(convs, *(table[name] for name in _SHAPE))
-        return {name: values.astype(np.float64) for name, values in found.items()}
-
-    def sums(table: LayerTable) -> Mapping[str, Floats]:
-        return {"nn_degree": nn_degree(table), "nn_mass": nn_mass(table), **cell_sums(table)}
-
     combine: dict[str, Combine] = dict.fromkeys((*SUMS, *(SHAPE_SUMS if shape else ())), "sum")
-    problem = tabulate(space, sizes, sums, combine)
+    problem = tabulate(space, lambda table: _sizes(space, table, shape), _sums, combine)
     for name in set(metrics).difference(SUMS):
         problem = METRICS[name].tabulated(problem, space)
     return problem
+
+
+def _sizes(space: SearchSpace, table: LayerTable, shape: bool) -> dict[str, Floats]:
+    """The quantities of ``size_problem`` that are sums over layers."""
+    kept = table.live if len(space.family.stages) == 1 else table.active
+    convs = kept & (table.ops == "conv")[:, None]
+    found = {
+        "params": (table.params * kept).sum(axis=0),
+        "macs": (table.macs * kept).sum(axis=0),
+        "convs": convs.sum(axis=0),
+        "channels": (table["out_channels"] * convs).sum(axis=0),
+    }
+    if shape:
+        found |= shape_sums(convs, *(table[name] for name in _SHAPE))
+    return {name: values.astype(np.float64) for name, values in found.items()}
+
+
+def _sums(table: LayerTable) -> dict[str, Floats]:
+    """Those that are sums over cells."""
+    return {"nn_degree": nn_degree(table), "nn_mass": nn_mass(table), **cell_sums(table)}
 
 
 def shape_sums(
@@ -200,5 +204,9 @@ def design_features(space: SearchSpace, indices: NDArray[np.int64], names: Seque
         return features_of(
             size_problem(space, metrics=metrics, shape=shape).evaluate(indices), names
         )
-    values = size_problem(space, shape=shape).evaluate(indices)
+    if len(indices) > _LAYERS_PAY:
+        values = size_problem(space, shape=shape).evaluate(indices)
+    else:
+        table = space.table(indices)
+        values = {**_sizes(space, table, shape), **_sums(table)}
     return features_of(values | scores(space, indices, metrics), names)

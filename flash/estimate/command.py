@@ -30,14 +30,9 @@ from flash.evaluation import (
 from flash.files.writing import write_text
 from flash.measurements.comparison import comparison_table, read_comparison
 from flash.metrics import METRICS, network_scores, scores
+from flash.proxies.metric import metric_scores
+from flash.proxies.options import ProxyOptions, add_options, is_proxy, options_from, proxy_names
 from flash.quantities import parse_seed, parse_sizes, quantity
-from flash.search.screening import (
-    SHORTLIST_METRICS,
-    Shortlist,
-    add_options,
-    from_options,
-    proxy_scores,
-)
 from flash.spaces.network import Network
 from flash.spaces.space import load_space
 from flash.spaces.stage_tables import Floats
@@ -67,7 +62,7 @@ def estimate(
     metrics: Sequence[str] = (),
     proxy: str | None = None,
     seed: int = 0,
-    scoring: Shortlist | None = None,
+    scoring: ProxyOptions | None = None,
 ) -> list[Row]:
     """One row a design, or one an ONNX file, in the order given.
 
@@ -122,17 +117,18 @@ def estimate(
 
 def _with_proxy(
     rows: list[Row], networks: Sequence[Network], proxy: str | None, seed: int,
-    scoring: Shortlist | None,
+    scoring: ProxyOptions | None,
 ) -> list[Row]:  # fmt: skip
     """The rows with one more column; why some have no score goes to standard error."""
     if proxy is None:
         return rows
-    known, scored, why = proxy_scores(networks, proxy, seed, scoring or Shortlist())
-    for line in why:
+    scores = metric_scores(networks, proxy, seed, scoring or ProxyOptions())
+    for line in scores.notes:
         sys.stderr.write(f"note: {line}\n")
-    values = iter(known[proxy].tolist())
+    values = iter(scores.values[proxy].tolist())
     return [
-        row | {proxy: next(values) if ok else None} for row, ok in zip(rows, scored, strict=True)
+        row | {proxy: next(values) if ok else None}
+        for row, ok in zip(rows, scores.scored, strict=True)
     ]
 
 
@@ -186,9 +182,9 @@ def _parser() -> CommandParser:
     add("models", nargs="*", metavar="MODEL.onnx", help="networks as ONNX files")
     add("--space", metavar="S", help=f"instead: space name or file ({_DEFAULT_SPACE})")
     add("--designs", metavar="FILE", help="and its designs, one a line; '-' reads stdin")
-    add("--metric", metavar="M", help=f"only this of {', '.join((*_METRICS, *SHORTLIST_METRICS))}")
+    add("--metric", metavar="M", help=f"only this of {', '.join((*_METRICS, *proxy_names()))}")
     add("--seed", default="0", metavar="N", help="seed of a metric that runs the network (0)")
-    add_options(parser, search=False)
+    add_options(parser)
     add("--target", metavar="T", help="profile name or TOML file")
     add("--runtime", metavar="R", help="one of the profile's runtimes (its default one)")
     add("--hardware", metavar="A=N,B=N", help="an accelerator's chip (its default one)")
@@ -224,10 +220,10 @@ def main(arguments: Sequence[str]) -> None:
     options = _parser().parse_args(arguments)
     if options.runtime and not options.target:
         raise UsageError("--runtime needs --target")
-    proxy = options.metric if options.metric in SHORTLIST_METRICS else None
+    proxy = options.metric if is_proxy(options.metric) else None
     further = bool(options.metric) and proxy is None and options.metric not in _METRICS
     if further and options.metric not in METRICS:
-        known = did_you_mean(options.metric, (*METRICS, *_METRICS, *SHORTLIST_METRICS))
+        known = did_you_mean(options.metric, (*METRICS, *_METRICS, *proxy_names()))
         raise UsageError(f"unknown metric '{options.metric}'{known}")
     if options.csv and options.json:
         raise UsageError("give --csv or --json, not both")
@@ -254,7 +250,7 @@ def main(arguments: Sequence[str]) -> None:
         metrics=(options.metric,) if further else (),
         proxy=proxy,
         seed=parse_seed(options.seed),
-        scoring=from_options(options),
+        scoring=options_from(options),
     )
     if options.measured:
         measured = read_comparison(options.measured)

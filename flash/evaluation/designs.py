@@ -95,7 +95,7 @@ class Evaluation(Metrics):
 
 def measure(space: SearchSpace, indices: NDArray[np.int64]) -> Metrics:
     """What can be said of designs (indices, shape (designs, variables)) without a target."""
-    return Metrics(**_in_chunks(space, indices, _plain_metrics))
+    return Metrics(**_in_chunks(space, indices, lambda table, _: _plain_metrics(table)))
 
 
 def measure_network(network: Network) -> Metrics:
@@ -103,20 +103,37 @@ def measure_network(network: Network) -> Metrics:
     return Metrics(**_without_cells(network, _plain_metrics(network_table(network))))
 
 
-def evaluate(space: SearchSpace, target: Target, indices: NDArray[np.int64]) -> Evaluation:
-    """Everything about designs (indices, shape (designs, variables)) on a target."""
-    return _evaluation(_in_chunks(space, indices, lambda t: _look(t, target)))
+def evaluate(
+    space: SearchSpace,
+    target: Target,
+    indices: NDArray[np.int64],
+    totals: Mapping[str, Floats] | None = None,
+) -> Evaluation:
+    """Everything about designs (indices, shape (designs, variables)) on a target.
+
+    totals: quantities by name, each of shape (designs,), that were added up from stage tables
+            already (``SeparableProblem.evaluate``). They are taken as they are, intervals lie
+            around them, and no other sum of the same layers, whose last digits differ, is made
+            of them. For targets that are ``exact``.
+    """
+    summed = totals or {}
+
+    def look(table: LayerTable, rows: slice) -> dict[str, Floats]:
+        return _look(table, target, {name: values[rows] for name, values in summed.items()})
+
+    return _evaluation(_in_chunks(space, indices, look))
 
 
 def evaluate_network(network: Network, target: Target) -> Evaluation:
     """Everything about one network on a target; arrays of shape (1,)."""
-    found = _look(network_table(network), target)
+    found = _look(network_table(network), target, {})
     return _evaluation(_without_cells(network, found))
 
 
-def _look(table: LayerTable, target: Target) -> dict[str, Floats]:
+def _look(table: LayerTable, target: Target, totals: Mapping[str, Floats]) -> dict[str, Floats]:
     found = _metrics(table, target.weight_bytes, target.activation_bytes)
-    costs = target.costs(table)
+    found |= {name: totals[name] for name in found if name in totals}
+    costs = target.costs(table, totals)
     for name in _TRIPLES:
         triple = getattr(costs, name)
         if triple is not None:
@@ -204,10 +221,8 @@ def _megabytes(elements: NDArray[np.int64], element_bytes: float) -> Floats:
 def _in_chunks(
     space: SearchSpace,
     indices: NDArray[np.int64],
-    look: Callable[[LayerTable], dict[str, Floats]],
+    look: Callable[[LayerTable, slice], dict[str, Floats]],
 ) -> dict[str, Floats]:
-    parts = [
-        look(space.table(indices[start : start + _CHUNK]))
-        for start in range(0, len(indices), _CHUNK)
-    ]
+    chunks = [slice(start, start + _CHUNK) for start in range(0, len(indices), _CHUNK)]
+    parts = [look(space.table(indices[rows]), rows) for rows in chunks]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

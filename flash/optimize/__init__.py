@@ -11,8 +11,10 @@ from flash.optimize.objectives import (
     flash_scalar,
     meets,
     objective,
+    ratio,
     single,
     values_of,
+    within,
 )
 from flash.optimize.optimizer import OPTIMIZERS, Optimizer
 from flash.optimize.pareto import hypervolume, knee, non_dominated, reference_point
@@ -44,10 +46,12 @@ __all__ = [
     "non_dominated",
     "nsga2_front",
     "objective",
+    "ratio",
     "reference_point",
     "shgo_best",
     "shgo_front",
     "single",
     "tabulate",
     "values_of",
+    "within",
 ]

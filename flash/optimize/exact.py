@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from flash.errors import InfeasibleError, UsageError
 from flash.optimize.chain import Step, aligned, chain, remaining
-from flash.optimize.objectives import Limit, Objective, Scalar, values_of
+from flash.optimize.objectives import Limit, Objective, Scalar, values_of, within
 from flash.optimize.optimizer import Optimizer
 from flash.optimize.pareto import non_dominated
 from flash.optimize.result import OptimizerResult
@@ -301,10 +301,7 @@ def exact_front(
     search = _Search(problem, objectives, limits)
     indices = search.run()
     held = values_of(problem, indices, [limit.quantity for limit in limits])
-    within = np.ones(len(indices), dtype=np.bool_)
-    for column, limit in enumerate(limits):
-        within &= limit.met(held[:, column])
-    indices = indices[within]
+    indices = indices[within(held, limits)]
     if len(indices) == 0:
         raise InfeasibleError(_why_infeasible(problem, limits))
     values = values_of(problem, indices, objectives)

@@ -24,8 +24,10 @@ __all__ = [
     "flash_scalar",
     "meets",
     "objective",
+    "ratio",
     "single",
     "values_of",
+    "within",
 ]
 
 
@@ -126,16 +128,29 @@ def single(of: Objective) -> Scalar:
     return Scalar(of.name, (of,), lambda values: sign * values[:, 0])
 
 
+def ratio(
+    objectives: Sequence[Objective], utility: Callable[[Floats], Floats] | None = None
+) -> Scalar:
+    """The first objective, a score, over the product of the others, costs.
+
+    utility: what the score counts for, if not for itself: the accuracy predicted from it.
+    """
+    first, *costs = (of.name for of in objectives)
+
+    def function(values: Floats) -> Floats:
+        score = values[:, 0] if utility is None else utility(values[:, 0])
+        product: Floats = score / np.prod(values[:, 1:], axis=1)
+        return product
+
+    name = first if utility is None else "accuracy"
+    return Scalar(f"{name}/({' '.join(costs)})", tuple(objectives), function)
+
+
 def flash_scalar(
     score: str = "score", costs: Sequence[str] = ("latency_ms", "energy_mj")
 ) -> Scalar:
     """FLASH's objective ``score / (cost * cost ...)`` (Li et al. 2021; form as recalled)."""
-    names = (score, *costs)
-    return Scalar(
-        f"{score}/({' '.join(costs)})",
-        tuple(objective(name) for name in names),
-        lambda values: values[:, 0] / np.prod(values[:, 1:], axis=1),
-    )
+    return ratio([objective(name) for name in (score, *costs)])
 
 
 def values_of(
@@ -156,7 +171,12 @@ def meets(
 ) -> NDArray[np.bool_]:
     """Which designs respect every limit, shape (designs,)."""
     values = values_of(problem, indices, [limit.quantity for limit in limits])
-    ok = np.ones(len(indices), dtype=np.bool_)
+    return within(values, limits)
+
+
+def within(values: Floats, limits: Sequence[Limit]) -> NDArray[np.bool_]:
+    """Which rows of the limited quantities' values, shape (designs, limits), respect all limits."""
+    ok = np.ones(len(values), dtype=np.bool_)
     for column, limit in enumerate(limits):
         ok &= limit.met(values[:, column])
     return ok

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from flash.extras import lazily
 
 if TYPE_CHECKING:
-    from flash.search.command import search
+    from flash.search.pipeline import search
 
 __all__ = ["search"]
 
-__getattr__ = lazily(__name__, {"search": ("command", "")})
+__getattr__ = lazily(__name__, {"search": ("pipeline", "")})

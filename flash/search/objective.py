@@ -1,19 +1,29 @@
-"""What a search maximises, and what accuracy that promises.
+"""What a search maximises, and how a limit on predicted accuracy acts.
 
-In a space with an accuracy model that rises with one number an optimizer can search (a score, or
-a sum over stages), that number is searched: the front is the front of predicted accuracy and a
-limit on accuracy is exact (its hypervolume gap is measured in that number). Under any other model,
-or where the optimizer cannot have that number (sums of our own together with hardware, and on
-targets whose costs are bounds), or for another metric of the user's choice, the
-metric's front is searched; each of its designs is shown with its predicted accuracy, and a limit
-on accuracy drops those predicted below it (the best design may then be one the metric ranks low).
-Either way no design below the limit is returned.
+    space has an     metric       a searchable number     maximised           a limit on accuracy
+    accuracy model   given        accuracy rises with
+    --------------   ----------   ---------------------   -----------------   --------------------
+    no               any, none    -                       the metric          is refused
+    yes              none         there is one            that number, shown  is a limit on that
+                                                          as accuracy         number: exact
+    yes              none         there is none           the space's own     drops designs of the
+                                                          metric              front below it
+    yes              that one     the metric              the metric          is a limit on the
+                                                                              metric: exact
+    yes              another      not the metric          the metric          drops designs of the
+                                                                              front below it
+
+The number is a metric, or the accuracy model's own index, a sum over the cells of a network. The
+optimizer can search it on one device or chip. Where hardware is searched too, or where stage
+tables are lower bounds of the costs (imc), only metrics that are sums over cells are searched.
+Where a limit drops designs, the best design within it may be one that the metric ranks low, and
+so be missed; in every row, no design below the limit is returned.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,41 +33,79 @@ from flash.accuracy.features import size_problem
 from flash.accuracy.storage import accuracy_of
 from flash.errors import InfeasibleError, UsageError, did_you_mean
 from flash.evaluation import CellScore
-from flash.metrics import METRICS, own_metric
-from flash.optimize import Limit, Objective, OptimizerResult, SeparableProblem, exact_front
-from flash.report.result import WIDENED, AccuracyStatus, Interval
-from flash.search.problem import Effort, Networks, NetworksAndChips, Subject
-from flash.search.screening import SHORTLIST_METRICS
-from flash.spaces.space import SearchSpace
+from flash.metrics import METRICS
+from flash.optimize import Limit, Objective, SeparableProblem, exact_front, objective
+from flash.proxies.options import proxy_names
+from flash.report.result import AccuracyStatus
+from flash.search.problem import Problem
+from flash.search.problem.base import Ints
+from flash.search.problem.infeasibility import accuracy_unreached, front_unreached
+from flash.search.request import COSTS, Request
 from flash.spaces.stage_tables import Floats
 
-__all__ = ["Scoring", "scoring"]
+__all__ = ["Criteria", "Goal", "choose_criteria", "choose_goal"]
 
 
 @dataclass(frozen=True)
-class Scoring:
+class Goal:
     """What is maximised.
 
-    metric: the quantity of the problem.  name: what reports call it, "accuracy" where the front
-    is one of predicted accuracy.  least: the limit on predicted accuracy, per cent.
-    rises: the model's prediction rises with ``metric``.
+    metric:   the quantity of the stage tables.
+    shown_as: what reports call it: "accuracy" where the front is one of predicted accuracy.
+    model:    the space's accuracy model, None without one.
+    rises:    the model's prediction rises with ``metric``.
+    min_accuracy_percent: the limit on predicted accuracy, None without one.
     """
 
     metric: str
-    name: str
+    shown_as: str
     model: AccuracyModel | None
     rises: bool
-    least: float | None
+    min_accuracy_percent: float | None
 
     @property
     def index(self) -> CellScore | None:
-        """The metric as a function of cells, where it is the model's own."""
+        """The metric as a function of cells, where it is the accuracy model's own index."""
         return self.model.index if self.model is not None and self.metric == "accuracy" else None
 
     @property
-    def worth(self) -> Callable[[Floats], Floats] | None:
+    def utility(self) -> Callable[[Floats], Floats] | None:
         """Metric -> predicted accuracy, where that is possible; it never falls."""
         return self.model.from_metric if self.model is not None and self.rises else None
+
+    def shown(self, values: Floats) -> Floats:
+        """Values of the metric as reports show them: in per cent where ``shown_as`` says so."""
+        utility = self.utility
+        return values if utility is None or self.shown_as != "accuracy" else utility(values)
+
+    def predict(self, problem: Problem, indices: Ints, metric: Floats) -> Prediction | None:
+        """Predicted accuracy of designs whose ``metric`` is known; None without a model."""
+        if self.model is None:
+            return None
+        known = metric if self.rises else None
+        return self.model.predict(problem.networks, problem.networks_of(indices), known)
+
+    def kept(self, accuracy: Prediction | None, designs: int) -> NDArray[np.bool_]:
+        """Which of the designs of a front reach the limit on accuracy, shape (designs,).
+
+        Raises ``InfeasibleError`` if none does.
+        """
+        least = self.min_accuracy_percent
+        if least is None or accuracy is None:
+            return np.ones(designs, dtype=np.bool_)
+        reached = np.asarray(accuracy.value >= least)
+        if not reached.any():
+            raise InfeasibleError(front_unreached(self.metric, least, float(accuracy.value.max())))
+        return reached
+
+    def dropped(self, dropped: int, designs: int) -> str:
+        """What to add to an optimizer's message where designs of its front were dropped."""
+        if not dropped:
+            return ""
+        return (
+            f"; {dropped:,} of {designs:,} designs are predicted below "
+            f"{self.min_accuracy_percent:g} % and left out"
+        )
 
     @property
     def status(self) -> AccuracyStatus:
@@ -66,172 +114,80 @@ class Scoring:
             return AccuracyStatus()
         return AccuracyStatus(True, self.model.statement)
 
-    def limits(self, space: SearchSpace, problem: SeparableProblem) -> list[Limit]:
-        """The limit on accuracy as one on the metric; none where it is applied afterwards.
+    @property
+    def how(self) -> str:
+        """How intervals of predicted accuracy come about; empty without a model."""
+        return "" if self.model is None else self.model.how
+
+    def limits(self, problem: Problem, tables: SeparableProblem) -> list[Limit]:
+        """The limit on accuracy as one on the metric; none where designs are dropped afterwards.
 
         Raises ``InfeasibleError`` with the best there is if no design of the space reaches it.
         """
-        if self.least is None or self.model is None or not self.rises:
+        least = self.min_accuracy_percent
+        if least is None or self.model is None or not self.rises:
             return []
         of = Objective(self.metric, "max")
-        alone = problem
-        if len(problem.sizes) != len(space.variables):
-            alone = size_problem(space, metrics=(self.metric,))
+        alone = tables
+        if not problem.one_chip:
+            alone = size_problem(problem.networks, metrics=(self.metric,))
         best = exact_front(alone, [of], [])
         top = float(best.values[0, 0])
-        bound = self.model.least_metric(self.least, top)
+        bound = self.model.least_metric(least, top)
         if bound > top:
-            raise self._unreached(space, best.indices[0], top, "")
+            raise InfeasibleError(self._unreached(problem, least, best.indices[0], top))
         return [Limit(of, bound)]
 
-    def why_unmet(
-        self, space: SearchSpace, problem: SeparableProblem, others: Sequence[Limit]
-    ) -> str:
+    def why_unmet(self, problem: Problem, tables: SeparableProblem, others: Sequence[Limit]) -> str:
         """The best accuracy under the other limits, in one line; empty if that does not bind."""
-        if self.least is None or self.worth is None or len(problem.sizes) != len(space.variables):
+        least, utility = self.min_accuracy_percent, self.utility
+        if least is None or utility is None or not problem.one_chip:
             return ""
         try:
-            best = exact_front(problem, [Objective(self.metric, "max")], others)
+            best = exact_front(tables, [Objective(self.metric, "max")], others)
         except InfeasibleError:
             return ""
         top = float(best.values[0, 0])
-        if self.worth(np.array([top]))[0] >= self.least:
+        if utility(np.array([top]))[0] >= least:
             return ""
-        return str(self._unreached(space, best.indices[0], top, " within the other limits"))
-
-    def optimum(
-        self, subject: Subject, problem: SeparableProblem, objectives: Sequence[Objective],
-        bounds: Sequence[Limit], effort: Effort,
-    ) -> OptimizerResult:  # fmt: skip
-        """What the optimizer finds; raises ``InfeasibleError`` with the limit that binds."""
-        networks = subject.space if isinstance(subject, Networks) else subject.space.network
-        own = self.limits(networks, problem)
-        try:
-            return subject.optimize(problem, tuple(objectives), (*bounds, *own), effort)
-        except InfeasibleError as error:
-            why = self.why_unmet(networks, problem, bounds)
-            why = why or subject.why_unmet(problem, tuple(bounds))
-            raise InfeasibleError(why or str(error)) from None
-
-    def in_shown_units(self, result: OptimizerResult) -> OptimizerResult:
-        """With the metric as reports show it, on which the balanced design is picked."""
-        values = np.array(result.values)
-        for column, of in enumerate(result.objectives):
-            if of.name == self.metric:
-                values[:, column] = self.shown(values[:, column])
-        return replace(result, values=values)
+        return self._unreached(problem, least, best.indices[0], top, others=True)
 
     def _unreached(
-        self, space: SearchSpace, design: NDArray[np.int64], metric: float, within: str
-    ) -> InfeasibleError:
-        worth = self.worth
-        reached = 0.0 if worth is None else float(worth(np.array([metric]))[0])
-        return InfeasibleError(
-            f"no design of {space.name} is predicted to reach {self.least:g} %{within}; the best "
-            f"reachable is {np.floor(100 * reached) / 100:.2f} % ({space.describe(design)})"
+        self, problem: Problem, least: float, network: Ints, top: float, *, others: bool = False
+    ) -> str:
+        utility = self.utility
+        best = 0.0 if utility is None else float(utility(np.array([top]))[0])
+        networks = problem.networks
+        return accuracy_unreached(
+            networks.name, least, best, networks.describe(network), others=others
         )
 
-    def predict(
-        self, subject: Subject, indices: NDArray[np.int64], score: Floats
-    ) -> Prediction | None:
-        """Predicted accuracy of a front's designs; ``score`` is their metric."""
-        if self.model is None:
-            return None
-        space, networks = _networks(subject, indices)
-        found = self.model.predict(space, networks)
-        if not self.rises:
-            return found
-        # The very numbers the limit was checked on: sums of tables differ in the last digits.
-        value = self.model.from_metric(score)
-        low, high = np.minimum(found.low, value), np.maximum(found.high, value)
-        return replace(found, value=value, low=low, high=high)
 
-    def kept(
-        self, result: OptimizerResult, found: Prediction | None
-    ) -> tuple[OptimizerResult, Prediction | None]:
-        """Without the designs predicted below the limit; raises ``InfeasibleError`` if none stay.
+def choose_goal(problem: Problem, metric: str | None, min_accuracy_percent: float | None) -> Goal:
+    """What to maximise, by the table above; ``metric`` is the one given.
 
-        Where the metric is the model's, the limit has been kept already and nothing is dropped.
-        """
-        if self.least is None or found is None:
-            return result, found
-        stay = found.value >= self.least
-        if not stay.any():
-            raise InfeasibleError(
-                f"no design on the front of {self.metric} is predicted to reach {self.least:g} %; "
-                f"the best of them reaches {np.floor(100 * found.value.max()) / 100:.2f} %"
-            )
-        if stay.all():
-            return result, found
-        message = (
-            f"{result.message}; {len(stay) - stay.sum():,} of {len(stay):,} designs are predicted "
-            f"below {self.least:g} % and left out"
-        )
-        kept = replace(
-            result, indices=result.indices[stay], values=result.values[stay], message=message
-        )
-        return kept, Prediction(
-            found.value[stay], found.low[stay], found.high[stay], found.outside[stay]
-        )
-
-    def notes(self, found: Prediction | None) -> list[str]:
-        """What the reader should know of a front's predicted accuracies."""
-        outside = 0 if found is None else int(found.outside.sum())
-        if found is None or not outside:
-            return []
-        return [
-            f"{outside:,} of {len(found.outside):,} designs lie beyond the trained networks: their "
-            "accuracy is extrapolated; flash.calibrate with another --max-macs trains such networks"
-        ]
-
-    def interval(self, found: Prediction | None, row: int) -> Interval | None:
-        """The predicted accuracy of one design."""
-        if found is None or self.model is None:
-            return None
-        wider = f", {WIDENED} the trained networks (our rule)" if found.outside[row] else ""
-        value, low, high = (float(v[row]) for v in (found.value, found.low, found.high))
-        return Interval(value, low, high, self.model.how + wider)
-
-    def shown(self, values: Floats) -> Floats:
-        """The metric in the unit reports show it in."""
-        if self.name == self.metric and self.metric != "accuracy":
-            return values
-        return values if self.worth is None else self.worth(values)
-
-
-def scoring(subject: Subject, metric: str | None, least: float | None) -> Scoring:
-    """What to maximise: the metric given, else predicted accuracy where the space has a model.
-
-    least: the limit on predicted accuracy, per cent. Raises ``UsageError`` for an unknown metric,
-    or a limit in a space without a model.
+    Raises ``UsageError`` for an unknown metric, or a limit in a space without a model.
     """
-    space, _ = _networks(subject, np.zeros((0, 0), dtype=np.int64))
-    model = accuracy_of(space)
+    model = accuracy_of(problem.networks)
+    least = min_accuracy_percent
     if least is not None and model is None:
         raise UsageError(
-            f"space {space.name} is not calibrated, so it has no accuracy to limit; use --min-score"
+            f"space {problem.networks.name} is not calibrated, so it has no accuracy to limit; use "
+            "--min-score"
         )
-    if metric is None and model is not None and _searchable(subject, model.metric):
-        return Scoring(model.metric, "accuracy", model, True, least)
-    chosen = _metric(subject, metric)
-    rises = model is not None and model.metric == chosen
-    return Scoring(chosen, chosen, model, rises, least)
+    rising = "" if model is None else model.metric
+    if metric is None and problem.stands_for_accuracy(rising):
+        return Goal(rising, "accuracy", model, True, least)
+    chosen = _checked(problem, metric or problem.own_metric)
+    return Goal(chosen, chosen, model, rising == chosen, least)
 
 
-def _searchable(subject: Subject, metric: str) -> bool:
-    """Whether a metric, or "accuracy", can stand for accuracy in a search of the subject."""
-    if isinstance(subject, Networks) and subject.target.exact:
-        return metric != ""
-    return metric not in ("", "accuracy") and METRICS[metric].per_cell
-
-
-def _metric(subject: Subject, metric: str | None) -> str:
-    if metric is None:
-        return own_metric(subject.space).name if isinstance(subject, Networks) else "nn_degree"
+def _checked(problem: Problem, metric: str) -> str:
+    """The metric; raises ``UsageError`` if it is none that this problem can maximise."""
     if metric not in METRICS:
-        hint = did_you_mean(metric, (*METRICS, *SHORTLIST_METRICS))
+        hint = did_you_mean(metric, (*METRICS, *proxy_names()))
         raise UsageError(f"unknown metric '{metric}'{hint}")
-    if isinstance(subject, NetworksAndChips) and not METRICS[metric].per_cell:
+    if not problem.one_chip and not METRICS[metric].per_cell:
         known = [name for name, member in METRICS.items() if member.per_cell]
         raise UsageError(
             f"--metric {metric} cannot be searched together with hardware; fix the chip with "
@@ -240,10 +196,59 @@ def _metric(subject: Subject, metric: str | None) -> str:
     return metric
 
 
-def _networks(
-    subject: Subject, indices: NDArray[np.int64]
-) -> tuple[SearchSpace, NDArray[np.int64]]:
-    """The space of networks, and the networks of designs."""
-    if isinstance(subject, Networks):
-        return subject.space, indices
-    return subject.space.network, indices[:, len(subject.space.free) :]
+@dataclass(frozen=True)
+class Criteria:
+    """Objectives and limits of a search.
+
+    limits: the user's own.
+    bounds: those, the weights that the chip can hold, and that there is a network at all.
+    """
+
+    objectives: tuple[Objective, ...]
+    limits: tuple[Limit, ...]
+    bounds: tuple[Limit, ...]
+
+
+def choose_criteria(problem: Problem, goal: Goal, request: Request) -> Criteria:
+    """The objectives and limits that ``request`` names, of what ``goal`` maximises.
+
+    Raises ``UsageError`` for a quantity that the target does not have.
+    """
+    given = request.limits
+    given.pop("accuracy", None)
+    if "score" in given and goal.shown_as == "accuracy":
+        raise UsageError("the score is predicted accuracy: use --min-accuracy, or give --metric")
+    words = _objective_words(problem, request)
+    wanted = {COSTS.get(word, word) for word in words} | set(given)
+    target = problem.target
+    if "area_mm2" in wanted and "area_mm2" not in target.quantities:
+        raise UsageError(f"target {target.name} has no chip area; leave area out")
+    if "energy_mj" in wanted and not target.energy_how:
+        raise UsageError(f"energy was not measured on {target.name}: it can be no goal or limit")
+
+    def of(name: str) -> Objective:
+        return Objective(goal.metric, "max") if name == "score" else objective(name)
+
+    limits = tuple(Limit(of(name), bound) for name, bound in given.items())
+    objectives = tuple(of(COSTS.get(word, word)) for word in words)
+    return Criteria(objectives, limits, (*limits, *_implied(problem, goal)))
+
+
+def _objective_words(problem: Problem, request: Request) -> tuple[str, ...]:
+    """The objectives in the user's words; FLASH's ratio is of all there are."""
+    if request.single:
+        area = ("area",) if "area_mm2" in problem.target.quantities else ()
+        return ("score", "latency", "energy", *area)
+    return problem.objectives if request.objectives is None else tuple(request.objectives)
+
+
+def _implied(problem: Problem, goal: Goal) -> list[Limit]:
+    """Limits that nobody has to give."""
+    implied = []
+    if np.isfinite(problem.target.weight_limit_mb):
+        implied.append(Limit(objective("weight_mb"), problem.target.weight_limit_mb))
+    if goal.metric != "accuracy" and METRICS[goal.metric].positive:
+        # Zero means that no path leads from the input to the output.
+        tiny = float(np.finfo(np.float64).tiny)
+        implied.append(Limit(Objective(goal.metric, "max"), tiny))
+    return implied

@@ -94,8 +94,12 @@ class Target(Protocol):
     def summary(self) -> dict[str, Any]:
         """Name, description and provenance as plain values, for reports."""
 
-    def costs(self, table: LayerTable) -> Costs:
-        """Costs of every design of a table of whole networks."""
+    def costs(self, table: LayerTable, totals: Mapping[str, Floats] | None = None) -> Costs:
+        """Costs of every design of a table of whole networks.
+
+        totals: the sums of ``stage_costs`` by name, each of shape (designs,), where they are
+        known: if the target is ``exact`` they are the costs, and intervals lie around them.
+        """
 
     def stage_costs(self, table: LayerTable) -> Mapping[str, Floats]:
         """Costs of some stages of every design, each of shape (designs,)."""

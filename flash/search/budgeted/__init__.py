@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from flash.search.budgeted.candidates import Candidates, LayerStatistics, all_designs
-from flash.search.budgeted.evaluator import (
-    Evaluator,
-    FunctionEvaluator,
-    TableEvaluator,
-    TrainingError,
-    Trial,
-)
-from flash.search.budgeted.outcome import Outcome, run_strategy
-from flash.search.budgeted.program import ProgramEvaluator
-from flash.search.budgeted.statistics import layer_statistics
-from flash.search.budgeted.strategy import STRATEGIES, Strategy
+from typing import TYPE_CHECKING
+
+from flash.extras import lazily
+
+if TYPE_CHECKING:
+    from flash.search.budgeted.candidates import Candidates, LayerStatistics, all_designs
+    from flash.search.budgeted.evaluator import (
+        Evaluator,
+        FunctionEvaluator,
+        TableEvaluator,
+        TrainingError,
+        Trial,
+    )
+    from flash.search.budgeted.outcome import Outcome, run_strategy
+    from flash.search.budgeted.program import ProgramEvaluator
+    from flash.search.budgeted.spending import spend
+    from flash.search.budgeted.statistics import layer_statistics
+    from flash.search.budgeted.strategy import STRATEGIES, Strategy
 
 __all__ = [
     "STRATEGIES",
@@ -30,4 +36,19 @@ __all__ = [
     "all_designs",
     "layer_statistics",
     "run_strategy",
+    "spend",
 ]
+
+_HOMES = {
+    "candidates": ("Candidates", "LayerStatistics", "all_designs"),
+    "evaluator": ("Evaluator", "FunctionEvaluator", "TableEvaluator", "TrainingError", "Trial"),
+    "outcome": ("Outcome", "run_strategy"),
+    "program": ("ProgramEvaluator",),
+    "spending": ("spend",),
+    "statistics": ("layer_statistics",),
+    "strategy": ("STRATEGIES", "Strategy"),
+}
+
+__getattr__ = lazily(
+    __name__, {name: (module, "") for module, names in _HOMES.items() for name in names}
+)

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.errors import InfeasibleError, UsageError
-from flash.evaluation import evaluate
 from flash.optimize import Limit, SeparableProblem
 from flash.optimize.objectives import meets
 from flash.search.budgeted.candidates import Ints, all_designs
+from flash.search.problem import Problem
+from flash.search.problem.infeasibility import none_drawn
 from flash.spaces.space import SearchSpace
-from flash.targets import Target
 
 __all__ = ["LISTED_WHOLE", "distinct_networks", "listed", "within_limits"]
 
@@ -25,20 +25,18 @@ LISTED_WHOLE = 50_000
 _DRAWS, _BATCH = 2_000_000, 50_000
 
 
-def within_limits(
-    space: SearchSpace, target: Target, problem: SeparableProblem, limits: Sequence[Limit]
-) -> Within:
+def within_limits(problem: Problem, tables: SeparableProblem, limits: Sequence[Limit]) -> Within:
     """A function that says which designs (indices) hold every limit on the target.
 
-    Where the problem's costs are lower bounds, designs that hold them are priced for real.
+    Where the tables' costs are lower bounds, designs that hold them are priced for real.
     """
 
     def within(designs: Ints) -> NDArray[np.bool_]:
-        mask = meets(problem, designs, limits)
-        if target.exact or not limits or not mask.any():
+        mask = meets(tables, designs, limits)
+        if problem.target.exact or not limits or not mask.any():
             return mask
         rows = np.flatnonzero(mask)
-        found = evaluate(space, target, designs[rows])
+        found = problem.evaluate(designs[rows], {})
         for limit in limits:
             if limit.quantity.name in found.__dataclass_fields__ | {"memory_mb": None}:
                 mask[rows] &= limit.met(found.quantity(limit.quantity.name))
@@ -61,7 +59,7 @@ def listed(
         designs = all_designs([len(grid) for grid in space.grids])
         designs = distinct_networks(space, designs[within(designs)])
         if not len(designs):
-            raise InfeasibleError(f"no design of {space.name} meets the limits")
+            raise InfeasibleError(none_drawn(space.name, space.size))
         return designs, True
     found = space.sample(0, rng)
     for _ in range(_DRAWS // _BATCH):
@@ -70,9 +68,7 @@ def listed(
         if len(found) >= most:
             break
     if not len(found):
-        raise InfeasibleError(
-            f"none of {_DRAWS:,} random designs of {space.name} meets the limits; relax one"
-        )
+        raise InfeasibleError(none_drawn(space.name, _DRAWS))
     return found[:most], False
 
 

@@ -41,10 +41,10 @@ class BudgetReport:
     best: DesignReport | None
 
     def to_json(self) -> str:
-        """The JSON document ``flash.search.budgeted.command/1``."""
+        """The JSON document ``flash.budgeted/1``."""
         found = self.outcome
         document = {
-            "schema": "flash.search.budgeted.command/1",
+            "schema": "flash.budgeted/1",
             "strategy": found.strategy,
             "seed": found.seed,
             "budget": {

@@ -3,7 +3,7 @@
 from flash.search.joint.certificate import certified_front
 from flash.search.joint.pricing import evaluate_joint
 from flash.search.joint.problem import NetworksAndChips
-from flash.search.joint.searching import ratio, search_joint, why_no_chip
+from flash.search.joint.searching import search_joint, why_no_chip
 from flash.search.joint.space import CoSpace, FamilyTarget, joint_space
 from flash.search.joint.tables import joint_problem
 
@@ -15,7 +15,6 @@ __all__ = [
     "evaluate_joint",
     "joint_problem",
     "joint_space",
-    "ratio",
     "search_joint",
     "why_no_chip",
 ]

@@ -36,6 +36,7 @@ from flash.optimize import (
     non_dominated,
 )
 from flash.search.joint.space import CoSpace
+from flash.search.problem.infeasibility import none_on_any_chip
 from flash.spaces.stage_tables import Floats
 
 __all__ = ["Price", "certified_front", "relaxed_chip"]
@@ -139,7 +140,7 @@ class _Branching:
         chips = self._undominated()
         front = self._relaxed(chips)
         if front is None:
-            raise InfeasibleError("no design meets the limits on any chip")
+            raise InfeasibleError(none_on_any_chip(proven=True))
         groups = [_Group(chips, front)]
         while groups and time.perf_counter() - began < seconds:
             groups.sort(key=self._open)
@@ -244,7 +245,7 @@ class _Branching:
     ) -> OptimizerResult:
         known = self.known
         if len(known.indices) == 0:
-            raise InfeasibleError("found no design within the limits on any chip")
+            raise InfeasibleError(none_on_any_chip(proven=False))
         bound = np.concatenate([known.values, *self.bounds, *(g.bound for g in groups)])
         bound = bound[non_dominated(bound, self.signs.tolist())]
         signs = self.signs.tolist()

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
 from flash.evaluation import Evaluation, evaluate
 from flash.search.joint.space import CoSpace
+from flash.spaces.stage_tables import Floats
 from flash.targets import Triple
 
 __all__ = ["evaluate_joint"]
 
 
-def evaluate_joint(space: CoSpace, indices: NDArray[np.int64]) -> Evaluation:
-    """Everything about designs (indices, shape (designs, variables)), in their order."""
+def evaluate_joint(
+    space: CoSpace, indices: NDArray[np.int64], totals: Mapping[str, Floats] | None = None
+) -> Evaluation:
+    """Everything about designs (indices, shape (designs, variables)), in their order.
+
+    totals: sums from stage tables, each of shape (designs,); see ``flash.evaluation.evaluate``.
+    """
     chips, networks = space.split(indices)
     order = np.argsort(chips, kind="stable")
     parts = [
@@ -21,6 +29,7 @@ def evaluate_joint(space: CoSpace, indices: NDArray[np.int64]) -> Evaluation:
             space.network,
             space.family.target(int(chip)),
             networks[chips == chip],
+            {name: values[chips == chip] for name, values in (totals or {}).items()},
         )
         for chip in np.unique(chips)
     ]

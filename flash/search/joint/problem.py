@@ -9,13 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.evaluation import CellScore, Evaluation
+from flash.metrics import METRICS
 from flash.optimize import Limit, Objective, OptimizerResult, SeparableProblem
 from flash.report.chip import ChipView, chip_view
-from flash.search.effort import Effort
 from flash.search.joint.pricing import evaluate_joint
 from flash.search.joint.searching import search_joint, why_no_chip
 from flash.search.joint.space import CoSpace, FamilyTarget
 from flash.search.joint.tables import joint_problem
+from flash.search.problem.base import Effort
+from flash.spaces.space import SearchSpace
+from flash.spaces.stage_tables import Floats
 
 __all__ = ["NetworksAndChips"]
 
@@ -29,13 +32,30 @@ class NetworksAndChips:
     space: CoSpace
     target: FamilyTarget
 
-    def problem(self, metric: str, index: CellScore | None = None) -> SeparableProblem:
+    one_chip: bool = False
+    own_metric: str = "nn_degree"
+    objectives: tuple[str, ...] = ("score", "latency", "area")
+
+    @property
+    def networks(self) -> SearchSpace:
+        """The network space."""
+        return self.space.network
+
+    def stands_for_accuracy(self, metric: str) -> bool:
+        """Sums over cells: they add up whatever the chip."""
+        return metric not in ("", "accuracy") and METRICS[metric].per_cell
+
+    def networks_of(self, indices: Ints) -> Ints:
+        """Without the hardware variables."""
+        return indices[:, len(self.space.free) :]
+
+    def tables(self, metric: str, index: CellScore | None = None) -> SeparableProblem:
         """Stage tables over hardware and network variables."""
         return joint_problem(self.space, metric, index)
 
-    def evaluate(self, indices: Ints) -> Evaluation:
+    def evaluate(self, indices: Ints, totals: Mapping[str, Floats]) -> Evaluation:
         """Everything about designs, each on its own chip."""
-        return evaluate_joint(self.space, indices)
+        return evaluate_joint(self.space, indices, totals if self.target.exact else None)
 
     def hardware(self, indices: Ints) -> Mapping[str, int]:
         """The chip of a design."""
@@ -49,20 +69,20 @@ class NetworksAndChips:
         words = space.describe(network)
         return chip_view(target, space.network(network), title, words)
 
-    def why_unmet(self, problem: SeparableProblem, limits: Sequence[Limit]) -> str:
+    def why_unmet(self, tables: SeparableProblem, limits: Sequence[Limit]) -> str:
         """Why no design meets the limits, in one line."""
-        return why_no_chip(self.space, problem, limits)
+        return why_no_chip(self.space, tables, limits)
 
     def optimize(
         self,
-        problem: SeparableProblem,
+        tables: SeparableProblem,
         objectives: Sequence[Objective],
         limits: Sequence[Limit],
         effort: Effort,
     ) -> OptimizerResult:
         """The front over chips and networks, with its certificate or bound."""
         return search_joint(
-            self.space, problem, objectives, limits, exact=self.target.exact,
+            self.space, tables, objectives, limits, exact=self.target.exact,
             optimizer=effort.optimizer, seed=effort.seed, seconds=effort.certify_seconds,
-            single=effort.single, worth=effort.worth,
+            single=effort.single, utility=effort.utility,
         )  # fmt: skip

@@ -25,6 +25,7 @@ from flash.optimize import (
 )
 from flash.search.joint.certificate import Price, relaxed_chip
 from flash.search.joint.space import CoSpace
+from flash.search.problem.infeasibility import none_on_any_chip
 from flash.spaces.stage_tables import Floats
 
 __all__ = ["best_design"]
@@ -64,7 +65,7 @@ def best_design(
         for half in (chips[:middle], chips[middle:]):
             groups.append((min(found.bound(half), bound), half))
     if found.value <= 0:
-        raise InfeasibleError("found no design within the limits on any chip")
+        raise InfeasibleError(none_on_any_chip(proven=False))
     most = max([settled, found.value, *(bound for bound, _ in groups)])
     gap = 100 * (1 - found.value / most)
     return OptimizerResult(

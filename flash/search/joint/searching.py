@@ -17,24 +17,25 @@ from flash.optimize import (
     Limit,
     Objective,
     OptimizerResult,
-    Scalar,
     SeparableProblem,
     exact_front,
     hypervolume_gap,
     meets,
+    ratio,
     shgo_best,
     shgo_front,
     values_of,
+    within,
 )
-from flash.quantities import format_number, quantity
 from flash.search.joint.certificate import certified_front, relaxed_chip
 from flash.search.joint.pricing import evaluate_joint
 from flash.search.joint.scalar import best_design
 from flash.search.joint.space import CoSpace
-from flash.search.relaxation import real_values
+from flash.search.problem.infeasibility import all_at_once, best_of_any_chip, least_area
+from flash.search.problem.relaxation import real_values
 from flash.spaces.stage_tables import Floats
 
-__all__ = ["ratio", "search_joint", "why_no_chip"]
+__all__ = ["search_joint", "why_no_chip"]
 
 Ints = NDArray[np.int64]
 #: Rounds of the front's neighbours. Six stay under a second and within a per cent of the
@@ -57,13 +58,13 @@ def search_joint(
     seed: int,
     seconds: float,
     single: bool = False,
-    worth: Callable[[Floats], Floats] | None = None,
+    utility: Callable[[Floats], Floats] | None = None,
 ) -> OptimizerResult:
     """The front of the joint space, at most 1,500 designs of it, and its certificate or bound.
 
     exact: the problem's quantities are the costs, no lower bounds.  seconds: for the
     certificate.  single: instead the one design of most score over the product of the other
-    objectives; ``worth`` is what the score counts for there. Raises ``InfeasibleError`` if no
+    objectives; ``utility`` is what the score counts for there. Raises ``InfeasibleError`` if no
     chip has a design within the limits.
     """
 
@@ -71,14 +72,11 @@ def search_joint(
         if exact:
             return values_of(problem, indices, objectives), meets(problem, indices, limits)
         found = evaluate_joint(space, indices)
-        held = real_values(found, [limit.quantity for limit in limits])
-        within = np.ones(len(indices), dtype=np.bool_)
-        for column, limit in enumerate(limits):
-            within &= limit.met(held[:, column])
-        return real_values(found, objectives), within
+        limited = real_values(found, [limit.quantity for limit in limits])
+        return real_values(found, objectives), within(limited, limits)
 
     start = None
-    product = ratio(objectives, worth)
+    product = ratio(objectives, utility)
     try:
         if optimizer == "shgo" and single:
             start = shgo_best(problem, product, limits, seed=seed)
@@ -96,24 +94,6 @@ def search_joint(
         start = _thin(start, 4 * _SHOWN)
     result = certified_front(space, problem, objectives, limits, start, price, exact, seconds)
     return _thin(result, _SHOWN)
-
-
-def ratio(
-    objectives: Sequence[Objective], worth: Callable[[Floats], Floats] | None = None
-) -> Scalar:
-    """The first objective over the product of the others: FLASH's own, to be maximised.
-
-    worth: what the first counts for, if not for itself (a score: the accuracy predicted from it).
-    """
-    first, *costs = (of.name for of in objectives)
-
-    def function(values: Floats) -> Floats:
-        score = values[:, 0] if worth is None else worth(values[:, 0])
-        product: Floats = score / np.prod(values[:, 1:], axis=1)
-        return product
-
-    name = first if worth is None else "accuracy"
-    return Scalar(f"{name}/({' '.join(costs)})", tuple(objectives), function)
 
 
 def _thin(result: OptimizerResult, most: int) -> OptimizerResult:
@@ -155,22 +135,12 @@ def why_no_chip(space: CoSpace, problem: SeparableProblem, limits: Sequence[Limi
     if area:
         least, where = _best(space, problem, area[0].quantity, others)
         if where and least > area[0].bound:
-            within = " within the other limits" if others else ""
-            given, unit = format_number(area[0].bound), 10.0 ** (math.floor(math.log10(least)) - 2)
-            return (
-                f"no design of {space.name} fits in {given} mm2{within}; the smallest area that "
-                f"would do is {math.ceil(least / unit) * unit:.4g} mm2 ({where})"
-            )
+            return least_area(space.name, area[0], least, where, others=bool(others))
     for limit in limits:
         best, where = _best(space, problem, limit.quantity, [])
         if not limit.met(np.array([best]))[0]:
-            name = quantity(limit.quantity.name).label
-            return (
-                f"no design of {space.name} meets the limits; {name} {format_number(limit.bound)} "
-                f"binds: the best of any chip is {format_number(best)} ({where})"
-            )
-    names = ", ".join(quantity(limit.quantity.name).label for limit in limits)
-    return f"no chip has a design within all limits at once ({names}); relax one of them"
+            return best_of_any_chip(space.name, limit, best, where)
+    return all_at_once(limits)
 
 
 def _best(

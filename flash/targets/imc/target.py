@@ -105,8 +105,11 @@ class ImcTarget:
             "provenance": [origin, f"chip: {words}"],
         }
 
-    def costs(self, table: LayerTable) -> Costs:
-        """Costs of the real placement, with intervals over the converter models."""
+    def costs(self, table: LayerTable, totals: Mapping[str, Floats] | None = None) -> Costs:
+        """Costs of the real placement, with intervals over the converter models.
+
+        Sums of stage costs are lower bounds here, so ``totals`` are no costs and are not read.
+        """
         found = imc_costs(table, self.hardware, self.chip)
 
         def triple(name: str) -> Triple:

@@ -74,11 +74,11 @@ class ProcessorTarget:
         """The profile's own."""
         return self.profile.summary()
 
-    def costs(self, table: LayerTable) -> Costs:
+    def costs(self, table: LayerTable, totals: Mapping[str, Floats] | None = None) -> Costs:
         """Costs with the 90 % intervals of the held-out errors."""
-        totals = features(table, self.profile)
-        latency, energy = totals["latency_ms"], totals["energy_mj"]
-        low, high, extrapolated = latency_interval(latency, totals, self.profile)
+        summed = features(table, self.profile) | dict(totals or {})
+        latency, energy = summed["latency_ms"], summed["energy_mj"]
+        low, high, extrapolated = latency_interval(latency, summed, self.profile)
         energy_low, energy_high = energy_interval(energy, (latency, low, high), self.profile)
         return Costs((latency, low, high), (energy, energy_low, energy_high), extrapolated)
 

@@ -98,9 +98,9 @@ class SystolicTarget:
             "provenance": [self.hardware.provenance_line, f"chip: {words}"],
         }
 
-    def costs(self, table: LayerTable) -> Costs:
+    def costs(self, table: LayerTable, totals: Mapping[str, Floats] | None = None) -> Costs:
         """Costs; intervals of the errors in the profile, for energy over the models of a MAC."""
-        found = self._costs(table, self.hardware)
+        found = self._costs(table, self.hardware) | dict(totals or {})
         latency, energy = found["latency_ms"], found["energy_mj"]
         energies = [energy]
         for model in MAC_MODELS:

@@ -1,15 +1,13 @@
-"""What a search goes through: networks on one device or chip, or networks with their chips."""
+"""Networks of a space on one device or chip: tabulated, optimised, certified, priced."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from flash.errors import InfeasibleError, UsageError
 from flash.evaluation import CellScore, Evaluation, evaluate, separable
+from flash.metrics import METRICS, own_metric
 from flash.optimize import (
     OPTIMIZERS,
     Limit,
@@ -19,18 +17,17 @@ from flash.optimize import (
     certify_front,
     exact_best,
     exact_front,
+    ratio,
 )
 from flash.report.chip import ChipView, chip_view
-from flash.search.effort import Effort
-from flash.search.infeasibility import why_unmet
-from flash.search.joint import NetworksAndChips, joint_space, ratio
-from flash.search.relaxation import bounded_front
-from flash.spaces.space import SearchSpace, load_space
-from flash.targets import Given, Target, load_hardware
+from flash.search.problem.base import Effort, Ints
+from flash.search.problem.infeasibility import why_unmet
+from flash.search.problem.relaxation import bounded_front
+from flash.spaces.space import SearchSpace
+from flash.spaces.stage_tables import Floats
+from flash.targets import Target
 
-__all__ = ["OPTIMIZERS", "Effort", "Networks", "NetworksAndChips", "Subject", "load_subject"]
-
-Ints = NDArray[np.int64]
+__all__ = ["Networks"]
 
 
 @dataclass(frozen=True)
@@ -40,13 +37,34 @@ class Networks:
     space: SearchSpace
     target: Target
 
-    def problem(self, metric: str, index: CellScore | None = None) -> SeparableProblem:
-        """Stage tables of the metric (``index`` says what it is if we have none) and all costs."""
+    one_chip: bool = True
+    objectives: tuple[str, ...] = ("score", "latency")
+
+    @property
+    def networks(self) -> SearchSpace:
+        """The space itself."""
+        return self.space
+
+    @property
+    def own_metric(self) -> str:
+        """The space's own."""
+        return own_metric(self.space).name
+
+    def stands_for_accuracy(self, metric: str) -> bool:
+        """Any that there is; where tables are bounds, sums over cells only."""
+        return metric != "" and (self.target.exact or _per_cell(metric))
+
+    def networks_of(self, indices: Ints) -> Ints:
+        """The designs themselves."""
+        return indices
+
+    def tables(self, metric: str, index: CellScore | None = None) -> SeparableProblem:
+        """Stage tables of the metric and of all costs on the target."""
         return separable(self.space, self.target, metric, index)
 
-    def evaluate(self, indices: Ints) -> Evaluation:
-        """Everything about designs."""
-        return evaluate(self.space, self.target, indices)
+    def evaluate(self, indices: Ints, totals: Mapping[str, Floats]) -> Evaluation:
+        """Everything about designs; where tables are no bounds, their sums are the costs."""
+        return evaluate(self.space, self.target, indices, totals if self.target.exact else None)
 
     def hardware(self, indices: Ints) -> Mapping[str, int]:
         """The chip of a design: the target's."""
@@ -54,35 +72,37 @@ class Networks:
 
     def chip(self, indices: Ints, title: str) -> ChipView | None:
         """What there is to draw of a design's chip."""
+        if not self.target.chip:
+            return None
         network, words = self.space.network(indices), self.space.describe(indices)
         return chip_view(self.target, network, title, words)
 
-    def why_unmet(self, problem: SeparableProblem, limits: Sequence[Limit]) -> str:
+    def why_unmet(self, tables: SeparableProblem, limits: Sequence[Limit]) -> str:
         """Why no design meets the limits, in one line; empty if some may."""
-        return why_unmet(self.space, problem, limits, self.target.exact)
+        return why_unmet(self.space, tables, limits, self.target.exact)
 
     def optimize(
         self,
-        problem: SeparableProblem,
+        tables: SeparableProblem,
         objectives: Sequence[Objective],
         limits: Sequence[Limit],
         effort: Effort,
     ) -> OptimizerResult:
         """The exact front, and how close the optimizer asked for came to it."""
         if effort.single:
-            return self._single(problem, objectives, limits, effort)
-        found = _heuristic(problem, objectives, limits, effort)
+            return self._single(tables, objectives, limits, effort)
+        found = _heuristic(tables, objectives, limits, effort)
         if not self.target.exact:
             more = [found] if found else []
-            return bounded_front(self.space, self.target, problem, objectives, limits, more)
-        exact = exact_front(problem, objectives, limits)
+            return bounded_front(self.space, self.target, tables, objectives, limits, more)
+        exact = exact_front(tables, objectives, limits)
         if effort.optimizer == "exact":
             return exact
-        return _certified(problem, found, limits, exact, effort.optimizer)
+        return _certified(tables, found, limits, exact, effort.optimizer)
 
     def _single(
         self,
-        problem: SeparableProblem,
+        tables: SeparableProblem,
         objectives: Sequence[Objective],
         limits: Sequence[Limit],
         effort: Effort,
@@ -93,23 +113,15 @@ class Networks:
                 f"--objective flash needs exact sums, which one chip of {self.target.name} lacks; "
                 "leave --hardware out"
             )
-        return exact_best(problem, ratio(objectives, effort.worth), limits)
+        return exact_best(tables, ratio(objectives, effort.utility), limits)
 
 
-Subject = Networks | NetworksAndChips
-
-
-def load_subject(target: str, runtime: str | None, hardware: Given | None, space: str) -> Subject:
-    """The subject that a user names; raises as ``load_space`` and ``load_hardware`` do."""
-    network, found = load_space(space), load_hardware(target, runtime)
-    joint = joint_space(network, found, hardware)
-    if joint is not None:
-        return NetworksAndChips(*joint)
-    return Networks(network, found.target(hardware))
+def _per_cell(metric: str) -> bool:
+    return metric != "accuracy" and METRICS[metric].per_cell
 
 
 def _heuristic(
-    problem: SeparableProblem,
+    tables: SeparableProblem,
     objectives: Sequence[Objective],
     limits: Sequence[Limit],
     effort: Effort,
@@ -118,13 +130,13 @@ def _heuristic(
     if effort.optimizer == "exact":
         return None
     try:
-        return OPTIMIZERS[effort.optimizer].optimize(problem, objectives, limits, effort.seed)
+        return OPTIMIZERS[effort.optimizer].optimize(tables, objectives, limits, effort.seed)
     except InfeasibleError:
         return None  # no proof: the exact optimizer has the last word
 
 
 def _certified(
-    problem: SeparableProblem,
+    tables: SeparableProblem,
     found: OptimizerResult | None,
     limits: Sequence[Limit],
     exact: OptimizerResult,
@@ -135,7 +147,7 @@ def _certified(
     if found is None:
         message = f"{name} found no design within the limits; {shown}"
         return replace(exact, name=optimizer, gap_percent=100.0, message=message)
-    found = certify_front(problem, found, limits, exact)
+    found = certify_front(tables, found, limits, exact)
     gap = found.gap_percent or 0.0
     # Below a millionth of a per cent only rounding is left.
     message = (

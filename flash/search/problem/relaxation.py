@@ -30,7 +30,9 @@ from flash.optimize import (
     exact_front,
     hypervolume_gap,
     non_dominated,
+    within,
 )
+from flash.search.problem.infeasibility import nearest_priced
 from flash.spaces.space import SearchSpace
 from flash.targets import Target
 
@@ -76,18 +78,16 @@ def bounded_front(
         evaluations += tight.evaluations
     indices = np.unique(np.concatenate(candidates), axis=0)
     found = evaluate(space, target, indices)
-    held = real_values(found, [limit.quantity for limit in limits])
-    within = np.ones(len(indices), dtype=np.bool_)
-    for column, limit in enumerate(limits):
-        within &= limit.met(held[:, column])
-    if not within.any():
-        raise InfeasibleError(_none_within(limits, held))
-    values, signs = real_values(found, objectives)[within], [of.sign for of in objectives]
+    limited = real_values(found, [limit.quantity for limit in limits])
+    held = within(limited, limits)
+    if not held.any():
+        raise InfeasibleError(nearest_priced(limits, limited))
+    values, signs = real_values(found, objectives)[held], [of.sign for of in objectives]
     keep = np.flatnonzero(non_dominated(values, signs))
     keep = keep[np.lexsort((values[keep] * np.array(signs)).T[::-1])]
     gap = hypervolume_gap(values[keep], bound.values, signs)
     result = OptimizerResult(
-        "exact", tuple(objectives), indices[within][keep], values[keep], evaluations,
+        "exact", tuple(objectives), indices[held][keep], values[keep], evaluations,
         time.perf_counter() - began, gap, False,
         f"the exact front of a lower bound over {problem.size:.3g} designs "
         f"({len(bound):,} designs), priced with the real placement ({len(keep):,} stay); at most "
@@ -100,15 +100,3 @@ def _tightened(limit: Limit, share: float) -> Limit:
     if limit.quantity.name not in _PLACED:
         return limit
     return Limit(limit.quantity, limit.bound * share)
-
-
-def _none_within(limits: Sequence[Limit], held: NDArray[np.float64]) -> str:
-    ratios = [held[:, k] / limit.bound for k, limit in enumerate(limits)]
-    excess = [r if limit.quantity.sign > 0 else 1 / np.maximum(r, 1e-300)
-              for r, limit in zip(ratios, limits, strict=True)]  # fmt: skip
-    best = int(np.argmin(np.max(excess, axis=0)))
-    has = ", ".join(
-        f"{limit.quantity.name} {held[best, k]:.4g} (limit {limit.bound:.4g})"
-        for k, limit in enumerate(limits)
-    )
-    return f"found no design within the limits; the nearest found has {has}; relax one of them"

@@ -1,0 +1,110 @@
+"""A search that spends a training budget on the designs of a problem within limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from flash.errors import InfeasibleError, UsageError
+from flash.optimize import Limit, SeparableProblem
+from flash.report.result import DesignReport
+from flash.search.budgeted.candidates import Candidates, Floats, Ints
+from flash.search.budgeted.evaluator import Evaluator
+from flash.search.budgeted.listing import listed, within_limits
+from flash.search.budgeted.options import BUDGET, CANDIDATES
+from flash.search.budgeted.outcome import Outcome, run_strategy
+from flash.search.budgeted.report import BudgetReport
+from flash.search.budgeted.scores import DATA_FREE, data_free_scores, usable
+from flash.search.budgeted.statistics import layer_statistics
+from flash.search.budgeted.strategy import STRATEGIES
+from flash.search.problem import Problem
+from flash.search.problem.designs import design_reports, names_of
+from flash.search.problem.infeasibility import none_known
+from flash.spaces.space import SearchSpace
+
+__all__ = ["spend"]
+
+
+def spend(
+    problem: Problem,
+    tables: SeparableProblem,
+    limits: Sequence[Limit],
+    strategy: str,
+    make_evaluator: Callable[[int], Evaluator],
+    source: str,
+    *,
+    budget: int = BUDGET,
+    metric: str = "nn_degree",
+    metrics: Sequence[str] = (),
+    candidates: int = CANDIDATES,
+    only: Ints | None = None,
+    seed: int = 0,
+) -> BudgetReport:
+    """Spend ``budget`` trainings on designs of one device or chip within the limits.
+
+    tables:   stage tables of ``metric`` and of all costs (``problem.tables``).
+    make_evaluator: budget -> evaluator.  source: what it is, for the report.
+    metric:  the score that the limits may name.
+    metrics: scores the strategy works with, of ``DATA_FREE``; by default those that tell
+             candidates apart.
+    candidates: designs drawn from a space too large to list.
+    only:    designs (indices) there are accuracies for, where not every design has one.
+
+    Raises ``UsageError``, ``InputError`` and ``InfeasibleError``.
+    """
+    chosen = STRATEGIES[strategy]
+    if chosen.needs_metrics and not metrics:
+        raise UsageError(chosen.needs_metrics)
+    evaluator = make_evaluator(budget)
+    space = problem.networks
+    within = within_limits(problem, tables, limits)
+    if only is None:
+        designs, whole = _listed(problem, tables, limits, candidates, seed)
+    else:
+        designs, whole = only[within(only)], True
+        if not len(designs):
+            raise InfeasibleError(none_known())
+    names, scores = _scored(space, designs, metrics or chosen.metrics or DATA_FREE)
+    chosen_from = Candidates(
+        [len(grid) for grid in space.grids], designs, names, scores,
+        None if whole else data_free_scores(space, names), within,
+        lambda some: layer_statistics(space, some),
+    )  # fmt: skip
+    outcome = run_strategy(strategy, chosen_from, evaluator, seed)
+    return BudgetReport(
+        space, problem.target.summary(), {limit.quantity.name: limit.bound for limit in limits},
+        source, len(designs), whole, tuple(names), outcome, _best(problem, tables, metric, outcome),
+    )  # fmt: skip
+
+
+def _listed(
+    problem: Problem, tables: SeparableProblem, limits: Sequence[Limit], most: int, seed: int
+) -> tuple[Ints, bool]:
+    within = within_limits(problem, tables, limits)
+    try:
+        return listed(problem.networks, within, most, np.random.default_rng(seed))
+    except InfeasibleError as error:
+        why = problem.why_unmet(tables, limits)
+        raise InfeasibleError(why or str(error)) from None
+
+
+def _scored(
+    space: SearchSpace, designs: Ints, names: Sequence[str]
+) -> tuple[tuple[str, ...], Floats]:
+    """Scores that tell the candidates apart, and their names."""
+    scores = data_free_scores(space, names)(designs)
+    keep = usable(names, scores) or [0]
+    return tuple(names[k] for k in keep), scores[:, keep]
+
+
+def _best(
+    problem: Problem, tables: SeparableProblem, metric: str, outcome: Outcome
+) -> DesignReport | None:
+    if outcome.best is None:
+        return None
+    indices = np.array([outcome.best.design], dtype=np.int64)
+    totals = tables.evaluate(indices)
+    found = problem.evaluate(indices, totals)
+    names = names_of(problem, indices)
+    return design_reports(problem, indices, names, found, (metric, totals[metric]))[0]

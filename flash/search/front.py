@@ -1,0 +1,164 @@
+"""The designs of a front: evaluated once, then reported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flash.accuracy.calibration import Prediction
+from flash.evaluation import Evaluation
+from flash.optimize import OptimizerResult, SeparableProblem, knee
+from flash.report.chip import ChipView
+from flash.report.result import (
+    DesignReport,
+    OptimizerSummary,
+    Picks,
+    SearchReport,
+    SpaceSummary,
+)
+from flash.search.objective import Goal
+from flash.search.problem import Problem
+from flash.search.problem.base import Ints
+from flash.search.problem.designs import (
+    DesignNames,
+    accuracy_intervals,
+    design_reports,
+    names_of,
+)
+from flash.spaces.stage_tables import Floats
+
+__all__ = ["Background", "Front", "evaluate_front", "report_on"]
+
+#: Random designs behind the front of the picture: (latency in ms, score as reports show it).
+Background = tuple[tuple[float, float], ...]
+#: How many of them.
+_BACKGROUND = 400
+
+
+@dataclass(frozen=True)
+class Front:
+    """Everything known of the designs an optimizer found, a row each.
+
+    objectives: values of the objectives as reports show them, shape (designs, objectives).
+    score:      the metric maximised.
+    utility:    what the most accurate design has most of.
+    kept:       which designs reach the limit on accuracy.
+    """
+
+    indices: Ints
+    names: Sequence[DesignNames]
+    objectives: Floats
+    costs: Evaluation
+    score: Floats
+    accuracy: Prediction | None
+    utility: Floats
+    kept: NDArray[np.bool_]
+    space: SpaceSummary
+    background: Background
+
+
+def evaluate_front(
+    problem: Problem,
+    tables: SeparableProblem,
+    goal: Goal,
+    result: OptimizerResult,
+    proxy: Floats | None,
+    seed: int,
+) -> Front:
+    """Evaluate the designs of ``result``, and random ones for the picture, drawn with ``seed``.
+
+    Where stage tables are exact, the costs are the sums that limits were checked on. ``proxy``
+    is the score by which the front was picked anew, if it was.
+
+    Raises ``InfeasibleError`` if no design reaches the limit on accuracy.
+    """
+    indices, metric = result.indices, goal.metric
+    totals = tables.evaluate(indices)
+    random = problem.space.sample(_BACKGROUND, np.random.default_rng(seed))
+    behind = tables.evaluate(random, "latency_ms", metric)
+    names = names_of(problem, indices)
+    space = SpaceSummary(problem.space.name, problem.space.size, problem.space.distinct)
+    costs = problem.evaluate(indices, totals)
+    score = totals[metric]
+    accuracy = goal.predict(problem, indices, score)
+    kept = goal.kept(accuracy, len(indices))
+    objectives = np.array(result.values)
+    for column, of in enumerate(result.objectives):
+        if of.name == metric:
+            objectives[:, column] = goal.shown(objectives[:, column])
+    shown = goal.shown(behind[metric])
+    utility = score if accuracy is None or goal.rises else accuracy.value
+    return Front(
+        indices, names, objectives, costs, score, accuracy,
+        utility if proxy is None else proxy, kept, space,
+        tuple(zip(behind["latency_ms"].tolist(), shown.tolist(), strict=True)),
+    )  # fmt: skip
+
+
+def report_on(
+    problem: Problem,
+    goal: Goal,
+    result: OptimizerResult,
+    front: Front,
+    limits: Mapping[str, float],
+    proxies: Mapping[str, Floats],
+    notes: Sequence[str],
+) -> tuple[SearchReport, ChipView | None]:
+    """The report of a search, and what there is to draw of the balanced design's chip.
+
+    limits: the user's own, by quantity.  proxies: scores of metrics that ran the networks.
+    notes:  of the screening.
+    """
+    status, how = goal.status, goal.how
+    kept = np.flatnonzero(front.kept)
+    balanced = int(kept[knee(front.objectives[kept], result.signs)])
+    title = f"Balanced design of {problem.space.name}, target {problem.target.name}"
+    target, facts = problem.target.summary(), problem.target.notes
+    chip = problem.chip(front.indices[balanced], title)
+    designs = design_reports(
+        problem, front.indices, front.names, front.costs, (goal.metric, front.score),
+        accuracy_intervals(front.accuracy, how), proxies,
+    )  # fmt: skip
+    shown = [designs[row] for row in kept]
+    best = kept[[front.costs.latency_ms[0][kept].argmin(), front.utility[kept].argmax()]]
+    picks = Picks(designs[best[0]].id, designs[balanced].id, designs[best[1]].id)
+    report = SearchReport(
+        target=target,
+        space=front.space,
+        objectives=[{goal.metric: goal.shown_as}.get(of.name, of.name) for of in result.objectives],
+        limits=limits,
+        optimizer=OptimizerSummary(
+            result.name,
+            result.evaluations,
+            result.seconds,
+            None if result.gap_percent is None else result.gap_percent / 100,
+            result.certified,
+            result.message + goal.dropped(len(designs) - len(shown), len(designs)),
+        ),
+        front=shown,
+        picks=picks,
+        notes=[*facts, *_notes(shown), *notes],
+        accuracy=status,
+    )
+    return report, chip
+
+
+def _notes(designs: Sequence[DesignReport]) -> list[str]:
+    """What the reader should know of designs unlike all that was measured or trained."""
+    notes = []
+    outside = sum(design.extrapolated for design in designs)
+    if outside:
+        notes.append(
+            f"{outside} of {len(designs)} designs lie outside the networks the "
+            "cost model was fitted to; their intervals are widened"
+        )
+    untrained = sum(d.accuracy is not None and d.accuracy.extrapolated for d in designs)
+    if untrained:
+        notes.append(
+            f"{untrained:,} of {len(designs):,} designs lie beyond the trained networks: their "
+            "accuracy is extrapolated; flash.calibrate with another --max-macs trains such networks"
+        )
+    return notes

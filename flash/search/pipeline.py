@@ -1,0 +1,185 @@
+"""The search, step by step: ``run`` is the list, every step a function.
+
+From Python: ``from flash.search import search``, then ``search(target="rpi3b",
+max_latency_ms=20)``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from flash.errors import InfeasibleError, UsageError
+from flash.optimize import OptimizerResult, SeparableProblem
+from flash.proxies.options import ProxyOptions
+from flash.report.chip import ChipView
+from flash.report.result import SearchReport
+from flash.search.front import Background, evaluate_front, report_on
+from flash.search.loading import load_problem
+from flash.search.objective import Criteria, Goal, choose_criteria, choose_goal
+from flash.search.problem import Effort, Problem
+from flash.search.request import CERTIFY_SECONDS, SHORTLIST, Request
+from flash.search.screening import Screened, screen
+from flash.targets.chips import Given
+
+__all__ = ["Outcome", "Setup", "prepare", "run", "search"]
+
+
+def search(
+    target: str = "rpi3b",
+    space: str = "cifar10-concat",
+    *,
+    runtime: str | None = None,
+    hardware: Given | None = None,
+    objectives: Sequence[str] | None = None,
+    objective: str | None = None,
+    metric: str | None = None,
+    max_latency_ms: float | None = None,
+    max_energy_mj: float | None = None,
+    max_memory_mb: float | None = None,
+    max_area_mm2: float | None = None,
+    min_score: float | None = None,
+    min_accuracy_percent: float | None = None,
+    optimizer: str = "shgo",
+    seed: int = 0,
+    certify_seconds: float = CERTIFY_SECONDS,
+    shortlist: int = SHORTLIST,
+    scoring: ProxyOptions | None = None,
+) -> SearchReport:
+    """Search ``space`` for Pareto designs on ``target``.
+
+    target, space: a name that comes with flash or the path of a TOML file.
+    runtime:       one of the profile's runtimes; its default one if not given.
+    hardware:      on accelerators, the hardware variables that are given (``rows=16,cols=32``); the
+                   others are searched with the network. "default" takes them all from the
+                   profile's default chip.
+    objectives:    "score" and any of "latency", "energy", "memory", on accelerators "area";
+                   score and latency if not given, and area where hardware is searched.
+    objective:     "flash" asks for one design instead of a front: the most score over area
+                   (where there is one) x latency x energy.
+    metric:        the score, a data-free metric or one that runs the network; by default
+                   predicted accuracy where the space is calibrated, else the space's own.
+    limits:        in the unit of their name; ``min_score`` in units of the metric.
+    optimizer:     one of ``flash.optimize.OPTIMIZERS``: "shgo", "nsga2" (needs the extra of
+                   that name) and those that other packages add are certified by "exact", whose
+                   front is returned.
+    certify_seconds: for the certificate where hardware is searched.
+    shortlist:     designs that a metric that runs the network scores, to pick anew.
+    scoring:       how it scores them.
+
+    Raises ``UsageError``, ``SpaceError``, ``ProfileError`` or ``InfeasibleError``.
+
+    >>> report = search("rpi4b", "nasbench201", optimizer="exact", max_latency_ms=10.0)
+    >>> max(design.latency_ms.value for design in report.front) <= 10.0
+    True
+    """
+    request = Request(
+        target=target,
+        space=space,
+        runtime=runtime,
+        hardware=hardware,
+        objectives=objectives,
+        objective=objective,
+        metric=metric,
+        max_latency_ms=max_latency_ms,
+        max_energy_mj=max_energy_mj,
+        max_memory_mb=max_memory_mb,
+        max_area_mm2=max_area_mm2,
+        min_score=min_score,
+        min_accuracy_percent=min_accuracy_percent,
+        optimizer=optimizer,
+        seed=seed,
+        certify_seconds=certify_seconds,
+        shortlist=shortlist,
+        scoring=scoring or ProxyOptions(),
+    )
+    return run(request).report
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A request made concrete: designs, what is maximised, stage tables, objectives and limits."""
+
+    problem: Problem
+    goal: Goal
+    tables: SeparableProblem
+    criteria: Criteria
+
+    def limits(self) -> dict[str, float]:
+        """The user's own limits as reports show them: quantity -> bound in its unit."""
+        limits = {limit.quantity.name: limit.bound for limit in self.criteria.limits}
+        if self.goal.min_accuracy_percent is not None:
+            limits["accuracy"] = self.goal.min_accuracy_percent
+        return limits
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished search.
+
+    background: random designs for the picture.
+    chip:       what there is to draw of the balanced design's chip.
+    """
+
+    report: SearchReport
+    background: Background
+    chip: ChipView | None
+
+
+def run(request: Request) -> Outcome:
+    """The search: load, choose what is maximised, tabulate, optimise, screen, evaluate, report."""
+    began = time.perf_counter()
+    setup = prepare(request)
+    found = optimise(setup, request)
+    screened = screen_front(setup, found, request)
+    result = replace(screened.result, seconds=time.perf_counter() - began)
+    front = evaluate_front(
+        setup.problem, setup.tables, setup.goal, result,
+        screened.scores.get(request.proxy), request.seed,
+    )  # fmt: skip
+    report, chip = report_on(
+        setup.problem, setup.goal, result, front, setup.limits(), screened.scores, screened.notes
+    )
+    return Outcome(report, () if request.proxy else front.background, chip)
+
+
+def prepare(request: Request, *, calibrated: bool = True) -> Setup:
+    """Load the problem, choose what is maximised, and tabulate it with all costs.
+
+    calibrated: predicted accuracy may be what is maximised; else a score is.
+    """
+    problem = load_problem(request.target, request.runtime, request.hardware, request.space)
+    if request.proxy and not problem.one_chip:
+        raise UsageError(f"--metric {request.proxy} needs one chip: fix it with --hardware default")
+    metric = None if request.proxy else request.metric
+    if metric is None and (request.proxy or not calibrated):
+        metric = problem.own_metric
+    goal = choose_goal(problem, metric, request.min_accuracy_percent)
+    tables = problem.tables(goal.metric, goal.index)
+    return Setup(problem, goal, tables, choose_criteria(problem, goal, request))
+
+
+def optimise(setup: Setup, request: Request) -> OptimizerResult:
+    """What the optimizer finds; raises ``InfeasibleError`` with the limit that binds."""
+    problem, goal, tables, criteria = setup.problem, setup.goal, setup.tables, setup.criteria
+    effort = Effort(
+        request.optimizer, request.seed, request.certify_seconds, request.single, goal.utility
+    )
+    limits = (*criteria.bounds, *goal.limits(problem, tables))
+    try:
+        return problem.optimize(tables, criteria.objectives, limits, effort)
+    except InfeasibleError as error:
+        why = goal.why_unmet(problem, tables, criteria.bounds)
+        why = why or problem.why_unmet(tables, criteria.bounds)
+        raise InfeasibleError(why or str(error)) from None
+
+
+def screen_front(setup: Setup, found: OptimizerResult, request: Request) -> Screened:
+    """The front picked anew by a metric that runs the network, where one is asked for."""
+    if not request.proxy:
+        return Screened(found)
+    return screen(
+        setup.problem, setup.tables, found, setup.criteria.bounds, request.proxy,
+        request.seed, request.shortlist, request.scoring,
+    )  # fmt: skip

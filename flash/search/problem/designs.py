@@ -1,0 +1,106 @@
+"""Designs as reports show them: named, with every quantity and where its interval comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flash.accuracy.calibration import Prediction
+from flash.evaluation import Evaluation
+from flash.report.result import WIDENED, DesignReport, Interval
+from flash.search.problem.base import Ints, Problem
+from flash.spaces.stage_tables import Floats
+from flash.targets import Triple
+
+__all__ = ["DesignNames", "accuracy_intervals", "design_reports", "names_of"]
+
+
+@dataclass(frozen=True)
+class DesignNames:
+    """What one design is called: its id, its variables, one line for people."""
+
+    id: str
+    values: dict[str, int]
+    description: str
+
+
+def names_of(problem: Problem, indices: Ints) -> list[DesignNames]:
+    """The names of designs, shape (designs, variables)."""
+    space = problem.space
+    return [
+        DesignNames(space.identify(row), space.named(row), space.describe(row)) for row in indices
+    ]
+
+
+def accuracy_intervals(accuracy: Prediction | None, how: str) -> list[Interval] | None:
+    """The predicted accuracies of designs; None without a prediction."""
+    if accuracy is None:
+        return None
+    ends = (accuracy.value, accuracy.low, accuracy.high)
+    return _intervals(ends, how, f"{WIDENED} the trained networks (our rule)", accuracy.outside)
+
+
+def design_reports(
+    problem: Problem,
+    indices: Ints,
+    names: Sequence[DesignNames],
+    found: Evaluation,
+    score: tuple[str, Floats],
+    accuracy: Sequence[Interval] | None = None,
+    proxies: Mapping[str, Floats] | None = None,
+) -> list[DesignReport]:
+    """One report a design; every argument has a row for each.
+
+    score:   the metric maximised and its values.
+    proxies: further scores by name.
+    """
+    target = problem.target
+    latency_how, energy_how, area_how = target.latency_how, target.energy_how, target.area_how
+    chips = [problem.hardware(row) for row in indices]
+    metric, values = score
+    scores = dict(proxies or {})
+    if metric not in DesignReport.__dataclass_fields__:
+        scores[metric] = values
+    outside = f"{WIDENED} the fitted networks (our rule)"
+    latency = _intervals(found.latency_ms, latency_how, outside, found.extrapolated)
+    energy = _intervals(found.energy_mj, energy_how) if energy_how else None
+    area = None if found.area_mm2 is None else _intervals(found.area_mm2, area_how)
+    return [
+        DesignReport(
+            id=name.id,
+            design=name.values,
+            accuracy=None if accuracy is None else accuracy[row],
+            nn_degree=found.nn_degree[row],
+            nn_mass=found.nn_mass[row],
+            sed=values[row] if metric == "sed" else None,
+            rank_score=values[row] if metric == "rank_score" else None,
+            latency_ms=latency[row],
+            energy_mj=None if energy is None else energy[row],
+            memory_mb=found.weight_mb[row] + found.activation_mb[row],
+            weight_mb=found.weight_mb[row],
+            activation_mb=found.activation_mb[row],
+            area_mm2=None if area is None else area[row],
+            params=int(found.params[row]),
+            macs=int(found.macs[row]),
+            extrapolated=bool(found.extrapolated[row]),
+            description=name.description,
+            hardware=chips[row],
+            proxies={name: float(own[row]) for name, own in scores.items()},
+        )
+        for row, name in enumerate(names)
+    ]
+
+
+def _intervals(
+    triple: Triple, how: str, why: str = "", extrapolated: NDArray[np.bool_] | None = None
+) -> list[Interval]:
+    """Intervals of designs; of those extrapolated ``why`` says how they were widened."""
+    flags = [False] * len(triple[0]) if extrapolated is None else extrapolated.tolist()
+    ends = (np.asarray(end).tolist() for end in triple)
+    return [
+        Interval(value, low, high, f"{how}, {why}" if outside else how)
+        for value, low, high, outside in zip(*ends, flags, strict=True)
+    ]

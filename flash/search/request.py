@@ -1,0 +1,114 @@
+"""What a user asks a search for: one frozen object, checked as far as that needs no file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from flash.errors import UsageError, did_you_mean
+from flash.optimize import OPTIMIZERS
+from flash.proxies.options import ProxyOptions, is_proxy
+from flash.targets.chips import Given
+
+__all__ = ["CERTIFY_SECONDS", "COSTS", "SHORTLIST", "Request"]
+
+#: Costs that can be objectives, by the word users type -> the quantity.
+COSTS = MappingProxyType(
+    {
+        "latency": "latency_ms",
+        "energy": "energy_mj",
+        "memory": "memory_mb",
+        "area": "area_mm2",
+    }
+)
+#: Time for the certificate of a search of network and chip, in seconds.
+CERTIFY_SECONDS = 10.0
+#: Designs that a metric that runs the network scores.
+SHORTLIST = 64
+
+
+@dataclass(frozen=True)
+class Request:
+    """The arguments of ``flash.search.search``, see there.
+
+    Raises ``UsageError`` for an optimizer, objective, limit, seed or size that cannot be.
+    """
+
+    target: str = "rpi3b"
+    space: str = "cifar10-concat"
+    runtime: str | None = None
+    hardware: Given | None = None
+    objectives: Sequence[str] | None = None
+    objective: str | None = None
+    metric: str | None = None
+    max_latency_ms: float | None = None
+    max_energy_mj: float | None = None
+    max_memory_mb: float | None = None
+    max_area_mm2: float | None = None
+    min_score: float | None = None
+    min_accuracy_percent: float | None = None
+    optimizer: str = "shgo"
+    seed: int = 0
+    certify_seconds: float = CERTIFY_SECONDS
+    shortlist: int = SHORTLIST
+    scoring: ProxyOptions = field(default_factory=ProxyOptions)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.objectives, str):
+            object.__setattr__(self, "objectives", (self.objectives,))
+        self._check_objectives()
+        OPTIMIZERS.check((self.optimizer,))
+        if not isinstance(self.seed, int) or self.seed < 0:
+            raise UsageError(f"the seed must be a whole number of 0 or more, got {self.seed!r}")
+        for name, bound in self.limits.items():
+            if not isinstance(bound, int | float) or not math.isfinite(bound) or bound < 0:
+                raise UsageError(
+                    f"the limit on {name} must be a number of 0 or more, got {bound!r}"
+                )
+        if type(self.shortlist) is not int or self.shortlist < 2:
+            raise UsageError(f"a shortlist has 2 designs or more, got {self.shortlist!r}")
+        scalar = self.single or self.min_score is not None or self.min_accuracy_percent is not None
+        if self.proxy and scalar:
+            raise UsageError(
+                f"--metric {self.proxy} takes no --objective flash, --min-score or --min-accuracy"
+            )
+
+    def _check_objectives(self) -> None:
+        if self.objective is not None and self.objective != "flash":
+            hint = did_you_mean(self.objective, ["flash"])
+            raise UsageError(f"unknown objective '{self.objective}'{hint}")
+        if self.objectives is None:
+            return
+        if self.objective is not None:
+            raise UsageError("give --objective flash or --objectives, not both")
+        for name in self.objectives:
+            known = ("score", *COSTS)
+            if name not in known:
+                raise UsageError(f"unknown objective '{name}'{did_you_mean(name, known)}")
+        if len(set(self.objectives)) != len(self.objectives) or len(self.objectives) < 2:
+            raise UsageError("a front needs at least two different objectives, e.g. score,latency")
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The limits given: quantity, "score" or "accuracy" -> bound in its unit."""
+        given = {
+            "latency_ms": self.max_latency_ms,
+            "energy_mj": self.max_energy_mj,
+            "memory_mb": self.max_memory_mb,
+            "area_mm2": self.max_area_mm2,
+            "score": self.min_score,
+            "accuracy": self.min_accuracy_percent,
+        }
+        return {name: bound for name, bound in given.items() if bound is not None}
+
+    @property
+    def single(self) -> bool:
+        """One design is asked for, not a front."""
+        return self.objective is not None
+
+    @property
+    def proxy(self) -> str:
+        """The metric that runs the network, to pick anew by; empty where none is asked for."""
+        return self.metric if self.metric is not None and is_proxy(self.metric) else ""
