@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from flash.backends.onnx.writer import OPSET, network_model
     from flash.backends.torch.module import load_weights, module_weights, torch_network
+    from flash.backends.torch.state import read_state, run_torch, state_file, torch_version
     from flash.backends.tvm.build import run_tvm, time_tvm, tvm_library, tvm_version
     from flash.backends.tvm.rpc import Tracker, measure_tvm_rpc
     from flash.backends.tvm.tuning import Tuning, tuned_library
@@ -44,12 +45,16 @@ __all__ = [
     "quantize_onnx",
     "random_weights",
     "read_onnx",
+    "read_state",
     "run_onnx",
+    "run_torch",
     "run_tvm",
+    "state_file",
     "suite_models",
     "time_onnx",
     "time_tvm",
     "torch_network",
+    "torch_version",
     "tuned_library",
     "tvm_library",
     "tvm_version",
@@ -73,12 +78,16 @@ _HOMES = {
     "quantize_onnx": ("onnx.int8", "onnx"),
     "random_weights": ("weights", ""),
     "read_onnx": ("onnx.reader", "onnx"),
+    "read_state": ("torch.state", "torch"),
     "run_onnx": ("onnx.session", "onnx"),
+    "run_torch": ("torch.state", "torch"),
     "run_tvm": ("tvm.build", "tvm"),
+    "state_file": ("torch.state", "torch"),
     "suite_models": ("onnx.suite_model", "onnx"),
     "time_onnx": ("onnx.session", "onnx"),
     "time_tvm": ("tvm.build", "tvm"),
     "torch_network": ("torch.module", "torch"),
+    "torch_version": ("torch.state", "torch"),
     "tuned_library": ("tvm.tuning", "tvm"),
     "tvm_library": ("tvm.build", "tvm"),
     "tvm_version": ("tvm.build", "tvm"),

@@ -33,6 +33,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -241,14 +242,11 @@ def _entry(report: SearchReport, design: DesignReport) -> dict[str, Any]:
 def _head(
     report: SearchReport, name: str, text: str, seed: int, formats: Sequence[str]
 ) -> dict[str, Any]:
-    import onnx  # noqa: PLC0415 (an extra; needed before this point)
-    import onnxruntime  # noqa: PLC0415
-
     return {
         "schema": SCHEMA,
         "flash": __version__,
-        "onnx": onnx.__version__,
-        "onnxruntime": onnxruntime.__version__,
+        "onnx": version("onnx"),
+        "onnxruntime": version("onnxruntime"),
         "formats": list(formats),
         "seed": seed,
         "report": {"file": Path(name).name, "sha256": hashlib.sha256(text.encode()).hexdigest()},

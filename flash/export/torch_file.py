@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -13,7 +12,6 @@ import numpy as np
 from flash.errors import FlashError, InputError, UsageError, did_you_mean
 from flash.export.exporter import Exporter
 from flash.export.order import Build, Order
-from flash.export.trained import read_state
 from flash.spaces.space import load_space
 
 if TYPE_CHECKING:
@@ -30,27 +28,26 @@ def torch_build(order: Order) -> Build:
 
     Raises ``FlashError`` unless the module computes what onnxruntime makes of the ONNX file.
     """
-    from flash.backends import run_onnx, torch_network  # noqa: PLC0415 (an extra)
-
-    module = torch_network(order.network, order.weights).eval()
-    import torch  # noqa: PLC0415 (there, or the line above had said so)
+    from flash.backends import (  # noqa: PLC0415 (extras)
+        run_onnx,
+        run_torch,
+        state_file,
+        torch_version,
+    )
 
     image = np.random.default_rng(order.seed).standard_normal((1, *order.shape), dtype=np.float32)
+    got = run_torch(order.network, order.weights, image)
     want = run_onnx(order.content, {"input": image})["output"]
-    with torch.no_grad():
-        got = module(torch.from_numpy(image)).numpy()
     error = float(np.abs(got - want).max() / max(1.0, np.abs(want).max()))
     if got.shape != want.shape or not error <= _TOLERANCE:
         raise FlashError(f"the PyTorch module differs from onnxruntime by {error:.3g}")
-    stream = io.BytesIO()
-    torch.save({name: torch.from_numpy(w) for name, w in order.weights.items()}, stream)
     entry = {
         **order.signature,
-        "torch": torch.__version__,
+        "torch": torch_version(),
         "load": 'flash.export.load_torch("manifest.json", ID) -> torch.nn.Module',
         "verified": [f"PyTorch module against onnxruntime: difference {error:.1e}"],
     }
-    return Build({f"{order.stem}.pt": stream.getvalue()}, entry)
+    return Build({f"{order.stem}.pt": state_file(order.weights)}, entry)
 
 
 def load_torch(
@@ -66,7 +63,7 @@ def load_torch(
     trained for ``flash.export --weights``. Raises ``InputError`` for files that are damaged or
     not what the manifest says, ``UsageError`` for an unknown design.
     """
-    from flash.backends import torch_network  # noqa: PLC0415 (an extra)
+    from flash.backends import read_state, torch_network  # noqa: PLC0415 (an extra)
 
     place = Path(manifest)
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import pickle
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +16,7 @@ from flash.backends.weights import Weights, random_weights
 from flash.errors import InputError, UsageError
 from flash.spaces.network import Network
 
-__all__ = ["read_state", "read_weights"]
+__all__ = ["read_weights"]
 
 
 def read_weights(path: str | Path, network: Network) -> tuple[Weights, str]:
@@ -37,26 +36,14 @@ def read_weights(path: str | Path, network: Network) -> tuple[Weights, str]:
         raise UsageError(f"--weights: no such file: {place}") from None
     except OSError as error:
         raise InputError(f"{place}: {error.strerror}") from None
-    found = read_state(content, place) if place.suffix == ".pt" else _archive(content, place)
+    if place.suffix == ".pt":
+        from flash.backends import read_state  # noqa: PLC0415 (an extra)
+
+        found = read_state(content, place)
+    else:
+        found = _archive(content, place)
     weights = _fitting(found, network, place)
     return weights, f"{place.name}, SHA-256 {hashlib.sha256(content).hexdigest()}"
-
-
-def read_state(content: bytes, path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays in a ``.pt`` file of tensors by name; ``InputError`` for anything else."""
-    try:
-        import torch  # noqa: PLC0415 (an extra)
-    except ImportError:
-        raise UsageError("this needs the package torch: pip install 'flash-codesign[torch]'") from (
-            None
-        )
-    try:
-        # Tensors and plain containers only: no code of the file's runs. (pickle is imported for
-        # the name of the error alone.)
-        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        return {str(name): tensor.detach().float().numpy() for name, tensor in state.items()}
-    except (RuntimeError, ValueError, AttributeError, EOFError, pickle.UnpicklingError):
-        raise InputError(f"{path}: no PyTorch file of tensors by name") from None
 
 
 def _archive(content: bytes, path: Path) -> dict[str, NDArray[Any]]:
