@@ -30,6 +30,7 @@ class Throttling:
         self._events = self._counted()
 
     def __call__(self) -> bool | None:
+        """Whether it was; the next answer counts from here."""
         word = self._firmware()
         if word is not None:
             return bool(word & 0xF)

@@ -12,7 +12,7 @@ import math
 import os
 import stat
 import tempfile
-from typing import Any, BinaryIO, Sequence
+from typing import Any, BinaryIO, Callable, Sequence
 
 from flash.device.refusal import Refused
 from flash.device.suite import LARGEST_FILE, read_bytes, short
@@ -37,7 +37,7 @@ class Journal:
         if header is None:
             read_bytes(path)
         self._stream = self._opened()
-        lines, length = self._complete_lines()
+        lines, length = self._complete_lines(_is_any_record if header is None else _is_record)
         if not resume:
             lines, length = [], 0
         if header is not None and lines:
@@ -63,7 +63,7 @@ class Journal:
             raise Refused(f"{self.path}: another run is writing it") from None
         return stream
 
-    def _complete_lines(self) -> tuple[list[dict[str, Any]], int]:
+    def _complete_lines(self, is_record: Callable[[Any], bool]) -> tuple[list[dict[str, Any]], int]:
         """The lines in the file, and how many bytes they take: a last one may be cut off."""
         if os.fstat(self._stream.fileno()).st_size > LARGEST_FILE:
             raise Refused(f"{self.path}: has more than 2 GiB", 4)
@@ -78,14 +78,15 @@ class Journal:
                 value = json.loads(line.decode("utf-8"))
             except (ValueError, RecursionError):
                 value = None
-            if not (_is_header(value) if number == 1 else _is_record(value)):
+            if not (_is_header(value) if number == 1 else is_record(value)):
                 raise self._damaged(number)
             lines.append(value)
         return lines, whole
 
     def _damaged(self, number: int) -> Refused:
         return Refused(
-            f"{self.path}, line {number}: damaged, or no measurements; name another file with --out",
+            f"{self.path}, line {number}: damaged, or no measurements; name another file "
+            "with --out",
             4,
         )
 
@@ -137,8 +138,8 @@ def _is_header(value: Any) -> bool:
 
 
 def _is_record(value: Any) -> bool:
-    """Whether a line has what this program relies on, be it measured or refused."""
-    if not isinstance(value, dict) or not isinstance(value.get("network"), dict):
+    """Whether a line has what measuring further passes relies on, be it measured or refused."""
+    if not _is_any_record(value):
         return False
     if "error" in value:
         return True
@@ -150,9 +151,21 @@ def _is_record(value: Any) -> bool:
         and isinstance(medians, list)
         and all(map(_is_positive, medians))
         and _is_positive(value.get("passes", 1))
-        and (kernels is None or isinstance(kernels, list) and all(map(_is_kernel, kernels)))
-        and (value.get("window") is None or _is_window(value["window"]))
-        and isinstance(value.get("energy_mj") or {}, (dict, int, float))
+        and (kernels is None or (isinstance(kernels, list) and all(map(_is_kernel, kernels))))
+    )
+
+
+def _is_any_record(value: Any) -> bool:
+    """Whether a line has what the merging of a meter's readings relies on."""
+    if not isinstance(value, dict) or not isinstance(value.get("network"), dict):
+        return False
+    window, energy = value.get("window"), value.get("energy_mj")
+    problems, error = value.get("energy_problems"), value.get("error", "")
+    return (
+        (window is None or _is_window(window))
+        and (energy is None or isinstance(energy, (dict, int, float)))
+        and (problems is None or isinstance(problems, dict))
+        and isinstance(error, str)
     )
 
 
@@ -168,4 +181,5 @@ def _is_kernel(value: Any) -> bool:
 
 def _is_window(value: Any) -> bool:
     keys = ("start", "seconds", "runs")
-    return isinstance(value, dict) and all(_is_positive(value.get(key)) for key in keys)
+    pause_s = value.get("pause_s", 1.0) if isinstance(value, dict) else None
+    return _is_positive(pause_s) and all(_is_positive(value.get(key)) for key in keys)

@@ -29,9 +29,11 @@ def import_runtime() -> None:
             raise Refused(
                 "onnxruntime does not exist for 32-bit systems: install the 64-bit system (on a "
                 "Raspberry Pi 3 or newer: Raspberry Pi OS 64-bit), then: python3 -m pip install "
-                "numpy onnxruntime", 1,
-            ) from None  # fmt: skip
+                "numpy onnxruntime",
+                1,
+            ) from None
         raise Refused(
             f"{error}: python3 -m venv v && v/bin/pip install numpy onnxruntime, then run this "
-            "with v/bin/python", 1,
-        ) from None  # fmt: skip
+            "with v/bin/python",
+            1,
+        ) from None

@@ -59,8 +59,9 @@ def read_meter(path: str) -> list[tuple[float, float]]:
         if watts < -METER_ZERO * largest:
             raise Refused(
                 f"{path}, line {at}: {watts:g} W is below zero: the meter is wired the other way "
-                "round", 4,
-            )  # fmt: skip
+                "round",
+                4,
+            )
     return sorted(samples)
 
 
@@ -128,7 +129,7 @@ def _merge_one(
     record: dict[str, Any], samples: Samples, times: Sequence[float], offset: Offset
 ) -> str:
     """Give one record its energy; returns why it got none."""
-    window, name = record["window"], short(record["network"])
+    window, name = record["window"], short(record.get("network"))
     margin = METER_MARGIN * window["seconds"]
     start = window["start"] + offset.seconds
     begin, end = start + margin, start + window["seconds"] - margin
@@ -143,8 +144,10 @@ def _merge_one(
         return f"{name}: {power:.3g} W while it ran"
     energy: dict[str, Any] = {
         "mean": rounded(1e3 * power * window["seconds"] / window["runs"]),
-        "runs": window["runs"], "samples": last - first, "sensor": "external meter",
-    }  # fmt: skip
+        "runs": window["runs"],
+        "samples": last - first,
+        "sensor": "external meter",
+    }
     if offset.seconds:
         energy["clock_offset_s"] = round(offset.seconds, 3)
     before = record.get("energy_mj")
@@ -164,7 +167,9 @@ def merge(journal: Journal, meter: str, offset_s: float | None = None) -> Merged
     records = [dict(record) for record in journal.records]
     merged = merge_meter(records, samples, offset_s)
     if not merged.networks:
-        raise Refused(f"{meter} has no reading in any network's time: {_spans(records, samples)}", 4)
+        raise Refused(
+            f"{meter} has no reading in any network's time: {_spans(records, samples)}", 4
+        )
     journal.replace(records)
     return merged
 

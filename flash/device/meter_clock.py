@@ -34,6 +34,8 @@ NEARER = 0.5
 FLANK_S = 1.0
 #: Finest step of the search, as a share of the shortest window.
 STEP = 0.02
+#: Half a coarse step beside the top, the score is still more than this share of it.
+COARSE = 0.5
 #: Most steps of the coarse search.
 MOST_STEPS = 6000
 
@@ -81,7 +83,9 @@ class _Score(NamedTuple):
     rise: float
 
 
-def find_offset(windows: Sequence[dict[str, Any]], samples: Sequence[tuple[float, float]]) -> Offset:
+def find_offset(
+    windows: Sequence[dict[str, Any]], samples: Sequence[tuple[float, float]]
+) -> Offset:
     """The offset of a meter's clock; raises ``Refused`` where there is one that nobody can tell.
 
     ``checked`` is false where too few windows or a steady power tell nothing of the clock.
@@ -112,8 +116,9 @@ def find_offset(windows: Sequence[dict[str, Any]], samples: Sequence[tuple[float
     if len(found) > 1 and abs(offset) > NEARER * abs(found[1][0]):
         raise Refused(
             f"the meter's clock may be off by {offset:.1f} s or by {found[1][0]:.1f} s: set both "
-            "clocks, or say --meter-offset", 4,
-        )  # fmt: skip
+            "clocks, or say --meter-offset",
+            4,
+        )
     return Offset(offset, True, score.windows)
 
 
@@ -125,7 +130,7 @@ def _scored(offset: float, windows: Sequence[dict[str, Any]], integral: _Integra
         flank = window.get("pause_s") or FLANK_S
         begin = window["start"] + offset
         end = begin + window["seconds"]
-        if begin < integral.times[0] or end + flank > integral.times[-1] + flank:
+        if begin < integral.times[0] or end > integral.times[-1]:
             continue
         left = max(begin - flank, integral.times[0])
         inside, _ = integral.between(begin, end)
@@ -151,7 +156,7 @@ def _peaks(
     """The best of each group of neighbouring offsets that score at least ``least``."""
     peaks: list[tuple[float, _Score]] = []
     for offset, score in scores:
-        if score.score < 0.8 * least:  # the coarse grid may miss the very top
+        if score.score < COARSE * least:
             continue
         if peaks and offset - peaks[-1][0] < apart:
             if score.score > peaks[-1][1].score:
@@ -185,10 +190,11 @@ def _unexplained(windows: Sequence[dict[str, Any]], integral: _Integral) -> Offs
     """No offset explains the readings: refused where that shows, else the clock is unchecked."""
     now = _scored(0.0, windows, integral)
     paused = all(window.get("pause_s") for window in windows)
-    if now.windows >= FEWEST_WINDOWS and (now.rise < -FLAT or (paused and now.rise < FLAT)):
-        if now.total > 0:
-            raise Refused(
-                "the meter's readings do not rise and fall with the networks at any offset: set "
-                "both clocks, or say --meter-offset", 4,
-            )  # fmt: skip
+    against = now.rise < -FLAT or (paused and now.rise < FLAT)
+    if now.windows >= FEWEST_WINDOWS and against and now.total > 0:
+        raise Refused(
+            "the meter's readings do not rise and fall with the networks at any offset: set "
+            "both clocks, or say --meter-offset",
+            4,
+        )
     return Offset(0.0, False, 0)

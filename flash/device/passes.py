@@ -12,8 +12,15 @@ import math
 from typing import Any, Sequence
 
 #: Facts of a pass; of several the fastest one's.
-_OF_A_PASS = ("latency_ms", "temperature_c", "frequency_mhz", "clock_mhz", "core_groups",
-              "throttled", "quota_stopped_s")  # fmt: skip
+_OF_A_PASS = (
+    "latency_ms",
+    "temperature_c",
+    "frequency_mhz",
+    "clock_mhz",
+    "core_groups",
+    "throttled",
+    "quota_stopped_s",
+)
 
 
 def merged_passes(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """The processor: how many cores this process may use, which kinds there are, how fast they run.
 
-* A container's CPU quota (cgroup v2 ``cpu.max``, v1 ``cpu.cfs_quota_us``) is a share of time: half
-  a core means that every 100 ms the process runs for 50 and is stopped for 50, whatever the
+* A container's CPU quota (cgroup v2 ``cpu.max``, v1 ``cpu.cfs_quota_us``) is a share of time:
+  half a core means that every 100 ms the process runs for 50 and is stopped for 50, whatever the
   number of its threads. Times measured under a quota below the threads contain those stops.
 * Unlike cores (big.LITTLE, performance and efficiency cores) differ in the time they take by a
   factor of two to five; the system moves threads between them as it likes.

@@ -14,12 +14,20 @@ from flash.device.timing import rounded
 PROFILED_RUNS = 10
 #: numpy's name of each type that inputs can have.
 _DTYPES = {
-    "tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64",
-    "tensor(uint8)": "uint8", "tensor(int8)": "int8", "tensor(uint16)": "uint16",
-    "tensor(int16)": "int16", "tensor(uint32)": "uint32", "tensor(int32)": "int32",
-    "tensor(uint64)": "uint64", "tensor(int64)": "int64", "tensor(bool)": "bool",
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(double)": "float64",
+    "tensor(uint8)": "uint8",
+    "tensor(int8)": "int8",
+    "tensor(uint16)": "uint16",
+    "tensor(int16)": "int16",
+    "tensor(uint32)": "uint32",
+    "tensor(int32)": "int32",
+    "tensor(uint64)": "uint64",
+    "tensor(int64)": "int64",
+    "tensor(bool)": "bool",
     "tensor(string)": "object",
-}  # fmt: skip
+}
 
 
 class Settings(NamedTuple):

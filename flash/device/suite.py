@@ -40,9 +40,10 @@ class Task:
         self.shapes: dict[str, list[int]] = network.get("input_shapes") or {}
         self.key = json.dumps(network, sort_keys=True)
         self.text = str(
-            network.get("workload") or network.get("onnx")
+            network.get("workload")
+            or network.get("onnx")
             or f"{network.get('space')}: {network.get('design')}"
-        )  # fmt: skip
+        )
 
 
 class Suite:
@@ -53,9 +54,14 @@ class Suite:
     """
 
     def __init__(
-        self, name: str, sha256: str, precision: str, batch: int, tasks: list[Task],
+        self,
+        name: str,
+        sha256: str,
+        precision: str,
+        batch: int,
+        tasks: list[Task],
         weights: dict[str, Any] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.name, self.sha256, self.precision = name, sha256, precision
         self.batch, self.tasks, self.weights = batch, tasks, weights
 
@@ -78,14 +84,25 @@ def read_suite(path: str) -> Suite:
             if precision not in PRECISIONS or not _is_whole(batch, 1, 4096):
                 raise ValueError(f"precision {short(precision)}, batch {short(batch)}")
     except (
-        zipfile.BadZipFile, zlib.error, ArithmeticError, AttributeError, EOFError, KeyError,
-        MemoryError, NotImplementedError, RecursionError, RuntimeError, TypeError, ValueError,
-    ) as error:  # fmt: skip
+        zipfile.BadZipFile,
+        zlib.error,
+        ArithmeticError,
+        AttributeError,
+        EOFError,
+        KeyError,
+        MemoryError,
+        NotImplementedError,
+        RecursionError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
         what = " ".join(str(error).strip("'\"").split())[:200] or type(error).__name__
         raise Refused(
             f"{path}: not a suite of flash, or a damaged one ({what}); make it with "
-            "python -m flash.profile --write-suite suite.zip", 4,
-        ) from None  # fmt: skip
+            "python -m flash.profile --write-suite suite.zip",
+            4,
+        ) from None
     return Suite(name[:200], hashlib.sha256(content).hexdigest(), precision, batch, tasks, weights)
 
 

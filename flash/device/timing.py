@@ -201,9 +201,13 @@ class Stopwatch:
         if known:
             sensor, energy, samples = known[0]
             found["energy_mj"] = {
-                "mean": rounded(energy / runs), "runs": runs, "samples": samples,
+                "mean": rounded(energy / runs),
+                "runs": runs,
+                "samples": samples,
                 "sensor": sensor.name,
-            }  # fmt: skip
+            }
+            if sensor.name in self.idle_w:
+                found["energy_mj"]["idle_w"] = rounded(self.idle_w[sensor.name])
             if sensor.parts_mj:
                 parts = {name: rounded(mj / runs) for name, mj in sensor.parts_mj.items()}
                 found["energy_mj"]["parts"] = parts
