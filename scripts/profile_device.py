@@ -1297,13 +1297,21 @@ class Journal:
         if header is None:
             read_bytes(path)
         self._stream = self._opened()
+        self.records: list[dict[str, Any]] = []
+        try:
+            self._begin(header, resume)
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, header: dict[str, Any] | None, resume: bool) -> None:
         lines, length = self._complete_lines(_is_any_record if header is None else _is_record)
         if not resume:
             lines, length = [], 0
         if header is not None and lines:
             self._check(lines[0], header)
         elif header is None and (not lines or lines[0].get("schema") != SCHEMA):
-            raise Refused(f"{path}: no measurements of schema {SCHEMA}", 4)
+            raise Refused(f"{self.path}: no measurements of schema {SCHEMA}", 4)
         self._stream.truncate(length)
         if header is not None and not lines:
             self._write(header)
@@ -1319,7 +1327,10 @@ class Journal:
             raise Refused(f"cannot write {self.path}: {what}", 1) from None
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.path.samestat(os.fstat(stream.fileno()), os.stat(self.path)):
+                raise OSError("written anew between opening and locking")
         except OSError:
+            stream.close()
             raise Refused(f"{self.path}: another run is writing it") from None
         return stream
 
@@ -1358,6 +1369,10 @@ class Journal:
                     f"is {short(header[name])}: name another file with --out, or write over it "
                     "with --no-resume"
                 )
+
+    def close(self) -> None:
+        """Give the file and its lock back."""
+        self._stream.close()
 
     def append(self, record: dict[str, Any]) -> None:
         """Add a record; it is on disk when this returns."""
@@ -1529,8 +1544,6 @@ AS_GOOD = 0.9
 NEARER = 0.5
 #: Length of the flanks where the file does not tell how long the pauses were, in seconds.
 FLANK_S = 1.0
-#: Finest step of the search, as a share of the shortest window.
-STEP = 0.02
 #: Half a coarse step beside the top, the score is still more than this share of it.
 COARSE = 0.5
 #: Most steps of the coarse search.
@@ -1574,10 +1587,21 @@ class _Integral:
 
 
 class _Score(NamedTuple):
+    """How well an offset explains the power around the windows.
+
+    score: between less within, in W^2 s; total: their sum. windows: how many have readings.
+    rise: how much higher the power is inside than outside, as a share.
+    """
+
     score: float
     total: float
     windows: int
     rise: float
+
+    @property
+    def explained(self) -> float:
+        """Share of the variation that lies between inside and outside, from 0 to 1."""
+        return (1.0 + self.score / self.total) / 2.0 if self.total > 0 else 0.0
 
 
 def find_offset(
@@ -1596,19 +1620,21 @@ def find_offset(
     count = int(LARGEST_OFFSET_S / step)
     coarse = [(k * step, _scored(k * step, usable, integral)) for k in range(-count, count + 1)]
     best = max(score.score for _, score in coarse)
-    peaks = _peaks(coarse, AS_GOOD * best, shortest)
-    refined = [_refined(peak, step, STEP * shortest, usable, integral) for peak in peaks]
-    found = [(offset, score) for offset, score in refined if score.windows >= FEWEST_WINDOWS]
-    if not found or best <= 0:
+    if best <= 0:
         return _unexplained(usable, integral)
-    top = max(score.score for _, score in found)
-    found = [pair for pair in found if pair[1].score >= AS_GOOD * top]
-    most = max(score.windows for _, score in found)
-    found = sorted((p for p in found if p[1].windows == most), key=lambda pair: abs(pair[0]))
+    peaks = _peaks(coarse, AS_GOOD * best, shortest)
+    for finer in (0.1 * step, 0.01 * step):
+        peaks = [_refined(peak, 10 * finer, finer, usable, integral) for peak in peaks]
+    most = max((score.windows for _, score in peaks), default=0)
+    if most < FEWEST_WINDOWS:
+        return _unexplained(usable, integral)
+    top = max(score.explained for _, score in peaks if score.windows == most)
+    found = [p for p in peaks if p[1].windows == most and p[1].explained >= AS_GOOD * top]
+    found.sort(key=lambda pair: abs(pair[0]))
     offset, score = found[0]
     if score.rise < FLAT:
         return Offset(0.0, False, 0)
-    if score.score < (2 * EXPLAINED - 1) * score.total:
+    if score.explained < EXPLAINED:
         return _unexplained(usable, integral)
     if len(found) > 1 and abs(offset) > NEARER * abs(found[1][0]):
         raise Refused(
@@ -1665,16 +1691,16 @@ def _peaks(
 
 def _refined(
     peak: tuple[float, _Score],
-    width: float,
-    step: float,
+    width_s: float,
+    step_s: float,
     windows: Sequence[dict[str, Any]],
     integral: _Integral,
 ) -> tuple[float, _Score]:
     """The best offset near a peak; of several equal ones the middle."""
-    count = int(width / step) + 1
+    count = int(width_s / step_s) + 1
     near = [
         (offset, _scored(offset, windows, integral))
-        for offset in (peak[0] + k * step for k in range(-count, count + 1))
+        for offset in (peak[0] + k * step_s for k in range(-count, count + 1))
     ]
     near.append(peak)
     near.sort(key=lambda pair: pair[0])
@@ -2430,7 +2456,7 @@ def counted(
     if range_ is None:
         return None, "the counter started again and its range cannot be read"
     turned = end + range_ - start
-    if not 0 <= turned <= most:
+    if start > range_ or turned > most:
         return None, "the counter was reset in the window (sleep, or a driver loaded anew)"
     return turned, ""
 
@@ -3265,8 +3291,8 @@ def run(arguments: Sequence[str]) -> None:
     options = checked(arguments)
     progress = Progress(0, options.quiet)
     if options.merges:
-        journal = Journal(options.out, None)
-        merged = merge(journal, options.meter, options.offset_s)
+        with contextlib.closing(Journal(options.out, None)) as journal:
+            merged = merge(journal, options.meter, options.offset_s)
         tell_merged(merged, options.meter, progress)
         sys.stdout.write(f"written: {options.out}: energy of {merged.networks} networks\n")
         return
@@ -3283,20 +3309,21 @@ def run(arguments: Sequence[str]) -> None:
         precision = options.precision or "fp32"
         suite = own_models(options.models, precision, options.batch, options.shapes)
     sensors, hold_s, pause_s = choose_sensors(options, progress)
-    journal = Journal(options.out, make_header(suite, options, sensors), not options.no_resume)
-    watch = Stopwatch()
-    for _ in range(IDLE_WINDOWS if sensors else 0):
-        watch.rest(sensors, hold_s / 2)
-    settings = Settings(
-        options.threads, options.provider, suite.batch, options.kernels, hold_s, pause_s
-    )
-    remove_leftovers(options.out)
-    with work_folder(options.out) as folder:
-        if suite.weights is not None:
-            write_weights(folder, suite.weights)
-        bench = Bench(settings, folder, suite.batch, sensors, watch)
-        left_out = measure_all(suite, journal, bench, options)
-    finish(options, suite, journal, left_out, watch.inference_s)
+    header = make_header(suite, options, sensors)
+    with contextlib.closing(Journal(options.out, header, not options.no_resume)) as journal:
+        watch = Stopwatch()
+        for _ in range(IDLE_WINDOWS if sensors else 0):
+            watch.rest(sensors, hold_s / 2)
+        settings = Settings(
+            options.threads, options.provider, suite.batch, options.kernels, hold_s, pause_s
+        )
+        remove_leftovers(options.out)
+        with work_folder(options.out) as folder:
+            if suite.weights is not None:
+                write_weights(folder, suite.weights)
+            bench = Bench(settings, folder, suite.batch, sensors, watch)
+            left_out = measure_all(suite, journal, bench, options)
+        finish(options, suite, journal, left_out, watch.inference_s)
 
 
 def finish(

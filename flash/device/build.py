@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-__all__ = ["FILE", "build", "main"]
+__all__ = ["FILE", "Part", "build", "main", "parts"]
 
 _HERE: Final = Path(__file__).resolve().parent
 #: The built file in a source checkout.
@@ -56,7 +56,7 @@ from __future__ import annotations
 _END: Final = '\n\nif __name__ == "__main__":\n    sys.exit(main())\n'
 
 
-class _Part(NamedTuple):
+class Part(NamedTuple):
     """A module: its docstring, the modules of ours and of others that it imports, its code."""
 
     name: str
@@ -69,14 +69,14 @@ class _Part(NamedTuple):
 
 def build() -> str:
     """The text of the built file; raises ``ValueError`` for parts that cannot stand in one."""
-    parts = _in_order()
+    ordered = parts()
     seen: dict[str, str] = {}
-    for part in parts:
+    for part in ordered:
         for name in part.defines:
             if name in seen:
                 raise ValueError(f"{name} is defined in {seen[name]} and in {part.name}")
             seen[name] = part.name
-    first, *others = parts
+    first, *others = ordered
     text = _TOP + "\n" + _import_block(first.imports) + "\n" + first.code
     taken = set(_import_block(first.imports).splitlines())
     block = _import_block([node for part in others for node in part.imports])
@@ -92,28 +92,28 @@ def build() -> str:
     return text
 
 
-def _in_order() -> list[_Part]:
+def parts() -> list[Part]:
     """The parts that ``main`` needs, each after those that it imports, ``start`` first."""
-    parts: dict[str, _Part] = {_FIRST: _read(_FIRST)}
+    found: dict[str, Part] = {_FIRST: _read(_FIRST)}
     under_way: list[str] = []
 
     def add(name: str) -> None:
         if name in under_way:
             raise ValueError(f"{' -> '.join([*under_way, name])}: the parts import each other")
-        if name in parts:
+        if name in found:
             return
         under_way.append(name)
         part = _read(name)
         for other in part.ours:
             add(other)
         under_way.pop()
-        parts[name] = part
+        found[name] = part
 
     add(_LAST)
-    return list(parts.values())
+    return list(found.values())
 
 
-def _read(name: str) -> _Part:
+def _read(name: str) -> Part:
     path = _HERE.joinpath(*name.split(".")[2:]).with_suffix(".py")
     source = path.read_text(encoding="utf-8")
     tree = ast.parse(source, feature_version=(3, 8))
@@ -140,7 +140,7 @@ def _read(name: str) -> _Part:
             imports.append(node)
     code = "\n".join(source.splitlines()[end:]).strip("\n") + "\n"
     docstring = ast.get_docstring(tree) or ""
-    return _Part(name, docstring, tuple(ours), tuple(imports), code, _defined(body))
+    return Part(name, docstring, tuple(ours), tuple(imports), code, _defined(body))
 
 
 def _defined(body: Sequence[ast.stmt]) -> frozenset[str]:
@@ -181,7 +181,7 @@ def _import_block(nodes: Sequence[ast.Import | ast.ImportFrom]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _banner(part: _Part) -> str:
+def _banner(part: Part) -> str:
     """A part's file and docstring as a comment."""
     place = "/".join(part.name.split(".")[2:]) + ".py"
     rule = f"# {'=' * (_WIDTH - len(place) - 3)} {place}"

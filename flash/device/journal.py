@@ -37,13 +37,21 @@ class Journal:
         if header is None:
             read_bytes(path)
         self._stream = self._opened()
+        self.records: list[dict[str, Any]] = []
+        try:
+            self._begin(header, resume)
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, header: dict[str, Any] | None, resume: bool) -> None:
         lines, length = self._complete_lines(_is_any_record if header is None else _is_record)
         if not resume:
             lines, length = [], 0
         if header is not None and lines:
             self._check(lines[0], header)
         elif header is None and (not lines or lines[0].get("schema") != SCHEMA):
-            raise Refused(f"{path}: no measurements of schema {SCHEMA}", 4)
+            raise Refused(f"{self.path}: no measurements of schema {SCHEMA}", 4)
         self._stream.truncate(length)
         if header is not None and not lines:
             self._write(header)
@@ -59,7 +67,10 @@ class Journal:
             raise Refused(f"cannot write {self.path}: {what}", 1) from None
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.path.samestat(os.fstat(stream.fileno()), os.stat(self.path)):
+                raise OSError("written anew between opening and locking")
         except OSError:
+            stream.close()
             raise Refused(f"{self.path}: another run is writing it") from None
         return stream
 
@@ -98,6 +109,10 @@ class Journal:
                     f"is {short(header[name])}: name another file with --out, or write over it "
                     "with --no-resume"
                 )
+
+    def close(self) -> None:
+        """Give the file and its lock back."""
+        self._stream.close()
 
     def append(self, record: dict[str, Any]) -> None:
         """Add a record; it is on disk when this returns."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import json
 import os
@@ -164,8 +165,8 @@ def run(arguments: Sequence[str]) -> None:
     options = checked(arguments)
     progress = Progress(0, options.quiet)
     if options.merges:
-        journal = Journal(options.out, None)
-        merged = merge(journal, options.meter, options.offset_s)
+        with contextlib.closing(Journal(options.out, None)) as journal:
+            merged = merge(journal, options.meter, options.offset_s)
         tell_merged(merged, options.meter, progress)
         sys.stdout.write(f"written: {options.out}: energy of {merged.networks} networks\n")
         return
@@ -182,20 +183,21 @@ def run(arguments: Sequence[str]) -> None:
         precision = options.precision or "fp32"
         suite = own_models(options.models, precision, options.batch, options.shapes)
     sensors, hold_s, pause_s = choose_sensors(options, progress)
-    journal = Journal(options.out, make_header(suite, options, sensors), not options.no_resume)
-    watch = Stopwatch()
-    for _ in range(IDLE_WINDOWS if sensors else 0):
-        watch.rest(sensors, hold_s / 2)
-    settings = Settings(
-        options.threads, options.provider, suite.batch, options.kernels, hold_s, pause_s
-    )
-    remove_leftovers(options.out)
-    with work_folder(options.out) as folder:
-        if suite.weights is not None:
-            write_weights(folder, suite.weights)
-        bench = Bench(settings, folder, suite.batch, sensors, watch)
-        left_out = measure_all(suite, journal, bench, options)
-    finish(options, suite, journal, left_out, watch.inference_s)
+    header = make_header(suite, options, sensors)
+    with contextlib.closing(Journal(options.out, header, not options.no_resume)) as journal:
+        watch = Stopwatch()
+        for _ in range(IDLE_WINDOWS if sensors else 0):
+            watch.rest(sensors, hold_s / 2)
+        settings = Settings(
+            options.threads, options.provider, suite.batch, options.kernels, hold_s, pause_s
+        )
+        remove_leftovers(options.out)
+        with work_folder(options.out) as folder:
+            if suite.weights is not None:
+                write_weights(folder, suite.weights)
+            bench = Bench(settings, folder, suite.batch, sensors, watch)
+            left_out = measure_all(suite, journal, bench, options)
+        finish(options, suite, journal, left_out, watch.inference_s)
 
 
 def finish(

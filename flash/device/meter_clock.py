@@ -32,8 +32,6 @@ AS_GOOD = 0.9
 NEARER = 0.5
 #: Length of the flanks where the file does not tell how long the pauses were, in seconds.
 FLANK_S = 1.0
-#: Finest step of the search, as a share of the shortest window.
-STEP = 0.02
 #: Half a coarse step beside the top, the score is still more than this share of it.
 COARSE = 0.5
 #: Most steps of the coarse search.
@@ -77,10 +75,21 @@ class _Integral:
 
 
 class _Score(NamedTuple):
+    """How well an offset explains the power around the windows.
+
+    score: between less within, in W^2 s; total: their sum. windows: how many have readings.
+    rise: how much higher the power is inside than outside, as a share.
+    """
+
     score: float
     total: float
     windows: int
     rise: float
+
+    @property
+    def explained(self) -> float:
+        """Share of the variation that lies between inside and outside, from 0 to 1."""
+        return (1.0 + self.score / self.total) / 2.0 if self.total > 0 else 0.0
 
 
 def find_offset(
@@ -99,19 +108,21 @@ def find_offset(
     count = int(LARGEST_OFFSET_S / step)
     coarse = [(k * step, _scored(k * step, usable, integral)) for k in range(-count, count + 1)]
     best = max(score.score for _, score in coarse)
-    peaks = _peaks(coarse, AS_GOOD * best, shortest)
-    refined = [_refined(peak, step, STEP * shortest, usable, integral) for peak in peaks]
-    found = [(offset, score) for offset, score in refined if score.windows >= FEWEST_WINDOWS]
-    if not found or best <= 0:
+    if best <= 0:
         return _unexplained(usable, integral)
-    top = max(score.score for _, score in found)
-    found = [pair for pair in found if pair[1].score >= AS_GOOD * top]
-    most = max(score.windows for _, score in found)
-    found = sorted((p for p in found if p[1].windows == most), key=lambda pair: abs(pair[0]))
+    peaks = _peaks(coarse, AS_GOOD * best, shortest)
+    for finer in (0.1 * step, 0.01 * step):
+        peaks = [_refined(peak, 10 * finer, finer, usable, integral) for peak in peaks]
+    most = max((score.windows for _, score in peaks), default=0)
+    if most < FEWEST_WINDOWS:
+        return _unexplained(usable, integral)
+    top = max(score.explained for _, score in peaks if score.windows == most)
+    found = [p for p in peaks if p[1].windows == most and p[1].explained >= AS_GOOD * top]
+    found.sort(key=lambda pair: abs(pair[0]))
     offset, score = found[0]
     if score.rise < FLAT:
         return Offset(0.0, False, 0)
-    if score.score < (2 * EXPLAINED - 1) * score.total:
+    if score.explained < EXPLAINED:
         return _unexplained(usable, integral)
     if len(found) > 1 and abs(offset) > NEARER * abs(found[1][0]):
         raise Refused(
@@ -168,16 +179,16 @@ def _peaks(
 
 def _refined(
     peak: tuple[float, _Score],
-    width: float,
-    step: float,
+    width_s: float,
+    step_s: float,
     windows: Sequence[dict[str, Any]],
     integral: _Integral,
 ) -> tuple[float, _Score]:
     """The best offset near a peak; of several equal ones the middle."""
-    count = int(width / step) + 1
+    count = int(width_s / step_s) + 1
     near = [
         (offset, _scored(offset, windows, integral))
-        for offset in (peak[0] + k * step for k in range(-count, count + 1))
+        for offset in (peak[0] + k * step_s for k in range(-count, count + 1))
     ]
     near.append(peak)
     near.sort(key=lambda pair: pair[0])
