@@ -470,6 +470,69 @@ def import_runtime() -> None:
         ) from None
 
 
+# ======================================================================================== passes.py
+# The rule for passes: a network that was measured several times counts with its fastest pass.
+#
+# Whoever else uses the device only ever adds time, now to one network and now to another, so the
+# fastest passes repeat best. Energy and memory are those of the first pass, the only one with a
+# sensor. ``tests/data/measurement_vectors.json`` holds every reader of measurements to this rule.
+
+
+#: Facts of a pass; of several the fastest one's.
+_OF_A_PASS = (
+    "latency_ms",
+    "temperature_c",
+    "frequency_mhz",
+    "clock_mhz",
+    "core_groups",
+    "throttled",
+    "quota_stopped_s",
+)
+
+
+def network_key(network: dict[str, Any]) -> str:
+    """Equal for the same network: the SHA-256 of its file, else its description as JSON.
+
+    A file with free sizes is another network at other shapes of its inputs.
+    """
+    key = str(network.get("sha256") or json.dumps(network, sort_keys=True))
+    shapes = network.get("input_shapes")
+    return f"{key} {json.dumps(shapes, sort_keys=True)}" if shapes else key
+
+
+def merged_passes(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One record a network: its fastest pass, with the medians of all."""
+    found: dict[str, dict[str, Any]] = {}
+    for record in records:
+        key = network_key(record["network"])
+        before = found.get(key)
+        if before is None or "error" in before:
+            found[key] = record
+        elif "error" not in record:  # a later refusal undoes no measurement
+            found[key] = _merged(before, record)
+    return list(found.values())
+
+
+def _merged(before: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
+    """A network's record with one pass more; energy and memory are those of the first pass."""
+    both = (before, record)
+    fastest = min(both, key=lambda r: r["latency_ms"]["median"])
+    known = [key for key in _OF_A_PASS if key in before or key in record]
+    return {
+        **before,
+        **{key: fastest.get(key) for key in known},
+        # They are timed apart, so their fastest pass may be another.
+        "kernels": min((r.get("kernels") for r in both), key=kernels_ms),
+        "passes": sum(r.get("passes", 1) for r in both),
+        "medians": [ms for r in both for ms in r.get("medians", [r["latency_ms"]["median"]])],
+    }
+
+
+def kernels_ms(kernels: list[dict[str, Any]] | None) -> float:
+    """Time of all kernels of a network; endless where they were not timed."""
+    return sum(k["ms"] for k in kernels) if kernels else math.inf
+
+
 # ========================================================================================= suite.py
 # What is to be measured: a suite's archive, or ONNX files of the user's own.
 #
@@ -496,7 +559,7 @@ class Task:
     ) -> None:
         self.network, self.content, self.share, self.path = network, content, share, path
         self.shapes: dict[str, list[int]] = network.get("input_shapes") or {}
-        self.key = json.dumps(network, sort_keys=True)
+        self.key = network_key(network)
         self.text = str(
             network.get("workload")
             or network.get("onnx")
@@ -2206,59 +2269,6 @@ def checked(arguments: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-# ======================================================================================== passes.py
-# The rule for passes: a network that was measured several times counts with its fastest pass.
-#
-# Whoever else uses the device only ever adds time, now to one network and now to another, so the
-# fastest passes repeat best. Energy and memory are those of the first pass, the only one with a
-# sensor. The vectors in ``tests/data/passes.json`` hold every reader of measurements to this rule.
-
-
-#: Facts of a pass; of several the fastest one's.
-_OF_A_PASS = (
-    "latency_ms",
-    "temperature_c",
-    "frequency_mhz",
-    "clock_mhz",
-    "core_groups",
-    "throttled",
-    "quota_stopped_s",
-)
-
-
-def merged_passes(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One record a network: its fastest pass, with the medians of all."""
-    found: dict[str, dict[str, Any]] = {}
-    for record in records:
-        key = json.dumps(record["network"], sort_keys=True)
-        before = found.get(key)
-        if before is None or "error" in before:
-            found[key] = record
-        elif "error" not in record:  # a later refusal undoes no measurement
-            found[key] = _merged(before, record)
-    return list(found.values())
-
-
-def _merged(before: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
-    """A network's record with one pass more; energy and memory are those of the first pass."""
-    both = (before, record)
-    fastest = min(both, key=lambda r: r["latency_ms"]["median"])
-    known = [key for key in _OF_A_PASS if key in before or key in record]
-    return {
-        **before,
-        **{key: fastest.get(key) for key in known},
-        # They are timed apart, so their fastest pass may be another.
-        "kernels": min((r.get("kernels") for r in both), key=kernels_ms),
-        "passes": sum(r.get("passes", 1) for r in both),
-        "medians": [ms for r in both for ms in r.get("medians", [r["latency_ms"]["median"]])],
-    }
-
-
-def kernels_ms(kernels: list[dict[str, Any]] | None) -> float:
-    """Time of all kernels of a network; endless where they were not timed."""
-    return sum(k["ms"] for k in kernels) if kernels else math.inf
-
-
 # ====================================================================================== progress.py
 # What is told while measuring, on standard error, and the summary at the end.
 
@@ -2306,7 +2316,7 @@ def summary(
 ) -> str:
     """What was measured, in one or more lines."""
     refused = [r for r in records if "error" in r]
-    measured = {json.dumps(r["network"]) for r in records if "error" not in r}
+    measured = {network_key(r["network"]) for r in records if "error" not in r}
     lines = [f"written: {path}: {len(measured)} networks measured"]
     if refused:
         lines[0] += f", {len(refused)} refused (each says why in its line)"
@@ -3203,7 +3213,7 @@ def measure_all(
         str, int
     ] = {}  # passes that each network is done with; refused ones are tried again
     for record in journal.records:
-        key = json.dumps(record["network"], sort_keys=True)
+        key = network_key(record["network"])
         known[key] = known.get(key, 0) + (0 if "error" in record else record.get("passes", 1))
     waiting = [
         (number, task)
@@ -3347,7 +3357,7 @@ def finish(
 
 
 def _is_asked(record: dict[str, Any], tasks: Sequence[Task]) -> bool:
-    key = json.dumps(record["network"], sort_keys=True)
+    key = network_key(record["network"])
     return any(task.key == key for task in tasks)
 
 

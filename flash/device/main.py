@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import datetime
-import json
 import os
 import platform
 import signal
@@ -20,7 +19,7 @@ from flash.device.libraries import Libraries, import_runtime
 from flash.device.machine import device_info, governor, system_name
 from flash.device.meter import Merged, merge
 from flash.device.options import checked, parse_seconds
-from flash.device.passes import merged_passes
+from flash.device.passes import merged_passes, network_key
 from flash.device.processor import core_groups, cpu_quota
 from flash.device.progress import Progress, summary
 from flash.device.refusal import Refused
@@ -77,7 +76,7 @@ def measure_all(
         str, int
     ] = {}  # passes that each network is done with; refused ones are tried again
     for record in journal.records:
-        key = json.dumps(record["network"], sort_keys=True)
+        key = network_key(record["network"])
         known[key] = known.get(key, 0) + (0 if "error" in record else record.get("passes", 1))
     waiting = [
         (number, task)
@@ -221,7 +220,7 @@ def finish(
 
 
 def _is_asked(record: dict[str, Any], tasks: Sequence[Task]) -> bool:
-    key = json.dumps(record["network"], sort_keys=True)
+    key = network_key(record["network"])
     return any(task.key == key for task in tasks)
 
 

@@ -2,7 +2,7 @@
 
 Whoever else uses the device only ever adds time, now to one network and now to another, so the
 fastest passes repeat best. Energy and memory are those of the first pass, the only one with a
-sensor. The vectors in ``tests/data/passes.json`` hold every reader of measurements to this rule.
+sensor. ``tests/data/measurement_vectors.json`` holds every reader of measurements to this rule.
 """
 
 from __future__ import annotations
@@ -23,11 +23,21 @@ _OF_A_PASS = (
 )
 
 
+def network_key(network: dict[str, Any]) -> str:
+    """Equal for the same network: the SHA-256 of its file, else its description as JSON.
+
+    A file with free sizes is another network at other shapes of its inputs.
+    """
+    key = str(network.get("sha256") or json.dumps(network, sort_keys=True))
+    shapes = network.get("input_shapes")
+    return f"{key} {json.dumps(shapes, sort_keys=True)}" if shapes else key
+
+
 def merged_passes(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """One record a network: its fastest pass, with the medians of all."""
     found: dict[str, dict[str, Any]] = {}
     for record in records:
-        key = json.dumps(record["network"], sort_keys=True)
+        key = network_key(record["network"])
         before = found.get(key)
         if before is None or "error" in before:
             found[key] = record

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any, Sequence
 
+from flash.device.passes import network_key
 from flash.device.processor import CLOCK_MOVED
 from flash.device.suite import Task
 
@@ -53,7 +53,7 @@ def summary(
 ) -> str:
     """What was measured, in one or more lines."""
     refused = [r for r in records if "error" in r]
-    measured = {json.dumps(r["network"]) for r in records if "error" not in r}
+    measured = {network_key(r["network"]) for r in records if "error" not in r}
     lines = [f"written: {path}: {len(measured)} networks measured"]
     if refused:
         lines[0] += f", {len(refused)} refused (each says why in its line)"

@@ -16,6 +16,7 @@ import zlib
 from typing import Any, Sequence
 
 from flash.device.libraries import Libraries
+from flash.device.passes import network_key
 from flash.device.refusal import Refused
 
 SUITE_SCHEMA = "flash.suite/1"
@@ -38,7 +39,7 @@ class Task:
     ) -> None:
         self.network, self.content, self.share, self.path = network, content, share, path
         self.shapes: dict[str, list[int]] = network.get("input_shapes") or {}
-        self.key = json.dumps(network, sort_keys=True)
+        self.key = network_key(network)
         self.text = str(
             network.get("workload")
             or network.get("onnx")
