@@ -3,6 +3,7 @@
     FlashError                what the user can act on; the message says how
      ├─ UsageError            wrong arguments                              exit code 2
      ├─ InfeasibleError       no design meets the limits                   exit code 3
+ ├─ NothingDoneError      nothing of what was asked for could be done  exit code 5
      └─ InputError            a file that cannot be used                   exit code 4
          ├─ SpaceError        a search-space file
          └─ ProfileError      a hardware profile
@@ -20,6 +21,7 @@ __all__ = [
     "FlashError",
     "InfeasibleError",
     "InputError",
+    "NothingDoneError",
     "ProfileError",
     "SpaceError",
     "UsageError",
@@ -47,6 +49,12 @@ class InfeasibleError(FlashError):
     """Raised when no design of the space meets the limits."""
 
     exit_code = 3
+
+
+class NothingDoneError(FlashError):
+    """Raised when every part of a job failed: all trainings, all measurements."""
+
+    exit_code = 5
 
 
 class InputError(FlashError):

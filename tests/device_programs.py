@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+from flash.device import build
 from flash.files.locations import script_file
 
 SCRIPT = script_file("profile_device.py")
@@ -21,6 +24,16 @@ def load_program():
     spec = importlib.util.spec_from_file_location("profile_device", SCRIPT)
     program = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(program)
+    program.import_runtime()
+    return program
+
+
+def load_parts():
+    """The same names from the modules of flash/device, which the program is built from."""
+    found = {}
+    for part in build.parts():
+        found.update(vars(importlib.import_module(part.name)))
+    program = SimpleNamespace(**found)
     program.import_runtime()
     return program
 

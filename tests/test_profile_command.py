@@ -102,8 +102,11 @@ def test_from_python_own_models_are_measured(tmp_path):
     network = workload_network(TINY[0])
     model, out = tmp_path / "mine.onnx", tmp_path / "m.jsonl"
     model.write_bytes(network_model(network, random_weights(network)).SerializeToString())
-    summary = profile([model], out=out, options=("--budget=5s", "--threads=1"))
-    assert "1 networks measured" in summary
+    result = profile([model], out=out, budget_s=5, threads=1)
+    assert "1 networks measured" in result.summary
+    assert repr(result).count("\n") == 2
+    assert f"{model}"[:60] in repr(result)
+    assert "<table>" in result._repr_html_()
     record = read_lines(out)[1]
     assert record["network"]["onnx"] == str(model)
     assert record["latency_ms"]["runs"] >= 7

@@ -50,7 +50,7 @@ def test_a_suite_is_measured_to_the_schema(tmp_path):
     header, *records = read_lines(out)
     assert list(header) == [
         "schema", "device", "os", "runtime", "versions", "threads", "precision", "batch", "date",
-        "governor", "sensors", "suite",
+        "governor", "cpu_quota_cores", "core_groups", "sensors", "suite",
     ]  # fmt: skip
     assert header["schema"] == "flash.measurements/1"
     assert set(header["device"]) == {"model", "cpu", "cores", "arch", "simd_bits", "memory_mb"}

@@ -102,7 +102,7 @@ def test_unlike_machines_are_refused_and_what_fits_stays(options, here, monkeypa
 
 def test_what_the_measuring_program_says_comes_back(options, here, capsys):
     command, out = options
-    assert _profile(*command, "local", "--provider", "nothing") == 1
+    assert _profile(*command, "local", "--provider", "cuda") == 1
     assert "tasks failed, the first with: " in capsys.readouterr().err
     assert not out.exists()
 

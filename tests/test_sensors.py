@@ -44,7 +44,7 @@ def test_rapl_counts_microjoules(program, tmp_path):
     (sensor,), reasons = _found(program, root)  # the package, not its parts
     assert reasons == []
     assert program.describe_sensor(sensor) == {
-        "name": "rapl:package-0", "kind": "counter", "period_s": 0.001,
+        "name": "rapl:package-0", "kind": "counter", "scope": "package", "period_s": 0.001,
         "resolution": "1 uJ read, about 61 uJ counted",
     }  # fmt: skip
     sensor.start()
@@ -53,10 +53,10 @@ def test_rapl_counts_microjoules(program, tmp_path):
 
 
 def test_rapl_wraps_around(program, tmp_path):
-    root = _rapl(tmp_path, 9_000_000, wrap=10_000_000)
+    root = _rapl(tmp_path, 65_531_000_000, wrap=65_532_000_000)
     (sensor,), _ = _found(program, root)
     sensor.start()
-    _rapl(tmp_path, 500_000, wrap=10_000_000)
+    _rapl(tmp_path, 500_000, wrap=65_532_000_000)
     assert sensor.stop(1.0)[0] == pytest.approx(1500.0)
 
 
@@ -273,9 +273,9 @@ def test_a_meters_readings_are_merged_by_time(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "energy of 1 networks" in done.stdout
     first, second, third = (json.loads(line) for line in out.read_text().splitlines()[1:])
-    # Readings of seconds 1001 to 1009: four of 2 W, five of 4 W.
-    assert first["power_w"] == pytest.approx(28 / 9, rel=1e-4)
-    assert first["energy_mj"]["mean"] == pytest.approx(28 / 9 * 10 / 100 * 1000, rel=1e-4)
+    # Weighted by time, from second 1001 to 1009: four seconds of 2 W, four of 4 W.
+    assert first["power_w"] == pytest.approx(3.0, rel=1e-4)
+    assert first["energy_mj"]["mean"] == pytest.approx(3.0 * 10 / 100 * 1000, rel=1e-4)
     assert (first["energy_mj"]["runs"], first["energy_mj"]["samples"]) == (100, 9)
     assert second["energy_mj"] is None
     assert third["energy_mj"] is None

@@ -138,7 +138,9 @@ def _network(given: Mapping[str, Any], path: Path) -> tuple[str, str, Network]:
         from flash.backends import read_onnx  # noqa: PLC0415 (an extra)
 
         model, digest = path.parent / given["onnx"], given.get("sha256")
-        network = read_onnx(model)
+        shapes = given.get("input_shapes")
+        single = list(shapes.values()) if isinstance(shapes, dict) and len(shapes) == 1 else [None]
+        network = read_onnx(model, single[0])
         if digest and hashlib.sha256(model.read_bytes()).hexdigest() != digest:
             raise BadRecord(f"{shown(given['onnx'])} is not the file that was measured")
         return given["onnx"], "onnx", network

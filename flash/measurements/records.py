@@ -143,8 +143,13 @@ class RecordFile:
 
 
 def network_key(network: Mapping[str, Any]) -> str:
-    """Equal for the same network: the SHA-256 of its file, else its description as JSON."""
-    return str(network.get("sha256") or json.dumps(network, sort_keys=True))
+    """Equal for the same network: the SHA-256 of its file, else its description as JSON.
+
+    A file with free sizes is another network at other shapes of its inputs.
+    """
+    key = str(network.get("sha256") or json.dumps(network, sort_keys=True))
+    shapes = network.get("input_shapes")
+    return f"{key} {json.dumps(shapes, sort_keys=True)}" if shapes else key
 
 
 # ------------------------------------------------------------------------------------ reading

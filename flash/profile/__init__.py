@@ -7,8 +7,30 @@ from typing import TYPE_CHECKING
 from flash.extras import lazily
 
 if TYPE_CHECKING:
-    from flash.profile.command import profile
+    from flash.profile.measuring import profile
+    from flash.profile.result import ProfileResult
+    from flash.profile.transports import (
+        Device,
+        LocalDevice,
+        RayDevice,
+        SshDevice,
+        TvmRpcDevice,
+    )
 
-__all__ = ["profile"]
+__all__ = [
+    "Device",
+    "LocalDevice",
+    "ProfileResult",
+    "RayDevice",
+    "SshDevice",
+    "TvmRpcDevice",
+    "profile",
+]
 
-__getattr__ = lazily(__name__, {"profile": ("command", "")})
+_TRANSPORTS = ("Device", "LocalDevice", "RayDevice", "SshDevice", "TvmRpcDevice")
+
+__getattr__ = lazily(
+    __name__,
+    {"profile": ("measuring", ""), "ProfileResult": ("result", "")}
+    | dict.fromkeys(_TRANSPORTS, ("transports", "")),
+)

@@ -2,15 +2,15 @@
 
 From Python: ``profile(out="measurements.jsonl", threads=2)``.
 
-The measuring itself is one program, ``scripts/profile_device.py``, which also runs alone on a
+The measuring itself is one program, built from ``flash.device``, which also runs alone on a
 device without flash; here it gets its suite of networks and is run.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,69 +18,29 @@ from flash.command import CommandParser
 from flash.errors import InputError, UsageError
 from flash.files.locations import read_text
 from flash.files.writing import write_folder
-from flash.profile.suites.suite import DEFAULT_COUNT, build_suite, model_suite
-from flash.profile.transports import Device, Job, LocalDevice, RayDevice, SshDevice, TvmRpcDevice
-from flash.quantities import parse_whole
+from flash.profile.measuring import check_provider, make_suite, measure
+from flash.profile.suites.suite import DEFAULT_COUNT
+from flash.profile.transports import Device, Options, RayDevice, SshDevice, TvmRpcDevice
+from flash.profile.transports.base import DEFAULT_BUDGET_S
+from flash.quantities import parse_duration_s, parse_number, parse_sizes, parse_whole
 from flash.targets.machine import machine_of
 
-__all__ = ["main", "profile"]
+__all__ = ["main"]
+
+#: Options of the measuring program that other devices than this machine and ssh do not have.
+_PROGRAM = (
+    "threads", "provider", "budget", "passes", "hold", "meter", "meter_offset", "i2c", "shunt",
+    "sensor",
+)  # fmt: skip
 
 
-def profile(
-    models: Sequence[str | Path] = (),
-    *,
-    out: str | Path = "measurements.jsonl",
-    workloads: Sequence[str] | None = None,
-    count: int = DEFAULT_COUNT,
-    precision: str = "fp32",
-    batch: int = 1,
-    seed: int = 0,
-    device: Device | None = None,
-    options: Sequence[str] = (),
-    quiet: bool = True,
-) -> str:
-    """Measure networks and write them to ``out``, one JSON line each; return a summary.
-
-    models:    ONNX files. Without any, ``workloads`` (texts, see ``flash.measurements.workloads``),
-               and without those the ``count`` most informative workloads of flash's own.
-    precision: fp32, fp16 or int8, of the workloads. batch: images a run.
-    device:    where to measure; this machine if None.
-    options:   of ``scripts/profile_device.py``, e.g. ``("--threads=2", "--budget=2min")``.
-
-    What ``out`` holds already is not measured again. Raises ``UsageError`` or ``InputError``
-    for what the user can mend, ``FlashError`` where the device fails.
-    """
-    suite = _suite(models, workloads, count, precision, batch, seed)
-    with tempfile.TemporaryDirectory(prefix="flash-profile-") as folder:
-        file = Path(folder) / "suite.zip"
-        file.write_bytes(suite)
-        job = Job(file, Path(out), tuple(options), quiet)
-        return (device or LocalDevice()).profile(job)
-
-
-def _suite(
-    models: Sequence[str | Path],
-    workloads: Sequence[str] | None,
-    count: int,
-    precision: str,
-    batch: int,
-    seed: int,
-) -> bytes:
-    if models:
-        if workloads is not None:
-            raise UsageError("give ONNX files or workloads, not both")
-        return model_suite(models, precision, batch)
-    return build_suite(workloads, count=count, precision=precision, batch=batch, seed=seed)
-
-
-# ------------------------------------------------------------------------- the command line
 def _parser() -> CommandParser:
     parser = CommandParser(
         "profile",
         "Run networks on this device, or one over ssh, and write how long they take.",
         "The same command goes on where an interrupted one stopped.\n"
         "Exit codes: 0 done, 1 the machine or the connection failed, 2 wrong arguments, 4 bad\n"
-        "file, 130 interrupted (what was measured is kept).",
+        "file, 5 nothing was measured, 130 interrupted (what was measured is kept).",
     )
     add = parser.add_argument
     add("models", nargs="*", metavar="MODEL.onnx", help="your own models instead of a suite")
@@ -98,80 +58,117 @@ def _parser() -> CommandParser:
     add("--workloads", metavar="FILE", help="these workloads instead, one a line")
     add("--precision", default="fp32", metavar="P", help="fp32, fp16 or int8 (%(default)s)")
     add("--batch", default="1", metavar="N", help="images a run (%(default)s)")
+    shape_help = "of your own models: an input's shape, such as x=1x3x224x224, where sizes are free"
+    add("--input", metavar="NAME=SHAPE", action="append", default=[], help=shape_help)
     add("--seed", default="0", metavar="N", help="seed of the suite's choice (%(default)s)")
     add("--passes", metavar="N", help="go round N times, for busy devices (1)")
     add("--kernels", action="store_true", help="time every kernel too")
     add("--hold", metavar="3s", help="run each network that long for slow power sensors")
     add("--meter", metavar="CSV", help="an external meter's readings (columns time, power_w)")
+    add("--meter-offset", metavar="4s", help="its clock less the device's (found from its edges)")
     add("--i2c", metavar="BUS:ADDRESS", help="an INA219 or INA226, such as 1:0x40")
     add("--shunt", metavar="OHM", help="its shunt resistor (0.1)")
+    add("--sensor", metavar="NAME", help="believe the sensor whose name has this in it")
     add("--no-resume", action="store_true", help="write over the result file")
     add("--write-suite", metavar="FILE", help="only write the suite, to be copied by hand")
     add("--quiet", action="store_true", help="no progress")
     return parser
 
 
-_PASSED = ("threads", "provider", "budget", "passes", "hold", "meter", "i2c", "shunt")
-
-
 def main(arguments: Sequence[str]) -> None:
     """Run the command; raises ``FlashError`` for whatever the user can mend."""
-    options = _parser().parse_args(arguments)
-    if options.remote_python and not options.ssh:
+    given = _parser().parse_args(arguments)
+    if given.remote_python is not None and given.ssh is None:
         raise UsageError("--remote-python needs --ssh")
-    if options.ssh and options.meter:
-        raise UsageError("--meter: measure with --ssh --hold 3s first, then merge the meter's CSV "
-                         "with scripts/profile_device.py --meter")  # fmt: skip
-    device = _device(options)
-    workloads = _texts(options.workloads) if options.workloads else None
-    numbers = {
-        name: parse_whole(getattr(options, name), f"--{name}")
-        for name in ("count", "batch", "seed")
-        if getattr(options, name) is not None
-    }
-    if options.write_suite:
-        suite = _suite(
-            options.models, workloads, numbers.get("count", DEFAULT_COUNT), options.precision,
-            numbers["batch"], numbers["seed"],
-        )  # fmt: skip
-        place = Path(options.write_suite)
+    if given.ssh is not None and given.meter is not None:
+        raise UsageError(
+            "--meter: measure with --ssh --hold 3s first, then merge the meter's CSV with "
+            "scripts/profile_device.py --meter"
+        )
+    device, options = _device(given), _options(given)
+    workloads = None if given.workloads is None else _texts(given.workloads)
+    suite = make_suite(
+        given.models,
+        workloads,
+        DEFAULT_COUNT if given.count is None else parse_whole(given.count, "--count"),
+        given.precision,
+        parse_whole(given.batch, "--batch"),
+        parse_whole(given.seed, "--seed"),
+        _shapes(given.input),
+    )
+    if given.write_suite is not None:
+        place = Path(given.write_suite)
         write_folder(place.parent, {place.name: suite})
         sys.stdout.write(f"written: {place}\n")
         return
-    passed = [
-        f"--{name}={getattr(options, name)}" for name in _PASSED if getattr(options, name)
-    ] + [
-        f"--{name}" for name in ("kernels", "no-resume") if getattr(options, name.replace("-", "_"))
-    ]
-    sys.stdout.write(
-        profile(
-            options.models, out=options.out, workloads=workloads, precision=options.precision,
-            device=device, options=passed, quiet=options.quiet, **numbers,
+    result = measure(suite, Path(given.out), options, device, given.quiet)
+    sys.stdout.write(result.summary)
+
+
+def _options(given: argparse.Namespace) -> Options:
+    """How to measure, from the texts of the command line."""
+    offset_s = None
+    if given.meter_offset is not None:
+        sign = -1.0 if given.meter_offset.startswith("-") else 1.0
+        text = given.meter_offset.removeprefix("-")
+        is_zero = re.fullmatch(r"0(\.0+)?s", text) is not None
+        offset_s = 0.0 if is_zero else sign * parse_duration_s(text, "--meter-offset")
+    hold, threads, budget = given.hold, given.threads, given.budget
+    return Options(
+        threads=None if threads is None else parse_whole(threads, "--threads", 1, 1024),
+        provider=None if given.provider is None else check_provider(given.provider),
+        budget_s=DEFAULT_BUDGET_S if budget is None else parse_duration_s(budget, "--budget"),
+        passes=1 if given.passes is None else parse_whole(given.passes, "--passes", 1, 100),
+        kernels=given.kernels,
+        hold_s=None if hold is None else parse_duration_s(hold, "--hold"),
+        meter=given.meter,
+        meter_offset_s=offset_s,
+        i2c=given.i2c,
+        shunt_ohm=None if given.shunt is None else parse_number(given.shunt, "--shunt", 1e-6, 99.0),
+        sensor=given.sensor,
+        resume=not given.no_resume,
+    )
+
+
+def _shapes(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """Shapes by input from ``NAME=1x3x224x224``; without a name, of a model's only input."""
+    found: dict[str, tuple[int, ...]] = {}
+    for text in texts:
+        name, _, sizes = text.rpartition("=")
+        if name in found:
+            raise UsageError(f"--input {name or sizes}: given twice")
+        single = re.fullmatch(r"[1-9][0-9]{0,8}", sizes)
+        found[name] = (
+            (int(sizes),) if single else parse_sizes(sizes, f"--input {name}=".rstrip("="))
         )
-    )  # fmt: skip
+    return found
 
 
-def _device(options: argparse.Namespace) -> Device | None:
+def _device(given: argparse.Namespace) -> Device | None:
     """Where the options say to measure; None for this machine."""
-    if options.ray is not None:
+    if given.ray is not None:
         for name in ("ssh", "tvm_rpc", "key", "target", "meter"):
-            if getattr(options, name):
+            if getattr(given, name) is not None:
                 raise UsageError(f"--{name.replace('_', '-')} cannot be had with --ray")
-        return RayDevice(options.ray)
-    if options.tvm_rpc is None:
-        if options.key or options.target:
+        return RayDevice(given.ray)
+    if given.tvm_rpc is None:
+        if given.key is not None or given.target is not None:
             raise UsageError("--key and --target need --tvm-rpc")
-        return SshDevice(options.ssh, options.remote_python or "python3") if options.ssh else None
-    given = [f"--{name}" for name in ("ssh", "kernels", *_PASSED) if getattr(options, name)]
-    given += ["--batch"] if options.batch != "1" else []
-    if given:
-        raise UsageError(f"{given[0]} cannot be had with --tvm-rpc")
-    if not options.key or not options.models:
+        if given.ssh is None:
+            return None
+        python = "python3" if given.remote_python is None else given.remote_python
+        return SshDevice(given.ssh, python)
+    refused = [name for name in ("ssh", *_PROGRAM) if getattr(given, name) is not None]
+    refused += ["kernels"] * given.kernels + ["batch"] * (given.batch != "1")
+    refused += ["input"] * bool(given.input)
+    if refused:
+        raise UsageError(f"--{refused[0].replace('_', '-')} cannot be had with --tvm-rpc")
+    if not given.key or not given.models:
         raise UsageError("--tvm-rpc needs ONNX files and the boards' --key")
     from flash.backends import Tracker  # noqa: PLC0415 (an extra)
 
-    machine = machine_of(options.target or options.key)
-    return TvmRpcDevice(Tracker.parse(options.tvm_rpc, options.key), machine)
+    machine = machine_of(given.target or given.key)
+    return TvmRpcDevice(Tracker.parse(given.tvm_rpc, given.key), machine)
 
 
 def _texts(file: str) -> list[str]:

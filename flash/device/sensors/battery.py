@@ -46,9 +46,13 @@ def supply_sensors(root: str = "/") -> Iterator[Any]:
         return sum(abs(_watts(folder) or 0.0) for folder in _giving(batteries))
 
     yield PowerMeter(
-        f"power_supply:{names}", read, BATTERY_PERIOD_S,
-        "1 uW shown, updated about once a second", "machine", BATTERY_LIMIT_W,
-    )  # fmt: skip
+        f"power_supply:{names}",
+        read,
+        BATTERY_PERIOD_S,
+        "1 uW shown, updated about once a second",
+        "machine",
+        BATTERY_LIMIT_W,
+    )
 
 
 def _is_own_battery(folder: str) -> bool:

@@ -27,7 +27,7 @@ def counted(
     if range_ is None:
         return None, "the counter started again and its range cannot be read"
     turned = end + range_ - start
-    if not 0 <= turned <= most:
+    if start > range_ or turned > most:
         return None, "the counter was reset in the window (sleep, or a driver loaded anew)"
     return turned, ""
 

@@ -58,6 +58,15 @@ def added_sensors(places: list[str]) -> list[Any]:
 
 #: What every sensor has, see ``Sensor``.
 _MEMBERS = (
-    "name", "kind", "scope", "period_s", "resolution", "limit_w", "problem", "parts_mj",
-    "available", "start", "stop",
-)  # fmt: skip
+    "name",
+    "kind",
+    "scope",
+    "period_s",
+    "resolution",
+    "limit_w",
+    "problem",
+    "parts_mj",
+    "available",
+    "start",
+    "stop",
+)

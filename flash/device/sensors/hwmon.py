@@ -98,6 +98,9 @@ def _acpi_meters(root: str) -> Iterator[Any]:
             continue
         period_s = max((read_number(folder, "power1_average_interval") or 1000.0) * 1e-3, 0.05)
         yield PowerMeter(
-            "hwmon:power_meter", read, period_s,
-            "as the firmware averages: power1_average in uW", "machine",
-        )  # fmt: skip
+            "hwmon:power_meter",
+            read,
+            period_s,
+            "as the firmware averages: power1_average in uW",
+            "machine",
+        )

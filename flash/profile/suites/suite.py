@@ -84,8 +84,16 @@ def build_suite(
     return _archive({"suite.json": json.dumps(head, indent=1).encode()} | models)
 
 
-def model_suite(paths: Sequence[str | Path], precision: str = "fp32", batch: int = 1) -> bytes:
+def model_suite(
+    paths: Sequence[str | Path],
+    precision: str = "fp32",
+    batch: int = 1,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+) -> bytes:
     """The archive of a suite of someone's ONNX files, which ``precision`` only describes.
+
+    input_shapes: shapes of inputs whose sizes are free, by name; an empty name is a model's only
+                  input. A free first axis that has none is the batch.
 
     Raises ``InputError`` for a file that cannot be read or keeps its weights elsewhere.
     """
@@ -101,7 +109,9 @@ def model_suite(paths: Sequence[str | Path], precision: str = "fp32", batch: int
                 f"{path}: its weights are in other files: copy them and scripts/profile_device.py "
                 "to the device and run it there with this file"
             )
-        network = {"onnx": path, "sha256": hashlib.sha256(content).hexdigest()}
+        network: dict[str, Any] = {"onnx": path, "sha256": hashlib.sha256(content).hexdigest()}
+        if input_shapes:
+            network["input_shapes"] = {name: list(shape) for name, shape in input_shapes.items()}
         file = f"models/{number:03d}.onnx"
         models[file] = content
         entries.append({"network": network, "model": file, "share": 1.0 / len(unique)})

@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO, Final, cast
+from types import FrameType
+from typing import IO, Final, NoReturn
 
-from flash.errors import FlashError, InputError, UsageError
+from flash.errors import FlashError, InputError, NothingDoneError, UsageError
 
 __all__ = ["Outcome", "run_program"]
 
 #: How the measuring program begins the line that says why it ended.
 _FAILURE: Final = "profile_device: "
-_ERRORS: Final[dict[int, type[FlashError]]] = {2: UsageError, 4: InputError}
-_INTERRUPTED: Final = 130
+_ERRORS: Final[dict[int, type[FlashError]]] = {
+    2: UsageError,
+    4: InputError,
+    5: NothingDoneError,
+}
+#: SIGINT, SIGTERM, SIGHUP, each as an exit code and as a death.
+_INTERRUPTED: Final = (130, 143, 129, -2, -15, -1)
 #: Seconds a program has to put its results in order after Ctrl-C.
 _PATIENCE_S: Final = 20
+#: Seconds to wait for the rest of the output when the program is gone: a child that it left
+#: behind may keep the pipe open for ever.
+_REST_S: Final = 2.0
+#: Lines of output that are kept, and the longest line, in characters: a program gone mad must
+#: not fill the memory.
+_MOST_LINES: Final = 1000
+_LONGEST_LINE: Final = 10_000
 
 
 @dataclass(frozen=True)
@@ -35,7 +52,7 @@ class Outcome:
         """
         if self.code == 0:
             return
-        if self.code == _INTERRUPTED:
+        if self.code in _INTERRUPTED:
             raise KeyboardInterrupt
         words = self.last_words.removeprefix(_FAILURE) or f"exit code {self.code}"
         if not self.last_words.startswith(_FAILURE):
@@ -46,30 +63,94 @@ class Outcome:
 def run_program(arguments: Sequence[str], quiet: bool) -> Outcome:
     """Run a program, passing on its standard error line by line unless ``quiet``.
 
-    Raises ``FlashError`` where there is no such program. Ctrl-C reaches the program as well
-    (it is in the same process group); it is given time to end by itself, then
-    ``KeyboardInterrupt`` is raised.
+    Raises ``FlashError`` where there is no such program. It ends with the program, whoever
+    still holds the other end of its output. Ctrl-C reaches the program as well (it is in the
+    same process group); it is given time to end by itself, then ``KeyboardInterrupt`` is raised.
     """
     try:
         process = subprocess.Popen(
-            arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            text=True, encoding="utf-8", errors="replace",
-        )  # fmt: skip
-    except OSError as error:
-        raise FlashError(f"cannot run {arguments[0]}: {error.strerror}") from None
-    last = ""
-    with process:
-        try:
-            # Standard output is a few lines at the very end, which a pipe's buffer holds.
-            for line in cast(IO[str], process.stderr):
-                last = line.strip() or last
-                if not quiet and not line.startswith(_FAILURE):
-                    sys.stderr.write(line)
-            output = cast(IO[str], process.stdout).read()
-            return Outcome(process.wait(), output, last)
-        except BaseException:
-            _end(process)
-            raise
+            arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+        )
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise FlashError(f"cannot run {arguments[0]}: {why}") from None
+    output, errors = _Reader(process.stdout, False), _Reader(process.stderr, not quiet)
+    try:
+        with _ended_in_order():
+            code = process.wait()
+    except BaseException:
+        _end(process)
+        raise
+    finally:
+        output.finish()
+        errors.finish()
+    return Outcome(code, output.text, errors.last)
+
+
+@contextlib.contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end what runs here, so that the program ends with us."""
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    ours = threading.current_thread() is threading.main_thread()
+    before = {number: signal.getsignal(number) for number in numbers} if ours else {}
+    for number, handler in before.items():
+        if handler is signal.SIG_DFL:
+            signal.signal(number, _leave)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _leave(number: int, frame: FrameType | None) -> NoReturn:
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(f"flash: {signal.Signals(number).name}: what was measured is kept\n")
+    raise SystemExit(128 + number)
+
+
+class _Reader:
+    """Reads one stream of a program in a thread: the last lines, passed on if ``told``."""
+
+    def __init__(self, stream: IO[str] | None, told: bool) -> None:
+        self._lines: deque[str] = deque(maxlen=_MOST_LINES)
+        self._stream, self._told = stream, told
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        if self._stream is None:
+            return
+        with contextlib.suppress(OSError, ValueError):  # closed while being read
+            while line := self._stream.readline(_LONGEST_LINE):
+                self._lines.append(line)
+                if self._told and not line.startswith(_FAILURE):
+                    with contextlib.suppress(OSError, ValueError):
+                        sys.stderr.write(line)
+                        sys.stderr.flush()
+
+    def finish(self) -> None:
+        """Take what is still in the pipe, and close it where nobody holds it."""
+        self._thread.join(_REST_S)
+        if not self._thread.is_alive() and self._stream is not None:
+            self._stream.close()
+
+    @property
+    def text(self) -> str:
+        """What was read."""
+        return "".join(list(self._lines))
+
+    @property
+    def last(self) -> str:
+        """The last line that says something."""
+        said = [line.strip() for line in list(self._lines) if line.strip()]
+        return said[-1] if said else ""
 
 
 def _end(process: subprocess.Popen[str]) -> None:
@@ -78,3 +159,4 @@ def _end(process: subprocess.Popen[str]) -> None:
         process.wait(_PATIENCE_S)
     except subprocess.TimeoutExpired:
         process.kill()
+        process.wait()

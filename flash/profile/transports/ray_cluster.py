@@ -14,25 +14,22 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from flash.errors import FlashError
+from flash.errors import FlashError, NothingDoneError
 from flash.measurements.records import network_key
 from flash.profile.suites.suite import split_suite
 from flash.profile.transports.base import Job
 from flash.profile.transports.journal import check_same, read_journal, write_journal
 from flash.profile.transports.process import run_program
-from flash.quantities import parse_duration_s
 from flash.workers.ray_pool import RayFailure, on_ray
 
 __all__ = ["RayDevice"]
 
 #: Networks of one task: starting the measuring program takes a second or two.
 _NETWORKS: Final = 4
-#: What the measuring program takes by itself.
-_BUDGET: Final = "5min"
 
 
 @dataclass(frozen=True)
@@ -43,17 +40,17 @@ class RayDevice:
 
     def profile(self, job: Job) -> str:
         """See ``Device.profile``. The budget is that of all machines together."""
-        options = [word for word in job.options if word != "--no-resume"]
-        budget_s = parse_duration_s(_option(options, "--budget") or _BUDGET, "--budget")
-        options = [word for word in options if not word.startswith("--budget=")]
-        resumes = "--no-resume" not in job.options
-        head, records = read_journal(job.out) if resumes else ({}, [])
-        known = {network_key(record["network"]) for record in records}
+        head, records = read_journal(job.out) if job.options.resume else ({}, [])
+        known = {network_key(record["network"]) for record in records if "error" not in record}
         parts = split_suite(
             job.suite.read_bytes(), _NETWORKS, lambda network: network_key(network) not in known
         )
+        records = [record for record in records if network_key(record["network"]) in known]
+        budget_s = job.options.budget_s
         tasks = [(part, f"--budget={max(1.0, budget_s * share):.3f}s") for part, share in parts]
-        shared = (job.script.read_bytes(), tuple(options))
+        words = replace(job.options, resume=True).words()
+        options = tuple(word for word in words if not word.startswith("--budget="))
+        shared = (job.script.read_bytes(), options)
         failures: list[str] = []
         done = on_ray(measure_part, shared, tasks, self.address) if tasks else ()
         for number, (_, found) in enumerate(done, start=1):
@@ -73,6 +70,8 @@ class RayDevice:
                 "same command measures what is missing"
             )
         measured = sum("latency_ms" in record for record in records)
+        if records and not measured:
+            raise NothingDoneError(f"nothing was measured: {records[0].get('error')}")
         kept = f", {len(known)} of them before" if known else ""
         return f"written: {job.out}: {measured} networks measured{kept}\n"
 
@@ -93,6 +92,8 @@ def measure_part(shared: tuple[bytes, Sequence[str]], task: tuple[bytes, str]) -
         command += [f"--suite={place / 'suite.zip'}", f"--out={out}", budget, *options]
         try:
             run_program(command, quiet=True).check("measuring")
+        except NothingDoneError:  # each record says why
+            pass
         except FlashError as error:
             return str(error)
         head, *records = (json.loads(line) for line in out.read_text("utf-8").splitlines())
@@ -109,8 +110,3 @@ def _one_at_a_time() -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-
-
-def _option(options: Sequence[str], name: str) -> str:
-    """The value of ``--name=value``, empty where it is not given."""
-    return next((o.partition("=")[2] for o in options if o.startswith(f"{name}=")), "")

@@ -8,14 +8,18 @@ they reach a command line, and come after ``--``.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shlex
 import shutil
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from flash.errors import FlashError, UsageError, shown
-from flash.profile.transports.base import SCRIPT, Job
+from flash.profile.transports.base import DEFAULT_BUDGET_S, SCRIPT, Job
+from flash.profile.transports.journal import read_journal
 from flash.profile.transports.process import Outcome, run_program
 
 __all__ = ["SshDevice"]
@@ -56,10 +60,12 @@ class SshDevice:
 
     def profile(self, job: Job) -> str:
         """See ``Device.profile``. What was measured is fetched after a failure, too."""
+        read_journal(job.out)  # a file of something else is refused before anything is done
         key = hashlib.sha256(job.suite.read_bytes()).hexdigest()[:16]
         folder = f"{_FOLDER}/{key}"
         # Results under other options are other files.
-        options = hashlib.sha256("\0".join(job.options).encode()).hexdigest()[:8]
+        words = replace(job.options, resume=True, budget_s=DEFAULT_BUDGET_S).words()
+        options = hashlib.sha256("\0".join(words).encode()).hexdigest()[:8]
         result = f"{folder}/{options}.jsonl"
         self._run(f"mkdir -p {shlex.quote(folder)}", job).check(
             f"reaching {self._target} (a known host key and a login without password are needed: "
@@ -70,7 +76,7 @@ class SshDevice:
         if job.out.exists() and self._run(f"test -e {shlex.quote(result)}", job).code == 1:
             self._send(job.out, result, job)
         command = [self._python, f"{folder}/{SCRIPT}", f"--suite={folder}/suite.zip"]
-        command += [f"--out={result}", *job.options]
+        command += [f"--out={result}", *job.options.words()]
         try:
             outcome = self._run(shlex.join(command), job)
         except BaseException:
@@ -98,9 +104,11 @@ class SshDevice:
 
     def _fetch(self, place: str, job: Job) -> bool:
         """Fetch the result file, whole or not at all."""
-        partial = job.out.with_name(f"{job.out.name}.part")
+        handle, name = tempfile.mkstemp(suffix=".part", dir=job.out.resolve().parent)
+        os.close(handle)
+        partial = Path(name)
         try:
-            copied = self._copy(f"{self._target}:{place}", str(partial.resolve()), True)
+            copied = self._copy(f"{self._target}:{place}", name, True)
             if copied.code == 0:
                 partial.replace(job.out)
             return copied.code == 0

@@ -35,11 +35,11 @@ class TvmRpcDevice:
     machine: Machine
 
     def profile(self, job: Job) -> str:
-        """See ``Device.profile``; of the program's options, only ``--no-resume`` applies."""
+        """See ``Device.profile``; of the program's options, only ``resume`` applies."""
         from flash.backends import measure_tvm_rpc  # noqa: PLC0415 (an extra)
 
         head, models = self._read(job.suite)
-        before, records = ({}, []) if "--no-resume" in job.options else read_journal(job.out)
+        before, records = read_journal(job.out) if job.options.resume else ({}, [])
         check_same(job.out, before, head)
         known = {network_key(record["network"]) for record in records}
         left = [(network, model) for network, model in models if network_key(network) not in known]

@@ -54,9 +54,14 @@ def nvml_sensors(
     limit_w = GPU_BURST * limit * 1e-3 if limit else GPU_LIMIT_W
     if energy_mj() is not None:
         yield Counter(
-            "nvml:gpu0", energy_mj, 2.0**64, NVML_PERIOD_S,
-            "1 mJ, updated about every 0.1 s", "gpu", limit_w,
-        )  # fmt: skip
+            "nvml:gpu0",
+            energy_mj,
+            2.0**64,
+            NVML_PERIOD_S,
+            "1 mJ, updated about every 0.1 s",
+            "gpu",
+            limit_w,
+        )
     elif power_w() is not None:
         yield PowerMeter(
             "nvml:gpu0", power_w, NVML_PERIOD_S, "1 mW shown, within 5 %", "gpu", limit_w

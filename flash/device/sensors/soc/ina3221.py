@@ -59,12 +59,9 @@ def rail_meter(
     total = supply_rails(list(rails))
 
     def read() -> dict[str, float] | None:
-        found = {name: watts for name, watts in ((n, r()) for n, r in rails.items()) if watts}
-        # A rail that uses nothing shows 0; one that cannot be read shows nothing at all.
-        for name in rails:
-            if name not in found and rails[name]() is None:
-                return None
-        return {name: found.get(name, 0.0) for name in rails}
+        found = {name: rail() for name, rail in rails.items()}
+        known = {name: watts for name, watts in found.items() if watts is not None}
+        return known if len(known) == len(found) else None
 
     return RailMeter(
         f"hwmon:{chip} {'+'.join(total)}", read, total, period_s, resolution, "board", limit_w

@@ -32,8 +32,11 @@ def pmic_rails(text: str) -> dict[str, float]:
         match = _ADC_LINE.match(line)
         if match is not None:
             found[match.group(2)][match.group(1)] = float(match.group(3))
-    return {name: amperes * found["V"][name] for name, amperes in found["A"].items()
-            if name in found["V"]}  # fmt: skip
+    return {
+        name: amperes * found["V"][name]
+        for name, amperes in found["A"].items()
+        if name in found["V"]
+    }
 
 
 def pmic_sensors(root: str = "/") -> Iterator[Any]:
@@ -58,6 +61,11 @@ def pmic_sensors(root: str = "/") -> Iterator[Any]:
         return pmic_rails(firmware("pmic_read_adc", root) or "") or None
 
     yield RailMeter(
-        "pmic", read, list(rails), PMIC_PERIOD_S,
-        "about 1 mA times 1 mV; without the 5 V peripherals", "board", PMIC_LIMIT_W,
-    )  # fmt: skip
+        "pmic",
+        read,
+        list(rails),
+        PMIC_PERIOD_S,
+        "about 1 mA times 1 mV; without the 5 V peripherals",
+        "board",
+        PMIC_LIMIT_W,
+    )

@@ -1,0 +1,100 @@
+"""What came of measuring: a result that prints itself."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flash.extras import need
+from flash.measurements.records import Record, describe_origin, network_key, read_records
+from flash.profile.transports.journal import read_journal
+
+__all__ = ["ProfileResult", "read_result"]
+
+#: Networks that the short form shows.
+_SHOWN = 5
+
+
+@dataclass(frozen=True, repr=False)
+class ProfileResult:
+    """Measurements of one device, as they are in the file ``path``.
+
+    header:  device, runtime, threads, precision, date and sensors.
+    records: one a network that was measured.
+    refused: network and reason, of those that could not be measured.
+    summary: what the measuring program said at the end.
+    """
+
+    path: Path
+    header: Mapping[str, Any]
+    records: tuple[Record, ...]
+    refused: tuple[tuple[Mapping[str, Any], str], ...]
+    summary: str
+
+    def __repr__(self) -> str:
+        lines = [f"{len(self.records)} networks measured on {describe_origin(self.header)}"]
+        lines += [
+            f"  {_named(record.network)[:60]}: {record.latency_ms:.4g} ms"
+            + (f", {record.energy_mj:.4g} mJ" if record.energy_mj is not None else "")
+            for record in self.records[:_SHOWN]
+        ]
+        if len(self.records) > _SHOWN:
+            lines.append(f"  ... and {len(self.records) - _SHOWN} more")
+        if self.refused:
+            network, reason = self.refused[0]
+            first = f"{_named(network)[:60]}: {reason[:80]}"
+            lines.append(f"{len(self.refused)} refused, the first: {first}")
+        lines.append(f"written: {self.path}")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{html.escape(_named(record.network))}</td><td>{record.latency_ms:.4g}</td>"
+            f"<td>{'' if record.energy_mj is None else format(record.energy_mj, '.4g')}</td></tr>"
+            for record in self.records
+        )
+        head = "<tr><th>network</th><th>latency_ms</th><th>energy_mj</th></tr>"
+        origin = html.escape(describe_origin(self.header))
+        return f"<p>{origin}</p><table>{head}{rows}</table>"
+
+    def to_dataframe(self) -> Any:
+        """A pandas data frame, one row a network; raises ``UsageError`` without pandas."""
+        frame = need("pandas", extra="pandas", what="a data frame").DataFrame
+        return frame(
+            [
+                {
+                    "network": _named(record.network),
+                    "latency_ms": record.latency_ms,
+                    "latency_p10_ms": record.p10_ms,
+                    "latency_p90_ms": record.p90_ms,
+                    "energy_mj": record.energy_mj,
+                    "passes": record.passes,
+                }
+                for record in self.records
+            ]
+        )
+
+
+def read_result(path: Path, summary: str) -> ProfileResult:
+    """The result in a file that was just measured; raises ``InputError`` for anything else."""
+    found = read_records(path)
+    measured = {record.key for record in found.records}
+    refused = tuple(
+        (record["network"], str(record["error"]))
+        for record in read_journal(path)[1]
+        if "error" in record and network_key(record["network"]) not in measured
+    )
+    return ProfileResult(path, found.header, found.records, refused, summary)
+
+
+def _named(network: Mapping[str, Any]) -> str:
+    if "onnx" in network:
+        shapes = network.get("input_shapes") or {}
+        at = [f"{name}={'x'.join(map(str, shape))}" for name, shape in shapes.items()]
+        return " ".join([str(network["onnx"]), *at])
+    if "workload" in network:
+        return str(network["workload"])
+    return f"{network.get('space')}: {network.get('design')}"
