@@ -23,7 +23,7 @@ from flash.accuracy.kriging import Kriging, Ridge
 from flash.accuracy.monotone import FlashForm, RisingLine
 from flash.accuracy.regression import Regression, Samples
 from flash.errors import ProfileError, SpaceError, did_you_mean, shown
-from flash.files.locations import parse_toml, read_text
+from flash.files.reading import parse_toml, read_text
 from flash.files.section import Section
 from flash.files.writing import write_text
 from flash.spaces.space import SearchSpace

@@ -15,7 +15,8 @@ from flash.accuracy.calibration import AccuracyModel, fit_space
 from flash.accuracy.fit import LEAST
 from flash.accuracy.storage import write_accuracy
 from flash.errors import InputError, SpaceError, UsageError
-from flash.files.locations import data_file, read_text
+from flash.files.locations import data_file
+from flash.files.reading import read_text
 from flash.files.writing import write_text
 from flash.quantities import format_count
 from flash.spaces.space import SearchSpace

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.errors import FlashError, InputError, UsageError, shown
-from flash.files.locations import read_text
+from flash.files.reading import read_text
 from flash.measurements.records import (
     WRONG_UNITS,
     BadRecord,

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from flash.errors import InputError, shown
-from flash.files.locations import read_text
+from flash.files.reading import read_text
 
 __all__ = [
     "LONGEST_MS",

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from flash.command import CommandParser
 from flash.errors import InputError, UsageError
-from flash.files.locations import read_text
+from flash.files.reading import read_text
 from flash.files.writing import write_folder
 from flash.profile.measuring import check_provider, make_suite, measure
 from flash.profile.suites.suite import DEFAULT_COUNT

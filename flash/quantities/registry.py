@@ -22,7 +22,6 @@ from flash.errors import UsageError, did_you_mean
 from flash.plugins import registry
 from flash.quantities.numbers import parse_number
 from flash.quantities.text import (
-    format_area,
     format_count,
     format_energy,
     format_latency,
@@ -99,6 +98,10 @@ class Quantity:
         return self.name, f"{self.word}_low{unit}", f"{self.word}_high{unit}"
 
 
+def _mm2(value: float) -> str:
+    return f"{format_number(value)} mm2"  # chips are told in mm2, small ones too
+
+
 def _percent(value: float) -> str:
     return f"{format_number(value)} %"
 
@@ -127,7 +130,7 @@ QUANTITIES: Mapping[str, Quantity] = MappingProxyType(
             _cost("memory_mb", "memory", "MB", format_memory, parse_memory_mb, _MEMORY_TERMS),
             _cost("weight_mb", "weights", "MB", format_memory, parse_memory_mb),
             _cost("activation_mb", "peak activations", "MB", format_memory, parse_memory_mb),
-            _cost("area_mm2", "area", "mm2", format_area, parse_area_mm2),
+            _cost("area_mm2", "area", "mm2", _mm2, parse_area_mm2),
             _count("params", "params"),
             _count("macs", "MACs"),
         )

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.errors import SpaceError, UsageError, did_you_mean, shown
-from flash.files.locations import data_file, known_names, parse_toml, read_text
+from flash.files.locations import data_file, known_names
+from flash.files.reading import read_toml
 from flash.spaces.family import FAMILIES, Family, InputShape
 from flash.spaces.layers import in_elements, out_elements
 from flash.spaces.network import GraphEmitter, Network
@@ -229,7 +230,7 @@ def load_space(name_or_path: str) -> SearchSpace:
     if path is None:
         known = known_names("models")
         raise UsageError(f"unknown space '{name_or_path}'{did_you_mean(name_or_path, known)}")
-    document = parse_toml(read_text(path, SpaceError), path, SpaceError)
+    document = read_toml(path, SpaceError)
     try:
         return _space(document, path)
     except SpaceError as error:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from flash.errors import ProfileError, UsageError, did_you_mean, shown
-from flash.files.locations import data_file, known_names, parse_toml, read_text
+from flash.files.locations import data_file, known_names
+from flash.files.reading import read_toml
 from flash.files.section import Section
 
 __all__ = ["check_schema", "find_profile", "load_document", "read_document"]
@@ -33,7 +34,7 @@ def find_profile(name_or_path: str) -> tuple[Path, str | None]:
 
 def load_document(path: Path) -> dict[str, Any]:
     """The contents of a profile file; raises ``ProfileError`` for what is no TOML."""
-    return parse_toml(read_text(path, ProfileError), path, ProfileError)
+    return read_toml(path, ProfileError)
 
 
 def read_document(document: dict[str, Any], path: Path, read: Callable[[Section], T]) -> T:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from flash.errors import InputError, UsageError
-from flash.files.locations import read_text
+from flash.files.reading import read_text
 from flash.measurements.records import BadRecord, read_header
 
 __all__ = ["check_same", "read_journal", "write_journal"]

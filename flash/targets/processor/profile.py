@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from flash.errors import ProfileError, UsageError, did_you_mean, shown
-from flash.files.locations import parse_toml
+from flash.files.reading import parse_toml
 from flash.files.section import Section
 from flash.targets.processor.kernels import KERNEL_CLASSES, LANES
 from flash.targets.profile_files import check_schema, find_profile, load_document, read_document

@@ -1,0 +1,149 @@
+"""Input files, read strictly and within stated bounds (``flash.files.limits``).
+
+A reader returns a value or raises ``InputError`` (or the kind of it that the caller names): one
+line that begins with the file's path. Directories, devices, pipes and sockets are refused
+without waiting for them.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import stat
+import tomllib
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from flash.errors import InputError, shown
+from flash.files.limits import JSON_BYTES, LINES_BYTES, NESTING, TOML_BYTES
+
+__all__ = ["parse_json", "parse_toml", "read_bytes", "read_json", "read_text", "read_toml"]
+
+#: A path that these errors befall names nothing.
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
+_KINDS = (
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def read_bytes(
+    path: str | Path, kind: type[InputError] = InputError, most: int = LINES_BYTES
+) -> bytes:
+    """The content of a regular file of at most ``most`` bytes."""
+    try:
+        # A pipe that nobody writes to would be waited for.
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
+        with os.fdopen(handle, "rb") as file:
+            mode = os.fstat(handle).st_mode
+            for is_kind, what in _KINDS:
+                if is_kind(mode):
+                    raise kind(f"{path}: cannot be read: it is {what}, no regular file")
+            content = file.read(most + 1)
+    except OSError as error:
+        if error.errno in _ABSENT:
+            raise kind(f"no such file: {path}") from None
+        raise kind(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError:  # a null character in the path
+        raise kind(f"no such file: {shown(str(path))}") from None
+    if len(content) > most:
+        raise kind(f"{path}: has more than {most >> 20} MiB, the most that is read")
+    return content
+
+
+def read_text(
+    path: str | Path, kind: type[InputError] = InputError, most: int = LINES_BYTES
+) -> str:
+    """The text of a file in UTF-8."""
+    content = read_bytes(path, kind, most)
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise kind(f"{path}: cannot be read: it is no UTF-8 text") from None
+
+
+def read_toml(path: str | Path, kind: type[InputError] = InputError) -> dict[str, Any]:
+    """The document in a TOML file."""
+    return parse_toml(read_text(path, kind, TOML_BYTES), path, kind)
+
+
+def read_json(path: str | Path, kind: type[InputError] = InputError) -> Any:
+    """The document in a JSON file."""
+    return parse_json(read_text(path, kind, JSON_BYTES), path, kind)
+
+
+def parse_toml(
+    text: str, source: str | Path, kind: type[InputError] = InputError
+) -> dict[str, Any]:
+    """The TOML document in ``text``; ``source`` is named in messages."""
+    try:
+        document = tomllib.loads(text)
+    except ValueError as error:  # TOMLDecodeError is one, so is a number of 5,000 digits
+        raise kind(f"{source}: not valid TOML: {error}") from None
+    except RecursionError:
+        raise kind(f"{source}: not usable TOML: {_TOO_DEEP}") from None
+    if _too_deep([document]):
+        raise kind(f"{source}: not usable TOML: {_TOO_DEEP}")
+    return document
+
+
+def parse_json(text: str, source: str | Path, kind: type[InputError] = InputError) -> Any:
+    """The JSON document in ``text``, without NaN, infinities and repeated keys."""
+    try:
+        if _brackets_too_deep(text):
+            raise ValueError(_TOO_DEEP)
+        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_object)
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise kind(f"{source}: not valid JSON at {place}: {error.msg}") from None
+    except (ValueError, RecursionError) as error:
+        raise kind(f"{source}: not valid JSON: {error}") from None
+
+
+_TOO_DEEP = f"lists or tables nested too deeply, more than {NESTING}"
+_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_NO_BRACKET = re.compile(r"[^\[\]{}]+")
+
+
+def _brackets_too_deep(text: str) -> bool:
+    """Looked at before parsing: a parser written in C may use up its stack."""
+    if text.count("[") + text.count("{") <= NESTING:
+        return False
+    depth = 0
+    for bracket in _NO_BRACKET.sub("", _STRING.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
+        if depth > NESTING:
+            return True
+    return False
+
+
+def _too_deep(level: Iterable[Any]) -> bool:
+    """Level by level: dotted keys nest without any bracket."""
+    for _ in range(NESTING + 1):
+        level = [
+            item
+            for value in level
+            if isinstance(value, dict | list)
+            for item in (value.values() if isinstance(value, dict) else value)
+        ]
+    return bool(level)
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        ((name, _),) = counts.most_common(1)
+        raise ValueError(f"the key {shown(name)} is there twice")
+    return found
