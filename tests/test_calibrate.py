@@ -187,18 +187,18 @@ def test_a_result_that_cannot_be_written_is_told_and_kept_for_the_next_run(
     place, capsys, monkeypatch, in_process
 ):
     calls = []
-    write = sys.modules["flash.training.results"]._write
+    write = sys.modules["flash.files.journal"].write_all
 
-    def full_once(file, content):
+    def full_once(handle, content):
         calls.append(content)
         if len(calls) == 1:
             raise OSError(28, "No space left on device")
-        write(file, content)
+        write(handle, content)
 
-    monkeypatch.setattr("flash.training.results._write", full_once)
+    monkeypatch.setattr("flash.files.journal.write_all", full_once)
     assert _calibrate(place) == 0
     error = capsys.readouterr().err
-    assert "failed: its result cannot be written" in error and "No space left" in error
+    assert "failed: its result was not kept: cannot write" in error and "No space left" in error
     assert len(read_results(place / "trained.csv")) == 2
     assert len(list((place / "trained.training").glob("*.pt"))) == 1
     assert _calibrate(place) == 0

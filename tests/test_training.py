@@ -13,10 +13,9 @@ torch = pytest.importorskip("torch", reason="needs the extra train")
 
 from image_sets import coloured, write_space  # noqa: E402
 
-from flash.errors import InputError, UsageError  # noqa: E402
+from flash.errors import FlashError, InputError, UsageError  # noqa: E402
 from flash.spaces.space import load_space  # noqa: E402
 from flash.training import loop as training  # noqa: E402
-from flash.training import results as results_module  # noqa: E402
 from flash.training.images import ImageSet  # noqa: E402
 from flash.training.recipe import RECIPES, recipe_named  # noqa: E402
 from flash.training.results import TrainedDesign, append_result, read_results  # noqa: E402
@@ -300,12 +299,12 @@ def test_a_full_disk_leaves_the_table_as_it_was(tmp_path, monkeypatch):
     append_result(table, _row())
     before = table.read_bytes()
 
-    def full(file, content):
-        file.write(content[:20])
+    def full(handle, content):
+        os.write(handle, content[:20])
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(results_module, "_write", full)
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr("flash.files.journal.write_all", full)
+    with pytest.raises(FlashError, match="No space left"):
         append_result(table, _row("w=8,8 d=3,3 t=0,0"))
     assert table.read_bytes() == before
 

@@ -40,13 +40,16 @@ def read_bytes(
     """The content of a regular file of at most ``most`` bytes."""
     try:
         # A pipe that nobody writes to would be waited for.
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
-        with os.fdopen(handle, "rb") as file:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
             mode = os.fstat(handle).st_mode
             for is_kind, what in _KINDS:
                 if is_kind(mode):
                     raise kind(f"{path}: cannot be read: it is {what}, no regular file")
-            content = file.read(most + 1)
+            with os.fdopen(os.dup(handle), "rb") as file:
+                content = file.read(most + 1)
+        finally:
+            os.close(handle)
     except OSError as error:
         if error.errno in _ABSENT:
             raise kind(f"no such file: {path}") from None
@@ -86,7 +89,7 @@ def parse_toml(
     try:
         document = tomllib.loads(text)
     except ValueError as error:  # TOMLDecodeError is one, so is a number of 5,000 digits
-        raise kind(f"{source}: not valid TOML: {error}") from None
+        raise kind(f"{source}: not valid TOML: {_why(error)}") from None
     except RecursionError:
         raise kind(f"{source}: not usable TOML: {_TOO_DEEP}") from None
     if _too_deep([document]):
@@ -104,10 +107,17 @@ def parse_json(text: str, source: str | Path, kind: type[InputError] = InputErro
         place = f"line {error.lineno}, column {error.colno}"
         raise kind(f"{source}: not valid JSON at {place}: {error.msg}") from None
     except (ValueError, RecursionError) as error:
-        raise kind(f"{source}: not valid JSON: {error}") from None
+        raise kind(f"{source}: not valid JSON: {_why(error)}") from None
 
 
 _TOO_DEEP = f"lists or tables nested too deeply, more than {NESTING}"
+
+
+def _why(error: Exception) -> str:
+    """Python tells programmers about the digits of integers; users get a line."""
+    return "a number of more than 4,300 digits" if "set_int_max" in f"{error}" else f"{error}"
+
+
 _STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _NO_BRACKET = re.compile(r"[^\[\]{}]+")
 

@@ -1,21 +1,30 @@
 """Files written whole or not at all.
 
-Everything is rendered in memory first, written to temporary files in the folder it belongs
-to, and moved into place when all of it is on disk; a reader never sees half a file, and a
-failed run leaves what was there before.
+Everything is rendered in memory first, written beside where it belongs under a name that nobody
+can foresee (created exclusively, no link followed), and moved into place when all of it is on
+disk. A reader never sees half a file, and a failed run leaves what was there before.
+
+A folder of results is moved into place by one rename where there was none. Into a folder that is
+there, files move one by one; the folder they come from is then called ``.flash-*.whole``, and if
+the machine dies between two moves, the next run into that folder makes the others. What a run
+that died left behind (``.flash-*``) is removed by the next one: its owner held a lock on it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
-from collections.abc import Mapping
+import re
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from flash.errors import FlashError, UsageError
 
-__all__ = ["write_folder", "write_text"]
+__all__ = ["cannot_write", "write_all", "write_bytes", "write_folder", "write_text"]
 
 # The folder or name given cannot work: the user's arguments, exit code 2. The rest (disk
 # full, quota, input/output error) is the machine's and leaves with exit code 1.
@@ -24,6 +33,9 @@ _WRONG_PLACE = frozenset(
     for name in ("EACCES", "EPERM", "EROFS", "ENOENT", "ENOTDIR", "EISDIR", "EEXIST")
     + ("ENAMETOOLONG", "ELOOP", "EINVAL", "ENOTEMPTY", "ENXIO")
 )
+#: What a run is still writing, and a folder of files all of which are on disk.
+_UNFINISHED = re.compile(r"\.flash-[0-9a-f]{16}\.tmp")
+_WHOLE = re.compile(r"\.flash-[0-9a-f]{16}\.whole")
 
 
 def write_folder(folder: str | Path, contents: Mapping[str, str | bytes]) -> tuple[Path, ...]:
@@ -34,9 +46,17 @@ def write_folder(folder: str | Path, contents: Mapping[str, str | bytes]) -> tup
     """
     place = Path(folder)
     files = {place / name: content for name, content in contents.items()}
-    made = _make_folder(place)
+    if any(path.parent != place for path in files):
+        raise ValueError("names of files in a folder have no folder of their own")
+    made = _make_parents(place)
     try:
-        _write_all(files)
+        with _told(place):
+            _remove_leftovers(place.parent)
+            if place.is_dir():
+                _remove_leftovers(place)
+                _write_into(place, contents)
+            else:
+                _write_new(place, contents)
     except BaseException:
         for created in made:
             with contextlib.suppress(OSError):
@@ -46,67 +66,223 @@ def write_folder(folder: str | Path, contents: Mapping[str, str | bytes]) -> tup
 
 
 def write_text(path: str | Path, text: str) -> None:
+    """Write one file of text in UTF-8, see ``write_bytes``."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
     """Write one file whole or not at all; errors as for ``write_folder``.
 
     What is no regular file (a pipe, a device such as ``/dev/null``) is written to, never
     replaced.
     """
     place = Path(path)
-    try:
-        special = place.exists() and not place.is_file() and not place.is_dir()
-        if special:
-            place.write_text(text, encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise _cannot_write(place, error) from None
-    if not special:
-        _write_all({place: text})
+    with _told(place):
+        if place.exists() and not place.is_file() and not place.is_dir():
+            place.write_bytes(content)
+            return
+        _refuse_folder(place)
+        _remove_leftovers(place.parent)
+        with _temporary_file(place.parent) as (temporary, handle):
+            write_all(handle, content)
+            temporary.replace(place)
+            _sync_folder(place.parent)
 
 
-def _make_folder(folder: Path) -> list[Path]:
-    """Make the folder and its parents; returns those made, the deepest first."""
+# ----------------------------------------------------------------------------------- folders
+def _write_new(folder: Path, contents: Mapping[str, str | bytes]) -> None:
+    """The folder appears with all its files; one that somebody made meanwhile is filled."""
+    with _temporary_folder(folder.parent) as temporary:
+        _fill(temporary, contents, folder)
+        try:
+            temporary.rename(folder)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not folder.is_dir():
+                raise
+            _write_into(folder, contents)
+        _sync_folder(folder.parent)
+
+
+def _write_into(folder: Path, contents: Mapping[str, str | bytes]) -> None:
+    for name in contents:
+        _refuse_folder(folder / name)
+    with _temporary_folder(folder) as temporary:
+        _fill(temporary, contents, folder)
+        whole = temporary.with_suffix(".whole")
+        temporary.rename(whole)
+        try:
+            _move_out(whole)
+        except BaseException:
+            shutil.rmtree(whole, ignore_errors=True)
+            raise
+
+
+def _fill(folder: Path, contents: Mapping[str, str | bytes], place: Path) -> None:
+    """Write files that will be in ``place``, the folder that messages name."""
+    for name, content in contents.items():
+        with _named(place / name):
+            handle = os.open(folder / name, _EXCLUSIVE, 0o666)
+            try:
+                write_all(handle, content.encode() if isinstance(content, str) else content)
+            finally:
+                os.close(handle)
+    _sync_folder(folder)
+
+
+def _move_out(whole: Path) -> None:
+    """Move the files of a ``.whole`` folder into the one above it."""
+    folder = whole.parent
+    for file in sorted(whole.iterdir()):
+        with _named(folder / file.name):
+            file.replace(folder / file.name)
+    _sync_folder(folder)
+    whole.rmdir()
+
+
+def _make_parents(folder: Path) -> list[Path]:
+    """Make the folders above ``folder``; returns those made, the deepest first."""
     made: list[Path] = []
     try:
-        missing = [path for path in (folder, *folder.parents) if not path.exists()]
+        if folder.exists() and not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        missing = [path for path in folder.parents if not path.exists()]
         for path in reversed(missing):
             path.mkdir(exist_ok=True)
             made.insert(0, path)
-        if not folder.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     except (OSError, ValueError) as error:
         for path in made:
             with contextlib.suppress(OSError):
                 path.rmdir()
-        raise _cannot_write(folder, error) from None
+        raise cannot_write(folder, error) from None
     return made
 
 
-def _write_all(contents: Mapping[Path, str | bytes]) -> None:
-    # Process id in the name: two searches into one folder do not meet. Not the file's own name,
-    # which may have all the characters that a name may have.
-    temporary = {
-        path: path.parent / f".flash.{os.getpid()}.{number}.tmp"
-        for number, path in enumerate(contents)
-    }
-    current = next(iter(contents))
+def _refuse_folder(path: Path) -> None:
+    if path.is_dir():
+        with _named(path):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+
+
+# --------------------------------------------------------------------------- temporary things
+_EXCLUSIVE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@contextlib.contextmanager
+def _temporary_file(folder: Path) -> Iterator[tuple[Path, int]]:
+    """A new locked file and its handle; removed at the end if it is still there."""
+    while True:
+        path = folder / f".flash-{secrets.token_hex(8)}.tmp"
+        handle = os.open(path, _EXCLUSIVE, 0o666)
+        _lock(handle)
+        if os.fstat(handle).st_nlink:  # else another run took it for a leftover before the lock
+            break
+        os.close(handle)
     try:
-        for current, content in contents.items():
-            if current.is_dir():
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            with temporary[current].open("wb") as file:
-                file.write(content.encode() if isinstance(content, str) else content)
-                file.flush()
-                os.fsync(file.fileno())
-        for current, written in temporary.items():
-            written.replace(current)
-    except (OSError, ValueError) as error:
-        raise _cannot_write(current, error) from None
+        yield path, handle
     finally:
-        for written in temporary.values():
-            with contextlib.suppress(OSError):
-                written.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+        os.close(handle)
 
 
-def _cannot_write(path: Path, error: OSError | ValueError) -> FlashError:
+@contextlib.contextmanager
+def _temporary_folder(parent: Path) -> Iterator[Path]:
+    """A new locked folder; removed at the end if it is still there."""
+    while True:
+        path = parent / f".flash-{secrets.token_hex(8)}.tmp"
+        path.mkdir()
+        try:
+            handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:  # another run took it for a leftover
+            continue
+        _lock(handle)
+        if path.exists():
+            break
+        os.close(handle)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        os.close(handle)
+
+
+def _lock(handle: int) -> None:
+    with contextlib.suppress(OSError):  # some network file systems have no locks
+        fcntl.flock(handle, fcntl.LOCK_EX)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what runs that died left in a folder; finish what they had only to move."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if _UNFINISHED.fullmatch(entry.name) or _WHOLE.fullmatch(entry.name):
+                with contextlib.suppress(OSError):
+                    _remove_leftover(Path(entry.path))
+
+
+def _remove_leftover(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if os.fstat(handle).st_uid != os.geteuid():
+            return
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while its run lives
+        if not path.is_dir():
+            path.unlink()
+        elif _WHOLE.fullmatch(path.name):
+            _move_out(path)
+        else:
+            shutil.rmtree(path)
+    finally:
+        os.close(handle)
+
+
+def write_all(handle: int, content: bytes) -> None:
+    """Write all of it, and onto the disk: a nearly full one takes a part, then refuses."""
+    left = memoryview(content)
+    while left:
+        left = left[os.write(handle, left) :]
+    os.fsync(handle)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Renames survive a loss of power."""
+    with contextlib.suppress(OSError):  # not every file system can
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+# ------------------------------------------------------------------------------------- errors
+class _At(Exception):
+    """An error of the system with the path that the user knows it by."""
+
+    def __init__(self, path: Path, error: OSError | ValueError) -> None:
+        super().__init__(path)
+        self.path, self.error = path, error
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise _At(path, error) from None
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except _At as at:
+        raise cannot_write(at.path, at.error) from None
+    except (OSError, ValueError) as error:
+        raise cannot_write(path, error) from None
+
+
+def cannot_write(path: Path, error: OSError | ValueError) -> FlashError:
+    """The error to raise: exit code 2 for a wrong place, 1 for a machine that failed."""
     if isinstance(error, ValueError):  # a null character in the path
         return UsageError(f"cannot write {path}: {error}")
     line = f"cannot write {path}: {error.strerror or error}"

@@ -168,9 +168,10 @@ def carry_out(
                 row = campaign.row(event, splits[event.job.design], images)
                 try:
                     append_result(results, row)
-                except OSError as error:
-                    why = f"its result cannot be written to {results}: {error.strerror or error}"
-                    event = Failed(event.job, why)
+                except (InputError, UsageError):
+                    raise
+                except FlashError as error:  # a full disk
+                    event = Failed(event.job, f"its result was not kept: {error}")
                 else:
                     outcome.rows.append(row)
                     outcome.trained.append(row)

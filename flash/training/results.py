@@ -5,17 +5,15 @@ It is the result and the memory of a calibration in one: what it has is not trai
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import errno
 import io
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from flash.errors import InputError, UsageError
+from flash.errors import InputError
+from flash.files.journal import open_journal, read_journal
 
 __all__ = ["SPLITS", "TrainedDesign", "append_result", "read_results"]
 
@@ -74,18 +72,17 @@ def read_results(path: Path) -> list[TrainedDesign]:
     A last line without an end (cut off by a power failure) is left out, and overwritten by the
     next row. Raises ``InputError`` with the line's number for one that is no result.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", "it is no text")
-        raise InputError(f"{path}: cannot be read: {why}") from None
-    reader = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))
-    missing = [name for name in _NEEDED if name not in (reader.fieldnames or ())]
-    if missing and text:
-        raise InputError(f"{path}: lacks the column {', '.join(missing)}")
+    text = read_journal(path, lambda first: _recognise(path, first))
+    reader = csv.DictReader(io.StringIO(text))
     return [_row(path, reader.line_num, values) for values in reader]
+
+
+def _recognise(path: Path, first: str) -> None:
+    """Raise ``InputError`` for a first line of anything but such a table."""
+    names = next(csv.reader([first]), [])
+    missing = [name for name in _NEEDED if name not in names]
+    if missing:
+        raise InputError(f"{path}: lacks the column {', '.join(missing)}")
 
 
 def _row(path: Path, line: int, values: Mapping[str, str]) -> TrainedDesign:
@@ -124,52 +121,24 @@ def append_result(path: Path, row: TrainedDesign) -> None:
     A table with columns of its own, or in another order, keeps them; one of an older version is
     written anew with the columns it lacks, empty in its rows.
 
-    Raises ``UsageError`` for a file that cannot be opened and ``OSError`` for a full disk.
+    Raises ``InputError`` for a file of something else, which stays as it is, ``UsageError`` for
+    one that cannot be opened and ``FlashError`` for a full disk.
     """
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise UsageError(f"cannot write {path}: {error.strerror}") from None
-    with os.fdopen(descriptor, "r+b", buffering=0) as file:
-        content = file.read()
-        whole = content.rfind(b"\n") + 1
-        text = io.StringIO()
-        rows = csv.DictReader(io.StringIO(content[:whole].decode("utf-8")))
+    values = asdict(row) | {"curve": " ".join(f"{value:.2f}" for value in row.curve)}
+    with open_journal(path, lambda first: _recognise(path, first)) as file:
+        rows = csv.DictReader(io.StringIO(file.text))
         header = rows.fieldnames or ()
         columns = (*header, *(name for name in _COLUMNS if name not in header))
+        text = io.StringIO()
         writer = csv.DictWriter(text, columns, lineterminator="\n")
-        if header and len(columns) > len(header):
-            writer.writeheader()
-            writer.writerows(rows)
-            _replace(path, text.getvalue())
-            return append_result(path, row)
-        if not whole:
-            writer.writeheader()
-        values = asdict(row) | {"curve": " ".join(f"{value:.2f}" for value in row.curve)}
+        if tuple(header) == columns:
+            writer.writerow(values)
+            file.append(text.getvalue())
+            return
+        writer.writeheader()
+        writer.writerows(rows)
         writer.writerow(values)
-        try:
-            file.truncate(whole)
-            file.seek(whole)
-            _write(file, text.getvalue().encode())
-            os.fsync(file.fileno())
-        except OSError:
-            with contextlib.suppress(OSError):
-                file.truncate(whole)
-            raise
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _write(file: io.RawIOBase, content: bytes) -> None:
-    """All of it: a nearly full disk takes a part before it refuses the rest."""
-    while content:
-        content = content[file.write(content) or 0 :]
+        if header:
+            file.replace(text.getvalue())
+        else:
+            file.append(text.getvalue())

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from flash.errors import InputError, UsageError
-from flash.files.reading import read_text
+from flash.files.journal import open_journal
+from flash.files.journal import read_journal as read_lines
 from flash.measurements.records import BadRecord, read_header
 
-__all__ = ["check_same", "read_journal", "write_journal"]
+__all__ = ["append_records", "check_same", "read_journal", "start_over"]
 
 #: What has to agree for measurements to stand in one file.
 _SAME: Final = ("schema", "device", "runtime", "threads", "precision", "batch")
@@ -24,23 +24,30 @@ def read_journal(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     A last line that was cut off is left out: its network is measured again. Raises
     ``InputError`` for a file of something else.
     """
-    if not path.exists():
+    text = read_lines(path, lambda first: _recognise(path, first))
+    if not text:
         return {}, []
-    text = read_text(path, InputError)
-    whole = text[: text.rfind("\n") + 1]
-    wrong = InputError(f"{path}: no measurements of flash.profile; give another --out")
-    try:
-        head, lines = read_header(path, whole)
-    except InputError:
-        raise wrong from None
+    head, lines = read_header(path, text)
     records = []
     for _, record in lines:
         if isinstance(record, BadRecord) or not isinstance(record.get("network"), dict):
-            raise wrong
+            raise _foreign(path)
         records.append(record)
-    if any(key not in head for key in _SAME):
-        raise wrong
     return head, records
+
+
+def _recognise(path: Path, first: str) -> None:
+    """Raise ``InputError`` for a first line of anything but measurements."""
+    try:
+        head, _ = read_header(path, first)
+    except InputError:
+        raise _foreign(path) from None
+    if any(key not in head for key in _SAME):
+        raise _foreign(path)
+
+
+def _foreign(path: Path) -> InputError:
+    return InputError(f"{path}: no measurements of flash.profile; give another --out")
 
 
 def check_same(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
@@ -52,14 +59,26 @@ def check_same(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) ->
         )
 
 
-def write_journal(path: Path, head: Mapping[str, Any], records: Sequence[Any]) -> None:
-    """The whole file or none of it; ``UsageError`` where it cannot be written."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    lines = [json.dumps(line, ensure_ascii=False) for line in (head, *records)]
-    try:
-        partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from None
-    finally:
-        partial.unlink(missing_ok=True)
+def append_records(path: Path, head: Mapping[str, Any], records: Sequence[Any]) -> None:
+    """Add records to a file that says where they come from; made with ``head`` if need be.
+
+    Raises as ``check_same``, ``InputError`` for a file of something else, which stays as it is,
+    and ``UsageError`` or ``FlashError`` where it cannot be written.
+    """
+    with open_journal(path, lambda first: _recognise(path, first)) as file:
+        if file.text:
+            check_same(path, read_header(path, file.text)[0], head)
+        else:
+            file.append(_line(head))
+        if records:
+            file.append("".join(map(_line, records)))
+
+
+def start_over(path: Path, head: Mapping[str, Any]) -> None:
+    """Make the file hold nothing but ``head``; one of something else is refused."""
+    with open_journal(path, lambda first: _recognise(path, first)) as file:
+        file.replace(_line(head))
+
+
+def _line(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False) + "\n"

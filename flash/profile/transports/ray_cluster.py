@@ -22,7 +22,7 @@ from flash.errors import FlashError, NothingDoneError
 from flash.measurements.records import network_key
 from flash.profile.suites.suite import split_suite
 from flash.profile.transports.base import Job
-from flash.profile.transports.journal import check_same, read_journal, write_journal
+from flash.profile.transports.journal import append_records, check_same, read_journal, start_over
 from flash.profile.transports.process import run_program
 from flash.workers.ray_pool import RayFailure, on_ray
 
@@ -59,9 +59,11 @@ class RayDevice:
                 continue
             part_head, new = found
             check_same(job.out, head, part_head)
+            if not head and not resumes:
+                start_over(job.out, part_head)
             head = head or part_head
             records += new
-            write_journal(job.out, head, records)
+            append_records(job.out, head, new)
             if not job.quiet:
                 sys.stderr.write(f"{number} of {len(tasks)} tasks done\n")
         if failures:

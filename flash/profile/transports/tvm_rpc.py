@@ -15,7 +15,7 @@ from flash.backends.tvm.machine import Machine
 from flash.errors import UsageError
 from flash.measurements.records import SCHEMA, describe_origin, network_key
 from flash.profile.transports.base import Job
-from flash.profile.transports.journal import check_same, read_journal, write_journal
+from flash.profile.transports.journal import append_records, check_same, read_journal, start_over
 from flash.quantities import format_latency
 
 if TYPE_CHECKING:
@@ -44,13 +44,14 @@ class TvmRpcDevice:
         known = {network_key(record["network"]) for record in records}
         left = [(network, model) for network, model in models if network_key(network) not in known]
         self.tracker.connect()  # before a file is made
-        write_journal(job.out, head, records)
+        if not job.options.resume:
+            start_over(job.out, head)
+        append_records(job.out, head, ())
         words = []
         named = [(network["onnx"], content) for network, content in left]
         measured = measure_tvm_rpc(named, self.tracker, self.machine) if left else iter(())
         for (network, _), found in zip(left, measured, strict=True):
-            records.append(found | {"network": network})
-            write_journal(job.out, head, records)
+            append_records(job.out, head, [found | {"network": network}])
             words.append(f"{network['onnx']}: {_latency(found['latency_ms'])}")
             if not job.quiet:
                 sys.stderr.write(f"{words[-1]}\n")

@@ -6,16 +6,18 @@ recorded but tried again.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import math
-import os
 from pathlib import Path
 
 import numpy as np
 
 from flash.errors import FlashError, InputError, UsageError
+from flash.files.journal import open_journal, read_journal
+from flash.files.reading import read_text
 from flash.search.budgeted.candidates import Floats, Ints
 from flash.search.budgeted.evaluator import Trial
 from flash.spaces.space import SearchSpace
@@ -39,8 +41,7 @@ class Journal:
         self._space = space
         self._source = source
         self._trials: dict[bytes, Trial] = {}
-        self._complete()
-        text = self._text()
+        text = read_journal(self.path, self._recognise)
         for number, row in _rows(text, self.path):
             if row.get("source", source) != source:
                 raise UsageError(
@@ -65,34 +66,21 @@ class Journal:
         design = self._space.named(np.array(trial.design, dtype=np.int64))
         accuracy = "" if trial.failed else repr(trial.accuracy)
         line = (json.dumps(design), accuracy, f"{trial.seconds:.3f}", trial.failure, self._source)
-        stream = io.StringIO()
-        rows = csv.writer(stream, lineterminator="\n")
-        try:
+        values = dict(zip(_COLUMNS, line, strict=True))
+        with contextlib.suppress(OSError):  # what is wrong with it, opening the file tells
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            if not self.path.exists() or self.path.stat().st_size == 0:
-                rows.writerow(_COLUMNS)
-            rows.writerow(line)
-            with self.path.open("a", encoding="utf-8", newline="") as file:
-                file.write(stream.getvalue())
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise FlashError(f"cannot write {self.path}: {error.strerror or error}") from None
+        with open_journal(self.path, self._recognise) as file:
+            names = _names(file.text) or _COLUMNS
+            stream = io.StringIO()
+            rows = csv.DictWriter(stream, names, extrasaction="ignore", lineterminator="\n")
+            if not file.text:
+                rows.writeheader()
+            rows.writerow(values)
+            file.append(stream.getvalue())
 
-    def _text(self) -> str:
-        if not self.path.exists():
-            return ""
-        return _read(self.path)
-
-    def _complete(self) -> None:
-        """Cut off a last line that a crash left half written."""
-        try:
-            content = self.path.read_bytes() if self.path.is_file() else b""
-            if content and not content.endswith(b"\n"):
-                os.truncate(self.path, content.rfind(b"\n") + 1)
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise UsageError(f"cannot use {self.path}: {reason}") from None
+    def _recognise(self, first: str) -> None:
+        if not {"design", "accuracy"} <= set(_names(first)):
+            raise InputError(f"{self.path}: expected columns design,accuracy")
 
 
 def read_accuracies(path: str | Path, space: SearchSpace) -> tuple[Ints, Floats]:
@@ -105,7 +93,7 @@ def read_accuracies(path: str | Path, space: SearchSpace) -> tuple[Ints, Floats]
     place = Path(path)
     found: dict[bytes, float] = {}
     rows = []
-    for number, row in _rows(_read(place), place):
+    for number, row in _rows(read_text(place), place):
         where = f"{place}, line {number}"
         indices, accuracy = _entry(space, row, where)
         if math.isnan(accuracy):
@@ -119,12 +107,12 @@ def read_accuracies(path: str | Path, space: SearchSpace) -> tuple[Ints, Floats]
     return designs, np.array([found[row.tobytes()] for row in designs])
 
 
-def _read(path: Path) -> str:
+def _names(text: str) -> tuple[str, ...]:
+    """The columns that a table's first line names."""
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not text"
-        raise InputError(f"{path}: {reason}") from None
+        return tuple(next(csv.reader(io.StringIO(text.partition("\n")[0])), ()))
+    except csv.Error:
+        return ()
 
 
 def _rows(text: str, path: Path) -> list[tuple[int, dict[str, str]]]:
