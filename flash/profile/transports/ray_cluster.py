@@ -59,7 +59,7 @@ class RayDevice:
                 continue
             part_head, new = found
             check_same(job.out, head, part_head)
-            if not head and not resumes:
+            if not head and not job.options.resume:
                 start_over(job.out, part_head)
             head = head or part_head
             records += new
