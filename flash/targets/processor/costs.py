@@ -33,10 +33,10 @@ from flash.spaces.network import Network
 from flash.spaces.table import LayerTable
 from flash.targets.processor.fusion import fused_network, fused_table
 from flash.targets.processor.kernels import KERNEL_CLASSES, Kernel, kernel_of
-from flash.targets.processor.profile import BYTES, HULL_FEATURES, Coefficients, Interval, Profile
+from flash.targets.processor.profile import BOX_FEATURES, BYTES, Coefficients, Interval, Profile
 
 __all__ = [
-    "VIEWS", "costs", "energy_interval", "executed", "executed_layers", "features", "hull_distance",
+    "VIEWS", "costs", "energy_interval", "executed", "executed_layers", "features", "box_distance",
     "kernel_ms", "latency_interval", "layer_latency_ms", "layer_totals", "network_costs",
     "network_features",
 ]  # fmt: skip
@@ -157,7 +157,7 @@ def executed_layers(network: Network, executes: str, fusion: str = "conv") -> li
 
 
 # ------------------------------------------------------------------------------- intervals
-def hull_distance(totals: Mapping[str, Floats], interval: Interval) -> Floats:
+def box_distance(totals: Mapping[str, Floats], interval: Interval) -> Floats:
     """How far networks lie outside the fitted ones, shape (designs,); 0 inside.
 
     The largest of: log-distance of MACs, bytes and kernels to the fitted range (0.69 is a
@@ -172,8 +172,8 @@ def hull_distance(totals: Mapping[str, Floats], interval: Interval) -> Floats:
         "conv_share": totals["conv_macs"] / macs,
     }
     distance = np.zeros(np.shape(macs))
-    for name in HULL_FEATURES:
-        low, high = interval.hull[name]
+    for name in BOX_FEATURES:
+        low, high = interval.bounding_box[name]
         value = position[name]
         if name == "conv_share":
             outside = np.maximum(low - value, value - high)
@@ -197,7 +197,7 @@ def latency_interval(
     kernels of classes never measured are predicted to take may be off by ``_UNMEASURED`` more.
     """
     interval = profile.runtime.interval
-    distance = hull_distance(totals, interval)
+    distance = box_distance(totals, interval)
     near = np.minimum(distance / np.log(2), 1.0)
     far = distance / np.log(10)
     bounds = []

@@ -21,7 +21,7 @@ from flash.targets.processor.kernels import KERNEL_CLASSES, LANES
 from flash.targets.profile_files import check_schema, find_profile, load_document, read_document
 
 __all__ = [
-    "BYTES", "EXECUTES", "FUSIONS", "HULL_FEATURES", "NO_ENERGY", "Coefficients", "Device",
+    "BYTES", "EXECUTES", "FUSIONS", "BOX_FEATURES", "NO_ENERGY", "Coefficients", "Device",
     "Energy", "Interval", "Profile", "Provenance", "Runtime", "Tvm", "load_profile",
     "parse_profile", "read_profile",
 ]  # fmt: skip
@@ -35,7 +35,7 @@ EXECUTES = ("all", "used", "kept", "live", "fed")
 #: What a runtime merges into one kernel; "eager" runs all layers.
 FUSIONS = ("conv", "graph", "sum", "eager")
 #: Totals of a network that say whether it resembles the fitted ones.
-HULL_FEATURES = ("macs", "bytes", "kernels", "conv_share")
+BOX_FEATURES = ("macs", "bytes", "kernels", "conv_share")
 
 #: Larger than any coefficient of hardware; keeps every cost a finite number.
 _LARGEST = 1e9
@@ -89,7 +89,7 @@ class Interval:
 
     low, high: for networks like the fitted ones (their held-out errors); outside_low,
     outside_high: once beyond them by a factor of two (a kind left out).
-    hull: smallest and largest value of each of ``HULL_FEATURES``.
+    bounding_box: smallest and largest value in the fitted networks of each of ``BOX_FEATURES``.
     classes: of kernels that were measured; empty where that is not stated.
     """
 
@@ -97,7 +97,7 @@ class Interval:
     high: float
     outside_low: float
     outside_high: float
-    hull: Mapping[str, tuple[float, float]]
+    bounding_box: Mapping[str, tuple[float, float]]
     classes: tuple[str, ...] = ()
 
 
@@ -354,9 +354,10 @@ def _coefficients(s: Section) -> Coefficients:
 
 
 def _interval(s: Section) -> Interval:
-    ranges, hull = s.section("hull"), {}
-    for name in HULL_FEATURES:
-        hull[name] = ranges.pair(name)
+    # Profiles written before it had this name say "hull".
+    ranges, box = s.section("hull" if s.has("hull") else "bounding_box"), {}
+    for name in BOX_FEATURES:
+        box[name] = ranges.pair(name)
     ranges.done()
     classes = s.texts("classes") if s.has("classes") else ()
     unknown = [name for name in classes if name not in KERNEL_CLASSES]
@@ -365,7 +366,7 @@ def _interval(s: Section) -> Interval:
     interval = Interval(
         low=s.low_factor("low"), high=s.high_factor("high"),
         outside_low=s.low_factor("outside_low"), outside_high=s.high_factor("outside_high"),
-        hull=hull, classes=classes,
+        bounding_box=box, classes=classes,
     )  # fmt: skip
     # What nothing like it was measured for cannot be known better than what was fitted.
     if interval.outside_low > interval.low:
