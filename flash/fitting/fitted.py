@@ -1,4 +1,4 @@
-"""From fits to a profile: held-out quality, intervals, the fitted bounding box, energy, rounding."""
+"""From fits to a profile: held-out quality, intervals, bounding box, energy, rounding."""
 
 from __future__ import annotations
 
