@@ -7,8 +7,9 @@ SIMD width) and B bytes of traffic takes
 
 that is, a roofline whose efficiency K / (K + K_c) * N / (N + N_c) rises with the reduction
 length and with the output channels. All coefficients are positive, so a network with more
-layers, channels or positions is never predicted faster, but where channels that fill no blocks of
-lanes are brought into another order (``flash.targets.processor.kernels``): filling them saves that.
+layers, channels or positions is never predicted faster, with one exception: channels that do not
+fill a block of lanes cost a layout reorder (``flash.targets.processor.kernels``), and more channels
+that do fill it save that.
 Where a profile has a cache, what a kernel moves beyond it passes a second bandwidth:
 B / bandwidth_c + (B - cache) / spill. Energy adds the board's power over that time to what each
 multiply-accumulate and byte costs on top:
@@ -235,11 +236,13 @@ def _over(part: Floats, whole: Floats, otherwise: float) -> Floats:
     return result
 
 
-#: A tenth beyond the fitted range is not called extrapolation (the interval widens anyway).
+#: Distance, as a logarithm, up to which a network is not called extrapolated: a tenth beyond the
+#: fitted range (its interval is wider already).
 _CLEARLY_OUTSIDE = float(np.log(1.1))
-#: 90 % of what a class may take that only the prior knows lies within this factor either way, if
-#: its speed has a deviation of one in the logarithm. The prior of an unknown device has that for
-#: depthwise convolutions and pools, and less for others: there this errs on the wide side.
+#: Factor either way within which 90 % of the possible times lie of a kernel class that was never
+#: measured: 1.645 standard deviations of 1 in the logarithm of its speed. The prior of an unknown
+#: device has that deviation for depthwise convolutions and pools, and less for other classes,
+#: whose intervals are therefore wider than needed.
 _UNMEASURED = float(np.exp(1.645))
 
 # ---------------------------------------------------------------------------------- totals

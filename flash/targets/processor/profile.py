@@ -3,6 +3,29 @@
 A profile is a TOML file in ``hw_profiles/`` or of the user's own. It holds one or more
 *runtimes* (a framework with its version, threads, clock and precision): a latency without
 those means nothing, so each has coefficients, held-out errors and sources of its own.
+
+Which layers of a network a runtime runs is its ``executes``. Of five layers, say
+
+    A  a convolution of the input, whose result the output needs
+    B  a pool of A's result, whose own result nothing reads
+    C  a convolution of A's result, whose own result nothing reads
+    D  a convolution of constant zeros, whose result the output needs
+    E  a pool of constant zeros, whose result nothing reads
+
+the five words mean
+
+========  ==========================================================  =========  =================
+executes  runs a layer if                                             of these   found on
+========  ==========================================================  =========  =================
+all       (always)                                                    A B C D E  PyTorch
+used      its result reaches the output                               A D        TVM, TensorRT
+kept      as used; and convolutions that nothing reads, with what     A C D      TFLite on the
+          makes their operands                                                   Raspberry Pi 4
+live      it depends on the input and its result reaches the output   A          (none yet)
+fed       it depends on the input                                     A B C      onnxruntime
+========  ==========================================================  =========  =================
+
+What it then merges into one kernel is its ``fusion`` (``flash.targets.processor.fusion``).
 """
 
 from __future__ import annotations
@@ -29,10 +52,9 @@ __all__ = [
 SCHEMA = "flash.profile/1"
 #: Bytes an element takes, by precision.
 BYTES: Mapping[str, int] = {"fp32": 4, "fp16": 2, "int8": 1}
-#: Layers a runtime runs: all; those used; those used and convolutions that nothing reads, with
-#: what feeds them; those used and fed by the input; those fed by it.
+#: Which layers a runtime runs: the table above.
 EXECUTES = ("all", "used", "kept", "live", "fed")
-#: What a runtime merges into one kernel; "eager" runs all layers.
+#: What a runtime merges into one kernel; "eager" only where it executes "all".
 FUSIONS = ("conv", "graph", "sum", "eager")
 #: Totals of a network that say whether it resembles the fitted ones.
 BOX_FEATURES = ("macs", "bytes", "kernels", "conv_share")
