@@ -32,10 +32,10 @@ from raspberry_pi_data import (
 
 from flash.fitting.fit import conformal_factors, fit_runtimes
 from flash.fitting.fitted import (
+    bounding_box_of,
     energy_terms,
     fit_energy,
     held_out_energy,
-    hull_of,
     interval_of,
     quality,
     rounded,
@@ -112,7 +112,9 @@ def pi3_profile() -> Profile:
         )  # fmt: skip
         # Residuals of both runtimes: ten rows alone cannot give a 90 % interval.
         interval = interval_of(
-            hull_of(loads[name][0]), log_residuals(measured, near), log_residuals(measured, far)
+            bounding_box_of(loads[name][0]),
+            log_residuals(measured, near),
+            log_residuals(measured, far),
         )
         runtimes[name] = Runtime(
             name, framework, version, 4, 1200.0, "fp32", "used", rounded(fitted[name]),
@@ -163,7 +165,7 @@ def pi4_profile() -> Profile:
         runtimes[name] = Runtime(
             name, framework, version, 4, 1800.0, "fp32", EXECUTES_PI4, rounded(fitted[name]),
             interval_of(
-                hull_of(loads[name][0]), log_residuals(one, near),
+                bounding_box_of(loads[name][0]), log_residuals(one, near),
                 np.concatenate([log_residuals(one, far), unlike]),
             ),
             measured_energy(m, loads[name][0], MLPERF),
@@ -207,7 +209,7 @@ def hw_nas_runtime(c: Coefficients, load: Workload, tflite: Runtime) -> Runtime:
     outside = tflite.interval
     interval = Interval(
         low, high, min(low, outside.outside_low), max(high, outside.outside_high),
-        hull_of(load.subset(chosen)),
+        bounding_box_of(load.subset(chosen)),
     )  # fmt: skip
     e = tflite.energy
     energy = Energy(

@@ -240,7 +240,7 @@ def test_the_profile_written_is_the_profile_read(tmp_path: Path) -> None:
     assert profile_text(report.profile) == report.document()["profile"]
 
 
-def test_networks_outside_the_hull_are_flagged_with_a_wider_interval(tmp_path: Path) -> None:
+def test_networks_outside_the_box_are_flagged_with_a_wider_interval(tmp_path: Path) -> None:
     report = fit([csv_file(tmp_path / "m.csv", rows())], "board", space="cifar10-add")
     wide = GraphEmitter()
     source = wide.source(3, 224, 224)

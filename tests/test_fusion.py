@@ -19,10 +19,10 @@ from flash.measurements.reading import read_measurements
 from flash.spaces.network import GraphEmitter
 from flash.spaces.space import load_space
 from flash.spaces.table import TableEmitter
-from flash.targets.processor.costs import costs, network_costs
+from flash.targets.processor.costs import costs, executed_layers, network_costs
 from flash.targets.processor.fusion import fused_network, fused_table
 from flash.targets.processor.kernels import kernel_of
-from flash.targets.processor.profile import Profile, load_profile
+from flash.targets.processor.profile import EXECUTES, Profile, load_profile
 
 ROOT = Path(__file__).resolve().parents[1]
 CELLS = load_space("nasbench201")
@@ -68,6 +68,40 @@ def test_a_compiler_runs_sums_of_one_tensor_or_none_that_are_read() -> None:
     )
     assert len(network.lone_sums) == 45  # five cells of three nodes, three times
     assert sum(layer.op == "add" for layer in network.layers) == 2
+
+
+def test_the_drawn_example_of_three_operands() -> None:
+    for act, operators in {"": ["conv", "conv", "avg_pool"],
+                           "relu": ["conv", "conv", "avg_pool", "add", "act"]}.items():  # fmt: skip
+        e = GraphEmitter()
+        source = e.source(16, 8, 8)
+        operands = [
+            e.conv(source, 16, act=act),
+            e.conv(source, 16, act=""),
+            e.avg_pool(source, 3, 1),
+        ]
+        found = fused_network(e.network(source, e.activation(e.add(operands))), "sum")
+        assert [x.op for x in found] == operators
+        assert [kernel_of(x).launches for x in found] == [1] * len(found)
+
+
+def test_the_drawn_example_of_what_runtimes_execute() -> None:
+    e = GraphEmitter()
+    source = e.source(16, 8, 8)
+    a = e.conv(source, 16)
+    e.avg_pool(a, 3, 1)
+    e.conv(a, 16)
+    zeros = e.zeros(a)
+    d = e.conv(zeros, 16)
+    e.avg_pool(zeros, 3, 1)
+    network = e.network(source, e.add([a, d]))
+    letters = {layer.name: letter for layer, letter in zip(network.layers, "ABCDE+", strict=True)}
+
+    def runs(executes: str) -> str:
+        return "".join(letters[x.name] for x in executed_layers(network, executes)).strip("+")
+
+    found = {executes: runs(executes) for executes in EXECUTES}
+    assert found == {"all": "ABCDE", "used": "AD", "kept": "ACD", "live": "A", "fed": "ABC"}
 
 
 def test_onnxruntime_adds_what_only_a_sum_reads_in_the_convolution() -> None:

@@ -120,3 +120,11 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ProfileError, match="cannot be read"):
         load_profile(str(path))
+
+
+def test_profiles_written_before_the_bounding_box_had_its_name_still_load(tmp_path: Path) -> None:
+    text = profile_text(load_profile("rpi3b"))
+    path = tmp_path / "older.toml"
+    path.write_text(text.replace("bounding_box = {", "hull = {"), encoding="utf-8")
+    assert "hull" in path.read_text(encoding="utf-8")
+    assert load_profile(str(path)) == load_profile("rpi3b")

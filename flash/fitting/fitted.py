@@ -1,4 +1,4 @@
-"""From fits to a profile: held-out quality, intervals, the fitted hull, energy, rounding."""
+"""From fits to a profile: held-out quality, intervals, bounding box, energy, rounding."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from flash.targets.processor.kernels import KERNEL_CLASSES
 from flash.targets.processor.profile import Coefficients, Interval
 
 __all__ = [
-    "classes_of", "energy_terms", "fit_energy", "held_out_energy", "hull_of", "interval_of",
+    "classes_of", "energy_terms", "fit_energy", "held_out_energy", "bounding_box_of", "interval_of",
     "quality", "rounded", "significant",
 ]  # fmt: skip
 
@@ -52,8 +52,8 @@ def rounded(c: Coefficients) -> Coefficients:
 
 
 # ------------------------------------------------------------------------------- intervals
-def hull_of(load: Workload) -> dict[str, tuple[float, float]]:
-    """Smallest and largest value of each of ``HULL_FEATURES`` over networks."""
+def bounding_box_of(load: Workload) -> dict[str, tuple[float, float]]:
+    """Smallest and largest value of each of ``BOX_FEATURES`` over networks."""
     totals = load.totals()
     features = {
         "macs": totals["macs"],
@@ -65,19 +65,19 @@ def hull_of(load: Workload) -> dict[str, tuple[float, float]]:
 
 
 def interval_of(
-    hull: Mapping[str, tuple[float, float]], near: Floats, far: Floats,
+    box: Mapping[str, tuple[float, float]], near: Floats, far: Floats,
     classes: tuple[str, ...] = (),
 ) -> Interval:  # fmt: skip
     """Interval from log residuals of networks left out alone, and with their family.
 
-    hull, classes: of what was fitted (``hull_of``, ``classes_of``).
+    box, classes: of what was fitted (``bounding_box_of``, ``classes_of``).
     """
     low, high = (_within(x) for x in conformal_factors(near))
     outside = [_within(x) for x in conformal_factors(far)]
     return Interval(
         significant(low), significant(high),
         significant(min(low, outside[0])), significant(max(high, outside[1])),
-        hull, classes,
+        box, classes,
     )  # fmt: skip
 
 

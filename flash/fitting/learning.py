@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from flash.fitting.baselines import Baseline, baseline_rows
 from flash.fitting.fit import conformal_factors
 from flash.fitting.fitted import (
+    bounding_box_of,
     classes_of,
     energy_terms,
     fit_energy,
     held_out_energy,
-    hull_of,
     interval_of,
     quality,
     rounded,
@@ -111,7 +111,9 @@ def learn(
         whole[:] = True
     near, far = residuals[whole], far[whole & ~np.isnan(far)]
     # One kind only: nothing says how others do, so the interval is taken twice as wide (ours).
-    interval = interval_of(hull_of(load), near, far if len(far) else 2 * near, classes_of(load))
+    interval = interval_of(
+        bounding_box_of(load), near, far if len(far) else 2 * near, classes_of(load)
+    )
     energy, energy_figures = _energy(load, latency_ms, choice, energy_mj)
     sheet = unpack(np.log(prior.median)) if data_sheet else None
     rows = baseline_rows(load, latency_ms, folds, sheet) if baselines else []

@@ -7,8 +7,9 @@ SIMD width) and B bytes of traffic takes
 
 that is, a roofline whose efficiency K / (K + K_c) * N / (N + N_c) rises with the reduction
 length and with the output channels. All coefficients are positive, so a network with more
-layers, channels or positions is never predicted faster, but where channels that fill no blocks of
-lanes are brought into another order (``flash.targets.processor.kernels``): filling them saves that.
+layers, channels or positions is never predicted faster, with one exception: channels that do not
+fill a block of lanes cost a layout reorder (``flash.targets.processor.kernels``), and more channels
+that do fill it save that.
 Where a profile has a cache, what a kernel moves beyond it passes a second bandwidth:
 B / bandwidth_c + (B - cache) / spill. Energy adds the board's power over that time to what each
 multiply-accumulate and byte costs on top:
@@ -33,10 +34,10 @@ from flash.spaces.network import Network
 from flash.spaces.table import LayerTable
 from flash.targets.processor.fusion import fused_network, fused_table
 from flash.targets.processor.kernels import KERNEL_CLASSES, Kernel, kernel_of
-from flash.targets.processor.profile import BYTES, HULL_FEATURES, Coefficients, Interval, Profile
+from flash.targets.processor.profile import BOX_FEATURES, BYTES, Coefficients, Interval, Profile
 
 __all__ = [
-    "VIEWS", "costs", "energy_interval", "executed", "executed_layers", "features", "hull_distance",
+    "VIEWS", "costs", "energy_interval", "executed", "executed_layers", "features", "box_distance",
     "kernel_ms", "latency_interval", "layer_latency_ms", "layer_totals", "network_costs",
     "network_features",
 ]  # fmt: skip
@@ -157,7 +158,7 @@ def executed_layers(network: Network, executes: str, fusion: str = "conv") -> li
 
 
 # ------------------------------------------------------------------------------- intervals
-def hull_distance(totals: Mapping[str, Floats], interval: Interval) -> Floats:
+def box_distance(totals: Mapping[str, Floats], interval: Interval) -> Floats:
     """How far networks lie outside the fitted ones, shape (designs,); 0 inside.
 
     The largest of: log-distance of MACs, bytes and kernels to the fitted range (0.69 is a
@@ -172,8 +173,8 @@ def hull_distance(totals: Mapping[str, Floats], interval: Interval) -> Floats:
         "conv_share": totals["conv_macs"] / macs,
     }
     distance = np.zeros(np.shape(macs))
-    for name in HULL_FEATURES:
-        low, high = interval.hull[name]
+    for name in BOX_FEATURES:
+        low, high = interval.bounding_box[name]
         value = position[name]
         if name == "conv_share":
             outside = np.maximum(low - value, value - high)
@@ -197,7 +198,7 @@ def latency_interval(
     kernels of classes never measured are predicted to take may be off by ``_UNMEASURED`` more.
     """
     interval = profile.runtime.interval
-    distance = hull_distance(totals, interval)
+    distance = box_distance(totals, interval)
     near = np.minimum(distance / np.log(2), 1.0)
     far = distance / np.log(10)
     bounds = []
@@ -235,11 +236,13 @@ def _over(part: Floats, whole: Floats, otherwise: float) -> Floats:
     return result
 
 
-#: A tenth beyond the fitted range is not called extrapolation (the interval widens anyway).
+#: Distance, as a logarithm, up to which a network is not called extrapolated: a tenth beyond the
+#: fitted range (its interval is wider already).
 _CLEARLY_OUTSIDE = float(np.log(1.1))
-#: 90 % of what a class may take that only the prior knows lies within this factor either way, if
-#: its speed has a deviation of one in the logarithm. The prior of an unknown device has that for
-#: depthwise convolutions and pools, and less for others: there this errs on the wide side.
+#: Factor either way within which 90 % of the possible times lie of a kernel class that was never
+#: measured: 1.645 standard deviations of 1 in the logarithm of its speed. The prior of an unknown
+#: device has that deviation for depthwise convolutions and pools, and less for other classes,
+#: whose intervals are therefore wider than needed.
 _UNMEASURED = float(np.exp(1.645))
 
 # ---------------------------------------------------------------------------------- totals

@@ -16,11 +16,23 @@ of kernels explain all its cells to a median of 3 %; with every operation a kern
 ``fusion = "sum"``, onnxruntime where it lays out activations in blocks of channels:
 
 * the same operation on the same tensor (an activation, a pool, a slice) runs once;
-* a convolution without activation whose result only a sum reads adds the other operand itself,
-  so that of the n - 1 binary sums of n tensors as many are left as have no such operand; but
-  not to what was sliced or padded, and adding constant zeros stays a kernel of its own;
-* an activation is done by the convolution that makes its operand, such a sum included, if
-  nothing else reads it.
+* a convolution without activation whose result only a sum reads does one of the sum's additions
+  itself, while it writes its result: each such operand saves one of the n - 1 binary additions
+  of n tensors. Not where another operand was sliced or padded; and adding constant zeros stays
+  a kernel of its own;
+* an activation is done by the convolution that makes its operand, if nothing else reads it; a
+  sum whose last addition a convolution does counts as made by that convolution.
+
+With n = 3, where A and B are convolutions without activation that only the sum reads:
+
+    conv A --+                    written               run
+    conv B --+--> sum --> relu    A, B, C               C = pool
+    pool C --+                    s = A + B             A = conv + C
+                                  t = s + C             B = relu(conv + A)
+                                  relu(t)
+                                  six kernels           three kernels
+
+Were A followed by a relu of its own, it could not add: A, C, B = conv + A, t = B + C, relu(t).
 
 These we read off the names of the kernels in onnxruntime's own profiles (1.31, x86): with them
 the numbers of kernels of each operator are its.

@@ -30,12 +30,14 @@ LANES: Final = (4, 8, 16)
 
 #: Most channels of an image.
 _IMAGE: Final = 4
-#: What onnxruntime brings into another order for a convolution counts as so many elements: on the
-#: shipped x86 machine it does that at 12 to 26 GB/s, and reads and writes at above 100. Where the
-#: convolution itself takes longer it is hidden, beyond the cache it counts more; a term of its own
-#: predicted networks no better.
+#: Cost of a layout reorder (NCHW <-> NCHWc) in onnxruntime, as a multiple: an element that is
+#: reordered counts as 8 elements read or written. Fitted on the shipped x86 machine, where a
+#: reorder moves 12 to 26 GB/s and plain reads and writes above 100 GB/s. At twice the value,
+#: 500 random designs of each of five shipped spaces are predicted at most 13 % slower there, half
+#: of them the same. A separate time for reorders predicted networks no better than this multiple.
 _REORDER: Final = 8
-#: A sum that is one kernel takes as long as two activations (found on the same edge GPU).
+#: Kernels that a sum of any number of tensors counts for, where it is one kernel: it takes as long
+#: as two activations (found on HW-NAS-Bench's edge GPU, Jetson TX2 with TensorRT).
 _SUM_LAUNCHES: Final = 2
 
 
@@ -46,8 +48,8 @@ class Kernel(NamedTuple):
     positions: output positions.
     reduction: multiply-accumulates an output element takes (window elements for a pool).
     outputs:   output channels, those of each group rounded up to lanes.
-    elements:  activations read and written; those that onnxruntime brings into another order
-               for a convolution count ``_REORDER`` times.
+    elements:  activations read and written; those whose layout onnxruntime reorders for a
+               convolution (NCHW <-> NCHWc) count ``_REORDER`` times.
     weights:   weights read; ``weights * positions`` are the multiply-accumulates.
     launches:  kernels run (n - 1 for a sum of n tensors, or two for any).
 
@@ -71,10 +73,12 @@ def lane_multiple(channels: Ints, lanes: int = LANES[0]) -> Ints:
 def kernel_of(layer: Layer, fusion: str = "conv", lanes: int = LANES[0]) -> Kernel:
     """The kernel that runs ``layer``.
 
-    With more than four lanes activations lie in blocks of them: the channels read are padded
-    too, and what joins or cuts channels that fill no blocks is converted back and forth.
+    With more than four lanes activations lie in blocks of that many channels (layout NCHWc). Then
+    the channels that a convolution reads are rounded up to whole blocks, and a concatenation,
+    slice or pad of channels that do not fill blocks is preceded by a reorder to NCHW and followed
+    by one back.
 
-    fusion: a profile's; with "graph" a sum is one kernel, with "sum" reorders are slow.
+    fusion: a profile's; with "graph" a sum is one kernel, with "sum" reorders cost ``_REORDER``.
     """
     if layer.op == "conv":
         return _convolution(layer, lanes, _REORDER if fusion == "sum" else 1)
@@ -102,7 +106,7 @@ def kernel_of(layer: Layer, fusion: str = "conv", lanes: int = LANES[0]) -> Kern
         elements = (layer.in_channels + layer.out_channels) * area
     launches: Ints = 1
     if lanes > LANES[0] and layer.op in ("concat", "slice", "pad"):
-        # Before and after it: blocks to channels, channels to blocks.
+        # NCHWc -> NCHW before it, NCHW -> NCHWc after it.
         ragged: Any = 1 * (layer.in_channels % lanes != 0) | 1 * (layer.out_channels % lanes != 0)
         for x in layer.inputs:
             ragged = ragged | 1 * (x.channels % lanes != 0)
@@ -123,12 +127,12 @@ def _convolution(layer: Layer, lanes: int, reorder: int) -> Kernel:
     window = layer.kernel_height * layer.kernel_width
     elements = layer.in_channels * (layer.in_height * layer.in_width) + channels * positions
     if isinstance(groups, int) and groups == 1:
-        read, converted = _blocks(layer.in_channels, lanes)
-        there_and_back: Any = 2 * layer.in_channels * (layer.in_height * layer.in_width) * converted
+        read, reordered = _blocks(layer.in_channels, lanes)
+        there_and_back: Any = 2 * layer.in_channels * (layer.in_height * layer.in_width) * reordered
         return Kernel(
             _window_class(layer), positions, read * window, lane_multiple(channels, lanes),
             elements + reorder * there_and_back, channels * (layer.in_channels * window),
-            1 + converted,
+            1 + reordered,
         )  # fmt: skip
     channelwise = Kernel(
         _DEPTHWISE,
@@ -153,8 +157,10 @@ def _convolution(layer: Layer, lanes: int, reorder: int) -> Kernel:
 
 
 def _blocks(channels: Ints, lanes: int) -> tuple[Ints, Ints]:
-    """Channels that are read where they lie in blocks of ``lanes``, and whether (1 or 0) they are
-    brought into another order first, as fewer than a block are. An image lies plainly."""
+    """Channels read in layout NCHWc with blocks of ``lanes``, and reorders (1 or 0) before that.
+
+    Fewer channels than a block lie in NCHW and are reordered first; an image is read as it is.
+    """
     if lanes == LANES[0]:
         return channels, 0
     padded = lane_multiple(channels, lanes)

@@ -3,6 +3,29 @@
 A profile is a TOML file in ``hw_profiles/`` or of the user's own. It holds one or more
 *runtimes* (a framework with its version, threads, clock and precision): a latency without
 those means nothing, so each has coefficients, held-out errors and sources of its own.
+
+Which layers of a network a runtime runs is its ``executes``. Of five layers, say
+
+    A  a convolution of the input, whose result the output needs
+    B  a pool of A's result, whose own result nothing reads
+    C  a convolution of A's result, whose own result nothing reads
+    D  a convolution of constant zeros, whose result the output needs
+    E  a pool of constant zeros, whose result nothing reads
+
+the five words mean
+
+========  ==========================================================  =========  =================
+executes  runs a layer if                                             of these   found on
+========  ==========================================================  =========  =================
+all       (always)                                                    A B C D E  PyTorch
+used      its result reaches the output                               A D        TVM, TensorRT
+kept      as used; and convolutions that nothing reads, with what     A C D      TFLite on the
+          makes their operands                                                   Raspberry Pi 4
+live      it depends on the input and its result reaches the output   A          (none yet)
+fed       it depends on the input                                     A B C      onnxruntime
+========  ==========================================================  =========  =================
+
+What it then merges into one kernel is its ``fusion`` (``flash.targets.processor.fusion``).
 """
 
 from __future__ import annotations
@@ -21,7 +44,7 @@ from flash.targets.processor.kernels import KERNEL_CLASSES, LANES
 from flash.targets.profile_files import check_schema, find_profile, load_document, read_document
 
 __all__ = [
-    "BYTES", "EXECUTES", "FUSIONS", "HULL_FEATURES", "NO_ENERGY", "Coefficients", "Device",
+    "BYTES", "EXECUTES", "FUSIONS", "BOX_FEATURES", "NO_ENERGY", "Coefficients", "Device",
     "Energy", "Interval", "Profile", "Provenance", "Runtime", "Tvm", "load_profile",
     "parse_profile", "read_profile",
 ]  # fmt: skip
@@ -29,13 +52,12 @@ __all__ = [
 SCHEMA = "flash.profile/1"
 #: Bytes an element takes, by precision.
 BYTES: Mapping[str, int] = {"fp32": 4, "fp16": 2, "int8": 1}
-#: Layers a runtime runs: all; those used; those used and convolutions that nothing reads, with
-#: what feeds them; those used and fed by the input; those fed by it.
+#: Which layers a runtime runs: the table above.
 EXECUTES = ("all", "used", "kept", "live", "fed")
-#: What a runtime merges into one kernel; "eager" runs all layers.
+#: What a runtime merges into one kernel; "eager" only where it executes "all".
 FUSIONS = ("conv", "graph", "sum", "eager")
 #: Totals of a network that say whether it resembles the fitted ones.
-HULL_FEATURES = ("macs", "bytes", "kernels", "conv_share")
+BOX_FEATURES = ("macs", "bytes", "kernels", "conv_share")
 
 #: Larger than any coefficient of hardware; keeps every cost a finite number.
 _LARGEST = 1e9
@@ -89,7 +111,7 @@ class Interval:
 
     low, high: for networks like the fitted ones (their held-out errors); outside_low,
     outside_high: once beyond them by a factor of two (a kind left out).
-    hull: smallest and largest value of each of ``HULL_FEATURES``.
+    bounding_box: smallest and largest value in the fitted networks of each of ``BOX_FEATURES``.
     classes: of kernels that were measured; empty where that is not stated.
     """
 
@@ -97,7 +119,7 @@ class Interval:
     high: float
     outside_low: float
     outside_high: float
-    hull: Mapping[str, tuple[float, float]]
+    bounding_box: Mapping[str, tuple[float, float]]
     classes: tuple[str, ...] = ()
 
 
@@ -354,9 +376,10 @@ def _coefficients(s: Section) -> Coefficients:
 
 
 def _interval(s: Section) -> Interval:
-    ranges, hull = s.section("hull"), {}
-    for name in HULL_FEATURES:
-        hull[name] = ranges.pair(name)
+    # Profiles written before it had this name say "hull".
+    ranges, box = s.section("hull" if s.has("hull") else "bounding_box"), {}
+    for name in BOX_FEATURES:
+        box[name] = ranges.pair(name)
     ranges.done()
     classes = s.texts("classes") if s.has("classes") else ()
     unknown = [name for name in classes if name not in KERNEL_CLASSES]
@@ -365,7 +388,7 @@ def _interval(s: Section) -> Interval:
     interval = Interval(
         low=s.low_factor("low"), high=s.high_factor("high"),
         outside_low=s.low_factor("outside_low"), outside_high=s.high_factor("outside_high"),
-        hull=hull, classes=classes,
+        bounding_box=box, classes=classes,
     )  # fmt: skip
     # What nothing like it was measured for cannot be known better than what was fitted.
     if interval.outside_low > interval.low:
