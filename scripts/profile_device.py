@@ -1192,6 +1192,11 @@ def _shape(name: str, stated: list[Any], batch: int, wanted: list[int] | None) -
         )
         if not agrees:
             raise RuntimeError(f"input '{name}' is {_text(stated)}, not {_text(wanted)}")
+        if len(shape) > 1 and not fixed[0] and wanted[0] != batch:
+            raise RuntimeError(
+                f"input '{name}' is {_text(stated)}: its first size is the batch, which is "
+                f"{batch}: --batch {wanted[0]}"
+            )
         shape = list(wanted)
     if shape and not isinstance(shape[0], int):
         shape[0] = batch
@@ -1369,8 +1374,9 @@ class Journal:
 
     def _begin(self, header: dict[str, Any] | None, resume: bool) -> None:
         lines, length = self._complete_lines(_is_any_record if header is None else _is_record)
-        if not resume:
-            lines, length = [], 0
+        nothing = all("error" in line for line in lines[1:])
+        if not resume or (nothing and header is not None and not _is_same(lines[:1], header)):
+            lines, length = [], 0  # refusals under other settings are nothing to keep
         if header is not None and lines:
             self._check(lines[0], header)
         elif header is None and (not lines or lines[0].get("schema") != SCHEMA):
@@ -1467,6 +1473,10 @@ class Journal:
             raise
         self._stream.close()
         self._stream, self.records = renewed, list(records)
+
+
+def _is_same(found: Sequence[dict[str, Any]], header: dict[str, Any]) -> bool:
+    return all(line.get(name) == header[name] for line in found for name in SAME)
 
 
 def _is_header(value: Any) -> bool:
@@ -1654,12 +1664,14 @@ class _Score(NamedTuple):
 
     score: between less within, in W^2 s; total: their sum. windows: how many have readings.
     rise: how much higher the power is inside than outside, as a share.
+    varies: standard deviation of the power around the windows, as a share of that inside.
     """
 
     score: float
     total: float
     windows: int
     rise: float
+    varies: float
 
     @property
     def explained(self) -> float:
@@ -1691,8 +1703,8 @@ def find_offset(
     most = max((score.windows for _, score in peaks), default=0)
     if most < FEWEST_WINDOWS:
         return _unexplained(usable, integral)
-    top = max(score.explained for _, score in peaks if score.windows == most)
-    found = [p for p in peaks if p[1].windows == most and p[1].explained >= AS_GOOD * top]
+    top = max(score.score for _, score in peaks if score.windows == most)
+    found = [p for p in peaks if p[1].windows == most and p[1].score >= AS_GOOD * top]
     found.sort(key=lambda pair: abs(pair[0]))
     offset, score = found[0]
     if score.rise < FLAT:
@@ -1710,7 +1722,7 @@ def find_offset(
 
 def _scored(offset: float, windows: Sequence[dict[str, Any]], integral: _Integral) -> _Score:
     """How well the windows, shifted by ``offset``, explain the power around them."""
-    score = total = inside_sum = outside_sum = 0.0
+    score = total = inside_sum = outside_sum = length_s = 0.0
     covered = 0
     for window in windows:
         flank = window.get("pause_s") or FLANK_S
@@ -1730,10 +1742,12 @@ def _scored(offset: float, windows: Sequence[dict[str, Any]], integral: _Integra
         sign = 1.0 if inside_w > outside_w else -1.0
         score += sign * between - (spread - between)
         total += spread
+        length_s += inside_s + outside_s
         covered += 1
         inside_sum, outside_sum = inside_sum + inside_w, outside_sum + outside_w
     rise = (inside_sum - outside_sum) / inside_sum if inside_sum > 0 else 0.0
-    return _Score(score, total, covered, rise)
+    varies = math.sqrt(total / length_s) * covered / inside_sum if inside_sum > 0 else 0.0
+    return _Score(score, total, covered, rise, varies)
 
 
 def _peaks(
@@ -1776,11 +1790,11 @@ def _unexplained(windows: Sequence[dict[str, Any]], integral: _Integral) -> Offs
     """No offset explains the readings: refused where that shows, else the clock is unchecked."""
     now = _scored(0.0, windows, integral)
     paused = all(window.get("pause_s") for window in windows)
-    against = now.rise < -FLAT or (paused and now.rise < FLAT)
-    if now.windows >= FEWEST_WINDOWS and against and now.total > 0:
+    against = now.rise < -FLAT or (paused and now.explained < EXPLAINED)
+    if now.windows >= FEWEST_WINDOWS and against and now.varies > FLAT:
         raise Refused(
-            "the meter's readings do not rise and fall with the networks at any offset: set "
-            "both clocks, or say --meter-offset",
+            "the meter's readings do not rise and fall with the networks at any offset: set both "
+            "clocks, or say --meter-offset",
             4,
         )
     return Offset(0.0, False, 0)
@@ -2006,10 +2020,12 @@ def read_meter(path: str) -> list[tuple[float, float]]:
     try:
         names = [name.strip().lower() for name in next(rows, [])]
         clock, power, factor = _columns(path, names)
+        number = 2
         for cells in rows:
             number = rows.line_num
             if cells:
                 samples.append(_sample(cells, clock, power, factor))
+            number += 1
     except (csv.Error, ValueError) as error:
         raise Refused(f"{path}, line {number}: {error}", 4) from None
     largest = max((abs(watts) for _, watts in samples), default=0.0)
@@ -3304,7 +3320,7 @@ def run(arguments: Sequence[str]) -> None:
         with contextlib.closing(Journal(options.out, None)) as journal:
             merged = merge(journal, options.meter, options.offset_s)
         tell_merged(merged, options.meter, progress)
-        sys.stdout.write(f"written: {options.out}: energy of {merged.networks} networks\n")
+        _say(f"written: {options.out}: energy of {merged.networks} networks\n")
         return
     import_runtime()
     has = Libraries.onnxruntime.get_available_providers()
@@ -3351,9 +3367,16 @@ def finish(
         merged = merge(journal, options.meter, options.offset_s)
         tell_merged(merged, options.meter, Progress(0, options.quiet))
     total_s = time.perf_counter() - STARTED
-    sys.stdout.write(summary(journal.path, journal.records, left_out, inference_s, total_s))
+    _say(summary(journal.path, journal.records, left_out, inference_s, total_s))
     if nothing:
         raise Refused(f"nothing was measured: {errors[0]}", 5)
+
+
+def _say(text: str) -> None:
+    """The result, on standard output where there is one."""
+    if sys.stdout is not None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
 
 
 def _is_asked(record: dict[str, Any], tasks: Sequence[Task]) -> bool:
@@ -3378,13 +3401,24 @@ def _interrupt(number: int, frame: Any) -> None:
     raise KeyboardInterrupt
 
 
+def _hold_standard_streams() -> None:
+    """Open what is closed of the first three files: else a result file takes their numbers.
+
+    Libraries write warnings to number 2, whatever is behind it.
+    """
+    opened = os.open(os.devnull, os.O_RDWR)
+    while opened <= 2:
+        opened = os.open(os.devnull, os.O_RDWR)
+    os.close(opened)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
+    _hold_standard_streams()
     for number in _SIGNALS:
         signal.signal(number, _interrupt)
     try:
         run(sys.argv[1:] if arguments is None else arguments)
-        sys.stdout.flush()
     except Refused as error:
         return _failed(str(error), error.code)
     except KeyboardInterrupt:

@@ -46,8 +46,9 @@ class Journal:
 
     def _begin(self, header: dict[str, Any] | None, resume: bool) -> None:
         lines, length = self._complete_lines(_is_any_record if header is None else _is_record)
-        if not resume:
-            lines, length = [], 0
+        nothing = all("error" in line for line in lines[1:])
+        if not resume or (nothing and header is not None and not _is_same(lines[:1], header)):
+            lines, length = [], 0  # refusals under other settings are nothing to keep
         if header is not None and lines:
             self._check(lines[0], header)
         elif header is None and (not lines or lines[0].get("schema") != SCHEMA):
@@ -144,6 +145,10 @@ class Journal:
             raise
         self._stream.close()
         self._stream, self.records = renewed, list(records)
+
+
+def _is_same(found: Sequence[dict[str, Any]], header: dict[str, Any]) -> bool:
+    return all(line.get(name) == header[name] for line in found for name in SAME)
 
 
 def _is_header(value: Any) -> bool:

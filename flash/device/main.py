@@ -167,7 +167,7 @@ def run(arguments: Sequence[str]) -> None:
         with contextlib.closing(Journal(options.out, None)) as journal:
             merged = merge(journal, options.meter, options.offset_s)
         tell_merged(merged, options.meter, progress)
-        sys.stdout.write(f"written: {options.out}: energy of {merged.networks} networks\n")
+        _say(f"written: {options.out}: energy of {merged.networks} networks\n")
         return
     import_runtime()
     has = Libraries.onnxruntime.get_available_providers()
@@ -214,9 +214,16 @@ def finish(
         merged = merge(journal, options.meter, options.offset_s)
         tell_merged(merged, options.meter, Progress(0, options.quiet))
     total_s = time.perf_counter() - STARTED
-    sys.stdout.write(summary(journal.path, journal.records, left_out, inference_s, total_s))
+    _say(summary(journal.path, journal.records, left_out, inference_s, total_s))
     if nothing:
         raise Refused(f"nothing was measured: {errors[0]}", 5)
+
+
+def _say(text: str) -> None:
+    """The result, on standard output where there is one."""
+    if sys.stdout is not None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
 
 
 def _is_asked(record: dict[str, Any], tasks: Sequence[Task]) -> bool:
@@ -241,13 +248,24 @@ def _interrupt(number: int, frame: Any) -> None:
     raise KeyboardInterrupt
 
 
+def _hold_standard_streams() -> None:
+    """Open what is closed of the first three files: else a result file takes their numbers.
+
+    Libraries write warnings to number 2, whatever is behind it.
+    """
+    opened = os.open(os.devnull, os.O_RDWR)
+    while opened <= 2:
+        opened = os.open(os.devnull, os.O_RDWR)
+    os.close(opened)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
+    _hold_standard_streams()
     for number in _SIGNALS:
         signal.signal(number, _interrupt)
     try:
         run(sys.argv[1:] if arguments is None else arguments)
-        sys.stdout.flush()
     except Refused as error:
         return _failed(str(error), error.code)
     except KeyboardInterrupt:

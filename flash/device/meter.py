@@ -48,10 +48,12 @@ def read_meter(path: str) -> list[tuple[float, float]]:
     try:
         names = [name.strip().lower() for name in next(rows, [])]
         clock, power, factor = _columns(path, names)
+        number = 2
         for cells in rows:
             number = rows.line_num
             if cells:
                 samples.append(_sample(cells, clock, power, factor))
+            number += 1
     except (csv.Error, ValueError) as error:
         raise Refused(f"{path}, line {number}: {error}", 4) from None
     largest = max((abs(watts) for _, watts in samples), default=0.0)

@@ -13,6 +13,7 @@ else none is. A lag of the meter, half its period on average, is part of the off
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from typing import Any, NamedTuple, Sequence
 
@@ -79,12 +80,14 @@ class _Score(NamedTuple):
 
     score: between less within, in W^2 s; total: their sum. windows: how many have readings.
     rise: how much higher the power is inside than outside, as a share.
+    varies: standard deviation of the power around the windows, as a share of that inside.
     """
 
     score: float
     total: float
     windows: int
     rise: float
+    varies: float
 
     @property
     def explained(self) -> float:
@@ -116,8 +119,8 @@ def find_offset(
     most = max((score.windows for _, score in peaks), default=0)
     if most < FEWEST_WINDOWS:
         return _unexplained(usable, integral)
-    top = max(score.explained for _, score in peaks if score.windows == most)
-    found = [p for p in peaks if p[1].windows == most and p[1].explained >= AS_GOOD * top]
+    top = max(score.score for _, score in peaks if score.windows == most)
+    found = [p for p in peaks if p[1].windows == most and p[1].score >= AS_GOOD * top]
     found.sort(key=lambda pair: abs(pair[0]))
     offset, score = found[0]
     if score.rise < FLAT:
@@ -135,7 +138,7 @@ def find_offset(
 
 def _scored(offset: float, windows: Sequence[dict[str, Any]], integral: _Integral) -> _Score:
     """How well the windows, shifted by ``offset``, explain the power around them."""
-    score = total = inside_sum = outside_sum = 0.0
+    score = total = inside_sum = outside_sum = length_s = 0.0
     covered = 0
     for window in windows:
         flank = window.get("pause_s") or FLANK_S
@@ -155,10 +158,12 @@ def _scored(offset: float, windows: Sequence[dict[str, Any]], integral: _Integra
         sign = 1.0 if inside_w > outside_w else -1.0
         score += sign * between - (spread - between)
         total += spread
+        length_s += inside_s + outside_s
         covered += 1
         inside_sum, outside_sum = inside_sum + inside_w, outside_sum + outside_w
     rise = (inside_sum - outside_sum) / inside_sum if inside_sum > 0 else 0.0
-    return _Score(score, total, covered, rise)
+    varies = math.sqrt(total / length_s) * covered / inside_sum if inside_sum > 0 else 0.0
+    return _Score(score, total, covered, rise, varies)
 
 
 def _peaks(
@@ -201,11 +206,11 @@ def _unexplained(windows: Sequence[dict[str, Any]], integral: _Integral) -> Offs
     """No offset explains the readings: refused where that shows, else the clock is unchecked."""
     now = _scored(0.0, windows, integral)
     paused = all(window.get("pause_s") for window in windows)
-    against = now.rise < -FLAT or (paused and now.rise < FLAT)
-    if now.windows >= FEWEST_WINDOWS and against and now.total > 0:
+    against = now.rise < -FLAT or (paused and now.explained < EXPLAINED)
+    if now.windows >= FEWEST_WINDOWS and against and now.varies > FLAT:
         raise Refused(
-            "the meter's readings do not rise and fall with the networks at any offset: set "
-            "both clocks, or say --meter-offset",
+            "the meter's readings do not rise and fall with the networks at any offset: set both "
+            "clocks, or say --meter-offset",
             4,
         )
     return Offset(0.0, False, 0)

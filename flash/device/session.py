@@ -108,6 +108,11 @@ def _shape(name: str, stated: list[Any], batch: int, wanted: list[int] | None) -
         )
         if not agrees:
             raise RuntimeError(f"input '{name}' is {_text(stated)}, not {_text(wanted)}")
+        if len(shape) > 1 and not fixed[0] and wanted[0] != batch:
+            raise RuntimeError(
+                f"input '{name}' is {_text(stated)}: its first size is the batch, which is "
+                f"{batch}: --batch {wanted[0]}"
+            )
         shape = list(wanted)
     if shape and not isinstance(shape[0], int):
         shape[0] = batch
