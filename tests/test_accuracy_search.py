@@ -13,8 +13,8 @@ from flash.accuracy import accuracy_of, fit_space, sample_designs, space_rivals,
 from flash.accuracy.kriging import Kriging, Ridge
 from flash.errors import InfeasibleError, UsageError
 from flash.evaluation import evaluate
-from flash.report.files import front_csv
-from flash.report.result import SearchReport
+from flash.report.reading import read_search
+from flash.report.records import front_csv
 from flash.report.table import render_plain
 from flash.search import search
 from flash.search.command import main
@@ -124,9 +124,9 @@ def test_an_accuracy_out_of_reach_names_the_best_there_is(calibrated):
 def test_reports_hold_the_interval(calibrated):
     _, path, _, _ = calibrated
     report = search("rpi3b", path, max_latency_ms=10, optimizer="exact")
-    assert SearchReport.from_json(report.to_json()) == report
+    assert read_search(report.to_json()) == report
     document = json.loads(report.to_json())
-    assert set(document["front"][0]["accuracy"]) == {"value", "low", "high", "how"}
+    assert set(document["front"][0]["accuracy"]) == {"value", "low", "high", "how", "extrapolated"}
     row = next(csv.DictReader(io.StringIO(front_csv(report))))
     low, value, high = (float(row[f"accuracy{e}"]) for e in ("_low", "", "_high"))
     assert low <= value <= high

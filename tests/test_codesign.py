@@ -18,7 +18,7 @@ from flash.optimize import (
     shgo_front,
     values_of,
 )
-from flash.report.result import SearchReport
+from flash.report.reading import read_search
 from flash.search import search
 from flash.search.joint import evaluate_joint, joint_problem, joint_space
 from flash.search.joint.certificate import certified_front
@@ -147,7 +147,7 @@ def test_designs_carry_their_chip_through_json_and_csv(small, tmp_path):
     assert "cols=32" not in design.description
     document = json.loads(report.to_json())
     assert document["front"][0]["hardware"] == dict(design.hardware)
-    assert SearchReport.from_json(report.to_json()) == report
+    assert read_search(report.to_json()) == report
     assert document["target"]["hardware"]["options"] == 15
 
 

@@ -17,7 +17,7 @@ from flash.command import run_command
 from flash.estimate import estimate
 from flash.evaluation import evaluate, separable
 from flash.optimize.pareto import non_dominated
-from flash.report.result import SearchReport
+from flash.report.reading import read_search
 from flash.search import search
 from flash.spaces.space import load_space
 from flash.targets import load_target
@@ -63,7 +63,7 @@ def test_default_search_prints_a_certified_table_and_writes_three_files(tmp_path
     assert "certified" in printed.out
     assert "fastest" in printed.out
     assert printed.err == ""
-    report = SearchReport.from_json((tmp_path / "out/front.json").read_text())
+    report = read_search((tmp_path / "out/front.json").read_text())
     assert report.optimizer.certified
     assert report.space.size > 63_000_000_000
     rows = list(csv.DictReader(io.StringIO((tmp_path / "out/front.csv").read_text())))

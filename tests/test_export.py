@@ -15,7 +15,7 @@ from flash.command import run_command
 from flash.errors import FlashError
 from flash.export import command as export_command
 from flash.export import export
-from flash.report.result import SearchReport
+from flash.report.reading import read_search
 from flash.search import command as search_command
 from flash.search import search
 from flash.spaces.space import load_space
@@ -53,7 +53,7 @@ def test_the_exported_design_is_the_reports(front, tmp_path, capsys):
     assert _export(front, "--design", "fastest", "--out", out, "--seed", 3) == 0
     assert capsys.readouterr().out.count("written: ") == 2
     manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
-    report = SearchReport.from_json(front.read_text(encoding="utf-8"))
+    report = read_search(front.read_text(encoding="utf-8"))
     design = next(d for d in report.front if d.id == report.picks.fastest)
     (entry,) = manifest["designs"]
     (build,) = entry["builds"]
@@ -92,7 +92,7 @@ def test_the_same_inputs_give_the_same_bytes_and_another_seed_others(front, tmp_
 
 
 def test_several_designs_share_a_manifest_and_json_goes_to_stdout(front, tmp_path, capsys):
-    report = SearchReport.from_json(front.read_text(encoding="utf-8"))
+    report = read_search(front.read_text(encoding="utf-8"))
     wanted = f"balanced,{report.front[1].id},balanced,most_accurate"
     assert _export(front, "--designs", wanted, "--out", tmp_path, "--json", "-") == 0
     manifest = json.loads(capsys.readouterr().out)
@@ -374,7 +374,7 @@ def _not_a_number(weights):
     ],
 )
 def test_weights_of_another_network_are_refused(front, change, message, tmp_path, capsys):
-    report = SearchReport.from_json(front.read_text(encoding="utf-8"))
+    report = read_search(front.read_text(encoding="utf-8"))
     design = next(d for d in report.front if d.id == report.picks.fastest)
     space = load_space(report.space.name)
     path = tmp_path / "w.npz"

@@ -32,6 +32,7 @@ from flash.report import (
     front_csv,
     front_svg,
     print_report,
+    read_search,
     render_plain,
     write_files,
 )
@@ -103,7 +104,7 @@ def make_report(designs: int = 40, *, calibrated: bool = False, **changes: Any) 
 @pytest.mark.parametrize("calibrated", [False, True])
 def test_a_report_survives_json(calibrated):
     report = make_report(calibrated=calibrated, limits={"latency_ms": 20, "memory_mb": 8})
-    assert SearchReport.from_json(report.to_json()) == report
+    assert read_search(report.to_json()) == report
 
 
 def test_the_document_is_the_one_the_contract_promises():
@@ -133,7 +134,7 @@ def test_numpy_numbers_are_stored_as_plain_numbers():
         latency_ms=Interval(np.float64(2), np.float64(1), np.float64(3), "exact"),
     )
     report = make_report(1, front=[design])
-    assert SearchReport.from_json(report.to_json()) == report
+    assert read_search(report.to_json()) == report
 
 
 def test_the_front_is_kept_by_rising_latency():
@@ -207,7 +208,7 @@ def with_design(**changes: Any) -> str:
 )
 def test_a_document_that_is_no_search_report_is_refused_in_one_line(text, says):
     with pytest.raises(InputError) as caught:
-        SearchReport.from_json(text, "old.json")
+        read_search(text, "old.json")
     assert says in str(caught.value)
     assert str(caught.value).startswith("old.json: ")
     assert len(str(caught.value).splitlines()) == 1
@@ -219,7 +220,7 @@ def test_the_three_files_are_written_and_hold_the_whole_front(tmp_path):
     report = make_report(12)
     paths = write_files(report, tmp_path / "a" / "b")
     assert [path.name for path in paths] == ["front.json", "front.csv", "front.svg"]
-    assert SearchReport.from_json(paths[0].read_text(encoding="utf-8")) == report
+    assert read_search(paths[0].read_text(encoding="utf-8")) == report
     assert len(paths[1].read_text(encoding="utf-8").splitlines()) == 13
     assert sorted(path.name for path in (tmp_path / "a" / "b").iterdir()) == sorted(
         path.name for path in paths

@@ -13,7 +13,7 @@ from flash.errors import FlashError, UsageError
 from flash.estimate import command as estimate_command
 from flash.optimize import Limit, objective
 from flash.proxies.options import ProxyOptions
-from flash.report.result import SearchReport
+from flash.report.reading import read_search
 from flash.search import command as search_command
 from flash.search import search
 from flash.search.loading import load_problem
@@ -71,7 +71,7 @@ def test_search_finds_the_front_by_the_proxy(tmp_path):
     assert len({score for _, score in front}) == len(front)
     best = max(report.front, key=lambda d: d.proxies["az_complexity"])
     assert report.picks.most_accurate == best.id
-    assert SearchReport.from_json(report.to_json()).to_json() == report.to_json()
+    assert read_search(report.to_json()).to_json() == report.to_json()
 
 
 def test_command_writes_the_proxys_columns_and_resumes_from_the_cache(tmp_path, capsys):

@@ -48,6 +48,7 @@ from flash.export.order import Order
 from flash.export.trained import read_weights
 from flash.files.writing import write_folder, write_text
 from flash.quantities import format_latency, format_number, parse_seed, parse_whole
+from flash.report.reading import read_search
 from flash.report.result import DesignReport, SearchReport
 from flash.spaces.network import Network
 from flash.spaces.space import SearchSpace, load_space
@@ -104,7 +105,7 @@ def export(
         raise UsageError("name at least one design")
     text = _read(report)
     name = "standard input" if str(report) == "-" else str(report)
-    found = SearchReport.from_json(text, name)
+    found = read_search(text, name)
     chosen = list(dict.fromkeys(_identify(found, word, name) for word in designs))
     if weights is not None and len(chosen) > 1:
         raise UsageError("--weights are those of one design: export one at a time")

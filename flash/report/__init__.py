@@ -1,11 +1,13 @@
 """What a search found: as objects, in the terminal, in files, as a picture."""
 
-from flash.report.files import front_csv, write_files
+from flash.report.files import write_files
+from flash.report.interval import Interval
 from flash.report.picture import front_svg
+from flash.report.reading import read_search
+from flash.report.records import front_csv, front_records
 from flash.report.result import (
     AccuracyStatus,
     DesignReport,
-    Interval,
     OptimizerSummary,
     Picks,
     SearchReport,
@@ -22,8 +24,10 @@ __all__ = [
     "SearchReport",
     "SpaceSummary",
     "front_csv",
+    "front_records",
     "front_svg",
     "print_report",
+    "read_search",
     "render_plain",
     "write_files",
 ]

@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from flash.quantities import format_number, quantity
-from flash.report.result import DesignReport, Interval, SearchReport
+from flash.report.interval import Interval
+
+if TYPE_CHECKING:
+    from flash.report.result import DesignReport, SearchReport
 
 __all__ = ["Column", "Row", "choose_columns", "rows_of"]
 

@@ -11,10 +11,13 @@ import math
 import re
 import textwrap
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from flash.quantities import format_number, quantity
 from flash.report.axes import Axis, Box, blend, place_labels, tick_text
-from flash.report.result import DesignReport, SearchReport
+
+if TYPE_CHECKING:
+    from flash.report.result import DesignReport, SearchReport
 
 __all__ = ["front_svg"]
 

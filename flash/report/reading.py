@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from flash.errors import InputError, did_you_mean
+from flash.report.interval import Interval
 from flash.report.result import (
     SCHEMA,
     AccuracyStatus,
     DesignReport,
-    Interval,
     OptimizerSummary,
     Picks,
     SearchReport,
@@ -40,8 +40,11 @@ class _Wrong(Exception):
     """What is wrong with the document and where; turned into ``InputError`` at the door."""
 
 
-def read_search(text: str, source: str) -> SearchReport:
-    """The report in ``text``; raises ``InputError`` beginning with ``source``, one line."""
+def read_search(text: str, source: str = "search report") -> SearchReport:
+    """The report in a document of ``SearchReport.to_json``.
+
+    Raises ``InputError`` in one line that begins with ``source`` for anything else.
+    """
     try:
         document = json.loads(text, parse_constant=_constant)
     except json.JSONDecodeError as error:
@@ -138,11 +141,17 @@ def _design(value: Any, where: str) -> DesignReport:
 
 
 def _interval(value: Any, where: str) -> Interval:
-    given = _object(value, where, ("value", "low", "high", "how"))
+    keys = ("value", "low", "high", "how", "extrapolated")
+    # Documents of before it was a field say it in words.
+    old = isinstance(value, dict) and "extrapolated" not in value
+    given = _object(value, where, keys[:4] if old else keys)
     low, middle, high = (_number(given[k], f"{where}.{k}") for k in ("low", "value", "high"))
     if not low <= middle <= high:
         raise _Wrong(f"{where}: {middle} is not within its interval {low} to {high}")
-    return Interval(middle, low, high, _text(given["how"], f"{where}.how"))
+    how = _text(given["how"], f"{where}.how")
+    if old:
+        return Interval(middle, low, high, how, "widened outside" in how)
+    return Interval(middle, low, high, how, _flag(given["extrapolated"], f"{where}.extrapolated"))
 
 
 # ------------------------------------------------------------------------------ JSON's types

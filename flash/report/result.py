@@ -2,8 +2,8 @@
 
 One vocabulary for the table, the files, the picture and the Python interface. Objects here
 cannot hold what must never be printed: a NaN, an infinity, an interval that misses its value
-or a pick that is not on the front is refused when the object is made. ``flash.report.reading``
-is the way back from JSON.
+or a pick that is not on the front is refused when the object is made.
+``flash.report.reading.read_search`` is the way back from JSON.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flash.errors import UsageError
+from flash.extras import need
 from flash.quantities import quantity
+from flash.report.interval import Interval, finite
 
 __all__ = [
     "SCHEMA",
-    "WIDENED",
     "AccuracyStatus",
     "DesignReport",
-    "Interval",
     "OptimizerSummary",
     "Picks",
     "SearchReport",
@@ -31,41 +31,8 @@ __all__ = [
 
 SCHEMA = "flash.search/1"
 
-#: In ``Interval.how``: nothing like the design was measured, whatever follows.
-WIDENED = "widened outside"
 
-
-@dataclass(frozen=True)
-class Interval:
-    """A predicted value, the interval it is expected in, and how that interval came about.
-
-    how: e.g. ``"90 % jackknife+"``, or ``"exact"`` where low = value = high.
-    """
-
-    value: float
-    low: float
-    high: float
-    how: str
-
-    def __post_init__(self) -> None:
-        for name in ("value", "low", "high"):
-            _set_finite(self, name)
-        if not self.low <= self.value <= self.high:
-            raise ValueError(
-                f"the interval {self.low} to {self.high} misses its value {self.value}"
-            )
-
-    @property
-    def extrapolated(self) -> bool:
-        """Nothing like it was measured: ``how`` says so."""
-        return WIDENED in self.how
-
-    def to_dict(self) -> dict[str, Any]:
-        """As in the JSON document."""
-        return {"value": self.value, "low": self.low, "high": self.high, "how": self.how}
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DesignReport:
     """One design of the front with everything known about it.
 
@@ -132,6 +99,11 @@ class DesignReport:
             found: Interval | float | None = getattr(self, name)
             return found
         return self.proxies.get(name)
+
+    def __repr__(self) -> str:
+        from flash.report.page import design_text  # noqa: PLC0415 (a prompt's)
+
+        return f"DesignReport {self.id}: {design_text(self)}"
 
     @property
     def short(self) -> str:
@@ -222,7 +194,7 @@ class Picks:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SearchReport:
     """A finished search.
 
@@ -346,22 +318,29 @@ class SearchReport:
         front = ",\n".join(f"    {_json(design.to_dict())}" for design in self.front)
         return "{\n" + ",\n".join([*lines, f'  "front": [\n{front}\n  ]']) + "\n}\n"
 
-    @classmethod
-    def from_json(cls, text: str, source: str = "search report") -> SearchReport:
-        """The report in a document of ``to_json``; ``source`` names it in messages.
+    def to_dataframe(self) -> Any:
+        """The front as a pandas ``DataFrame``: a design a row, the columns of ``front.csv``.
 
-        Raises ``InputError`` in one line for anything else.
+        Raises ``UsageError`` with the command that installs pandas where it is missing.
         """
-        from flash.report.reading import read_search  # noqa: PLC0415 (it needs the above)
+        from flash.report.records import front_records  # noqa: PLC0415 (seldom asked for)
 
-        return read_search(text, source)
+        frames = need("pandas", extra="pandas", what="to_dataframe()")
+        return frames.DataFrame(front_records(self))
+
+    def __repr__(self) -> str:
+        from flash.report.page import search_text  # noqa: PLC0415 (a prompt's)
+
+        return search_text(self)
+
+    def _repr_html_(self) -> str:
+        from flash.report.page import search_html  # noqa: PLC0415 (a notebook's)
+
+        return search_html(self)
 
 
 def _set_finite(instance: Any, name: str) -> None:
-    value = float(getattr(instance, name))
-    if not math.isfinite(value):
-        raise ValueError(f"{name} is {value}")
-    object.__setattr__(instance, name, value)
+    object.__setattr__(instance, name, finite(name, getattr(instance, name)))
 
 
 def _json(value: Any) -> str:

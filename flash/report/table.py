@@ -14,10 +14,12 @@ import textwrap
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from flash.report.columns import Column, Row, choose_columns, rows_of
-from flash.report.result import SearchReport
+
+if TYPE_CHECKING:
+    from flash.report.result import SearchReport
 
 __all__ = ["print_report", "render_plain"]
 

@@ -19,9 +19,11 @@ __all__ = ["BudgetReport"]
 
 #: Trainings that the table on the terminal shows.
 _SHOWN = 10
+#: Lines of its text at a prompt.
+_SHOWN_AT_PROMPT = 9
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BudgetReport:
     """What a search with a training budget found, as files and the terminal show it.
 
@@ -78,6 +80,10 @@ class BudgetReport:
             "reused": trial.reused,
             "failure": trial.failure,
         }
+
+    def __repr__(self) -> str:
+        lines = [line if len(line) <= 100 else f"{line[:96]} ..." for line in self.lines()]
+        return "\n".join(["BudgetReport", *lines[:_SHOWN_AT_PROMPT]])
 
     def lines(self) -> list[str]:
         """The result for people."""

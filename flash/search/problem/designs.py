@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from flash.accuracy.calibration import Prediction
 from flash.evaluation import Evaluation
-from flash.report.result import WIDENED, DesignReport, Interval
+from flash.report.interval import Interval
+from flash.report.result import DesignReport
 from flash.search.problem.base import Ints, Problem
 from flash.spaces.stage_tables import Floats
 from flash.targets import Triple
@@ -40,7 +41,7 @@ def accuracy_intervals(accuracy: Prediction | None, how: str) -> list[Interval] 
     if accuracy is None:
         return None
     ends = (accuracy.value, accuracy.low, accuracy.high)
-    return _intervals(ends, how, f"{WIDENED} the trained networks (our rule)", accuracy.outside)
+    return _intervals(ends, how, "trained networks", accuracy.outside)
 
 
 def design_reports(
@@ -64,8 +65,7 @@ def design_reports(
     scores = dict(proxies or {})
     if metric not in DesignReport.__dataclass_fields__:
         scores[metric] = values
-    outside = f"{WIDENED} the fitted networks (our rule)"
-    latency = _intervals(found.latency_ms, latency_how, outside, found.extrapolated)
+    latency = _intervals(found.latency_ms, latency_how, "fitted networks", found.extrapolated)
     energy = _intervals(found.energy_mj, energy_how) if energy_how else None
     area = None if found.area_mm2 is None else _intervals(found.area_mm2, area_how)
     return [
@@ -95,12 +95,13 @@ def design_reports(
 
 
 def _intervals(
-    triple: Triple, how: str, why: str = "", extrapolated: NDArray[np.bool_] | None = None
+    triple: Triple, how: str, known: str = "", extrapolated: NDArray[np.bool_] | None = None
 ) -> list[Interval]:
-    """Intervals of designs; of those extrapolated ``why`` says how they were widened."""
+    """Intervals of designs; those extrapolated are unlike all networks ``known``."""
+    wider = f"{how}, widened outside the {known} (our rule)"
     flags = [False] * len(triple[0]) if extrapolated is None else extrapolated.tolist()
     ends = (np.asarray(end).tolist() for end in triple)
     return [
-        Interval(value, low, high, f"{how}, {why}" if outside else how)
+        Interval(value, low, high, wider if outside else how, outside)
         for value, low, high, outside in zip(*ends, flags, strict=True)
     ]

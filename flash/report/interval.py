@@ -1,0 +1,53 @@
+"""A predicted value with its interval."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Interval", "finite"]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A predicted value, the interval it is expected in, and how that interval came about.
+
+    how:          e.g. ``"90 % jackknife+"``, or ``"exact"`` where low = value = high.
+    extrapolated: nothing like it was measured or trained, so the interval was widened.
+
+    Raises ``ValueError`` for numbers that are not finite and a value outside low to high.
+    """
+
+    value: float
+    low: float
+    high: float
+    how: str
+    extrapolated: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("value", "low", "high"):
+            object.__setattr__(self, name, finite(name, getattr(self, name)))
+        object.__setattr__(self, "extrapolated", bool(self.extrapolated))
+        if not self.low <= self.value <= self.high:
+            raise ValueError(
+                f"the interval {self.low} to {self.high} misses its value {self.value}"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in the JSON document."""
+        return {
+            "value": self.value,
+            "low": self.low,
+            "high": self.high,
+            "how": self.how,
+            "extrapolated": self.extrapolated,
+        }
+
+
+def finite(name: str, value: Any) -> float:
+    """The value as a plain float; raises ``ValueError`` unless it is finite."""
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{name} is {number}")
+    return number

@@ -1,0 +1,151 @@
+"""``flash.search.search`` from Python: its signature, its result, and one evaluator behind it."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from flash.errors import UsageError
+from flash.report.records import front_csv, front_records
+from flash.report.result import SearchReport
+from flash.search import search
+from flash.search.pipeline import evaluate_front, optimise, prepare
+from flash.search.request import Request
+
+
+@pytest.fixture(scope="module")
+def report():
+    return search(target="rpi3b")
+
+
+# -------------------------------------------------------------------------------- signature
+def test_the_signature_names_every_keyword_and_no_more():
+    parameters = inspect.signature(search).parameters
+    kinds = {parameter.kind for parameter in parameters.values()}
+    assert kinds == {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
+    assert set(parameters) == {field.name for field in dataclasses.fields(Request)}
+    with pytest.raises(TypeError, match="max_latency"):
+        search(max_latency=3)  # type: ignore[call-arg]
+
+
+def test_a_type_checker_refuses_a_wrong_keyword(tmp_path):
+    checker = pytest.importorskip("mypy.api")
+    good = 'from flash.search import search\nsearch(target="rpi3b", max_latency_ms=3)\n'
+    (tmp_path / "good.py").write_text(good)
+    (tmp_path / "bad.py").write_text(good.replace("max_latency_ms", "max_latency"))
+    told, _, code = checker.run(["--strict", "--no-error-summary", str(tmp_path / "good.py")])
+    assert (told, code) == ("", 0)
+    told, _, code = checker.run(["--strict", str(tmp_path / "bad.py")])
+    assert code == 1
+    assert 'Unexpected keyword argument "max_latency" for "search"' in told
+
+
+def test_a_request_is_frozen_and_checked_without_a_file():
+    request = Request(target="no such target")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        request.seed = 1  # type: ignore[misc]
+    for wrong, told in [
+        ({"seed": -1}, "the seed must be"),
+        ({"max_latency_ms": float("nan")}, "the limit on latency_ms"),
+        ({"optimizer": "shgoo"}, "did you mean 'shgo'"),
+        ({"objectives": ["score"]}, "at least two different objectives"),
+        ({"objectives": ["score", "weight"]}, "unknown objective 'weight'"),
+        ({"objective": "flash", "objectives": ["score", "area"]}, "not both"),
+        ({"shortlist": 1}, "2 designs or more"),
+    ]:
+        with pytest.raises(UsageError, match=told):
+            Request(target="no such target", **wrong)
+
+
+# ----------------------------------------------------------------------------------- result
+def test_a_result_shows_itself_in_ten_lines(report):
+    text = repr(report)
+    assert len(text) < 1500
+    assert len(text.splitlines()) <= 10
+    assert max(map(len, text.splitlines())) <= 100
+    for label, design in report.picked:
+        assert any(label in line and design.short in line for line in text.splitlines())
+    assert len(repr(report.front[0]).splitlines()) == 1
+
+
+def test_a_notebook_shows_the_picture_and_a_row_for_each_pick(report):
+    page = ElementTree.fromstring(report._repr_html_())
+    assert page.find("{http://www.w3.org/2000/svg}svg") is not None
+    rows = [["".join(cell.itertext()) for cell in row] for row in page.iter("tr")]
+    assert len({len(row) for row in rows}) == 1
+    for _, design in report.picked:
+        assert sum(design.short in row for row in rows) == 1
+
+
+def test_columns_are_the_fields_of_python_and_json(report):
+    first = report.front[0]
+    document = json.loads(report.to_json())["front"][0]
+    assert set(document) == {field.name for field in dataclasses.fields(first)}
+    record = front_records(report)[0]
+    assert list(record) == front_csv(report).splitlines()[0].split(",")
+    for name, value in document.items():
+        if isinstance(value, dict) and "value" in value:
+            assert record[name] == value["value"] == getattr(first, name).value
+        elif name in record and not isinstance(value, dict):
+            assert record[name] == value == getattr(first, name)
+
+
+def test_a_data_frame_holds_what_the_csv_holds(report):
+    pytest.importorskip("pandas")
+    frame = report.to_dataframe()
+    assert list(frame.columns) == list(front_records(report)[0])
+    assert frame["latency_ms"].tolist() == [design.latency_ms.value for design in report.front]
+
+
+def test_without_pandas_a_line_says_what_to_install(report, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "pandas", None)
+    with pytest.raises(UsageError, match=r"pip install 'flash-codesign\[pandas\]'"):
+        report.to_dataframe()
+
+
+# ---------------------------------------------------------------------------- one evaluator
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"target": "rpi3b", "max_latency_ms": 40.0},
+        {"target": "rpi4b", "metric": "nn_mass", "max_memory_mb": 3.0},
+        {"target": "eyeriss-like", "hardware": "default", "optimizer": "exact"},
+        {"target": "systolic", "certify_seconds": 0.0, "max_area_mm2": 3.0},
+    ],
+)
+def test_reported_numbers_are_those_on_which_limits_were_checked(asked):
+    request = Request(**asked)
+    setup = prepare(request)
+    found = optimise(setup, request)
+    front = evaluate_front(setup.problem, setup.tables, setup.goal, found, None, 0)
+    totals = setup.tables.evaluate(found.indices)
+    names = {"latency_ms", "energy_mj", "weight_mb", "activation_mb", setup.goal.metric, "area_mm2"}
+    for name in names & set(totals) - {"accuracy"}:
+        assert np.array_equal(front.costs.quantity(name), totals[name]), name
+    for low, value, high in zip(
+        front.costs.latency_ms[1], front.costs.latency_ms[0], front.costs.latency_ms[2], strict=True
+    ):
+        assert low <= value <= high
+
+
+@pytest.mark.parametrize("limits", [{}, {"max_latency_ms": 5.3}])
+def test_costs_of_placed_tiles_are_those_that_were_compared(limits):
+    request = Request(target="imc", hardware="default", optimizer="exact", **limits)
+    setup = prepare(request)
+    found = optimise(setup, request)
+    front = evaluate_front(setup.problem, setup.tables, setup.goal, found, None, 0)
+    column = [of.name for of in found.objectives].index("latency_ms")
+    assert np.array_equal(front.costs.latency_ms[0], found.values[:, column])
+
+
+def test_a_report_is_frozen(report):
+    assert isinstance(report, SearchReport)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        report.notes = ()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        report.front[0].macs = 1
