@@ -149,3 +149,9 @@ def test_a_report_is_frozen(report):
         report.notes = ()
     with pytest.raises(dataclasses.FrozenInstanceError):
         report.front[0].macs = 1
+
+
+def test_placed_tiles_are_searched_by_a_score_that_is_no_sum_over_cells():
+    report = search("imc", hardware="default", metric="sed", optimizer="exact")
+    scores = [design.sed for design in report.front]
+    assert scores == sorted(scores) and len(scores) > 10

@@ -84,13 +84,23 @@ class Evaluation(Metrics):
     area_mm2: Triple | None = None
     details: Mapping[str, Floats] = field(default_factory=dict)
 
+    def __contains__(self, name: object) -> bool:
+        return name == "memory_mb" or name in _QUANTITIES
+
     def quantity(self, name: str) -> Floats:
-        """The value of a quantity by name, ``memory_mb`` included; shape (designs,)."""
+        """The value of a quantity by name, ``memory_mb`` included; shape (designs,).
+
+        ``name in evaluation`` tells whether there is one.
+        """
         if name == "memory_mb":
             return self.weight_mb + self.activation_mb
         found = getattr(self, name)
         values: Floats = found[0] if isinstance(found, tuple) else found
         return values
+
+
+#: What ``Evaluation.quantity`` knows beside ``memory_mb``.
+_QUANTITIES = (*Metrics.__dataclass_fields__, *_TRIPLES)
 
 
 def measure(space: SearchSpace, indices: NDArray[np.int64]) -> Metrics:

@@ -22,6 +22,7 @@ from flash.proxies.metric import metric_scores, source_of
 from flash.proxies.options import ProxyOptions
 from flash.search.problem import Problem
 from flash.search.problem.base import Ints
+from flash.search.problem.relaxation import real_values
 from flash.spaces.stage_tables import Floats
 
 __all__ = ["Screened", "screen", "shortlisted"]
@@ -129,10 +130,6 @@ def _values(
     problem: Problem, tables: SeparableProblem, designs: Ints, objectives: Sequence[Objective]
 ) -> Floats:
     """Objectives of designs: from the stage tables where these are exact, else layer by layer."""
-    values = values_of(tables, designs, objectives)
-    if not problem.target.exact and len(designs):
-        found = problem.evaluate(designs, {})
-        for column, of in enumerate(objectives):
-            if of.name not in METRICS:
-                values[:, column] = found.quantity(of.name)
-    return values
+    if problem.target.exact or not len(designs):
+        return values_of(tables, designs, objectives)
+    return real_values(tables, designs, problem.evaluate(designs, {}), objectives)

@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from flash.errors import InfeasibleError, UsageError
 from flash.optimize import Limit, SeparableProblem
+from flash.optimize import within as within_all
 from flash.optimize.objectives import meets
 from flash.search.budgeted.candidates import Ints, all_designs
 from flash.search.problem import Problem
 from flash.search.problem.infeasibility import none_drawn
+from flash.search.problem.relaxation import real_values
 from flash.spaces.space import SearchSpace
 
 __all__ = ["LISTED_WHOLE", "distinct_networks", "listed", "within_limits"]
@@ -37,9 +39,8 @@ def within_limits(problem: Problem, tables: SeparableProblem, limits: Sequence[L
             return mask
         rows = np.flatnonzero(mask)
         found = problem.evaluate(designs[rows], {})
-        for limit in limits:
-            if limit.quantity.name in found.__dataclass_fields__ | {"memory_mb": None}:
-                mask[rows] &= limit.met(found.quantity(limit.quantity.name))
+        limited = real_values(tables, designs[rows], found, [limit.quantity for limit in limits])
+        mask[rows] = within_all(limited, limits)
         return mask
 
     return within

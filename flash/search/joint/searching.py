@@ -72,8 +72,8 @@ def search_joint(
         if exact:
             return values_of(problem, indices, objectives), meets(problem, indices, limits)
         found = evaluate_joint(space, indices)
-        limited = real_values(found, [limit.quantity for limit in limits])
-        return real_values(found, objectives), within(limited, limits)
+        limited = real_values(problem, indices, found, [limit.quantity for limit in limits])
+        return real_values(problem, indices, found, objectives), within(limited, limits)
 
     start = None
     product = ratio(objectives, utility)

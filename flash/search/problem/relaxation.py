@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from flash.errors import InfeasibleError
 from flash.evaluation import Evaluation, evaluate
@@ -30,10 +29,13 @@ from flash.optimize import (
     exact_front,
     hypervolume_gap,
     non_dominated,
+    values_of,
     within,
 )
+from flash.search.problem.base import Ints
 from flash.search.problem.infeasibility import nearest_priced
 from flash.spaces.space import SearchSpace
+from flash.spaces.stage_tables import Floats
 from flash.targets import Target
 
 __all__ = ["bounded_front", "real_values"]
@@ -44,10 +46,21 @@ _TIGHTER = (0.97, 0.94, 0.9, 0.85)
 _PLACED = ("latency_ms", "energy_mj")
 
 
-def real_values(found: Evaluation, objectives: Sequence[Objective]) -> NDArray[np.float64]:
-    """Objectives of priced designs, shape (designs, objectives)."""
-    columns = [found.quantity(of.name) for of in objectives]
-    return np.stack(columns, axis=1) if columns else np.zeros((len(found.params), 0))
+def real_values(
+    tables: SeparableProblem,
+    indices: Ints,
+    found: Evaluation,
+    objectives: Sequence[Objective],
+) -> Floats:
+    """Objectives of designs that were priced for real (``found``), shape (designs, objectives).
+
+    Scores that no pricing changes are those of the tables.
+    """
+    values = values_of(tables, indices, objectives)
+    for column, of in enumerate(objectives):
+        if of.name in found:
+            values[:, column] = found.quantity(of.name)
+    return values
 
 
 def bounded_front(
@@ -78,11 +91,12 @@ def bounded_front(
         evaluations += tight.evaluations
     indices = np.unique(np.concatenate(candidates), axis=0)
     found = evaluate(space, target, indices)
-    limited = real_values(found, [limit.quantity for limit in limits])
+    limited = real_values(problem, indices, found, [limit.quantity for limit in limits])
     held = within(limited, limits)
     if not held.any():
         raise InfeasibleError(nearest_priced(limits, limited))
-    values, signs = real_values(found, objectives)[held], [of.sign for of in objectives]
+    values = real_values(problem, indices, found, objectives)[held]
+    signs = [of.sign for of in objectives]
     keep = np.flatnonzero(non_dominated(values, signs))
     keep = keep[np.lexsort((values[keep] * np.array(signs)).T[::-1])]
     gap = hypervolume_gap(values[keep], bound.values, signs)
