@@ -24,7 +24,6 @@ from flash.search.problem import Problem
 from flash.search.problem.base import Ints
 from flash.search.problem.designs import (
     DesignNames,
-    accuracy_intervals,
     design_reports,
     names_of,
 )
@@ -120,7 +119,7 @@ def report_on(
     chip = problem.chip(front.indices[balanced], title)
     designs = design_reports(
         problem, front.indices, front.names, front.costs, (goal.metric, front.score),
-        accuracy_intervals(front.accuracy, how), proxies,
+        (front.accuracy, how), proxies,
     )  # fmt: skip
     shown = [designs[row] for row in kept]
     best = kept[[front.costs.latency_ms[0][kept].argmin(), front.utility[kept].argmax()]]

@@ -16,7 +16,7 @@ from flash.search.problem.base import Ints, Problem
 from flash.spaces.stage_tables import Floats
 from flash.targets import Triple
 
-__all__ = ["DesignNames", "accuracy_intervals", "design_reports", "names_of"]
+__all__ = ["DesignNames", "design_reports", "names_of"]
 
 
 @dataclass(frozen=True)
@@ -36,27 +36,20 @@ def names_of(problem: Problem, indices: Ints) -> list[DesignNames]:
     ]
 
 
-def accuracy_intervals(accuracy: Prediction | None, how: str) -> list[Interval] | None:
-    """The predicted accuracies of designs; None without a prediction."""
-    if accuracy is None:
-        return None
-    ends = (accuracy.value, accuracy.low, accuracy.high)
-    return _intervals(ends, how, "trained networks", accuracy.outside)
-
-
 def design_reports(
     problem: Problem,
     indices: Ints,
     names: Sequence[DesignNames],
     found: Evaluation,
     score: tuple[str, Floats],
-    accuracy: Sequence[Interval] | None = None,
+    accuracy: tuple[Prediction | None, str] = (None, ""),
     proxies: Mapping[str, Floats] | None = None,
 ) -> list[DesignReport]:
     """One report a design; every argument has a row for each.
 
-    score:   the metric maximised and its values.
-    proxies: further scores by name.
+    score:    the metric maximised and its values.
+    accuracy: predicted, and how its intervals come about.
+    proxies:  further scores by name.
     """
     target = problem.target
     latency_how, energy_how, area_how = target.latency_how, target.energy_how, target.area_how
@@ -67,12 +60,17 @@ def design_reports(
         scores[metric] = values
     latency = _intervals(found.latency_ms, latency_how, "fitted networks", found.extrapolated)
     energy = _intervals(found.energy_mj, energy_how) if energy_how else None
+    predicted, accuracy_how = accuracy
+    percent = None
+    if predicted is not None:
+        ends = (predicted.value, predicted.low, predicted.high)
+        percent = _intervals(ends, accuracy_how, "trained networks", predicted.outside)
     area = None if found.area_mm2 is None else _intervals(found.area_mm2, area_how)
     return [
         DesignReport(
             id=name.id,
             design=name.values,
-            accuracy=None if accuracy is None else accuracy[row],
+            accuracy=None if percent is None else percent[row],
             nn_degree=found.nn_degree[row],
             nn_mass=found.nn_mass[row],
             sed=values[row] if metric == "sed" else None,
