@@ -22,7 +22,7 @@ from flash.accuracy.fit import LEAST, Rival
 from flash.accuracy.kriging import Kriging, Ridge
 from flash.accuracy.monotone import FlashForm, RisingLine
 from flash.accuracy.regression import Regression, Samples
-from flash.errors import ProfileError, SpaceError, did_you_mean, shown
+from flash.errors import SpaceError, did_you_mean, shown
 from flash.files.reading import parse_toml, read_text
 from flash.files.section import Section
 from flash.files.writing import write_text
@@ -48,8 +48,8 @@ def accuracy_of(space: SearchSpace) -> AccuracyModel | None:
     if space.accuracy is None:
         return None
     try:
-        return _model(Section("accuracy", space.accuracy))
-    except (ProfileError, SpaceError) as error:
+        return _model(Section("accuracy", space.accuracy, SpaceError))
+    except SpaceError as error:
         raise SpaceError(f"space {space.name}: {error}") from None
 
 

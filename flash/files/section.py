@@ -1,4 +1,4 @@
-"""One table of a profile file, read strictly: every value checked, unknown keys refused."""
+"""One table of a TOML or JSON file, read strictly: every value checked, unknown keys refused."""
 
 from __future__ import annotations
 
@@ -6,39 +6,44 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from flash.errors import ProfileError, did_you_mean, shown
+from flash.errors import InputError, ProfileError, did_you_mean, shown
 
 __all__ = ["Section"]
 
 
 class Section:
-    """A TOML table. Each reader returns a value or raises ``ProfileError`` naming its place."""
+    """A table. Each reader returns a value or raises ``InputError`` naming the value's place.
 
-    def __init__(self, place: str, values: Mapping[str, Any]) -> None:
-        self._place = place
-        self._values = values
+    place: where the table stands, ``runtimes.ort``; empty for the document itself.
+    kind:  the kind of ``InputError`` to raise; a profile's where not given.
+    """
+
+    def __init__(
+        self, place: str, values: Mapping[str, Any], kind: type[InputError] = ProfileError
+    ) -> None:
+        self._place, self._values, self._kind = place, values, kind
         self._read: set[str] = set()
 
     def done(self) -> None:
         """Refuse keys that nothing has read."""
         for key in self._values:
             if key not in self._read:
-                raise ProfileError(f"unknown key '{self._at(key)}'{did_you_mean(key, self._read)}")
+                raise self._kind(f"unknown key '{self._at(key)}'{did_you_mean(key, self._read)}")
 
     def only(self, known: Iterable[str]) -> None:
         """Refuse keys that are none of ``known``, before they are missed under their right name."""
         wanted = tuple(known)
         for key in self._values:
             if key not in wanted:
-                raise ProfileError(f"unknown key '{self._at(key)}'{did_you_mean(key, wanted)}")
+                raise self._kind(f"unknown key '{self._at(key)}'{did_you_mean(key, wanted)}")
 
     def names(self) -> tuple[str, ...]:
         """The keys of the table, in file order; at least one."""
         if not self._values:
-            raise ProfileError(f"[{self._place}] is empty")
+            raise self._kind(f"[{self._place}] is empty")
         for key in self._values:
             if not key or not key.isprintable():
-                raise ProfileError(f"[{self._place}] has the name {shown(key)}: not printable text")
+                raise self._kind(f"[{self._place}] has the name {shown(key)}: not printable text")
         return tuple(self._values)
 
     def has(self, key: str) -> bool:
@@ -53,28 +58,43 @@ class Section:
         """The table inside this one."""
         value = self._get(key)
         if not isinstance(value, dict):
-            raise ProfileError(f"{self._at(key)} must be a table, got {shown(value)}")
-        return Section(self._at(key), value)
+            raise self._kind(f"{self._at(key)} must be a table, got {shown(value)}")
+        return Section(self._at(key), value, self._kind)
+
+    def table(self, key: str) -> Mapping[str, Any]:
+        """The table inside this one as it is; empty where the key is missing."""
+        self._read.add(key)
+        value = self._values.get(key, {})
+        if not isinstance(value, dict):
+            raise self._kind(f"{self._at(key)} must be a table, got {shown(value)}")
+        return value
+
+    def schema(self, expected: str) -> None:
+        """Refuse a document of another schema or version."""
+        self._read.add("schema")
+        found = self._values.get("schema")
+        if found != expected:
+            raise self._kind(f'expected schema = "{expected}", got {shown(found)}')
 
     def text(self, key: str) -> str:
         """A string that is not empty and has one line of printable characters."""
         value = self._get(key)
         if not _is_line(value):
-            raise ProfileError(f"{self._at(key)} must be one line of text, got {shown(value)}")
+            raise self._kind(f"{self._at(key)} must be one line of text, got {shown(value)}")
         return str(value)
 
     def texts(self, key: str) -> tuple[str, ...]:
         """A list of strings, each as ``text``."""
         value = self._get(key)
         if not isinstance(value, list) or not all(map(_is_line, value)):
-            raise ProfileError(f"{self._at(key)} must be a list of texts, got {shown(value)}")
+            raise self._kind(f"{self._at(key)} must be a list of texts, got {shown(value)}")
         return tuple(value)
 
     def choice(self, key: str, known: Sequence[str]) -> str:
         """One of ``known``."""
         value = self.text(key)
         if value not in known:
-            raise ProfileError(f"{self._at(key)} is '{value}'{did_you_mean(value, known)}")
+            raise self._kind(f"{self._at(key)} is '{value}'{did_you_mean(value, known)}")
         return value
 
     def integer(self, key: str, least: int = 1, most: int = 1_000_000) -> int:
@@ -116,10 +136,10 @@ class Section:
         """Two numbers, smallest and largest."""
         value = self._get(key)
         if not isinstance(value, list) or len(value) != 2:
-            raise ProfileError(f"{self._at(key)} must be [smallest, largest], got {shown(value)}")
+            raise self._kind(f"{self._at(key)} must be [smallest, largest], got {shown(value)}")
         low, high = (self._checked(key, x, 0.0, math.inf) for x in value)
         if low > high:
-            raise ProfileError(f"{self._at(key)} must rise, got {shown(value)}")
+            raise self._kind(f"{self._at(key)} must rise, got {shown(value)}")
         return low, high
 
     def anything(self, key: str) -> Any:
@@ -127,8 +147,8 @@ class Section:
         return self._get(key)
 
     def refuse(self, key: str, why: str) -> NoReturn:
-        """Raise ``ProfileError``: the value of ``key`` is wrong, and ``why``."""
-        raise ProfileError(f"{self._at(key)} {why}")
+        """Raise the section's error: the value of ``key`` is wrong, and ``why``."""
+        raise self._kind(f"{self._at(key)} {why}")
 
     def _checked(self, key: str, value: Any, least: float, most: float) -> float:
         try:
@@ -143,7 +163,7 @@ class Section:
     def _get(self, key: str) -> Any:
         self._read.add(key)
         if key not in self._values:
-            raise ProfileError(f"'{self._at(key)}' is missing")
+            raise self._kind(f"'{self._at(key)}' is missing")
         return self._values[key]
 
     def _at(self, key: str) -> str:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from flash.errors import SpaceError, UsageError, did_you_mean, shown
 from flash.files.locations import data_file, known_names
 from flash.files.reading import read_toml
+from flash.files.section import Section
 from flash.spaces.family import FAMILIES, Family, InputShape
 from flash.spaces.layers import in_elements, out_elements
 from flash.spaces.network import GraphEmitter, Network
@@ -238,18 +239,16 @@ def load_space(name_or_path: str) -> SearchSpace:
 
 
 def _space(document: dict[str, Any], path: Path) -> SearchSpace:
-    for key in document:
-        if key not in _KEYS:
-            raise SpaceError(f"unknown key '{key}'{did_you_mean(key, _KEYS)}")
-    if document.get("schema") != _SCHEMA:
-        raise SpaceError(f'expected schema = "{_SCHEMA}", got {shown(document.get("schema"))}')
-    family_name = _text(document.get("family"), "family")
+    top = Section("", document, SpaceError)
+    top.only(_KEYS)
+    top.schema(_SCHEMA)
+    family_name = top.text("family")
     if family_name not in FAMILIES:
         raise SpaceError(f"unknown family '{family_name}'{did_you_mean(family_name, FAMILIES)}")
-    shape = _input_shape(document.get("input", {}))
-    classes = _positive(document.get("classes"), "classes", _MOST_CLASSES)
-    family = FAMILIES[family_name](shape, classes, _table(document, "settings"))
-    ranges = _table(document, "variables")
+    shape = _input_shape(top.section("input"))
+    classes = top.integer("classes", most=_MOST_CLASSES)
+    family = FAMILIES[family_name](shape, classes, top.table("settings"))
+    ranges = top.table("variables")
     for name in ranges:
         if name not in family.variables:
             raise SpaceError(
@@ -262,12 +261,12 @@ def _space(document: dict[str, Any], path: Path) -> SearchSpace:
     grids = {name: _grid(name, ranges[name]) for name in family.variables}
     family.check(grids)
     space = SearchSpace(
-        name=_text(document.get("name", path.stem), "name"),
-        description=_text(document.get("description", " "), "description").strip(),
+        name=top.text("name") if top.has("name") else path.stem,
+        description=top.text("description") if top.has("description") else "",
         family=family,
-        metric=_text(document.get("metric", "nn_degree"), "metric"),
+        metric=top.text("metric") if top.has("metric") else "nn_degree",
         grids=tuple(np.array(grids[name], dtype=np.int64) for name in family.variables),
-        accuracy=_table(document, "accuracy") if "accuracy" in document else None,
+        accuracy=top.table("accuracy") if top.has("accuracy") else None,
     )
     _countable(space)
     return space
@@ -284,30 +283,10 @@ def _countable(space: SearchSpace) -> None:
         )
 
 
-def _input_shape(given: Any) -> InputShape:
+def _input_shape(given: Section) -> InputShape:
     sizes = {"channels": _MOST_CHANNELS, "height": _LONGEST_SIDE, "width": _LONGEST_SIDE}
-    if not isinstance(given, dict) or set(given) != set(sizes):
-        raise SpaceError("[input] must give channels, height and width, and nothing else")
-    return InputShape(*(_positive(given[k], f"[input] {k}", most) for k, most in sizes.items()))
-
-
-def _table(document: dict[str, Any], key: str) -> dict[str, Any]:
-    table = document.get(key, {})
-    if not isinstance(table, dict):
-        raise SpaceError(f"[{key}] must be a table, got {shown(table)}")
-    return table
-
-
-def _text(value: Any, what: str) -> str:
-    if not isinstance(value, str) or not value or not value.isprintable():
-        raise SpaceError(f"{what} must be one line of printable text, got {shown(value)}")
-    return value
-
-
-def _positive(value: Any, what: str, most: int) -> int:
-    if type(value) is not int or not 1 <= value <= most:
-        raise SpaceError(f"{what} must be a positive integer up to {most}, got {shown(value)}")
-    return value
+    given.only(sizes)
+    return InputShape(*(given.integer(name, most=most) for name, most in sizes.items()))
 
 
 def _grid(name: str, given: Any) -> list[int]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from flash.errors import ProfileError, UsageError, did_you_mean, shown
+from flash.errors import ProfileError, UsageError, did_you_mean
 from flash.files.locations import data_file, known_names
 from flash.files.reading import read_toml
 from flash.files.section import Section
@@ -47,6 +47,4 @@ def read_document(document: dict[str, Any], path: Path, read: Callable[[Section]
 
 def check_schema(top: Section, schema: str) -> None:
     """Raise ``ProfileError`` unless a profile is of this schema and version."""
-    found = top.anything("schema") if top.has("schema") else None
-    if found != schema:
-        raise ProfileError(f'expected schema = "{schema}", got {shown(found)}')
+    top.schema(schema)
