@@ -29,7 +29,7 @@ from flash.errors import UsageError
 from flash.spaces.table import LayerTable
 from flash.targets.imc.mapping import Mapped, map_layers
 from flash.targets.imc.noc import mesh_side, wire_pj_per_bit
-from flash.targets.imc.parts import part_component, router, tile_parts
+from flash.targets.imc.parts import TilePart, tile_parts
 from flash.targets.imc.pipeline import pipeline_ns
 from flash.targets.imc.profile import ImcHardware, Options
 from flash.targets.imc.traffic import Hops, Traffic, network_traffic
@@ -144,7 +144,7 @@ def evaluate(work: Work, adc_model: str) -> Chip:
     )
     phase_ns = np.maximum(reading, converting) / clock
     phases = np.ceil(hardware.precision.activation_bits / hardware.precision.dac_bits)
-    energy = _layer_pj(work)
+    energy = _layer_pj(work, made)
     energy["adc"] = mapped.all_mvms * phases * mapped.read_columns * converter.energy_pj["convert"]
     energy["links"] = work.traffic.bit_hops * wire_pj_per_bit(hardware.noc, pitch_mm)
     compute_ns = mapped.mvms * phases * phase_ns
@@ -159,9 +159,9 @@ def evaluate(work: Work, adc_model: str) -> Chip:
     )
 
 
-def _layer_pj(work: Work) -> dict[str, Floats]:
+def _layer_pj(work: Work, made: Mapping[str, TilePart]) -> dict[str, Floats]:
     """Energy of each component in each layer, but of those the converter decides."""
-    table, hardware, options, mapped = work.table, work.hardware, work.options, work.mapped
+    table, hardware, mapped = work.table, work.hardware, work.mapped
     precision = hardware.precision
     phases = np.ceil(precision.activation_bits / precision.dac_bits)
     drives = mapped.all_mvms * phases * mapped.driven_rows
@@ -190,11 +190,8 @@ def _layer_pj(work: Work) -> dict[str, Floats]:
         "accumulator": outputs * mapped.block_rows + np.where(adds, table.in_elements, 0),
         "tile_register": np.where(held, outputs, 0.0) * precision.activation_bits,
     }
-    energy = {
-        name: use * part_component(hardware, name, options.node_nm).energy_pj["use"]
-        for name, use in uses.items()
-    }
-    energy["router"] = work.traffic.bit_routers * router(hardware, options).energy_pj["route"]
+    energy = {name: use * made[name].component.energy_pj["use"] for name, use in uses.items()}
+    energy["router"] = work.traffic.bit_routers * made["router"].component.energy_pj["route"]
     return energy
 
 
