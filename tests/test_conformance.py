@@ -1,0 +1,101 @@
+"""flash's own members of every registry pass the suites that contributors subclass."""
+
+from __future__ import annotations
+
+import pytest
+
+from flash.export import EXPORTERS
+from flash.metrics import METRICS
+from flash.optimize import OPTIMIZERS
+from flash.proxies.registry import PROXIES
+from flash.search.budgeted import STRATEGIES
+from flash.spaces.family import FAMILIES
+from flash.spaces.space import load_space
+from flash.testing import (
+    ExporterConformance,
+    FamilyConformance,
+    MetricConformance,
+    OptimizerConformance,
+    ProxyConformance,
+    StrategyConformance,
+    small_space,
+)
+from flash.testing.small import SMALL
+
+#: Member -> the library it needs.
+LIBRARIES = {
+    "eznas": "deap",
+    "hnas": "sklearn",
+    "robot": "sklearn",
+    "torch": "torch",
+    "tvm": "tvm",
+    "weak": "sklearn",
+}
+
+
+def members(registry, names=None):
+    """Parameters of a fixture: every member of ours, skipped where its library is missing."""
+    return [
+        pytest.param(name, marks=pytest.mark.skipif(not there(name), reason=f"{name}: no library"))
+        for name in names or registry.builtin
+    ]
+
+
+def there(name):
+    import importlib.util
+
+    return name not in LIBRARIES or importlib.util.find_spec(LIBRARIES[name]) is not None
+
+
+class TestMetrics(MetricConformance):
+    @pytest.fixture(params=members(METRICS))
+    def metric(self, request):
+        return METRICS[request.param]
+
+
+class TestFamilies(FamilyConformance):
+    @pytest.fixture(params=[*SMALL, "cifar10-mobilenet-v2"])
+    def space(self, request):
+        return small_space(request.param) if request.param in SMALL else load_space(request.param)
+
+
+class TestProxies(ProxyConformance):
+    silent = frozenset({"epsinas"})  # its equal weights make equal outputs there
+
+    @pytest.fixture(params=members(PROXIES))
+    def proxy(self, request):
+        return request.param
+
+
+class TestOptimizers(OptimizerConformance):
+    @pytest.fixture(params=["shgo", "exact"])
+    def optimizer(self, request):
+        return OPTIMIZERS[request.param]
+
+
+@pytest.mark.slow  # pymoo looks long for children that are new in a space of a few designs
+class TestNsga2(OptimizerConformance):
+    seeds = (0,)
+
+    @pytest.fixture
+    def optimizer(self):
+        pytest.importorskip("pymoo")
+        return OPTIMIZERS["nsga2"]
+
+
+class TestStrategies(StrategyConformance):
+    @pytest.fixture(params=members(STRATEGIES))
+    def strategy(self, request):
+        return STRATEGIES[request.param]
+
+
+class TestExporters(ExporterConformance):
+    @pytest.fixture(params=members(EXPORTERS, ["onnx", "onnx-int8", "torch"]))
+    def exporter(self, request):
+        return EXPORTERS[request.param]
+
+
+def test_every_member_of_ours_is_tried():
+    assert set(OPTIMIZERS.builtin) == {"shgo", "exact", "nsga2"}
+    tried = {*SMALL, load_space("cifar10-mobilenet-v2").family.name}
+    assert tried == set(FAMILIES.builtin)
