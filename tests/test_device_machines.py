@@ -526,3 +526,106 @@ def test_garbage_in_system_files_is_no_energy_and_no_traceback(program, tmp_path
             assert _window(sensor, seconds=0.001)[0] is None
         assert program.device_info(str(root))["cores"] >= 1
         program.core_groups(str(root))
+
+
+# ------------------------------------------------------------------------------- buses, libraries
+
+
+class _Bus:
+    def __init__(self, registers):
+        self.registers = registers
+
+    def read_word_data(self, address, register):
+        if register not in self.registers:
+            raise OSError("no answer")
+        value = self.registers[register] & 0xFFFF
+        return (value & 0xFF) << 8 | value >> 8
+
+
+@pytest.mark.parametrize(
+    ("registers", "said"),
+    [
+        ({0xFE: 0x5449, 0xFF: 0x3220, 0x00: 0x7127}, "an INA3221 answers there: load the kernel"),
+        ({0xFE: 0x5449, 0xFF: 0x2270, 0x00: 0x6127}, "an INA260 answers there"),
+        ({0xFE: 0, 0xFF: 0, 0x00: 0x3998}, "not set to measure shunt and bus continuously"),
+    ],
+)
+def test_a_chip_that_cannot_be_read_rightly_is_refused(program, registers, said):
+    with pytest.raises(program.Refused, match=said):
+        program.i2c_sensor("1:0x40", 0.1, _Bus(registers))
+
+
+def test_a_drop_out_of_range_leaves_no_energy(program):
+    bus = _Bus({0x00: 0x399F, 0x01: 5000, 0x02: 1250 << 3, 0xFE: 0, 0xFF: 0})
+    sensor = program.i2c_sensor("1:0x40", 0.1, bus)
+    assert _window(sensor, seconds=1.0).energy_mj == pytest.approx(2500)
+    assert _window(sensor, lambda: bus.registers.update({0x01: 32_000}), 1.0) == (None, 0)
+    assert "out of range: use a smaller resistor" in sensor.problem
+    bus.registers[0x01] = -5000
+    sensor.period_s = 0.001
+    assert _window(sensor, seconds=1.0) == (None, 0)
+    assert "wired the other way round" in sensor.problem
+
+
+class _Nvml:
+    """Several devices; each a name, a limit in mW and an energy in mJ."""
+
+    def __init__(self, *devices):
+        self.devices = devices
+
+    def nvmlInit_v2(self):
+        return 0
+
+    def nvmlDeviceGetCount_v2(self, count):
+        count._obj.value = len(self.devices)
+        return 0
+
+    def nvmlDeviceGetHandleByIndex_v2(self, index, device):
+        device._obj.value = index + 1
+        return 0 if index < len(self.devices) else 6
+
+    def nvmlDeviceGetHandleByUUID(self, uuid, device):
+        device._obj.value = int(uuid[-1:]) + 1
+        return 0
+
+    def nvmlDeviceGetName(self, device, name, length):
+        name.value = self.devices[device.value - 1][0]
+        return 0
+
+    def nvmlDeviceGetEnforcedPowerLimit(self, device, value):
+        value._obj.value = self.devices[device.value - 1][1]
+        return 0
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, device, value):
+        value._obj.value = self.devices[device.value - 1][2]()
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("environment", "energy_mj"),
+    [
+        ({"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}, 10_000),
+        ({"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "1,0"}, 20_000),
+        ({"CUDA_VISIBLE_DEVICES": "GPU-1"}, 20_000),
+        ({}, None),
+        ({"CUDA_VISIBLE_DEVICES": "MIG-7"}, None),
+    ],
+)
+def test_the_gpu_that_runs_is_the_one_that_is_read(program, environment, energy_mj):
+    counts = [iter([0, 0, 10_000]), iter([0, 0, 20_000])]
+    devices = [(b"small", 70_000, counts[0].__next__), (b"large", 350_000, counts[1].__next__)]
+    (sensor,) = program.nvml_sensors(lambda name: _Nvml(*devices), environment)
+    if energy_mj is None:
+        assert sensor.available()
+        assert sensor.stop(1.0) == (None, 0)
+        return
+    sensor.start()
+    assert sensor.stop(1.0).energy_mj == energy_mj
+
+
+def test_a_gpu_shows_no_more_than_its_limit_allows(program):
+    count = iter([0, 0, 200_000])
+    (sensor,) = program.nvml_sensors(lambda name: _Nvml((b"x", 70_000, count.__next__)), {})
+    sensor.start()
+    assert sensor.stop(1.0) == (None, 0)
+    assert "200 W is more than the 140 W" in sensor.problem

@@ -121,6 +121,10 @@ def test_a_model_with_weights_elsewhere_is_named(tmp_path, capsys):
         (tmp_path / "m.onnx").write_bytes(archive.read("models/000.onnx"))
     assert _run(tmp_path / "m.onnx", "--out", tmp_path / "m.jsonl") == 4
     assert "its weights are in other files" in capsys.readouterr().err
+    # With the file beside it, it is measured.
+    (tmp_path / "weights.bin").write_bytes(bytes(1 << 20))
+    assert _run(tmp_path / "m.onnx", "--out", tmp_path / "m.jsonl", "--budget", "5s") == 0
+    assert "1 networks measured" in capsys.readouterr().out
     (tmp_path / "t.onnx").write_text("text")
     assert _run(tmp_path / "t.onnx", "--out", tmp_path / "m.jsonl") == 4
     assert "not an ONNX model" in capsys.readouterr().err

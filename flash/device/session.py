@@ -47,8 +47,9 @@ def open_session(task: Task, folder: str, settings: Settings, trace: bool) -> An
     path = task.path
     if not path:
         path = os.path.join(folder, "model.onnx")  # beside the weights it points into
-        with open(path, "wb") as stream:
-            stream.write(task.content)
+        for name, content in {"model.onnx": task.content, **task.beside}.items():
+            with open(os.path.join(folder, name), "wb") as stream:
+                stream.write(content)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = settings.threads
     options.inter_op_num_threads = 1

@@ -32,12 +32,21 @@ _WEIGHT_TYPES = ("float32", "float16", "int8")
 
 
 class Task:
-    """One network to measure: how measurements name it, its file, its expected share of time."""
+    """One network to measure: how measurements name it, its file, its expected share of time.
+
+    beside: files that the model keeps its weights in, by name.
+    """
 
     def __init__(
-        self, network: dict[str, Any], content: bytes, share: float, path: str = ""
+        self,
+        network: dict[str, Any],
+        content: bytes,
+        share: float,
+        path: str = "",
+        beside: dict[str, bytes] | None = None,
     ) -> None:
         self.network, self.content, self.share, self.path = network, content, share, path
+        self.beside = beside or {}
         self.shapes: dict[str, list[int]] = network.get("input_shapes") or {}
         self.key = network_key(network)
         self.text = str(
@@ -113,7 +122,12 @@ def _task(entry: Any, archive: zipfile.ZipFile) -> Task:
         raise ValueError(f"share {share}")
     json.dumps(network, allow_nan=False)
     check_shapes(network.get("input_shapes") or {})
-    return Task(network, archive.read(entry["model"]), share)
+    beside = {}
+    for name, member in dict(entry.get("files") or {}).items():
+        if name in ("", ".", "..", "model.onnx") or os.path.basename(name) != name or "\0" in name:
+            raise ValueError(f"weights in {short(name)}")
+        beside[name] = archive.read(member)
+    return Task(network, archive.read(entry["model"]), share, "", beside)
 
 
 def _few(values: Any, most: int) -> list[Any]:

@@ -16,7 +16,7 @@ fixed scales: good for times, useless for results); the input stays float.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -31,7 +31,7 @@ from flash.errors import InputError
 from flash.spaces.layers import Layer
 from flash.spaces.network import Network
 
-__all__ = ["WEIGHTS_FILE", "Region", "keeps_weights_outside", "suite_models"]
+__all__ = ["WEIGHTS_FILE", "Region", "outside_files", "suite_models"]
 
 #: Name of the file, beside the model.
 WEIGHTS_FILE: Final = "weights.bin"
@@ -81,8 +81,11 @@ def suite_models(
     return models, list(regions.values())
 
 
-def keeps_weights_outside(content: bytes, path: str) -> bool:
-    """Whether a model's weights are in other files; ``InputError`` for what is no model."""
+def outside_files(content: bytes, path: str) -> tuple[str, ...]:
+    """Names of the files that hold a model's weights beside it; none where it carries its own.
+
+    As the model gives them, relative to its folder. Raises ``InputError`` for what is no model.
+    """
     try:
         model = onnx.load_model_from_string(content)
     # protobuf's DecodeError lives in a package that is not ours to depend on.
@@ -90,7 +93,32 @@ def keeps_weights_outside(content: bytes, path: str) -> bool:
         raise InputError(f"{path}: not an ONNX model, or a damaged one") from None
     if not model.graph.node:
         raise InputError(f"{path}: not an ONNX model, or a damaged one")
-    return any(t.data_location == TensorProto.EXTERNAL for t in model.graph.initializer)
+    tensors = [tensor for graph in _graphs(model.graph) for tensor in _tensors(graph)]
+    outside = [tensor for tensor in tensors if tensor.data_location == TensorProto.EXTERNAL]
+    places = [{entry.key: entry.value for entry in tensor.external_data} for tensor in outside]
+    return tuple(dict.fromkeys(place.get("location", "") for place in places))
+
+
+def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """A graph and those inside its nodes' attributes."""
+    waiting = [graph]
+    while waiting:
+        one = waiting.pop()
+        yield one
+        for node in one.node:
+            for attribute in node.attribute:
+                waiting += [attribute.g] if attribute.HasField("g") else []
+                waiting += attribute.graphs
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[TensorProto]:
+    """A graph's own weights and constants."""
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
 
 
 def _folded(network: Network) -> Network:

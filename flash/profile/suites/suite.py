@@ -7,7 +7,8 @@ in the order to be measured, each with ``workload`` (its text), ``network`` (how
 measurements name it), ``model`` (the file inside the archive), ``macs``, ``params`` and
 ``share``: the time it is
 expected to take against the others. Someone's own models carry their weights (``weights`` is
-null) and have only ``network``, ``model`` and ``share``.
+null) and have only ``network``, ``model``, ``share`` and, where weights are in files beside the
+model, ``files``: their names -> the files inside the archive.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from flash import __version__
-from flash.errors import InputError, UsageError, did_you_mean
+from flash.errors import InputError, UsageError, did_you_mean, shown
 from flash.measurements.workloads import workload_kind
 from flash.profile.suites.choice import choose, expected_ms
 from flash.profile.suites.pool import Candidate, candidates
@@ -40,6 +41,8 @@ __all__ = [
 SCHEMA: Final = "flash.suite/1"
 DEFAULT_COUNT: Final = 60
 PRECISIONS: Final = ("fp32", "fp16", "int8")
+#: Most bytes of someone's own models together: they are copied, compressed and unpacked in memory.
+_LARGEST: Final = 512 << 20
 #: Zip entries carry a time; the same suite must give the same bytes.
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 
@@ -95,28 +98,53 @@ def model_suite(
     input_shapes: shapes of inputs whose sizes are free, by name; an empty name is a model's only
                   input. A free first axis that has none is the batch.
 
-    Raises ``InputError`` for a file that cannot be read or keeps its weights elsewhere.
+    Weights that a model keeps in files beside it go with it. Raises ``InputError`` for a file
+    that cannot be read, and for more than ``_LARGEST`` together.
     """
-    from flash.backends import keeps_weights_outside  # noqa: PLC0415 (an extra)
-
     _check(precision, batch)
-    entries, models = [], {}
+    entries: list[dict[str, Any]] = []
+    files: dict[str, bytes] = {}
     unique = list(dict.fromkeys(str(path) for path in paths))
     for number, path in enumerate(unique):
         content = _read(path)
-        if keeps_weights_outside(content, path):
-            raise InputError(
-                f"{path}: its weights are in other files: copy them and scripts/profile_device.py "
-                "to the device and run it there with this file"
-            )
         network: dict[str, Any] = {"onnx": path, "sha256": hashlib.sha256(content).hexdigest()}
         if input_shapes:
             network["input_shapes"] = {name: list(shape) for name, shape in input_shapes.items()}
         file = f"models/{number:03d}.onnx"
-        models[file] = content
-        entries.append({"network": network, "model": file, "share": 1.0 / len(unique)})
+        files[file] = content
+        entry = {"network": network, "model": file, "share": 1.0 / len(unique)}
+        beside = _beside(path, content)
+        if beside:
+            entry["files"] = {name: f"models/{number:03d}/{name}" for name in beside}
+            files |= {f"models/{number:03d}/{name}": data for name, data in beside.items()}
+        entries.append(entry)
+        if sum(map(len, files.values())) > _LARGEST:
+            raise InputError(
+                f"{path}: the models have more than {_LARGEST >> 20} MiB: copy them and "
+                "scripts/profile_device.py to the device and run it there with these files"
+            )
     head = _head(f"own-{len(unique)}", precision, batch) | {"weights": None, "workloads": entries}
-    return _archive({"suite.json": json.dumps(head, indent=1).encode()} | models)
+    return _archive({"suite.json": json.dumps(head, indent=1).encode()} | files)
+
+
+def _beside(path: str, content: bytes) -> dict[str, bytes]:
+    """The files in which a model keeps its weights, by name; empty where it carries its own."""
+    from flash.backends import outside_files  # noqa: PLC0415 (an extra)
+
+    found = {}
+    for name in outside_files(content, path):
+        place = Path(path).parent / name
+        if name in ("", ".", "..", "model.onnx") or Path(name).name != name or place.is_symlink():
+            raise InputError(
+                f"{path}: its weights are in other files: {shown(name)} is not a file beside it"
+            )
+        if place.is_file() and place.stat().st_size > _LARGEST:
+            raise InputError(f"{place}: has more than {_LARGEST >> 20} MiB")
+        try:
+            found[name] = _read(str(place))
+        except InputError as error:
+            raise InputError(f"{path}: its weights are in other files: {error}") from None
+    return found
 
 
 def split_suite(
@@ -132,7 +160,8 @@ def split_suite(
         parts = []
         for start in range(0, len(entries), count):
             some = entries[start : start + count]
-            files = {entry["model"]: archive.read(entry["model"]) for entry in some}
+            names = [n for e in some for n in (e["model"], *e.get("files", {}).values())]
+            files = {name: archive.read(name) for name in names}
             text = json.dumps(head | {"workloads": some}, indent=1)
             share = sum(entry["share"] for entry in some)
             parts.append((_archive({"suite.json": text.encode()} | files), share))
