@@ -40,12 +40,15 @@ GROUPS: Mapping[str, str] = {
 
 #: Where flash's own members of a group are: ``"module:attribute"``, imported when asked for.
 _HOMES: Mapping[str, str] = {
+    "flash.components": "flash.targets.components.base:COMPONENTS",
     "flash.exporters": "flash.export.exporter:EXPORTERS",
     "flash.families": "flash.spaces.family:FAMILIES",
     "flash.metrics": "flash.metrics.scores:METRICS",
     "flash.optimizers": "flash.optimize.optimizer:OPTIMIZERS",
     "flash.proxies": "flash.proxies.registry:SCORES",
+    "flash.sensors": "flash.device.registry:SENSORS",
     "flash.strategies": "flash.search.budgeted.strategy:STRATEGIES",
+    "flash.targets": "flash.targets.kinds:KINDS",
 }
 
 
