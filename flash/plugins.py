@@ -46,6 +46,7 @@ _HOMES: Mapping[str, str] = {
     "flash.metrics": "flash.metrics.scores:METRICS",
     "flash.optimizers": "flash.optimize.optimizer:OPTIMIZERS",
     "flash.proxies": "flash.proxies.registry:SCORES",
+    "flash.sensors": "flash.device.registry:SENSORS",
     "flash.strategies": "flash.search.budgeted.strategy:STRATEGIES",
     "flash.targets": "flash.targets.kinds:KINDS",
 }

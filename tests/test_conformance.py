@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from flash.device.registry import SENSORS
 from flash.export import EXPORTERS
 from flash.metrics import METRICS
 from flash.optimize import OPTIMIZERS
@@ -11,16 +12,21 @@ from flash.proxies.registry import PROXIES
 from flash.search.budgeted import STRATEGIES
 from flash.spaces.family import FAMILIES
 from flash.spaces.space import load_space
+from flash.targets import load_hardware
 from flash.testing import (
     ExporterConformance,
     FamilyConformance,
     MetricConformance,
     OptimizerConformance,
     ProxyConformance,
+    SensorConformance,
     StrategyConformance,
+    TargetConformance,
     small_space,
 )
 from flash.testing.small import SMALL
+
+BOARDS = ("rpi3b", "rpi4b", "x86-avx512", "systolic", "eyeriss-like", "edge-tpu-like", "imc")
 
 #: Member -> the library it needs.
 LIBRARIES = {
@@ -93,6 +99,18 @@ class TestExporters(ExporterConformance):
     @pytest.fixture(params=members(EXPORTERS, ["onnx", "onnx-int8", "torch"]))
     def exporter(self, request):
         return EXPORTERS[request.param]
+
+
+class TestTargets(TargetConformance):
+    @pytest.fixture(params=BOARDS)
+    def hardware(self, request):
+        return load_hardware(request.param)
+
+
+class TestSensors(SensorConformance):
+    @pytest.fixture(params=SENSORS.builtin)
+    def factory(self, request):
+        return SENSORS[request.param]
 
 
 def test_every_member_of_ours_is_tried():

@@ -21,7 +21,16 @@ import pytest
 pytest.register_assert_rewrite(
     *(
         f"flash.testing.{name}"
-        for name in ("exporters", "families", "metrics", "optimizers", "proxies", "strategies")
+        for name in (
+            "exporters",
+            "families",
+            "metrics",
+            "optimizers",
+            "proxies",
+            "sensors",
+            "strategies",
+            "targets",
+        )
     )
 )
 
@@ -30,8 +39,10 @@ from flash.testing.families import FamilyConformance  # noqa: E402
 from flash.testing.metrics import MetricConformance  # noqa: E402
 from flash.testing.optimizers import OptimizerConformance  # noqa: E402
 from flash.testing.proxies import ProxyConformance  # noqa: E402
+from flash.testing.sensors import SensorConformance  # noqa: E402
 from flash.testing.small import small_space  # noqa: E402
 from flash.testing.strategies import StrategyConformance  # noqa: E402
+from flash.testing.targets import TargetConformance  # noqa: E402
 
 __all__ = [
     "ExporterConformance",
@@ -39,6 +50,8 @@ __all__ = [
     "MetricConformance",
     "OptimizerConformance",
     "ProxyConformance",
+    "SensorConformance",
     "StrategyConformance",
+    "TargetConformance",
     "small_space",
 ]
