@@ -25,7 +25,7 @@ ROOMS = {
     "pymoo": ("optimize.nsga2",),
     "ray": ("workers",),
     "sklearn": ("search.budgeted.bayes", "search.budgeted.weak", "fitting.baselines"),
-    "torch": ("backends", "proxies", "supernet", "training"),
+    "torch": ("backends", "proxies", "supernet", "training", "testing"),
     "tvm": ("backends",),
     "tvm_ffi": ("backends",),
     "xgboost": ("backends",),

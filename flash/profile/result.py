@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flash.extras import need
 from flash.measurements.records import Record, describe_origin, network_key, read_records
 from flash.profile.transports.journal import read_journal
+from flash.report.frames import data_frame
 
 __all__ = ["ProfileResult", "read_result"]
 
@@ -62,8 +62,7 @@ class ProfileResult:
 
     def to_dataframe(self) -> Any:
         """A pandas data frame, one row a network; raises ``UsageError`` without pandas."""
-        frame = need("pandas", extra="pandas", what="a data frame").DataFrame
-        return frame(
+        return data_frame(
             [
                 {
                     "network": _named(record.network),

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flash.errors import UsageError
-from flash.extras import need
 from flash.quantities import quantity
+from flash.report.frames import data_frame
 from flash.report.interval import Interval, finite
 
 __all__ = [
@@ -325,8 +325,7 @@ class SearchReport:
         """
         from flash.report.records import front_records  # noqa: PLC0415 (seldom asked for)
 
-        frames = need("pandas", extra="pandas", what="to_dataframe()")
-        return frames.DataFrame(front_records(self))
+        return data_frame(front_records(self))
 
     def __repr__(self) -> str:
         from flash.report.page import search_text  # noqa: PLC0415 (a prompt's)
