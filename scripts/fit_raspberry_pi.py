@@ -30,7 +30,7 @@ from raspberry_pi_data import (
     read_pi3,
 )  # fmt: skip
 
-from flash.fitting.fit import conformal_factors, fit_runtimes
+from flash.fitting.fit import fit_runtimes
 from flash.fitting.fitted import (
     bounding_box_of,
     energy_terms,
@@ -41,6 +41,7 @@ from flash.fitting.fitted import (
     rounded,
     significant,
 )  # fmt: skip
+from flash.fitting.intervals import conformal_factors
 from flash.fitting.prior import Prior, data_sheet_prior
 from flash.fitting.workload import Workload, workload
 from flash.targets.processor.profile import (

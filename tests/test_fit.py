@@ -12,11 +12,18 @@ from flash.errors import InputError, UsageError
 from flash.estimate import estimate
 from flash.fit import fit
 from flash.fitting import selection
-from flash.fitting.fit import _Problem, fit_one
+from flash.fitting.fit import _Problem, _Sensitive, fit_left_out, fit_one
 from flash.fitting.fitted import quality
 from flash.fitting.learning import learn
 from flash.fitting.linear_fit import LinearFit
-from flash.fitting.prior import pack, profile_prior, unknown_prior, unpack
+from flash.fitting.prior import (
+    EXTRA,
+    PARAMETERS,
+    pack,
+    profile_prior,
+    unknown_prior,
+    unpack,
+)
 from flash.fitting.selection import folds_of
 from flash.fitting.workload import workload
 from flash.measurements.reading import read_measurements
@@ -167,6 +174,45 @@ def test_derivatives_are_those_of_differences() -> None:
         assert np.allclose(found[:, k], slope, atol=1e-5), k
 
 
+def test_the_fit_and_the_cost_model_compute_the_same() -> None:
+    """The fit's own writing of the kernel time, values and slopes, against ``kernel_ms``."""
+    load = workload(NETWORKS[:6], "used")
+    logs = np.log(unknown_prior().extended(1.0).median) + RNG.normal(
+        0, 0.3, len(PARAMETERS + EXTRA)
+    )
+    values, slopes = _Sensitive(load).latency_ms(logs)
+    assert values == pytest.approx(load.latency_ms(unpack(logs)), rel=1e-12)
+    for k in range(len(logs)):
+        step = np.zeros(len(logs))
+        step[k] = 1e-5
+        up, down = (load.latency_ms(unpack(logs + sign * step)) for sign in (1, -1))
+        assert np.allclose(slopes[:, k], (up - down) / 2e-5, atol=1e-6 * values.max()), k
+
+
+def test_leaving_networks_out_by_steps_is_fitting_anew() -> None:
+    load = workload(NETWORKS, "used")
+    wild = LATENCY_MS * np.exp(np.random.default_rng(5).standard_t(2, 24) * 0.1)
+    rows = np.arange(24)
+    folds = [rows[:1], rows[1:4], rows[4:14]]
+    prior = unknown_prior()
+    for fold, found in zip(folds, fit_left_out(load, wild, prior, folds), strict=True):
+        keep = np.setdiff1d(rows, fold)
+        anew, _ = fit_one(load.subset(keep), wild[keep], prior)
+        assert found == pytest.approx(load.subset(fold).latency_ms(anew), rel=0.01)
+
+
+def test_a_linear_fit_without_a_fold_sees_nothing_of_it() -> None:
+    load = workload(NETWORKS, "used")
+    linear = LinearFit(unpack(np.log(unknown_prior().median)), 0.003)
+    fold, columns = np.arange(3), linear.columns(load)
+    (found,) = linear.left_out(columns, LATENCY_MS, [fold])
+    changed = LATENCY_MS.copy()
+    changed[fold] *= 10.0
+    # Only where the reweighting starts depends on them, and it goes on until it has settled.
+    (again,) = linear.left_out(columns, changed, [fold])
+    assert again == pytest.approx(found, rel=0.01)
+
+
 def test_coefficients_survive_packing() -> None:
     logs = np.log(unknown_prior().extended(1.0).median) + 0.1
     again = pack(unpack(logs))
@@ -195,7 +241,7 @@ def test_any_fit_is_non_negative_and_monotone_in_width(seed: int, noise: float, 
     shape = unpack(np.log(unknown_prior().median))
     linear = LinearFit(shape, 0.01, busy=busy)
     for fitted in (
-        linear.coefficients(linear.fit(linear.columns(load), wild)),
+        linear.coefficients(linear.solution(linear.columns(load), wild)),
         fit_one(load, wild, unknown_prior().extended(1.0))[0],
     ):
         assert min(*fitted.overhead_us, *fitted.gmac_s, *fitted.gb_s) >= 0
@@ -285,15 +331,6 @@ def test_files_of_two_devices_make_no_profile(tmp_path: Path) -> None:
         files[-1].write_text("\n".join(lines), encoding="utf-8")
     with pytest.raises(UsageError, match="different devices .A53, A72.: fit a profile to each"):
         fit(files, "board")
-
-
-def test_the_chosen_candidate_is_the_simplest_within_noise() -> None:
-    errors = np.full((3, 25), 0.10)
-    errors[1, :2] -= 0.09  # 7 % better, by two networks alone
-    errors[1, 2] += 0.15
-    errors[2] = 0.08
-    assert selection.first_not_beaten(errors[:2]) == 0
-    assert selection.first_not_beaten(errors) == 2
 
 
 def test_counts_of_launches_alone_rank_networks_of_equal_counts_alike() -> None:

@@ -14,7 +14,6 @@ from flash.fitting.fitted import quality
 from flash.fitting.learning import learn
 from flash.fitting.prior import unknown_prior
 from flash.fitting.structure import Structure, known_structure
-from flash.fitting.workload import workload
 from flash.measurements.reading import read_measurements
 from flash.spaces.network import GraphEmitter
 from flash.spaces.space import load_space
@@ -190,9 +189,8 @@ def test_zeros_explain_what_pytorch_takes_on_a_gpu(
             latency_ms.append(float(row[column]))
     measured = np.array(latency_ms)
     fit = learn(networks[:25], ["cell"] * 25, measured[:25], None, unknown_prior(), baselines=False)
-    assert (fit.structure.executes, fit.structure.fusion) == ("all", "eager")
-    asked = workload(networks[25:], "all", 4, "eager", fit.structure.lanes)
-    found = quality(measured[25:], asked.latency_ms(fit.coefficients))
+    assert (fit.variants[0].executes, fit.variants[0].fusion) == ("all", "eager")
+    found = quality(measured[25:], fit.latency_ms(networks[25:]))
     assert found["spearman"] >= rank
     assert found["median_error_percent"] <= error
 

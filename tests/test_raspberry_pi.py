@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from flash.fitting.fit import conformal_factors, fit_runtimes
+from flash.fitting.fit import fit_runtimes
 from flash.fitting.fitted import held_out_energy, quality
 from flash.fitting.prior import data_sheet_prior, unpack
 from flash.fitting.workload import workload
@@ -63,17 +63,6 @@ def test_a_runtime_learns_from_another_what_it_was_not_measured_on() -> None:
     dense = np.array([0, 4])
     errors = [np.abs(np.log(load.latency_ms(c) / slow))[dense].mean() for c in (alone, both)]
     assert errors[1] < 0.6 * errors[0]
-
-
-def test_conformal_factors_cover_nine_in_ten() -> None:
-    rng = np.random.default_rng(0)
-    for size, most in ((15, 0.93), (18, 0.925), (60, 0.93)):
-        inside = []
-        for _ in range(400):
-            low, high = conformal_factors(rng.normal(0, 0.2, size))
-            inside.append(np.mean(np.abs(rng.normal(0, 0.2, 200) - 0) < np.log(high)))
-            assert low <= 1 <= high
-        assert 0.87 < np.mean(inside) < most
 
 
 @needs_data

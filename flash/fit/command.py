@@ -19,6 +19,7 @@ from flash.errors import UsageError, shown
 from flash.files.writing import write_text
 from flash.fitting.learning import Learned, learn
 from flash.fitting.prior import Prior, data_sheet_prior, profile_prior, unknown_prior
+from flash.fitting.selection import FOLDS
 from flash.fitting.structure import known_structure
 from flash.measurements.reading import Measurements, read_measurements
 from flash.targets.processor.profile import (
@@ -37,6 +38,7 @@ from flash.targets.processor.profile_file import profile_text
 __all__ = ["FitReport", "main", "fit"]
 
 _SCHEMA = "flash.fit/1"
+_VARIANT_FIELDS = ("weight", "executes", "fusion", "lanes")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -58,14 +60,12 @@ class FitReport:
 
     def _lines(self, name: str, found: Learned) -> list[str]:
         runtime, interval = self.profile.runtimes[name], found.interval
-        s = found.structure
         lines = [
             f"{self.profile.name}:{name}   {runtime.framework} {runtime.version}, "
             f"{runtime.provenance.networks} networks, {runtime.precision}",
-            f"runs       executes {s.executes}, fusion {s.fusion}, {s.lanes} lanes; "
-            f"fitted by: {found.chosen}",
+            *_runs(found),
             "",
-            f"{'held out (10-fold)':38s}{'median error':>13s}{'MAPE':>10s}{'Spearman':>10s}",
+            f"{_held_out(runtime):38s}{'median error':>13s}{'MAPE':>10s}{'Spearman':>10s}",
             _line("this profile", found.figures),
         ]
         lines += [_line(b.name, b.figures, b.note) for b in found.baselines]
@@ -84,14 +84,24 @@ class FitReport:
             f"90 % interval x{interval.low:g} to x{interval.high:g}; made without each fold it "
             f"covers {found.coverage:.0%} of that fold's networks",
         ]
+        if found.coverage_of_kinds is not None:
+            lines.append(
+                f"for unlike networks x{interval.outside_low:g} to x{interval.outside_high:g}, "
+                f"which covers {found.coverage_of_kinds:.0%} of those left out with their kind"
+            )
         return lines
 
     def document(self) -> dict[str, Any]:
         """The report as plain values, for JSON."""
         runtimes = {
             name: {
-                **asdict(found.structure),
-                "fitted_by": found.chosen,
+                "executes": found.variants[0].executes,
+                "fusion": found.variants[0].fusion,
+                "lanes": found.variants[0].lanes,
+                "variants": [
+                    {name: getattr(v, name) for name in _VARIANT_FIELDS} for v in found.variants
+                ],
+                "fitted_by": found.fitted_by,
                 "networks": self.profile.runtimes[name].provenance.networks,
                 "held_out": found.figures,
                 "candidates": found.errors,
@@ -100,6 +110,7 @@ class FitReport:
                 "energy_held_out": found.energy_figures,
                 "interval": {"low": found.interval.low, "high": found.interval.high},
                 "coverage": found.coverage,
+                "coverage_of_kinds": found.coverage_of_kinds,
             }
             for name, found in self.learned.items()
         }
@@ -107,6 +118,28 @@ class FitReport:
             "schema": _SCHEMA, "name": self.profile.name, "runtimes": runtimes,
             "problems": list(self.problems), "profile": profile_text(self.profile),
         }  # fmt: skip
+
+
+def _runs(found: Learned) -> list[str]:
+    """What the runtime may run, by weight, and how the coefficients were estimated."""
+    shares: dict[tuple[str, str, int], float] = {}
+    for v in found.variants:
+        key = v.executes, v.fusion, v.lanes
+        shares[key] = shares.get(key, 0.0) + v.weight
+    runs = [
+        f"executes {executes}, fusion {fusion}, {lanes} lanes ({share:.0%})"
+        for (executes, fusion, lanes), share in sorted(shares.items(), key=lambda x: -x[1])
+    ]
+    by = sorted(found.fitted_by.items(), key=lambda x: -x[1])
+    return [
+        *(f"{'runs' if k == 0 else '':11s}{text}" for k, text in enumerate(runs)),
+        "fitted by  " + "; ".join(f"{name} ({share:.0%})" for name, share in by),
+    ]
+
+
+def _held_out(runtime: Runtime) -> str:
+    """The title of the table of errors: which networks each fit has not seen."""
+    return f"held out ({runtime.provenance.held_out.partition(';')[0]})"
 
 
 def _line(name: str, figures: Mapping[str, float] | None, note: str = "") -> str:
@@ -283,16 +316,18 @@ def _runtime(
         )
     )  # fmt: skip
     kinds = len(found.kinds)
+    main, *others = found.variants
+    how = "each network" if len(file.rows) <= FOLDS else "10 folds"
     return Runtime(
         name=name, framework=_one_line(framework),
         version=_one_line(str(runtime.get("version") or "not stated")),
         threads=threads if isinstance(threads, int) and threads >= 0 else 0,
-        clock_mhz=_clock(file), precision=precision, executes=found.structure.executes,
-        fusion=found.structure.fusion, lanes=found.structure.lanes,
-        coefficients=found.coefficients, interval=found.interval, energy=energy,
+        clock_mhz=_clock(file), precision=precision, executes=main.executes,
+        fusion=main.fusion, lanes=main.lanes, alternatives=tuple(others),
+        coefficients=main.coefficients, interval=found.interval, energy=energy,
         provenance=Provenance(
             how="fitted", networks=len(file.rows),
-            held_out="10 folds" + (f"; outside, {kinds} kinds left out" if kinds else ""),
+            held_out=how + (f"; outside, {kinds} kinds left out" if kinds else ""),
             **found.figures, date=_one_line(str(header.get("date") or "not stated"))[:10],
             sources=(f"measured: {file.path.name}",),
         ),

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 from scipy.stats import spearmanr
 
-from flash.fitting.fit import conformal_factors
+from flash.fitting.intervals import conformal_factors
 from flash.fitting.workload import Workload
 from flash.targets.processor.kernels import KERNEL_CLASSES
 from flash.targets.processor.profile import Coefficients, Interval

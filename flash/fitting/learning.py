@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from flash.fitting.averaging import Average, averaged
 from flash.fitting.baselines import Baseline, baseline_rows
-from flash.fitting.fit import conformal_factors
 from flash.fitting.fitted import (
     bounding_box_of,
     classes_of,
@@ -21,18 +21,13 @@ from flash.fitting.fitted import (
     rounded,
     significant,
 )
+from flash.fitting.intervals import conformal_factors
 from flash.fitting.prior import Prior, unpack
-from flash.fitting.selection import (
-    Choice,
-    candidates,
-    choose,
-    folds_of,
-    kinds_apart,
-)
-from flash.fitting.structure import Structure, structures
-from flash.fitting.workload import Workload
+from flash.fitting.selection import candidates, folds_of, kinds_apart
+from flash.fitting.structure import Options, Structure
+from flash.fitting.workload import Workload, workload
 from flash.spaces.network import Network
-from flash.targets.processor.profile import Coefficients, Energy, Interval
+from flash.targets.processor.profile import Coefficients, Energy, Interval, Variant
 
 __all__ = ["Learned", "Structure", "learn"]
 
@@ -50,24 +45,35 @@ _WHOLE, _FEWEST_WHOLE = 6, 10
 class Learned:
     """A fitted runtime.
 
-    chosen:    the candidate. errors: mean absolute log error of every candidate tried.
-    figures:   held-out quality, the candidate chosen without the fold it predicts.
+    variants:  the models that predictions average over, the heaviest first; weights sum to one.
+    fitted_by: candidate -> the weight of its models.
+    errors:    mean absolute log error of every candidate tried.
+    figures:   held-out quality; models and weights never saw the network they predict.
     kinds:     quality on each kind of network by fits without that kind.
     coverage:  share of networks inside an interval made from the other folds' errors; of those
-               with several kernels, where there are enough.
+               with several kernels, where there are enough. coverage_of_kinds: the same for kinds
+               left out, in the interval for networks unlike those measured; None without kinds.
     """
 
-    structure: Structure
-    coefficients: Coefficients
-    chosen: str
+    variants: tuple[Variant, ...]
+    fitted_by: dict[str, float]
     errors: dict[str, float]
     figures: dict[str, float]
     kinds: dict[str, dict[str, float]]
     interval: Interval
     coverage: float
+    coverage_of_kinds: float | None
     baselines: tuple[Baseline, ...]
     energy: Energy | None
     energy_figures: dict[str, float] | None
+
+    def latency_ms(self, networks: Sequence[Network], element_bytes: int = 4) -> Floats:
+        """Predicted latency of each network, shape (networks,)."""
+        total = np.zeros(len(networks))
+        for v in self.variants:
+            load = workload(networks, v.executes, element_bytes, v.fusion, v.lanes)
+            total += v.weight * load.latency_ms(v.coefficients)
+        return total
 
 
 def learn(
@@ -84,26 +90,27 @@ def learn(
     baselines: bool = True,
     progress: Progress = lambda _: None,
 ) -> Learned:
-    """Fit, choose and judge.
+    """Fit, weigh and judge.
 
     kinds: of the networks, for errors on kinds left out. data_sheet: whether the prior's
     medians mean something on their own. known: what the runtime runs, where that is known.
     told: what it executes and merges, if somebody says so. baselines: whether to judge them too.
     """
     folds = folds_of([str(k) for k in range(len(networks))])
-    tried = candidates(prior, processor=known is not None)
-    progress("what the runtime runs and merges")
-    runs = structures(networks, latency_ms, tried, element_bytes, known, told)
-    loads = [load for _, load in runs]
+    progress("what the runtime may run and merge")
+    options = Options(networks, element_bytes, known, told)
     apart = kinds_apart(kinds)
-    choice = choose(
-        list(zip(tried, loads, strict=True)), latency_ms, folds, list(apart.values()), progress
+    average = averaged(
+        options, candidates(prior, processor=known is not None), latency_ms, folds,
+        list(apart.values()), progress,
+    )  # fmt: skip
+    variants = _variants(average, latency_ms)
+    load = next(
+        m.option.load for m in average.models if _structure(variants[0], m.option.structure)
     )
-    candidate, (structure, load) = tried[choice.number], runs[choice.number]
-    fitted = rounded(candidate.fit(load, latency_ms))
-    residuals = np.log(latency_ms / choice.predicted)
-    figures = {k: quality(latency_ms[rows], choice.far[rows]) for k, rows in apart.items()}
-    far = np.log(latency_ms / choice.far)
+    residuals = np.log(latency_ms / average.predicted)
+    figures = {k: quality(latency_ms[rows], average.far[rows]) for k, rows in apart.items()}
+    far = np.log(latency_ms / average.far)
     # One kernel errs more than a network, in which errors of many average out: the interval is
     # for networks, so it comes from them where there are enough.
     whole = load.distinct() >= _WHOLE
@@ -114,15 +121,58 @@ def learn(
     interval = interval_of(
         bounding_box_of(load), near, far if len(far) else 2 * near, classes_of(load)
     )
-    energy, energy_figures = _energy(load, latency_ms, choice, energy_mj)
+    energy, energy_figures = _energy(load, latency_ms, average, energy_mj)
     sheet = unpack(np.log(prior.median)) if data_sheet else None
     rows = baseline_rows(load, latency_ms, folds, sheet) if baselines else []
+    by = {m.candidate.name: 0.0 for m in average.models}
+    for model, weight in zip(average.models, average.weights, strict=True):
+        by[model.candidate.name] += float(weight)
     return Learned(
-        structure, fitted, candidate.name, dict(choice.errors),
-        quality(latency_ms, choice.predicted), figures, interval,
-        _coverage(residuals, folds, whole),
+        variants, by, dict(average.errors), quality(latency_ms, average.predicted), figures,
+        interval, _coverage(residuals, folds, whole), _coverage_of_kinds(far, interval),
         tuple(rows), energy, energy_figures,
     )  # fmt: skip
+
+
+def _variants(average: Average, latency_ms: Floats) -> tuple[Variant, ...]:
+    """One variant for all linear fits of a structure, whose average is one of them, and one for
+    each fit under a prior."""
+    solutions: dict[Structure, tuple[float, Floats]] = {}
+    found: list[tuple[float, Structure, Coefficients]] = []
+    linear = None
+    for model, weight in zip(average.models, average.weights, strict=True):
+        candidate, option = model.candidate, model.option
+        if candidate.linear is None:
+            coefficients = candidate.fit(option.load, latency_ms)
+            found.append((float(weight), option.structure, coefficients))
+            continue
+        linear = candidate.linear
+        solution = linear.solution(linear.columns(option.load), latency_ms)
+        before, total = solutions.get(option.structure, (0.0, np.zeros(len(solution))))
+        solutions[option.structure] = before + float(weight), total + weight * solution
+    if linear is not None:
+        for structure, (weight, total) in solutions.items():
+            found.append((weight, structure, linear.coefficients(total / weight)))
+    found.sort(key=lambda x: -x[0])
+    weights = [significant(weight, 3) for weight, _, _ in found]
+    # Rounded weights sum to one again, to their last digit.
+    weights[0] = round(1.0 - sum(weights[1:]), 12)
+    return tuple(
+        Variant(weight, s.executes, s.fusion, s.lanes, rounded(c))
+        for weight, (_, s, c) in zip(weights, found, strict=True)
+    )
+
+
+def _structure(variant: Variant, structure: Structure) -> bool:
+    return structure == Structure(variant.executes, variant.fusion, variant.lanes)
+
+
+def _coverage_of_kinds(far: Floats, interval: Interval) -> float | None:
+    """Share of networks, left out with their kind, inside the interval for unlike networks."""
+    if not len(far):
+        return None
+    low, high = np.log(interval.outside_low), np.log(interval.outside_high)
+    return float(np.mean((far >= low) & (far <= high)))
 
 
 def _coverage(residuals: Floats, folds: Sequence[Ints], whole: NDArray[np.bool_]) -> float:
@@ -137,14 +187,14 @@ def _coverage(residuals: Floats, folds: Sequence[Ints], whole: NDArray[np.bool_]
 
 
 def _energy(
-    load: Workload, latency_ms: Floats, choice: Choice, energy_mj: Floats | None
+    load: Workload, latency_ms: Floats, average: Average, energy_mj: Floats | None
 ) -> tuple[Energy | None, dict[str, float] | None]:
     if energy_mj is None:
         return None, None
     power, gmac, gb = fit_energy(energy_terms(load, latency_ms), energy_mj)
     # The interval is of the energy at the true latency; the figures are of both together.
     at_truth = held_out_energy(load, latency_ms, latency_ms, energy_mj)
-    predicted = held_out_energy(load, latency_ms, choice.predicted, energy_mj)
+    predicted = held_out_energy(load, latency_ms, average.predicted, energy_mj)
     low, high = conformal_factors(np.log(energy_mj / np.maximum(at_truth, 1e-9)))
     energy = Energy(
         max(significant(power), 1e-6), significant(gmac), significant(gb),

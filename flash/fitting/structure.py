@@ -1,12 +1,10 @@
-"""What a runtime runs of a network, found from measurements together with how it is fitted.
+"""What a runtime may run of a network: its structure, told, known or found from measurements.
 
 Three facts of a runtime are seldom told: the channels it computes at once (lanes), which
-operations it executes (those nothing reads, too?) and what it merges into one kernel. Where
-they are not known (``known_structure``) they are found. None adds a coefficient. Linear fits
-are cheap enough to be made for every combination of the last two without each network in turn,
-so these two are chosen jointly with the linear candidate, by the error on networks left out;
-the structured candidates then take the combination found, or stay with the usual one where it
-fits them better.
+operations it executes (those nothing reads, too?) and what it merges into one kernel. Where they
+are not known (``known_structure``), every combination is an option, and how well each predicts
+networks left out of its fit decides how much it counts (``flash.fitting.averaging``). No option
+adds a coefficient.
 """
 
 from __future__ import annotations
@@ -17,30 +15,29 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from flash.fitting.selection import Candidate, first_not_beaten, folds_of, log_errors
 from flash.fitting.workload import Workload, counted, kernels_run
 from flash.spaces.network import Network
 from flash.targets.processor.kernels import LANES
-from flash.targets.processor.profile import EXECUTES, FUSIONS
+from flash.targets.processor.profile import EXECUTES
 
-__all__ = ["Structure", "known_structure", "structures"]
+__all__ = ["Option", "Options", "Structure", "known_structure"]
 
-Floats = NDArray[np.float64]
-
-#: Other lanes, or what was found jointly for structured candidates, must fit better by this
-#: factor; so must the execution modes that few runtimes have, and merging nearly so. Chosen on
-#: NAS-Bench-201's devices, draws 200 to 279; scripts/validate/fit.py reports 0 to 9.
-_CLEARLY = 0.95
-_RARE = {"kept": _CLEARLY, "live": _CLEARLY, "fed": _CLEARLY, "graph": 0.98}
-#: Parts that networks are left out in: with 25 of them, one by one.
-_FOLDS = 25
-#: What runtimes that nobody knows may merge, whatever they run ("sum" is one runtime's own), and
-#: what goes together only.
-_SEARCHED, _PAIRED = ("conv", "graph"), (("all", "eager"),)
-#: Most common first: of those that cannot be told apart the first is taken.
+#: What runtimes that nobody knows may merge, whatever they run ("sum" is one runtime's own).
+_SEARCHED = ("conv", "graph")
+#: What goes together only: a framework that computes every operation merges none.
+_PAIRED = (("all", "eager"),)
+#: Most common first: where networks differ in no mode, the first is taken.
 _EXECUTES = ("used", *(e for e in EXECUTES if e != "used"))
+#: Log weight, before anything is measured, of a runtime that computes more than four channels at
+#: once: one in twelve (ours). Networks of one width seldom tell lanes apart, and without evidence
+#: for more the weight is too small to be kept.
+_WIDE_LANES = -2.5
+#: The same of execution modes that few runtimes have: one in ten (ours). Of 18 devices of
+#: NAS-Bench-201 none has them; onnxruntime on x86 has "fed", and is known by its name.
+_RARE = {"live": -2.3, "fed": -2.3}
+#: Bits of a number in the blocks in which onnxruntime lays out activations.
+_BITS = 32
 
 
 @dataclass(frozen=True)
@@ -52,11 +49,21 @@ class Structure:
     lanes: int
 
 
+@dataclass(frozen=True)
+class Option:
+    """A structure, the networks' kernels under it, and its log weight before measurements.
+
+    Options that these networks cannot tell apart share one ``load``.
+    """
+
+    structure: Structure
+    load: Workload
+    log_prior: float = 0.0
+
+
 #: What onnxruntime runs and merges on a CPU for which it lays out activations in blocks, as its
 #: own profiles list the kernels (``flash.targets.processor.fusion``).
 _BLOCKED = ("fed", "sum")
-#: Bits of a number in those blocks, which are as wide as the CPU's vectors.
-_BITS = 32
 
 
 def known_structure(header: Mapping[str, Any]) -> Structure | None:
@@ -72,58 +79,55 @@ def known_structure(header: Mapping[str, Any]) -> Structure | None:
     return Structure(*_BLOCKED, lanes)
 
 
-def structures(
-    networks: Sequence[Network],
-    latency_ms: Floats,
-    tried: Sequence[Candidate],
-    element_bytes: int,
-    known: Structure | None = None,
-    told: tuple[str, str] | None = None,
-) -> list[tuple[Structure, Workload]]:
-    """For each candidate what the runtime runs, and the networks as it runs them.
+class Options:
+    """The structures to weigh for some networks.
 
-    known: all of it. told: what it executes and merges; lanes are still found.
+    known: all of the structure. told: what the runtime executes and merges; lanes are still open.
     """
-    usual = Structure(*(told or (_EXECUTES[0], FUSIONS[0])), LANES[0])
-    first = next(c for c in tried if c.prior is not None)
-    linear = [c for c in tried if c.linear is not None]
 
-    def errors(candidate: Candidate, load: Workload) -> Floats:
-        return log_errors(load.latency_ms(candidate.fit(load, latency_ms)), latency_ms)
+    def __init__(
+        self,
+        networks: Sequence[Network],
+        element_bytes: int,
+        known: Structure | None = None,
+        told: tuple[str, str] | None = None,
+    ) -> None:
+        self._load_of = _Loads(networks, element_bytes)
+        self._known = known is not None
+        #: With four lanes, but where it is known.
+        self.first = (
+            [Option(known, self._load_of(known))]
+            if known is not None
+            else [Option(s, x, _RARE.get(s.executes, 0.0)) for s, x in self._load_of.all(told)]
+        )
 
-    def least(load: Workload) -> float:
-        return min(float(errors(c, load).mean()) for c in (first, *linear))
-
-    load_of = _Loads(networks, element_bytes)
-    if known is not None:
-        return [(known, load_of(known))] * len(tried)
-    best, load = usual, load_of(usual)
-    error = least(load)
-    for lanes in LANES[1:]:
-        other = load_of(replace(usual, lanes=lanes))
-        if (found := least(other)) < _CLEARLY * error:
-            best, load, error = replace(usual, lanes=lanes), other, found
-    options = [(best, load)] if told else load_of.distinct(best)
-    if len(options) == 1:
-        return [options[0]] * len(tried)
-    joint = _jointly(options, latency_ms, linear)
-    better = errors(first, joint[1]).mean() < _CLEARLY * errors(first, load).mean()
-    structured = joint if better else options[0]
-    return [joint if c.linear is not None else structured for c in tried]
+    def wider(self, structure: Structure) -> list[Option]:
+        """The same structure with more lanes; nothing where they are known."""
+        if self._known:
+            return []
+        wide = [replace(structure, lanes=lanes) for lanes in LANES[1:]]
+        before = _RARE.get(structure.executes, 0.0) + _WIDE_LANES
+        return [Option(s, self._load_of(s), before) for s in wide]
 
 
 class _Loads:
     """Workloads of the same networks under different structures, each network's kernels once."""
 
     def __init__(self, networks: Sequence[Network], element_bytes: int) -> None:
-        self._element_bytes = element_bytes
-        self._views = {
-            e: [n if e == "all" else getattr(n, e)() for n in networks] for e in _EXECUTES
-        }
+        self._networks, self._element_bytes = networks, element_bytes
+        self._views: dict[str, list[Network]] = {}
         self._kernels: dict[tuple[int, str, int], list[tuple[int, ...]]] = {}
 
     def __call__(self, s: Structure) -> Workload:
-        return counted([self._run(n, s) for n in self._views[s.executes]], self._element_bytes)
+        views = self._view(s.executes)
+        return counted([self._run(n, s) for n in views], self._element_bytes)
+
+    def _view(self, executes: str) -> list[Network]:
+        if executes not in self._views:
+            self._views[executes] = [
+                n if executes == "all" else getattr(n, executes)() for n in self._networks
+            ]
+        return self._views[executes]
 
     def _run(self, view: Network, s: Structure) -> list[tuple[int, ...]]:
         # Views are kept, so no two share an id.
@@ -132,42 +136,29 @@ class _Loads:
             self._kernels[key] = kernels_run(view, "all", s.fusion, s.lanes)
         return self._kernels[key]
 
-    def distinct(self, usual: Structure) -> list[tuple[Structure, Workload]]:
-        """Combinations of what is executed and merged that differ for these networks."""
+    def all(self, told: tuple[str, str] | None) -> list[tuple[Structure, Workload]]:
+        """Combinations of what is executed and merged; those alike for these networks share a load.
+
+        Where no mode of execution differs from another, the networks are no evidence for any, and
+        the usual one stands for all; likewise for what is merged.
+        """
+        modes = self._unlike() if told is None else []
+        pairs = [*product(modes, _SEARCHED), *_PAIRED] if told is None else [told]
         found: list[tuple[Structure, Workload]] = []
-        for executes, fusion in (*product(self._unlike(), _SEARCHED), *_PAIRED):
-            option = replace(usual, executes=executes, fusion=fusion)
-            load = self(option)
-            if not any(_same(load, known) for _, known in found):
-                found.append((option, load))
+        for executes, fusion in pairs:
+            structure = Structure(executes, fusion, LANES[0])
+            load = self(structure)
+            alike = [(s, x) for s, x in found if _same(load, x)]
+            # What only differs in what it merges, and does not for these networks, is not listed.
+            if any(s.executes == executes or fusion == "eager" for s, _ in alike):
+                continue
+            found.append((structure, alike[0][1] if alike else load))
         return found
 
     def _unlike(self) -> list[str]:
-        """Execution modes; views that leave as many layers of each network are the same."""
-        seen: dict[tuple[int, ...], str] = {}
-        for executes, views in self._views.items():
-            seen.setdefault(tuple(len(n.layers) for n in views), executes)
-        return list(seen.values())
-
-
-def _jointly(
-    options: Sequence[tuple[Structure, Workload]],
-    latency_ms: Floats,
-    linear: Sequence[Candidate],
-) -> tuple[Structure, Workload]:
-    """The option whose linear fit predicts networks left out best.
-
-    Of the linear candidates the simplest within noise stands for an option; between options,
-    which add no coefficient, the least error decides.
-    """
-    folds = folds_of([str(i) for i in range(len(latency_ms))], most=_FOLDS)
-    scores = []
-    for structure, load in options:
-        predicted = np.stack([c.left_out(load, latency_ms, folds) for c in linear])
-        errors = log_errors(predicted, latency_ms)
-        rare = _RARE.get(structure.executes, 1.0) * _RARE.get(structure.fusion, 1.0)
-        scores.append(float(errors[first_not_beaten(errors)].mean()) / rare)
-    return options[int(np.argmin(scores))]
+        """Execution modes that are to be told apart: one, where all leave the same layers."""
+        left = {e: [len(n.layers) for n in self._view(e)] for e in _EXECUTES}
+        return list(_EXECUTES) if len({tuple(x) for x in left.values()}) > 1 else [_EXECUTES[0]]
 
 
 def _same(a: Workload, b: Workload) -> bool:

@@ -129,10 +129,13 @@ def nas(first_seed: int, told: bool = False) -> None:
                 measured[train], None, unknown_prior(), baselines=False,
                 told=(executes, fusion) if told else None,
             )  # fmt: skip
-            s = fit.structure
-            found[f"{s.executes}, {s.fusion}: {fit.chosen}"] += 1
-            asked = load_of(s.executes, s.fusion, s.lanes).subset(test)
-            ours.append(quality(measured[test], asked.latency_ms(fit.coefficients)))
+            main = fit.variants[0]
+            found[f"mostly {main.executes}, {main.fusion}"] += 1
+            predicted = np.zeros(len(test))
+            for v in fit.variants:
+                asked = load_of(v.executes, v.fusion, v.lanes).subset(test)
+                predicted += v.weight * asked.latency_ms(v.coefficients)
+            ours.append(quality(measured[test], predicted))
             launches = load_of(executes, fusion).launches()
             solution, _ = nnls(launches[train] / measured[train, None], np.ones(len(train)))
             counts.append(quality(measured[test], launches[test] @ solution))
@@ -238,11 +241,7 @@ def mobilenet_predictors(m: Measured, device: Device, precision: str) -> dict[st
             [networks[i] for i in train], [m.families[i] for i in train], m.latency_ms[train],
             None, prior, element_bytes=element_bytes, baselines=False,
         )  # fmt: skip
-        s = fit.structure
-        asked = [networks[i] for i in test]
-        return workload(asked, s.executes, element_bytes, s.fusion, s.lanes).latency_ms(
-            fit.coefficients
-        )
+        return fit.latency_ms([networks[i] for i in test], element_bytes)
 
     def baseline(name: str, train: Ints, test: Ints) -> Floats:
         features, predict = BASELINES[name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flash.spaces.layers import Layer
 from flash.spaces.network import Network
 from flash.targets.breakdown import Breakdown, LayerCost, added_up
-from flash.targets.processor.costs import executed_layers, layer_totals
+from flash.targets.processor.costs import executed_layers, layer_totals, network_costs
 from flash.targets.processor.kernels import KERNEL_CLASSES, kernel_of
 from flash.targets.processor.profile import NO_ENERGY, Profile
 
@@ -17,22 +17,32 @@ def breakdown(network: Network, profile: Profile) -> Breakdown:
 
     ``latency_ms`` is by kernel class; ``energy_mj`` is the power over that time, and what
     multiply-accumulates and bytes cost on top; none where nobody measured the device.
-    ``details`` of a layer: ``macs``, ``bytes``, ``kernels``.
+    ``details`` of a layer: ``macs``, ``bytes``, ``kernels``. Where a profile averages several
+    readings of its runtime, the layers are the main one's, scaled to add up to the average.
     """
     runtime = profile.runtime
+    scale = _scale(network, profile) if runtime.alternatives else 1.0
     by_class: dict[str, float] = {}
     layers = []
     for layer in executed_layers(network, runtime.executes, runtime.fusion):
-        found = _layer_cost(layer, profile)
+        found = _layer_cost(layer, profile, scale)
         name = KERNEL_CLASSES[int(kernel_of(layer, runtime.fusion, runtime.lanes).kind)]
         by_class[name] = by_class.get(name, 0.0) + found.latency_ms
         layers.append(found)
     return Breakdown(tuple(layers), {}, by_class, added_up(layers))
 
 
-def _layer_cost(layer: Layer, profile: Profile) -> LayerCost:
+def _scale(network: Network, profile: Profile) -> float:
+    """The network's latency over that of the main reading of its runtime."""
+    runtime = profile.runtime
+    layers = executed_layers(network, runtime.executes, runtime.fusion)
+    main = sum(layer_totals(layer, profile)["latency_ms"] for layer in layers)
+    return network_costs(network, profile)["latency_ms"] / main if main > 0 else 1.0
+
+
+def _layer_cost(layer: Layer, profile: Profile, scale: float) -> LayerCost:
     totals, energy = layer_totals(layer, profile), profile.energy
-    latency_ms = totals.pop("latency_ms")
+    latency_ms = scale * totals.pop("latency_ms")
     if energy == NO_ENERGY:
         return LayerCost(layer.name, layer.op, latency_ms, {}, details=totals)
     # A watt for a millisecond is a millijoule.

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,14 @@ from flash.spaces.network import Network
 from flash.spaces.table import LayerTable
 from flash.targets.processor.fusion import fused_network, fused_table
 from flash.targets.processor.kernels import KERNEL_CLASSES, Kernel, kernel_of
-from flash.targets.processor.profile import BOX_FEATURES, BYTES, Coefficients, Interval, Profile
+from flash.targets.processor.profile import (
+    BOX_FEATURES,
+    BYTES,
+    Coefficients,
+    Interval,
+    Profile,
+    Variant,
+)
 
 __all__ = [
     "VIEWS", "costs", "energy_interval", "executed", "executed_layers", "features", "box_distance",
@@ -89,12 +97,15 @@ def executed(table: LayerTable, profile: Profile) -> list[tuple[Layer, Flags]]:
     A table of some stages only, whose rows never reach the output, cannot say what is used;
     there every active row counts.
     """
-    mode = profile.runtime.executes
+    return _executed(table, profile.runtime.executes, profile.runtime.fusion)
+
+
+def _executed(table: LayerTable, mode: str, fusion: str) -> list[tuple[Layer, Flags]]:
     partial = int(np.max(np.asarray(table.output.producer))) < 0
     grid: NDArray[np.bool_] = table.active
     if not partial and mode != "all":
         grid = getattr(table, VIEWS[mode])
-    layers, grid = fused_table(table, grid, profile.runtime.fusion)
+    layers, grid = fused_table(table, grid, fusion)
     flags: list[Flags] = [True if row.all() else row for row in grid]
     return list(zip(layers, flags, strict=True))
 
@@ -124,17 +135,20 @@ def features(table: LayerTable, profile: Profile) -> dict[str, Floats]:
 
 
 def layer_latency_ms(layer: Layer, profile: Profile) -> Any:
-    """Milliseconds of one layer that runs: a float, or one a design."""
+    """Milliseconds of one layer that runs, as the runtime's main variant has it: a float, or one a
+    design."""
     runtime = profile.runtime
     kernel = kernel_of(layer, runtime.fusion, runtime.lanes)
     return kernel_ms(kernel, runtime.coefficients, BYTES[runtime.precision])
 
 
 def layer_totals(layer: Layer, profile: Profile) -> dict[str, float]:
-    """``latency_ms``, ``macs``, ``bytes`` and ``kernels`` of one layer of one network that runs."""
+    """``latency_ms``, ``macs``, ``bytes`` and ``kernels`` of one layer of one network that runs, as
+    the runtime's main variant has it."""
     wanted = ("latency_ms", "macs", "bytes", "kernels")
+    main = replace(profile.runtime.variants[0], weight=1.0)
     return dict.fromkeys(wanted, 0.0) | {
-        name: float(value) for name, value in _layer_totals(layer, profile, wanted)
+        name: float(value) for name, value in _layer_totals(layer, profile, main, wanted)
     }
 
 
@@ -251,29 +265,50 @@ _FEATURES = ("macs", "bytes", "kernels", "conv_macs", "unmeasured_ms")
 
 def _totals(table: LayerTable, profile: Profile, wanted: Sequence[str]) -> dict[str, Floats]:
     totals = {name: np.zeros(table.designs) for name in wanted}
-    for layer, runs in executed(table, profile):
-        for name, value in _layer_totals(layer, profile, wanted):
-            totals[name] += value if runs is True else value * runs
+    ran: dict[tuple[str, str], list[tuple[Layer, Flags]]] = {}
+    for variant, asked in _averaged(profile, wanted):
+        key = variant.executes, variant.fusion
+        if key not in ran:
+            ran[key] = _executed(table, *key)
+        for layer, runs in ran[key]:
+            for name, value in _layer_totals(layer, profile, variant, asked):
+                totals[name] += value if runs is True else value * runs
     return totals
 
 
 def _network_totals(network: Network, profile: Profile, wanted: Sequence[str]) -> dict[str, Floats]:
     totals = {name: np.zeros(1) for name in wanted}
-    runtime = profile.runtime
-    for layer in executed_layers(network, runtime.executes, runtime.fusion):
-        for name, value in _layer_totals(layer, profile, wanted):
-            totals[name] += value
+    for variant, asked in _averaged(profile, wanted):
+        for layer in executed_layers(network, variant.executes, variant.fusion):
+            for name, value in _layer_totals(layer, profile, variant, asked):
+                totals[name] += value
     return totals
 
 
+def _averaged(profile: Profile, wanted: Sequence[str]) -> Iterator[tuple[Variant, Sequence[str]]]:
+    """The variants of the runtime, and which totals each adds to.
+
+    Milliseconds are averaged over variants; counts (of MACs, bytes, kernels) are the main one's, to
+    which the range of the fitted networks belongs.
+    """
+    main, *others = profile.runtime.variants
+    yield main, wanted
+    averaged = [name for name in wanted if name.endswith("_ms")]
+    for variant in others:
+        yield variant, averaged
+
+
 def _layer_totals(
-    layer: Layer, profile: Profile, wanted: Sequence[str]
+    layer: Layer, profile: Profile, variant: Variant, wanted: Sequence[str]
 ) -> Iterator[tuple[str, Any]]:
-    runtime = profile.runtime
-    kernel = kernel_of(layer, runtime.fusion, runtime.lanes)
+    runtime, weight = profile.runtime, variant.weight
+    kernel = kernel_of(layer, variant.fusion, variant.lanes)
     element_bytes = BYTES[runtime.precision]
+    times: Any = None
     if "latency_ms" in wanted:
-        yield "latency_ms", kernel_ms(kernel, runtime.coefficients, element_bytes)
+        times = kernel_ms(kernel, variant.coefficients, element_bytes)
+        times = times if weight == 1.0 else times * weight
+        yield "latency_ms", times
     if "bytes" in wanted:
         yield "bytes", _traffic(kernel) * element_bytes
     if "kernels" in wanted:
@@ -281,7 +316,8 @@ def _layer_totals(
     if "unmeasured_ms" in wanted and (classes := runtime.interval.classes):
         missing = [k for k, name in enumerate(KERNEL_CLASSES) if name not in classes]
         if missing:
-            times = kernel_ms(kernel, runtime.coefficients, element_bytes)
+            if times is None:
+                times = kernel_ms(kernel, variant.coefficients, element_bytes) * weight
             yield "unmeasured_ms", times * np.isin(kernel.kind, missing)
     if "macs" in wanted and layer.op in ("conv", "linear"):
         macs = kernel.weights * kernel.positions

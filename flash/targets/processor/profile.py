@@ -45,8 +45,8 @@ from flash.targets.profile_files import check_schema, find_profile, load_documen
 
 __all__ = [
     "BYTES", "EXECUTES", "FUSIONS", "BOX_FEATURES", "NO_ENERGY", "Coefficients", "Device",
-    "Energy", "Interval", "Profile", "Provenance", "Runtime", "Tvm", "load_profile",
-    "parse_profile", "read_profile",
+    "Energy", "Interval", "Profile", "Provenance", "Runtime", "Tvm", "Variant",
+    "load_profile", "parse_profile", "read_profile",
 ]  # fmt: skip
 
 SCHEMA = "flash.profile/1"
@@ -103,6 +103,20 @@ class Coefficients:
     outputs_half: tuple[float, ...]
     cache_mb: float = math.inf
     spill_gb_s: float = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One reading of what a runtime runs and merges, with its coefficients and its weight.
+
+    A runtime's latency is the average of its variants', with weights that sum to one.
+    """
+
+    weight: float
+    executes: str
+    fusion: str
+    lanes: int
+    coefficients: Coefficients
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +181,7 @@ class Runtime:
 
     executes, fusion, lanes: what it runs and merges, and the channels it computes at once.
     threads and clock_mhz are 0, energy is ``NO_ENERGY`` where the source does not state them.
+    alternatives: other readings that the measurements do not rule out, and their weights.
     """
 
     name: str
@@ -182,6 +197,14 @@ class Runtime:
     provenance: Provenance
     fusion: str = "conv"
     lanes: int = LANES[0]
+    alternatives: tuple[Variant, ...] = ()
+
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        """All readings of the runtime, the main one first."""
+        weight = 1.0 - sum(v.weight for v in self.alternatives)
+        main = Variant(weight, self.executes, self.fusion, self.lanes, self.coefficients)
+        return (main, *self.alternatives)
 
     @property
     def provenance_line(self) -> str:
@@ -339,11 +362,34 @@ def _runtime(name: str, s: Section) -> Runtime:
         provenance=_provenance(s.section("provenance")),
         fusion=s.choice("fusion", FUSIONS) if s.has("fusion") else FUSIONS[0],
         lanes=_lanes(s) if s.has("lanes") else LANES[0],
+        alternatives=_alternatives(s.section("alternatives")) if s.has("alternatives") else (),
     )  # fmt: skip
-    if runtime.fusion == "eager" and runtime.executes != "all":
-        s.refuse("fusion", 'can be "eager" only where executes = "all"')
+    _check_eager(s, runtime)
+    if sum(v.weight for v in runtime.alternatives) >= 1.0:
+        s.refuse("alternatives", "must have weights of less than 1 together")
     s.done()
     return runtime
+
+
+def _alternatives(s: Section) -> tuple[Variant, ...]:
+    found = []
+    for name in s.names():
+        own = s.section(name)
+        variant = Variant(
+            weight=own.number("weight", least=0.0, most=1.0),
+            executes=own.choice("executes", EXECUTES), fusion=own.choice("fusion", FUSIONS),
+            lanes=_lanes(own), coefficients=_coefficients(own.section("coefficients")),
+        )  # fmt: skip
+        _check_eager(own, variant)
+        own.done()
+        found.append(variant)
+    s.done()
+    return tuple(found)
+
+
+def _check_eager(s: Section, found: Runtime | Variant) -> None:
+    if found.fusion == "eager" and found.executes != "all":
+        s.refuse("fusion", 'can be "eager" only where executes = "all"')
 
 
 def _lanes(s: Section) -> int:

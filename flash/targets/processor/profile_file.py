@@ -59,11 +59,26 @@ def _runtime(lines: list[str], place: str, runtime: Runtime) -> None:
     own += ["fusion"] if runtime.fusion != FUSIONS[0] else []
     own += ["lanes"] if runtime.lanes != LANES[0] else []
     _table(lines, place, {name: getattr(runtime, name) for name in own})
-    c = runtime.coefficients
+    _coefficients(lines, f"{place}.coefficients", runtime.coefficients)
+    for number, v in enumerate(runtime.alternatives, 1):
+        own_place = f"{place}.alternatives.{number}"
+        names = ("weight", "executes", "fusion", "lanes")
+        _table(lines, own_place, {name: getattr(v, name) for name in names})
+        _coefficients(lines, f"{own_place}.coefficients", v.coefficients)
+    interval = _fields(runtime.interval)
+    if not runtime.interval.classes:
+        del interval["classes"]
+    _table(lines, f"{place}.interval", interval)
+    if runtime.energy != NO_ENERGY:
+        _table(lines, f"{place}.energy", _fields(runtime.energy))
+    _table(lines, f"{place}.provenance", _fields(runtime.provenance))
+
+
+def _coefficients(lines: list[str], place: str, c: Coefficients) -> None:
     shared = len(set(c.overhead_us)) == 1
     _table(
         lines,
-        f"{place}.coefficients",
+        place,
         {
             "overhead_us": c.overhead_us[0]
             if shared
@@ -75,13 +90,6 @@ def _runtime(lines: list[str], place: str, runtime: Runtime) -> None:
             **({} if c.cache_mb == math.inf else _cache(c)),
         },
     )
-    interval = _fields(runtime.interval)
-    if not runtime.interval.classes:
-        del interval["classes"]
-    _table(lines, f"{place}.interval", interval)
-    if runtime.energy != NO_ENERGY:
-        _table(lines, f"{place}.energy", _fields(runtime.energy))
-    _table(lines, f"{place}.provenance", _fields(runtime.provenance))
 
 
 def _cache(c: Coefficients) -> dict[str, float]:
