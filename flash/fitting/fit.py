@@ -35,13 +35,18 @@ _SETTLED = 1e-3
 
 
 def fit_runtimes(
-    measured: Mapping[str, tuple[Workload, Floats]], prior: Prior
+    measured: Mapping[str, tuple[Workload, Floats]],
+    prior: Prior,
+    spreads: Mapping[str, float] | None = None,
 ) -> dict[str, Coefficients]:
     """Coefficients of each runtime, fitted together.
 
-    measured: runtime -> its networks and their latencies in ms, shape (networks,).
+    measured: runtime -> its networks, or single kernels, and their latencies in ms, shape
+    (networks,). spreads: runtime -> how far its coefficients may be from the shared ones, where
+    that is not the prior's spread: kernels measured alone lack what a network adds to them.
     """
-    problem = _Problem(list(measured.values()), prior)
+    own = [(spreads or {}).get(name, prior.spread) for name in measured]
+    problem = _Problem(list(measured.values()), prior, own)
     x = problem.solve(problem.start())
     return {name: unpack(mix @ x) for name, mix in zip(measured, problem.mixes, strict=True)}
 
@@ -79,7 +84,12 @@ class _Problem:
     deviations of one.
     """
 
-    def __init__(self, measured: Sequence[tuple[Workload, Floats]], prior: Prior) -> None:
+    def __init__(
+        self,
+        measured: Sequence[tuple[Workload, Floats]],
+        prior: Prior,
+        spreads: Sequence[float] = (),
+    ) -> None:
         self._loads = [_Sensitive(load) for load, _ in measured]
         self._logs = [np.log(latency) for _, latency in measured]
         self._prior = prior
@@ -101,9 +111,9 @@ class _Problem:
             self.mixes.append(mix)
         deviations = [1.0 / prior.deviation]
         deviations += [np.array([1.0 / prior.speed])] if free else []
-        deviations += [np.append(np.full(size, 1.0 / prior.spread), 1.0 / prior.scale)] * (
-            runtimes if own else 0
-        )
+        if own:
+            for spread in spreads or (prior.spread,) * runtimes:
+                deviations.append(np.append(np.full(size, 1.0 / spread), 1.0 / prior.scale))
         ties = np.zeros((len(prior.ties), width))
         ratios = np.zeros(len(prior.ties))
         for k, (a, b, ratio, deviation) in enumerate(prior.ties):
