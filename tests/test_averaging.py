@@ -15,6 +15,7 @@ from flash.fitting.structure import Options
 from flash.fitting.workload import workload
 from flash.spaces.network import Network
 from flash.spaces.space import load_space
+from flash.targets.processor.breakdown import breakdown
 from flash.targets.processor.costs import costs, features, network_costs, network_features
 from flash.targets.processor.profile import Profile, Variant, load_profile, parse_profile
 from flash.targets.processor.profile_file import profile_text
@@ -119,6 +120,8 @@ def test_a_runtimes_latency_is_the_average_of_its_variants() -> None:
         single = network_costs(network, profile) | network_features(network, profile)
         for name, value in single.items():
             assert totals[name][n] == pytest.approx(np.max(value), rel=1e-12), name
+        layers = breakdown(network, profile).layers
+        assert sum(x.latency_ms for x in layers) == pytest.approx(expected[n])
 
 
 def test_alternatives_survive_the_profile_file_and_are_checked() -> None:
