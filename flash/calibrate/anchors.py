@@ -20,6 +20,7 @@ from flash.accuracy.level import LEAST_ANCHORS, Anchor, AnchorFit, Level, fit_an
 from flash.accuracy.tables import read_accuracy_cells
 from flash.accuracy.task import Task
 from flash.errors import InputError, SpaceError
+from flash.files.reading import read_text
 from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import Floats
 from flash.training.results import TrainedDesign
@@ -67,14 +68,11 @@ def read_anchors(path: Path, space: SearchSpace) -> list[LongTraining]:
     with the line's number for what is no design or no accuracy.
     """
     try:
-        reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")), strict=True)
+        reader = csv.DictReader(io.StringIO(read_text(path)), strict=True)
         missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
         if missing:
             raise InputError(f"{path}: lacks the column {', '.join(missing)}")
         lines = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "not text"
-        raise InputError(f"{path}: cannot be read: {why}") from None
     except csv.Error as error:
         raise InputError(f"{path}: {error}") from None
     own = [(n, row) for n, row in lines if row.get("space") in (None, "", space.name)]

@@ -25,6 +25,7 @@ from flash.accuracy.level import Level
 from flash.accuracy.tables import read_accuracy_cells
 from flash.accuracy.task import Task
 from flash.errors import InputError, SpaceError, UsageError
+from flash.files.reading import read_text
 from flash.spaces.network import Network
 from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import Floats
@@ -135,14 +136,11 @@ def fit_table(space: SearchSpace, table: TrainedTable, level: Level | None = Non
 def _lines(path: Path) -> list[tuple[int, dict[str, str]]]:
     """Line number and cells of each row; one at least, with the columns that are needed."""
     try:
-        reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")), strict=True)
+        reader = csv.DictReader(io.StringIO(read_text(path)), strict=True)
         names = reader.fieldnames or ()
         if "accuracy" not in names or len({"design", "onnx"}.intersection(names)) != 1:
             raise InputError(f"{path}: expected the columns accuracy, and design or onnx")
         lines = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "not text"
-        raise InputError(f"{path}: cannot be read: {why}") from None
     except csv.Error as error:
         raise InputError(f"{path}, line {reader.line_num}: {error}") from None
     if not lines:
