@@ -17,6 +17,7 @@ from flash.accuracy import (
     fit_space,
     sample_designs,
     space_rivals,
+    why_no_accuracy,
     write_accuracy,
 )
 from flash.accuracy.conformal import intervals
@@ -25,7 +26,8 @@ from flash.accuracy.fit import choose, rivals
 from flash.accuracy.kriging import Kriging, Ridge
 from flash.accuracy.monotone import FlashForm, RisingLine, theta
 from flash.accuracy.regression import Samples, Saturation
-from flash.errors import SpaceError, UsageError
+from flash.accuracy.tables import read_accuracy_cells
+from flash.errors import InputError, SpaceError, UsageError
 from flash.evaluation import measure
 from flash.spaces.space import load_space
 
@@ -343,3 +345,75 @@ def test_a_design_trained_twice_counts_once_with_its_mean():
     model = fit_space(space, twice, np.concatenate([accuracy - 1, accuracy + 1]), **PROVENANCE)
     once = fit_space(space, designs, accuracy, **PROVENANCE)
     assert accuracy_text(model) == accuracy_text(once)
+
+
+# --------------------------------------------------------------------------------------- the task
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("\nclasses = 10\n", "\nclasses = 100\n", "for 10 classes, not 100"),
+        ("\nchannels = 3\n", "\nchannels = 1\n", "for images of 3x32x32, not 1x32x32"),
+        ("\nheight = 32\n", "\nheight = 64\n", "for images of 3x32x32, not 3x64x32"),
+    ],
+)
+def test_a_copy_of_a_space_for_another_task_has_no_accuracy(tmp_path, old, new, why):
+    path = space_file(tmp_path)
+    write_accuracy(path, calibrated_model()[1])
+    assert accuracy_of(load_space(str(path))) is not None
+    assert why_no_accuracy(load_space(str(path))) == ""
+    path.write_text(path.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
+    copy = load_space(str(path))
+    assert accuracy_of(copy) is None
+    assert why in why_no_accuracy(copy) and "flash.calibrate" in why_no_accuracy(copy)
+
+
+def test_a_section_that_does_not_say_its_task_is_no_accuracy(tmp_path):
+    path = space_file(tmp_path)
+    write_accuracy(path, calibrated_model()[1])
+    text = path.read_text(encoding="utf-8").replace("input_shape = [3, 32, 32]\n", "")
+    head, _, section = text.partition("[accuracy]")
+    path.write_text(f"{head}[accuracy]{section.replace('classes = 10', '')}", encoding="utf-8")
+    space = load_space(str(path))
+    assert accuracy_of(space) is None and "does not say its task" in why_no_accuracy(space)
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "message"),
+    [
+        (np.full(11, 10.0), r"0 of 11 trained networks learned something \(above 14.5 %, where"),
+        (np.array([60.0] * 7 + [10.0] * 5), "7 of 12 trained networks learned something"),
+        (np.full(11, 50.0), "all 11 trained networks that learned have 50 %: no spread"),
+    ],
+)
+def test_networks_that_teach_nothing_are_refused(accuracy, message):
+    space = load_space("cifar10-concat")
+    designs = sample_designs(space, len(accuracy), 0)
+    with pytest.raises(InputError, match=message):
+        fit_space(space, designs, accuracy, **PROVENANCE)
+
+
+# -------------------------------------------------------------------------------- others' tables
+def test_accuracies_are_read_in_per_cent_and_failed_trainings_are_nan():
+    places = ["line 2", "line 3", "line 4"]
+    values, fractions = read_accuracy_cells(["93.5", "", "nan"], places, 10.0)
+    assert values[0] == 93.5 and np.isnan(values[1:]).all() and not fractions
+    values, fractions = read_accuracy_cells(["0.935", " 0.5", ""], places, 10.0)
+    assert values[:2].tolist() == [93.5, 50.0] and np.isnan(values[2]) and fractions
+    # Half a per cent of a thousand classes is five times chance.
+    many = ["0.5", *["70.0"] * 20]
+    assert read_accuracy_cells(many, [""] * 21, 0.1)[0][0] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        (["93.5", "0.68"], "line 3: 0.68 beside 93.5: fractions and per cents in one table"),
+        (["93.5", "108"], "line 3: expected an accuracy from 0 to 100 per cent, got 108"),
+        (["-1", "50"], "line 2: expected an accuracy from 0 to 100"),
+        (["93.5", "inf"], "line 3: the accuracy 'inf' is no number"),
+        (["93.5", "high"], "line 3: the accuracy 'high' is no number"),
+    ],
+)
+def test_accuracies_of_two_scales_or_none_are_refused_with_their_line(cells, message):
+    with pytest.raises(InputError, match=message):
+        read_accuracy_cells(cells, ["line 2", "line 3"], 10.0)

@@ -74,7 +74,7 @@ def test_accuracies_are_the_models_and_lie_in_their_intervals(calibrated):
 
 
 def test_designs_beyond_the_trained_networks_are_marked_and_never_0_per_cent():
-    report = search("rpi3b", max_latency_ms=40, optimizer="exact")
+    report = search("rpi3b", max_latency_ms=40, optimizer="exact", extrapolate=True)
     model = accuracy_of(load_space("cifar10-concat"))
     beyond = [design for design in report.front if design.accuracy.extrapolated]
     assert 0 < len(beyond) < len(report.front)
@@ -96,7 +96,7 @@ def test_no_random_design_beats_the_front_of_accuracy(calibrated):
     kind, path, space, model = calibrated
     if kind == "kriging":
         pytest.skip("the front is one of NN-Degree")
-    report = search("rpi3b", path, optimizer="exact")
+    report = search("rpi3b", path, optimizer="exact", extrapolate=True)
     designs = space.sample(3000, np.random.default_rng(0))
     latency = flash_latency(space, designs)
     accuracy = model.predict(space, designs).value
@@ -104,6 +104,37 @@ def test_no_random_design_beats_the_front_of_accuracy(calibrated):
     for at, value in zip(latency, accuracy, strict=True):
         reached = max((a for slow, a in front if slow <= at * (1 + 1e-9)), default=0.0)
         assert value <= reached + 1e-6
+
+
+def test_a_search_stays_within_what_was_trained_and_its_front_is_the_best_there(calibrated):
+    kind, path, space, model = calibrated
+    report = search("rpi3b", path, optimizer="exact")
+    found = model.predict(space, designs_of(space, report))
+    assert not found.outside.any()
+    assert not any(design.accuracy.extrapolated for design in report.front)
+    wide = search("rpi3b", path, optimizer="exact", extrapolate=True)
+    assert model.predict(space, designs_of(space, wide)).outside.any()
+    searched = [note for note in report.notes if "networks within what was trained" in note]
+    assert len(searched) == 1 and f"of {space.size:,}" in searched[0]
+    assert not any("within what was trained" in note for note in wide.notes)
+    # A design has one name, whichever of the two searches found it.
+    ids = {design.id: design.design for design in wide.front}
+    for design in report.front:
+        row = space.design(design.design)
+        assert design.id == space.identify(row)
+        assert ids.get(design.id, design.design) == design.design
+    if kind == "kriging":
+        return
+    designs = space.sample(5000, np.random.default_rng(0))
+    inside = ~model.predict(space, designs).outside
+    assert inside.any()
+    latency = flash_latency(space, designs[inside])
+    accuracy = model.predict(space, designs[inside]).value
+    front = sorted((d.latency_ms.value, d.accuracy.value) for d in report.front)
+    for at, value in zip(latency, accuracy, strict=True):
+        reached = max((a for slow, a in front if slow <= at * (1 + 1e-9)), default=0.0)
+        # Designs smaller than all that were trained may hide one: they are left out of the front.
+        assert value <= reached + 0.5
 
 
 def flash_latency(space, designs):

@@ -95,6 +95,23 @@ def in_process(monkeypatch):
     monkeypatch.setattr("flash.training.trainer.train_here", train)
 
 
+@pytest.fixture
+def learning(monkeypatch, in_process):
+    """Those trainings with accuracies of networks that learned something, by their size."""
+    trained = sys.modules["flash.training.trainer"].train_here
+
+    def train(jobs, folder, workers):
+        for event in trained(jobs, folder, workers):
+            if isinstance(event, Finished):
+                space = load_space(event.job.space)
+                design = space.design(space.family.parse(event.job.design))
+                accuracy = 90 - 3e4 / space.network(design).macs
+                event = replace(event, validation_accuracy=accuracy)
+            yield event
+
+    monkeypatch.setattr("flash.training.trainer.train_here", train)
+
+
 def _calibrate(place, *arguments):
     """Exit code of the command on the tiny space, with one worker and few designs."""
     common = {
@@ -207,7 +224,7 @@ def test_a_result_that_cannot_be_written_is_told_and_kept_for_the_next_run(
 
 
 def test_a_training_that_fails_again_does_not_keep_the_others_from_their_model(
-    place, capsys, monkeypatch, in_process
+    place, capsys, monkeypatch, learning
 ):
     several = ("--samples", 8, "--held-out", 2, "--images", 30)
     assert _calibrate(place, *several) == 0
@@ -223,14 +240,14 @@ def test_a_training_that_fails_again_does_not_keep_the_others_from_their_model(
     assert accuracy_of(load_space(str(place / "again.toml"))).provenance.networks == 8
 
 
-def test_a_design_held_out_is_held_out_from_whatever_seed(place, in_process):
+def test_a_design_held_out_is_held_out_from_whatever_seed(place, learning):
     assert _calibrate(place, "--samples", 8, "--held-out", 2, "--images", 30) == 0
     rows = read_results(place / "trained.csv")
     aside = next(row for row in rows if row.split == "held_out")
     again = replace(aside, seed=7, split="extra", validation_accuracy=0.0)
     space = load_space(str(place / "tiny.toml"))
     recipe = recipe_named("quick").varied(1, 30)
-    models = [fit_rows(space, given, recipe, _images(place)) for given in (rows, [*rows, again])]
+    models = [fit_rows(space, given, recipe, "colours", "") for given in (rows, [*rows, again])]
     assert accuracy_text(models[0]) == accuracy_text(models[1])
 
 
@@ -286,7 +303,23 @@ def test_json_says_what_was_trained(place, capsys, in_process):
     assert document["rows"][0]["split"] == "fit" and document["trained_now"] == 1
 
 
-def test_enough_networks_become_the_accuracy_model_of_the_space(place, capsys, in_process):
+def test_networks_that_learned_nothing_become_no_model(place, capsys, in_process):
+    assert _calibrate(place, "--samples", 8, "--held-out", 0, "--images", 30) == 4
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "0 of 8 trained networks learned something" in error
+    assert len(read_results(place / "trained.csv")) == 8
+    assert not (place / "tiny.toml").read_text().count("[accuracy]")
+
+
+def test_where_every_training_fails_nothing_was_done(place, capsys, monkeypatch, in_process):
+    monkeypatch.setattr(
+        "flash.training.loop._accuracy", lambda *given: (_ for _ in ()).throw(MemoryError())
+    )
+    assert _calibrate(place) == 5
+    assert "no training came to an end" in capsys.readouterr().err
+
+
+def test_enough_networks_become_the_accuracy_model_of_the_space(place, capsys, learning):
     out = place / "new" / "calibrated.toml"
     assert _calibrate(place, "--samples", 8, "--held-out", 3, "--out", out, "--images", 30) == 0
     text = capsys.readouterr().out

@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.accuracy.conformal import intervals
-from flash.accuracy.features import CELL_SUMS, cell_sums, design_features, feature, features_of
-from flash.accuracy.fit import Rival, choose, rank_correlation, rivals
+from flash.accuracy.box import Box
+from flash.accuracy.conformal import extent, intervals
+from flash.accuracy.features import (
+    CELL_SIZE_FEATURES,
+    CELL_SUMS,
+    cell_sums,
+    design_features,
+    feature,
+    features_of,
+    network_features,
+)
+from flash.accuracy.fit import FEWEST, Rival, check_learning, choose, rank_correlation, rivals
 from flash.accuracy.kriging import Ridge
+from flash.accuracy.level import Level
 from flash.accuracy.monotone import FlashForm, RisingLine
+from flash.accuracy.power import PowerLaw
 from flash.accuracy.regression import Regression, Samples
+from flash.accuracy.task import Task
 from flash.errors import UsageError
+from flash.spaces.network import Network
 from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import Floats
 from flash.spaces.table import LayerTable
@@ -26,6 +40,7 @@ __all__ = [
     "Provenance",
     "boxed",
     "feature_blocks",
+    "fit_networks",
     "fit_space",
     "space_rivals",
 ]
@@ -69,12 +84,20 @@ class Prediction:
 
 @dataclass(frozen=True)
 class AccuracyModel:
-    """A space's accuracy model. ``coverage`` is the share of networks its intervals aim at."""
+    """A space's accuracy model.
+
+    coverage: share of networks its intervals aim at.
+    box:      what of the space was trained; None where it is not known.
+    level:    whose accuracies they are, where that is not the samples' recipe.
+    """
 
     regression: Regression
     samples: Samples
+    task: Task
     provenance: Provenance
     coverage: float = 0.9
+    box: Box | None = None
+    level: Level | None = None
 
     def predict(
         self, space: SearchSpace, indices: Ints, values: Floats | None = None
@@ -85,15 +108,41 @@ class AccuracyModel:
         are ``from_metric`` of these very numbers, whichever way they were added up.
         """
         rows = design_features(space, indices, self.samples.names)
+        predicted = None if values is None else self.from_metric(values)
+        further = 0.0 if self.box is None else self.box.distance(space, indices)
+        return self._of(rows, predicted, further)
+
+    def predict_networks(self, networks: Sequence[Network]) -> Prediction:
+        """Accuracy of networks that nobody described as designs (ONNX files)."""
+        rows = [network_features(network, self.samples.names) for network in networks]
+        return self._of(np.stack(rows), None, 0.0)
+
+    def _of(self, rows: Floats, predicted: Floats | None, further: Floats | float) -> Prediction:
         names = self.samples.names
         x = rows[:, [names.index(name) for name in self.regression.features]]
-        predicted = None if values is None else self.from_metric(values)
-        found = intervals(self.regression, self.samples, rows, x, self.coverage, predicted)
-        return Prediction(*found)
+        value, low, high, outside = intervals(
+            self.regression, self.samples, rows, x, self.coverage, predicted, further
+        )
+        if self.level is not None:
+            low, high = self.level.widened(value, low, high)
+        return Prediction(value, low, high, outside)
+
+    @property
+    def largest(self) -> dict[str, float]:
+        """The most params and MACs of a design that still lies within the samples' sizes."""
+        found = {}
+        for quantity in ("params", "macs"):
+            name = f"log_{quantity}"
+            if self.box is not None and name in self.samples.names:
+                _, high = extent(self.samples.columns((name,))[:, 0])
+                found[quantity] = float(np.exp(high))
+        return found
 
     @property
     def metric(self) -> str:
         """The quantity it rises with: a score, "accuracy" for its own index, "" if none."""
+        if isinstance(self.regression, PowerLaw):
+            return "accuracy" if self.regression.quantity else ""
         if isinstance(self.regression, Ridge):
             return "accuracy"
         if isinstance(self.regression, FlashForm | RisingLine):
@@ -102,7 +151,9 @@ class AccuracyModel:
 
     @property
     def index(self) -> Callable[[LayerTable], Floats] | None:
-        """The index of ridge regression for the cells in a table; a sum over cells."""
+        """What its prediction rises with, for the cells in a table; a sum over cells."""
+        if isinstance(self.regression, PowerLaw) and (name := self.regression.quantity):
+            return lambda table: cell_sums(table)[name]
         if not isinstance(self.regression, Ridge):
             return None
         weights, names = self.regression.index_weights, self.regression.features
@@ -115,6 +166,8 @@ class AccuracyModel:
 
     def from_metric(self, values: Floats) -> Floats:
         """Predicted accuracy of designs whose ``metric`` is ``values``; it never falls."""
+        if isinstance(self.regression, PowerLaw):
+            return self.regression.from_quantity(values)
         if isinstance(self.regression, Ridge):
             return self.regression.from_index(values)
         x = features_of({self.metric: values}, self.regression.features)
@@ -146,17 +199,24 @@ class AccuracyModel:
     def statement(self) -> str:
         """One line: what it was fitted to and how well it predicts what it has not seen."""
         p = self.provenance
-        seeds = f"seed{'s' if len(p.seeds) > 1 else ''} {', '.join(map(str, p.seeds))}"
+        parts = [f"recipe {p.recipe}"]
+        parts += [f"{p.epochs} epochs"] if p.epochs else []
+        if p.seeds:
+            parts.append(f"seed{'s' if len(p.seeds) > 1 else ''} {', '.join(map(str, p.seeds))}")
+        level = "" if self.level is None else f"{self.level.statement}; "
         return (
-            f"fitted ({_NAMES[self.regression.kind]}) to {p.networks} networks trained on "
-            f"{p.data}, recipe {p.recipe}, {p.epochs} epochs, {seeds}, {p.hardware}, {p.date}; "
+            f"{level}fitted ({_NAMES[self.regression.kind]}) to {p.networks} networks trained on "
+            f"{p.data}, {', '.join([*parts, p.hardware, p.date])}; "
             f"left out one by one: RMSE {p.loo_rmse:.3g} % points, Spearman {p.loo_spearman:.3f}"
         )
 
     @property
     def how(self) -> str:
         """How its intervals come about."""
-        return f"{100 * self.coverage:g} % jackknife+ of {len(self.samples)} trained networks"
+        anchors = "" if self.level is None else f" and {self.level.behind}"
+        return (
+            f"{100 * self.coverage:g} % jackknife+ of {len(self.samples)} trained networks{anchors}"
+        )
 
 
 #: Kind of a model -> its name for people.
@@ -165,6 +225,7 @@ _NAMES = {
     "line": "rising line of the score",
     "ridge": "ridge regression on sums over cells",
     "kriging": "kriging",
+    "power": "power law of the error in size",
 }
 
 
@@ -176,7 +237,8 @@ def space_rivals(
     indices: trained designs, shape (samples, variables); trained more than once, a design counts
     once with its mean. accuracy: per cent.
 
-    Raises ``UsageError`` for too few samples and accuracies outside 0 to 100.
+    Raises ``UsageError`` for too few samples and accuracies outside 0 to 100, ``InputError`` for
+    networks that learned nothing or all the same.
     """
     accuracy = np.asarray(accuracy, dtype=np.float64)
     if len(indices) != len(accuracy):
@@ -186,12 +248,16 @@ def space_rivals(
     designs, which = np.unique(indices, axis=0, return_inverse=True)
     count = np.bincount(which.ravel(), minlength=len(designs))
     mean = np.bincount(which.ravel(), weights=accuracy, minlength=len(designs)) / count
+    if len(designs) >= FEWEST:
+        check_learning(mean, Task.of(space).chance)
     blocks = feature_blocks(space.metric)
     # A network of one stage has no cells to add up over.
     sums = CELL_SUMS if len(space.family.stages) > 1 else ()
-    names = tuple(dict.fromkeys((*(name for block in blocks for name in block), *_BOX, *sums)))
+    sizes = CELL_SIZE_FEATURES if sums else ("log_macs", "log_params")
+    read = (name for block in blocks for name in block)
+    names = tuple(dict.fromkeys((*read, *_BOX, *sums, *sizes)))
     samples = Samples(names, design_features(space, designs, names), mean)
-    return samples, rivals(samples, blocks, sums)
+    return samples, rivals(samples, blocks, sums, sizes)
 
 
 def feature_blocks(metric: str) -> tuple[tuple[str, ...], ...]:
@@ -217,24 +283,47 @@ def fit_space(
     indices: Ints,
     accuracy: Floats,
     *,
-    data: str,
-    recipe: str,
-    epochs: int,
-    seeds: Sequence[int],
-    hardware: str,
-    date: str,
+    digest: str = "",
+    level: Level | None = None,
+    **about: Any,
 ) -> AccuracyModel:
     """The accuracy model of ``space`` from trained designs; arguments as ``space_rivals``.
+
+    digest: of the images (``ImageSet.digest``), empty where they are not at hand.
+    about:  the fields of ``Provenance`` that the fit does not work out.
 
     A model that an optimizer can search exactly is preferred (``choose``).
     """
     samples, found = space_rivals(space, indices, accuracy)
+    model = _chosen(space, samples, found, Task.of(space, digest), about)
+    return replace(model, box=Box.around(space, indices), level=level)
+
+
+def fit_networks(
+    space: SearchSpace, networks: Sequence[Network], accuracy: Floats, **about: Any
+) -> AccuracyModel:
+    """As ``fit_space``, from networks that need not be designs of the space (ONNX files).
+
+    What a cell of theirs is nobody says, so models that add up over cells are left out. Raises
+    ``InputError`` for networks of another task.
+    """
+    blocks, sizes = feature_blocks(space.metric), ("log_macs", "log_params")
+    check_learning(accuracy, Task.of(space).chance)
+    read = (name for block in blocks for name in block)
+    names = tuple(dict.fromkeys((*read, *_BOX, *sizes)))
+    rows = np.stack([network_features(network, names) for network in networks])
+    samples = Samples(names, rows, accuracy)
+    return _chosen(space, samples, rivals(samples, blocks, (), sizes), Task.of(space), about)
+
+
+def _chosen(
+    space: SearchSpace, samples: Samples, found: Sequence[Rival], task: Task, about: dict[str, Any]
+) -> AccuracyModel:
     best = choose(found, exact=True)
-    return AccuracyModel(
-        best.model,
-        boxed(space, samples, best.model),
-        Provenance(
-            data, recipe, epochs, tuple(sorted(set(seeds))), hardware, date, len(samples),
-            best.loo_rmse, rank_correlation(best.model, samples),
-        ),
-    )  # fmt: skip
+    provenance = Provenance(
+        **about | {"seeds": tuple(sorted(set(about["seeds"])))},
+        networks=len(samples),
+        loo_rmse=best.loo_rmse,
+        loo_spearman=rank_correlation(best.model, samples),
+    )
+    return AccuracyModel(best.model, boxed(space, samples, best.model), task, provenance)

@@ -17,12 +17,19 @@ from numpy.typing import NDArray
 from flash.accuracy.regression import Regression, Samples, Saturation
 from flash.spaces.stage_tables import Floats
 
-__all__ = ["intervals", "outside"]
+__all__ = ["extent", "intervals", "outside"]
 
 #: Share of a feature's sampled range that counts as still inside.
 _MARGIN = 0.05
 #: An interval is 1 + this x (how many ranges beyond the samples) times as wide.
 _WIDENING = 4.0
+
+
+def extent(feature: Floats) -> tuple[float, float]:
+    """The range of a feature of the samples, margin included, that counts as inside."""
+    low, high = float(feature.min()), float(feature.max())
+    margin = _MARGIN * (high - low if high > low else 1.0)
+    return low - margin, high + margin
 
 
 def outside(samples: Samples, rows: Floats) -> Floats:
@@ -41,11 +48,13 @@ def intervals(
     x: Floats,
     coverage: float = 0.9,
     predicted: Floats | None = None,
+    further: Floats | float = 0.0,
 ) -> tuple[Floats, Floats, Floats, NDArray[np.bool_]]:
     """Value, low, high and "beyond the samples" of designs, each of shape (designs,).
 
     rows: the samples' features of the designs; x: the model's.  predicted: what the model
-    predicts of them, where that is known already.
+    predicts of them, where that is known already.  further: how far they lie beyond the samples
+    otherwise, in ranges, shape (designs,).
     """
     scale = Saturation.of(samples)
     predicted = model.predict(x) if predicted is None else predicted
@@ -58,7 +67,7 @@ def intervals(
     up = min(math.ceil(coverage * (n + 1) - 1e-9), n) - 1
     low = np.minimum(np.partition(moved - errors, down, axis=0)[down], value)
     high = np.maximum(np.partition(moved + errors, up, axis=0)[up], value)
-    beyond = outside(samples, rows)
+    beyond = np.hypot(outside(samples, rows), further)
     wider = 1.0 + _WIDENING * beyond
     floor = samples.accuracy.min() - np.abs(model.left_out() - samples.accuracy).max()
     lower = scale.undo(value - wider * (value - low))

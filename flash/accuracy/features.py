@@ -13,12 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.errors import UsageError, did_you_mean
-from flash.metrics import METRICS, nn_degree, nn_mass, scores
+from flash.metrics import METRICS, network_scores, nn_degree, nn_mass, scores
+from flash.spaces.network import Network
 from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import Combine, Floats, SeparableProblem, tabulate
 from flash.spaces.table import LayerTable
 
 __all__ = [
+    "CELL_SIZES",
+    "CELL_SIZE_FEATURES",
     "CELL_SUMS",
     "FEATURES",
     "SHAPE_SUMS",
@@ -27,6 +30,7 @@ __all__ = [
     "design_features",
     "feature",
     "features_of",
+    "network_features",
     "is_feature",
     "shape_sums",
     "size_problem",
@@ -35,8 +39,12 @@ __all__ = [
 #: Sums over cells of the logarithms of degree, depth and width: as much of a network's shape as
 #: adds up, so an optimizer can search whatever is made of them.
 CELL_SUMS = ("cell_degree", "cell_depth", "cell_width")
+#: Sums over cells of what their layers cost: size without stem and classifier, which add up over
+#: cells as well.
+CELL_SIZES = ("cell_macs", "cell_params")
+CELL_SIZE_FEATURES = ("log_cell_macs", "log_cell_params")
 #: Quantities every space has as sums over its stages.
-SUMS = ("nn_degree", "nn_mass", "params", "macs", "convs", "channels", *CELL_SUMS)
+SUMS = ("nn_degree", "nn_mass", "params", "macs", "convs", "channels", *CELL_SUMS, *CELL_SIZES)
 #: More of them: over convolutions, the elements they write, and the logarithms of width and side
 #: with their squares, for mean and spread.
 SHAPE_SUMS = ("activations", "widths", "widths2", "sides", "sides2")
@@ -83,6 +91,8 @@ FEATURES: Mapping[str, tuple[tuple[str, ...], Callable[..., Floats]]] = MappingP
         "log_sed": (("sed",), lambda s: np.log1p(s)),
         "log_rank_score": (("rank_score",), lambda s: np.log1p(s)),
         **{name: ((name,), lambda s: s) for name in CELL_SUMS},
+        "log_cell_macs": (("cell_macs",), lambda m: _LOG(np.maximum(m, 1.0))),
+        "log_cell_params": (("cell_params",), lambda p: _LOG(np.maximum(p, 1.0))),
     }
 )
 
@@ -161,7 +171,7 @@ def shape_sums(
 
 
 def cell_sums(table: LayerTable) -> dict[str, Floats]:
-    """``CELL_SUMS`` of the designs of a table, each of shape (designs,).
+    """``CELL_SUMS`` and ``CELL_SIZES`` of the designs of a table, each of shape (designs,).
 
     A cell's width is the mean over its convolutions; its degree is that plus the long-range
     links a channel has (``flash.metrics.nn_degree``). Cells without a convolution count nothing.
@@ -170,7 +180,7 @@ def cell_sums(table: LayerTable) -> dict[str, Floats]:
     conv = table.ops == "conv"
     out = table["out_channels"] * table.active
     links = table["skip"] * out
-    total = {name: np.zeros(table.designs) for name in CELL_SUMS}
+    total = {name: np.zeros(table.designs) for name in (*CELL_SUMS, *CELL_SIZES)}
     for cell in np.unique(cells[cells >= 0]):
         rows = cells == cell
         nodes, layers = out[rows & conv].sum(axis=0), table.active[rows & conv].sum(axis=0)
@@ -179,6 +189,8 @@ def cell_sums(table: LayerTable) -> dict[str, Floats]:
         total["cell_degree"] += _LOG(np.maximum(degree, 1.0))
         total["cell_depth"] += _LOG(np.maximum(layers, 1.0))
         total["cell_width"] += _LOG(np.maximum(width, 1.0))
+        total["cell_macs"] += (table.macs[rows] * table.active[rows]).sum(axis=0)
+        total["cell_params"] += (table.params[rows] * table.active[rows]).sum(axis=0)
     return total
 
 
@@ -210,3 +222,27 @@ def design_features(space: SearchSpace, indices: NDArray[np.int64], names: Seque
         table = space.table(indices)
         values = {**_sizes(space, table, shape), **_sums(table)}
     return features_of(values | scores(space, indices, metrics), names)
+
+
+def network_features(network: Network, names: Sequence[str]) -> Floats:
+    """Features of one network, shape (features,), whoever described it.
+
+    A file does not say what a cell is: raises ``UsageError`` for sums over cells.
+    """
+    needed = {quantity for name in names for quantity in feature(name)[0]}
+    if cells := sorted(needed.intersection((*CELL_SUMS, *CELL_SIZES))):
+        raise UsageError(f"{cells[0]} is not known of a network without cells")
+    live = network.live()
+    convs = [layer for layer in live.layers if layer.op == "conv"]
+    channels, height, width = (
+        np.array([[int(getattr(layer, name))] for layer in convs], dtype=np.int64).reshape(-1, 1)
+        for name in _SHAPE
+    )
+    sums = shape_sums(np.ones(channels.shape, dtype=np.bool_), channels, height, width)
+    values = {name: float(value[0]) for name, value in sums.items()}
+    values |= {"params": live.params, "macs": live.macs, "convs": len(convs)}
+    values["channels"] = float(channels.sum())
+    values |= network_scores(network, sorted(needed.difference(values)))
+    known = {name: np.array([v], dtype=np.float64) for name, v in values.items()}
+    found: Floats = features_of(known, names)[0]
+    return found

@@ -10,14 +10,45 @@ import numpy as np
 
 from flash.accuracy.kriging import Kriging, Ridge
 from flash.accuracy.monotone import FlashForm, RisingLine
+from flash.accuracy.power import PowerLaw
 from flash.accuracy.regression import Regression, Samples, Saturation
-from flash.errors import UsageError
+from flash.errors import InputError, UsageError
 from flash.spaces.stage_tables import Floats
 
-__all__ = ["LEAST", "Rival", "choose", "rank_correlation", "rivals"]
+__all__ = ["FEWEST", "LEAST", "Rival", "check_learning", "choose", "rank_correlation", "rivals"]
 
 #: Fewer samples than this leave nothing to estimate an error from.
 LEAST = 8
+#: So many do for a power law, which has two parameters.
+FEWEST = 5
+
+
+#: Share of the way from chance to 100 % that a network must have come to count as one that learned:
+#: with ten classes 14.5 %, with two 52.5 %. Counting a thousand images errs by 1 to 1.6 points.
+_LEARNED = 0.05
+
+
+def check_learning(accuracy: Floats, chance: float) -> None:
+    """Refuse trained networks that no model of accuracy can be fitted to.
+
+    accuracy: per cent, shape (networks,); chance: that of a network that guesses. A model has up
+    to five parameters, so ``LEAST`` networks must have learned something (``FEWEST`` of so few
+    that only a power law is fitted), not all the same. Raises ``InputError`` with the reason.
+    """
+    needed = LEAST if len(accuracy) >= LEAST else FEWEST
+    least = chance + _LEARNED * (100.0 - chance)
+    learned = accuracy[accuracy > least]
+    if len(learned) < needed:
+        raise InputError(
+            f"{len(learned)} of {len(accuracy)} trained networks learned something (above "
+            f"{least:.3g} %, where guessing gives {chance:.3g} %); a fit takes {needed}: train "
+            "longer, or on more images"
+        )
+    if np.ptp(learned) == 0:
+        raise InputError(
+            f"all {len(learned)} trained networks that learned have {learned[0]:.3g} %: no spread "
+            "to learn from"
+        )
 
 
 @dataclass(frozen=True)
@@ -46,6 +77,8 @@ class Rival:
     @property
     def exact(self) -> bool:
         """An optimizer can search it: it rises with one score, or with a sum over stages."""
+        if isinstance(self.model, PowerLaw):
+            return bool(self.model.quantity)
         return isinstance(self.model, Ridge) or not isinstance(self.model, Kriging)
 
     @property
@@ -73,27 +106,34 @@ def rivals(
     samples: Samples,
     blocks: Sequence[Sequence[str]],
     sums: Sequence[str] = (),
+    sizes: Sequence[str] = (),
 ) -> list[Rival]:
     """Every model fitted to ``samples``.
 
     blocks: features of kriging. The first of all is the score: it rises with accuracy, and
         FLASH's form and the broken line read nothing else.
     sums: features of ridge regression, sums over stages; left out if empty.
+    sizes: features that a power law is fitted to, each alone; fewer than ``LEAST`` samples have
+        no other model.
 
     Raises ``UsageError`` for too few samples or ones that are not finite.
     """
-    if len(samples) < LEAST:
-        raise UsageError(f"{len(samples)} trained networks are too few; {LEAST} or more will do")
+    least = FEWEST if sizes else LEAST
+    if len(samples) < least:
+        raise UsageError(f"{len(samples)} trained networks are too few; {least} or more will do")
     if not (np.isfinite(samples.rows).all() and np.isfinite(samples.accuracy).all()):
         raise UsageError("a sample's accuracy or feature is not finite")
     score = blocks[0][0]
-    models: list[Regression] = [
-        FlashForm(samples, score),
-        RisingLine(samples, score),
-        Kriging(samples, blocks, (score,)),
-    ]
-    if sums:
-        models.append(Ridge(samples, sums))
+    models: list[Regression] = []
+    if len(samples) >= LEAST:
+        models = [
+            FlashForm(samples, score),
+            RisingLine(samples, score),
+            Kriging(samples, blocks, (score,)),
+        ]
+        if sums:
+            models.append(Ridge(samples, sums))
+    models += [PowerLaw(samples, (size,)) for size in sizes]
     return [Rival.of(model, samples) for model in models]
 
 

@@ -16,12 +16,16 @@ from typing import Any
 
 import numpy as np
 
+from flash.accuracy.box import Box
 from flash.accuracy.calibration import AccuracyModel, Provenance
 from flash.accuracy.features import FEATURES, is_feature
-from flash.accuracy.fit import LEAST, Rival
+from flash.accuracy.fit import FEWEST, LEAST, Rival
 from flash.accuracy.kriging import Kriging, Ridge
+from flash.accuracy.level import Level
 from flash.accuracy.monotone import FlashForm, RisingLine
+from flash.accuracy.power import PowerLaw
 from flash.accuracy.regression import Regression, Samples
+from flash.accuracy.task import Task
 from flash.errors import SpaceError, did_you_mean, shown
 from flash.files.reading import parse_toml, read_text
 from flash.files.section import Section
@@ -29,9 +33,9 @@ from flash.files.writing import write_text
 from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import Floats
 
-__all__ = ["accuracy_of", "accuracy_text", "write_accuracy"]
+__all__ = ["accuracy_of", "accuracy_text", "narrow_to_trained", "why_no_accuracy", "write_accuracy"]
 
-_KINDS = ("flash", "kriging", "line", "ridge")
+_KINDS = ("flash", "kriging", "line", "power", "ridge")
 _MOST_SAMPLES = 2_000
 #: As many as a fit tries, and more.
 _MOST_CHOICES = 1_000
@@ -41,19 +45,69 @@ _LARGEST = 1e6
 
 # ------------------------------------------------------------------------------------ reading
 def accuracy_of(space: SearchSpace) -> AccuracyModel | None:
-    """The accuracy model in the space's file; None if the space is not calibrated.
+    """The accuracy model in the space's file; None if it has none, or one of another task.
 
     Raises ``SpaceError`` naming what is wrong with the section.
     """
     if space.accuracy is None:
         return None
+    section = Section("accuracy", space.accuracy, SpaceError)
     try:
-        return _model(Section("accuracy", space.accuracy, SpaceError))
+        task = _task(section)
+        if task is None or task.differs_from(space):
+            return None
+        return _model(section, task, space)
     except SpaceError as error:
         raise SpaceError(f"space {space.name}: {error}") from None
 
 
-def _model(section: Section) -> AccuracyModel:
+def why_no_accuracy(space: SearchSpace) -> str:
+    """Why ``accuracy_of`` has no model, in a line for people; empty where it has one."""
+    if space.accuracy is None:
+        return f"space {space.name} is not calibrated"
+    try:
+        task = _task(Section("accuracy", space.accuracy, SpaceError))
+    except SpaceError as error:
+        raise SpaceError(f"space {space.name}: {error}") from None
+    mend = "flash.calibrate makes a model for this task"
+    if task is None:
+        return f"the accuracy model of space {space.name} does not say its task; {mend}"
+    why = task.differs_from(space)
+    return f"the accuracy model of space {space.name} is for {why}; {mend}" if why else ""
+
+
+def narrow_to_trained(space: SearchSpace) -> SearchSpace:
+    """The designs of a space whose variables lie within what was trained.
+
+    The space itself where it has no accuracy, or one that does not say what was trained. Raises
+    ``SpaceError`` as ``accuracy_of``.
+    """
+    if space.accuracy is None or "inside" not in space.accuracy or why_no_accuracy(space):
+        return space
+    try:
+        box = _box(Section("accuracy", space.accuracy, SpaceError), space)
+    except SpaceError as error:
+        raise SpaceError(f"space {space.name}: {error}") from None
+    kept = () if box is None else box.inside(space)
+    if not kept or not all(map(len, kept)):
+        return space
+    return space.narrowed(kept)
+
+
+def _task(section: Section) -> Task | None:
+    """The task a section is for; None in sections of older versions, which do not say."""
+    if not section.has("classes"):
+        return None
+    shape = _matrix(section, "input_shape", 0)[0]
+    if len(shape) != 3 or (shape < 1).any() or (shape % 1 != 0).any():
+        section.refuse("input_shape", "must be channels, height and width")
+    channels, height, width = (int(size) for size in shape)
+    digest = section.text("data_digest") if section.has("data_digest") else ""
+    classes = section.integer("classes", most=10_000_000)
+    return Task(section.text("family"), classes, (channels, height, width), digest)
+
+
+def _model(section: Section, task: Task, space: SearchSpace) -> AccuracyModel:
     kind = section.choice("model", _KINDS)
     coverage = section.number("coverage", 0.5, 0.99)
     names = _features(section, "columns")
@@ -62,8 +116,9 @@ def _model(section: Section) -> AccuracyModel:
     accuracies = _matrix(section, "accuracies", 0)[0]
     if len(rows) != len(accuracies):
         section.refuse("rows", f"has {len(rows)} networks, accuracies {len(accuracies)}")
-    if not LEAST <= len(rows) <= _MOST_SAMPLES:
-        section.refuse("rows", f"must have {LEAST} to {_MOST_SAMPLES} networks, got {len(rows)}")
+    least = FEWEST if kind == "power" else LEAST
+    if not least <= len(rows) <= _MOST_SAMPLES:
+        section.refuse("rows", f"must have {least} to {_MOST_SAMPLES} networks, got {len(rows)}")
     if ((accuracies < 0) | (accuracies > 100)).any():
         section.refuse("accuracies", "must lie between 0 and 100 per cent")
     samples = Samples(names, rows, accuracies)
@@ -79,16 +134,44 @@ def _model(section: Section) -> AccuracyModel:
         model = FlashForm(samples, features[0], found)
     elif kind == "line":
         model = RisingLine(samples, features[0])
+    elif kind == "power":
+        model = PowerLaw(samples, features)
     elif kind == "ridge":
         model = Ridge(samples, features, section.number("ratio", 1e-3, 1e3))
     else:
         model = _kriging(section, samples, features)
     provenance = _provenance(section, len(rows))
+    box, level = _box(section, space), _level(section)
     section.done()
     rmse = Rival.of(model, samples).loo_rmse
     if abs(rmse - provenance.loo_rmse) > 0.01 * max(rmse, 0.1):
         section.refuse("loo_rmse", f"is {provenance.loo_rmse:g}, but the networks give {rmse:.4g}")
-    return AccuracyModel(model, samples, provenance, coverage)
+    return AccuracyModel(model, samples, task, provenance, coverage, box, level)
+
+
+def _box(section: Section, space: SearchSpace) -> Box | None:
+    """What was trained; None in sections of older versions."""
+    if not section.has("inside"):
+        return None
+    given = section.section("inside")
+    ranges: dict[str, tuple[int, int]] = {}
+    for name in space.variables:
+        low, high = given.pair(name)
+        if low % 1 or high % 1:
+            given.refuse(name, "must be whole numbers")
+        ranges[name] = (int(low), int(high))
+    given.done()
+    return Box(ranges)
+
+
+def _level(section: Section) -> Level | None:
+    if not section.has("level"):
+        return None
+    return Level(
+        section.text("level"),
+        section.integer("anchors", 0, _MOST_SAMPLES),
+        section.number("level_spread", 0.0, 5.0),
+    )
 
 
 def _kriging(section: Section, samples: Samples, features: tuple[str, ...]) -> Kriging:
@@ -108,13 +191,14 @@ def _kriging(section: Section, samples: Samples, features: tuple[str, ...]) -> K
 
 
 def _provenance(section: Section, networks: int) -> Provenance:
-    seeds = _matrix(section, "seeds", 0)[0]
+    given = section.anything("seeds")
+    seeds = _matrix(section, "seeds", 0)[0] if given != [] else np.zeros(0)
     if not np.array_equal(seeds, np.floor(seeds)) or (seeds < 0).any():
         section.refuse("seeds", "must be whole numbers of 0 or more")
     return Provenance(
         data=section.text("data"),
         recipe=section.text("recipe"),
-        epochs=section.integer("epochs", most=100_000),
+        epochs=section.integer("epochs", 0, 100_000),
         seeds=tuple(int(seed) for seed in seeds),
         hardware=section.text("hardware"),
         date=section.text("date"),
@@ -177,15 +261,24 @@ def accuracy_text(model: AccuracyModel) -> str:
     """The section ``[accuracy]`` as TOML; the same model gives the same bytes."""
     regression, samples = model.regression, model.samples
     lines = ["# Accuracy model, written by flash.calibrate: do not edit by hand.", "[accuracy]"]
-    values: dict[str, Any] = {"model": regression.kind}
+    task = model.task
+    values: dict[str, Any] = {"model": regression.kind, "family": task.family}
+    values |= {"classes": task.classes, "input_shape": task.shape}
+    values |= {"data_digest": task.digest} if task.digest else {}
     values |= {f.name: getattr(model.provenance, f.name) for f in fields(Provenance)}
     values |= {"coverage": model.coverage, "features": regression.features}
     if isinstance(regression, Kriging) and not isinstance(regression, Ridge):
         values["trend"] = regression.trend
     values |= regression.parameters()
+    if model.level is not None:
+        values |= {"level": model.level.statement, "anchors": model.level.anchors}
+        values |= {"level_spread": model.level.spread}
     values |= {"columns": samples.names, "accuracies": samples.accuracy.tolist()}
     values["rows"] = samples.rows.tolist()
     lines += [f"{key} = {_value(value)}" for key, value in values.items()]
+    if model.box is not None:
+        ranges = (f"{name} = [{low}, {high}]" for name, (low, high) in model.box.ranges.items())
+        lines.append(f"inside = {{ {', '.join(ranges)} }}")
     return "\n".join(lines) + "\n"
 
 

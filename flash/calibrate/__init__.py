@@ -8,7 +8,16 @@ from flash.extras import lazily
 
 if TYPE_CHECKING:
     from flash.calibrate.command import Calibration, calibrate
+    from flash.calibrate.from_table import TableCalibration, calibrate_from_table
 
-__all__ = ["Calibration", "calibrate"]
+__all__ = ["Calibration", "TableCalibration", "calibrate", "calibrate_from_table"]
 
-__getattr__ = lazily(__name__, {"Calibration": ("command", ""), "calibrate": ("command", "")})
+__getattr__ = lazily(
+    __name__,
+    {
+        "Calibration": ("command", ""),
+        "TableCalibration": ("from_table", ""),
+        "calibrate": ("command", ""),
+        "calibrate_from_table": ("from_table", ""),
+    },
+)

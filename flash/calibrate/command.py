@@ -8,6 +8,7 @@ again: started again after an interruption, or with more ``--samples``, it goes 
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import time
@@ -16,8 +17,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flash.calibrate.anchors import lift_of, long_trainings, read_anchors
 from flash.command import CommandParser
-from flash.errors import FlashError, UsageError
+from flash.errors import NothingDoneError, UsageError
 from flash.files.writing import write_text
 from flash.quantities import parse_count, parse_whole
 from flash.spaces.space import load_space
@@ -25,15 +27,18 @@ from flash.training.campaign import Campaign, Outcome, carry_out, read_designs
 from flash.training.datasets import read_images
 from flash.training.jobs import Event, Failed, Finished, Job, Progress
 from flash.training.recipe import RECIPES
+from flash.training.results import read_results
 from flash.training.trainer import recipe_for, trainer_for
 
 if TYPE_CHECKING:
     from flash.accuracy.calibration import AccuracyModel
+    from flash.accuracy.trend import Trend
     from flash.calibrate.fitting import HeldOut
+    from flash.calibrate.from_table import TableCalibration
 
-__all__ = ["SCHEMA", "Calibration", "main", "calibrate"]
+__all__ = ["Calibration", "main", "calibrate"]
 
-SCHEMA = "flash.calibration/1"
+_SCHEMA = "flash.calibration/1"
 _SAMPLES, _HELD_OUT = 30, 12
 #: Networks of more would train for hours on a small CPU; what a fit says of them is marked.
 _MAX_MACS = "60M"
@@ -50,6 +55,7 @@ class Calibration:
     model:    fitted to the rows that are not held out; None where they are too few.
     held_out: how it does on the held-out rows; None without a model or with fewer than 2.
     file:     the space's file with the model.
+    trend:    what the model says of depth and width; None without a model.
     """
 
     space: str
@@ -59,12 +65,13 @@ class Calibration:
     model: AccuracyModel | None
     held_out: HeldOut | None
     file: Path | None
+    trend: Trend | None = None
 
     def document(self) -> dict[str, Any]:
         """As plain values, schema ``flash.calibration/1``."""
         model = self.model
         return {
-            "schema": SCHEMA,
+            "schema": _SCHEMA,
             "space": self.space,
             "recipe": self.recipe,
             "results": str(self.table),
@@ -75,6 +82,7 @@ class Calibration:
             if model is None
             else {"kind": model.regression.kind} | asdict(model.provenance),
             "held_out": None if self.held_out is None else asdict(self.held_out),
+            "trend": None if self.trend is None else asdict(self.trend),
             "file": None if self.file is None else str(self.file),
         }
 
@@ -98,11 +106,9 @@ class Calibration:
         else:
             lines.append(f"model     {self.model.statement}")
         if self.held_out is not None:
-            h = self.held_out
-            lines.append(
-                f"held out  {h.networks} networks: RMSE {h.rmse:.2f} % points, Spearman "
-                f"{h.spearman:.3f}, {h.covered} of {h.networks} in their interval"
-            )
+            lines.append(f"held out  {self.held_out}")
+        if self.trend is not None:
+            lines += self.trend.lines()
         files = [str(self.table)] + ([] if self.file is None else [str(self.file)])
         return "\n".join([*lines, f"files     {', '.join(files)}"]) + "\n"
 
@@ -127,6 +133,7 @@ def calibrate(
     results: str | Path | None = None,
     out: str | Path | None = None,
     designs: str | Path | None = None,
+    anchors: str | Path | None = None,
     ray: str | None = None,
     tell: Tell = lambda event, jobs: None,
     note: Callable[[str], None] = lambda line: None,
@@ -143,15 +150,20 @@ def calibrate(
     results:  the table; ``flash-calibration/<space>.csv`` unless given.
     out:      the space's file with the model in it; ``<space>.toml`` beside the table unless given.
     designs:  file of the designs to train instead of a sample (``read_designs``).
+    anchors:  file of designs whose accuracy after a long training is known (``read_anchors``);
+              with three of them trained here too, or trained here for more epochs, the model
+              shows accuracies after the long training.
     ray:      address of a Ray cluster to train on, or "local".
     tell:     hears every event; ``note`` what was left out of the data.
 
-    Raises ``UsageError``, ``InputError``, ``InfeasibleError`` (too few designs so small) or
-    ``FlashError`` (full disk; not one training came to an end).
+    Raises ``UsageError``, ``InputError`` (also where the networks trained learned nothing),
+    ``InfeasibleError`` (too few designs so small), ``NothingDoneError`` (not one training came to
+    an end) or ``FlashError`` (full disk).
     """
     found = load_space(space)
     chosen = recipe_for(recipe, ray).varied(epochs, images)
     given = None if designs is None else read_designs(Path(designs), found)
+    long = [] if anchors is None else read_anchors(Path(anchors), found)
     campaign = Campaign(found, space, chosen, samples, held_out, max_macs, seed, given)
     table = Path(results) if results else Path("flash-calibration") / f"{found.name}.csv"
     read = read_images(data, found.family.shape, found.family.classes)
@@ -162,10 +174,13 @@ def calibrate(
     outcome = carry_out(campaign, pictures, table, trainer, tell)
     if outcome.failed and not outcome.rows:
         design, why = outcome.failed[0]
-        raise FlashError(f"no training came to an end; {design}: {why}")
+        raise NothingDoneError(f"no training came to an end; {design}: {why}")
     from flash.calibrate import fitting  # noqa: PLC0415 (scipy.stats takes half a second)
 
-    model = fitting.fit_rows(found, outcome.rows, chosen, pictures)
+    long += long_trainings(read_results(table), found, pictures.digest, chosen.epochs)
+    lift = lift_of(found, outcome.rows, long)
+    data_text = fitting.describe_images(pictures, chosen)
+    model = fitting.fit_rows(found, outcome.rows, chosen, data_text, pictures.digest, lift)
     written = Path(out) if out else table.with_name(f"{found.name}.toml")
     if model is not None:
         fitting.write_space(space, written, model)
@@ -175,8 +190,9 @@ def calibrate(
         table=table,
         outcome=outcome,
         model=model,
-        held_out=None if model is None else fitting.judge(found, model, outcome.rows),
+        held_out=None if model is None else fitting.judge(found, model, outcome.rows, lift),
         file=None if model is None else written,
+        trend=None if model is None else fitting.depth_and_width_trend(found, model),
     )
 
 
@@ -221,17 +237,21 @@ def _note(line: str) -> None:
 def _parser() -> CommandParser:
     parser = CommandParser(
         "calibrate",
-        "Train a few designs of a space on your images: its model of accuracy.",
+        "Train a few designs of a space on your images: its model of accuracy. Or take a table of\n"
+        "networks that somebody else trained.",
         "Started again with the same arguments, it goes on where it was; with more --samples, it\n"
-        "trains what is new. Exit codes: 0 done, 1 disk or every training failed, 2 wrong\n"
-        "arguments, 3 no designs so small, 4 bad file, 130 interrupted.",
+        "trains what is new. Exit codes: 0 done, 1 the disk failed, 2 wrong arguments,\n"
+        "3 no designs so small, 4 a bad file, or networks that learned nothing, 5 every training\n"
+        "failed, 130 interrupted.",
     )
     add = parser.add_argument
     add("--space", required=True, metavar="S", help="space name or file")
-    add("--data", required=True, metavar="DIR", help="image folders, train.npz + test.npz, or .npz")
+    add("--data", metavar="DIR", help="image folders, train.npz + test.npz, or .npz")
+    add("--trained", metavar="T.csv", help="instead: columns accuracy, and design or onnx (a file)")
     add("--samples", default=str(_SAMPLES), metavar="N", help="designs to fit on (%(default)s)")
     add("--held-out", default=str(_HELD_OUT), metavar="N", help="others to judge by (%(default)s)")
     add("--designs", metavar="FILE", help="train these instead: lines of split and design")
+    add("--anchors", metavar="F.csv", help="design, accuracy, recipe: known after long training")
     add("--max-macs", default=_MAX_MACS, metavar="60M", help="the largest network, or 'any'")
     add("--recipe", default="auto", metavar="R", help=f"auto, {', '.join(RECIPES)} (%(default)s)")
     add("--epochs", metavar="N", help="another number of epochs than the recipe's")
@@ -249,8 +269,9 @@ def _parser() -> CommandParser:
 def main(arguments: Sequence[str]) -> None:
     """Run the command; raises ``FlashError`` for whatever the user can mend."""
     options = _parser().parse_args(arguments)
-    if "" in (options.json, options.results, options.out, options.designs, options.ray):
-        raise UsageError("--json, --results, --out, --designs and --ray need a name")
+    for name in ("json", "results", "out", "designs", "anchors", "ray", "data", "trained"):
+        if getattr(options, name) == "":
+            raise UsageError(f"--{name} needs a name")
     given: dict[str, Any] = {
         name: None
         if text is None
@@ -266,6 +287,11 @@ def main(arguments: Sequence[str]) -> None:
     }
     if given["samples"] == given["held_out"] == 0:
         raise UsageError("--samples and --held-out are both 0: nothing to train")
+    if options.trained is not None:
+        _say(_from_table(options), options.json)
+        return
+    if options.data is None:
+        raise UsageError("give images with --data, or a table of trained networks with --trained")
     silent = options.quiet
     try:
         found = calibrate(
@@ -278,6 +304,7 @@ def main(arguments: Sequence[str]) -> None:
             results=options.results,
             out=options.out,
             designs=options.designs,
+            anchors=options.anchors,
             ray=options.ray,
             tell=(lambda event, jobs: None) if silent else _Log(),
             note=(lambda line: None) if silent else _note,
@@ -287,9 +314,30 @@ def main(arguments: Sequence[str]) -> None:
         if not silent:
             _note("what was trained is kept; the same command goes on from there")
         raise
-    if options.json == "-":
+    _say(found, options.json)
+
+
+def _from_table(options: argparse.Namespace) -> TableCalibration:
+    """The calibration from ``--trained``; raises ``UsageError`` for what only trainings take."""
+    for name in ("data", "designs", "anchors", "epochs", "images", "workers", "ray", "results"):
+        if getattr(options, name) is not None:
+            raise UsageError(f"--{name} is for trainings; leave it out with --trained")
+    given = {"samples": _SAMPLES, "held_out": _HELD_OUT, "max_macs": _MAX_MACS, "seed": 0}
+    for name, default in (given | {"recipe": "auto"}).items():
+        if getattr(options, name) != str(default):
+            option = name.replace("_", "-")
+            raise UsageError(f"--{option} is for trainings; leave it out with --trained")
+    from flash.calibrate.from_table import (  # noqa: PLC0415 (scipy.stats takes half a second)
+        calibrate_from_table,
+    )
+
+    return calibrate_from_table(options.space, options.trained, out=options.out)
+
+
+def _say(found: Calibration | TableCalibration, json_file: str | None) -> None:
+    if json_file == "-":
         sys.stdout.write(json.dumps(found.document(), indent=1, ensure_ascii=False) + "\n")
         return
-    if options.json:
-        write_text(options.json, json.dumps(found.document(), indent=1) + "\n")
+    if json_file:
+        write_text(json_file, json.dumps(found.document(), indent=1) + "\n")
     sys.stdout.write(str(found))

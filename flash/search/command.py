@@ -101,6 +101,7 @@ def _request(options: argparse.Namespace) -> Request:
         max_area_mm2=limit("max-area", "area_mm2"),
         min_score=limit("min-score", "score"),
         min_accuracy_percent=limit("min-accuracy", "accuracy"),
+        extrapolate=options.extrapolate,
         optimizer=options.optimizer,
         seed=parse_seed(options.seed),
         certify_seconds=parse_number(options.certify_seconds, "--certify-seconds"),
@@ -147,6 +148,11 @@ def _parser() -> CommandParser:
         "--metric",
         metavar="M",
         help=f"{', '.join((*METRICS.builtin, *proxy_names()))} (the space's own)",
+    )
+    add(
+        "--extrapolate",
+        action="store_true",
+        help="search networks beyond those trained for the accuracy model too",
     )
     add_proxy = add_options(parser)
     add_proxy(

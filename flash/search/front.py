@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ from flash.search.problem.designs import (
     design_reports,
     names_of,
 )
+from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import Floats
 
 __all__ = ["Background", "Front", "evaluate_front", "report_on"]
@@ -139,10 +141,21 @@ def report_on(
         ),
         front=shown,
         picks=picks,
-        notes=[*facts, *_notes(shown), *notes],
+        notes=[*facts, *_inside_note(problem.networks), *_notes(shown), *notes],
         accuracy=status,
     )
     return report, chip
+
+
+def _inside_note(networks: SearchSpace) -> list[str]:
+    """How many designs were searched where a search stays within what was trained."""
+    if networks.whole is None:
+        return []
+    every = math.prod(len(grid) for grid in networks.whole)
+    return [
+        f"searched are the {networks.size:,} networks within what was trained for the accuracy "
+        f"model, of {every:,}; --extrapolate searches all"
+    ]
 
 
 def _notes(designs: Sequence[DesignReport]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flash.accuracy.storage import narrow_to_trained
 from flash.search.problem import Problem
 from flash.search.problem.networks import Networks
 from flash.spaces.space import load_space
@@ -10,13 +11,24 @@ from flash.targets import Given, load_hardware
 __all__ = ["load_problem"]
 
 
-def load_problem(target: str, runtime: str | None, hardware: Given | None, space: str) -> Problem:
+def load_problem(
+    target: str,
+    runtime: str | None,
+    hardware: Given | None,
+    space: str,
+    *,
+    extrapolate: bool = True,
+) -> Problem:
     """Networks on one device or chip; with chips where hardware variables are left to choose.
+
+    extrapolate: also networks beyond those that the space's accuracy model was fitted to.
 
     Raises as ``load_space`` and ``load_hardware`` do, and ``UsageError`` for a chip that cannot
     be.
     """
     networks, profile = load_space(space), load_hardware(target, runtime)
+    if not extrapolate:
+        networks = narrow_to_trained(networks)
     one_chip = profile.target(hardware)
     if one_chip.chip:
         from flash.search.joint import NetworksAndChips, joint_space  # noqa: PLC0415 (accelerators)

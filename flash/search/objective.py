@@ -23,14 +23,14 @@ so be missed; in every row, no design below the limit is returned.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flash.accuracy.calibration import AccuracyModel, Prediction
 from flash.accuracy.features import size_problem
-from flash.accuracy.storage import accuracy_of
+from flash.accuracy.storage import accuracy_of, why_no_accuracy
 from flash.errors import InfeasibleError, UsageError, did_you_mean
 from flash.evaluation import CellScore
 from flash.metrics import METRICS
@@ -55,6 +55,8 @@ class Goal:
     model:    the space's accuracy model, None without one.
     rises:    the model's prediction rises with ``metric``.
     min_accuracy_percent: the limit on predicted accuracy, None without one.
+    inside:   only designs within what was trained are searched.
+    no_accuracy: why a model in the space's file is not used; empty where it is, or there is none.
     """
 
     metric: str
@@ -62,6 +64,8 @@ class Goal:
     model: AccuracyModel | None
     rises: bool
     min_accuracy_percent: float | None
+    inside: bool = False
+    no_accuracy: str = ""
 
     @property
     def index(self) -> CellScore | None:
@@ -90,29 +94,54 @@ class Goal:
 
         Raises ``InfeasibleError`` if none does.
         """
+        kept = np.ones(designs, dtype=np.bool_)
+        if accuracy is None:
+            return kept
+        if self.inside and not accuracy.outside.all():
+            kept = ~accuracy.outside
         least = self.min_accuracy_percent
-        if least is None or accuracy is None:
-            return np.ones(designs, dtype=np.bool_)
+        if least is None:
+            return kept
         reached = np.asarray(accuracy.value >= least)
         if not reached.any():
             raise InfeasibleError(front_unreached(self.metric, least, float(accuracy.value.max())))
-        return reached
+        return reached & kept if (reached & kept).any() else reached
 
     def dropped(self, dropped: int, designs: int) -> str:
         """What to add to an optimizer's message where designs of its front were dropped."""
         if not dropped:
             return ""
-        return (
-            f"; {dropped:,} of {designs:,} designs are predicted below "
-            f"{self.min_accuracy_percent:g} % and left out"
+        least = self.min_accuracy_percent
+        why = [] if least is None else [f"are predicted below {least:g} %"]
+        why += ["lie beyond the trained networks"] if self.inside else []
+        return f"; {dropped:,} of {designs:,} designs {' or '.join(why)} and are left out"
+
+    def with_sizes(self, problem: Problem, tables: SeparableProblem) -> SeparableProblem:
+        """The tables with the sizes that ``size_limits`` limits; the same where it limits none."""
+        names = [limit.quantity.name for limit in self.size_limits(problem)]
+        if not names:
+            return tables
+        sizes = size_problem(problem.networks)
+        stages = tuple(
+            replace(stage, values={**stage.values, **{name: own.values[name] for name in names}})
+            for stage, own in zip(tables.stages, sizes.stages, strict=True)
         )
+        return replace(
+            tables, stages=stages, combine={**tables.combine, **dict.fromkeys(names, "sum")}
+        )
+
+    def size_limits(self, problem: Problem) -> list[Limit]:
+        """The sizes up to which networks were trained, where a search stays within those."""
+        if not self.inside or self.model is None or not problem.one_chip:
+            return []
+        return [Limit(Objective(name, "min"), most) for name, most in self.model.largest.items()]
 
     @property
     def status(self) -> AccuracyStatus:
         """Whether there is an accuracy model, and where it comes from."""
-        if self.model is None:
-            return AccuracyStatus()
-        return AccuracyStatus(True, self.model.statement)
+        if self.model is not None:
+            return AccuracyStatus(True, self.model.statement)
+        return AccuracyStatus(False, self.no_accuracy) if self.no_accuracy else AccuracyStatus()
 
     @property
     def how(self) -> str:
@@ -168,18 +197,17 @@ def choose_goal(problem: Problem, metric: str | None, min_accuracy_percent: floa
 
     Raises ``UsageError`` for an unknown metric, or a limit in a space without a model.
     """
-    model = accuracy_of(problem.networks)
-    least = min_accuracy_percent
+    networks = problem.networks
+    model, least = accuracy_of(networks), min_accuracy_percent
+    why = "" if model is not None else why_no_accuracy(networks)
     if least is not None and model is None:
-        raise UsageError(
-            f"space {problem.networks.name} is not calibrated, so it has no accuracy to limit; use "
-            "--min-score"
-        )
+        raise UsageError(f"{why}, so it has no accuracy to limit; use --min-score")
+    why = why if networks.accuracy is not None else ""
     rising = "" if model is None else model.metric
     if metric is None and problem.stands_for_accuracy(rising):
         return Goal(rising, "accuracy", model, True, least)
     chosen = _checked(problem, metric or problem.own_metric)
-    return Goal(chosen, chosen, model, rising == chosen, least)
+    return Goal(chosen, chosen, model, rising == chosen, least, no_accuracy=why)
 
 
 def _checked(problem: Problem, metric: str) -> str:
@@ -231,7 +259,8 @@ def choose_criteria(problem: Problem, goal: Goal, request: Request) -> Criteria:
 
     limits = tuple(Limit(of(name), bound) for name, bound in given.items())
     objectives = tuple(of(COSTS.get(word, word)) for word in words)
-    return Criteria(objectives, limits, (*limits, *_implied(problem, goal)))
+    implied = (*_implied(problem, goal), *goal.size_limits(problem))
+    return Criteria(objectives, limits, (*limits, *implied))
 
 
 def _objective_words(problem: Problem, request: Request) -> tuple[str, ...]:

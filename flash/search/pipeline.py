@@ -41,6 +41,7 @@ def search(
     max_area_mm2: float | None = None,
     min_score: float | None = None,
     min_accuracy_percent: float | None = None,
+    extrapolate: bool = False,
     optimizer: str = "shgo",
     seed: int = 0,
     certify_seconds: float = CERTIFY_SECONDS,
@@ -61,6 +62,7 @@ def search(
     metric:        the score, a data-free metric or one that runs the network; by default
                    predicted accuracy where the space is calibrated, else the space's own.
     limits:        in the unit of their name; ``min_score`` in units of the metric.
+    extrapolate:   search networks beyond those trained for the space's accuracy model too.
     optimizer:     one of ``flash.optimize.OPTIMIZERS``: "shgo", "nsga2" (needs the extra of
                    that name) and those that other packages add are certified by "exact", whose
                    front is returned.
@@ -88,6 +90,7 @@ def search(
         max_area_mm2=max_area_mm2,
         min_score=min_score,
         min_accuracy_percent=min_accuracy_percent,
+        extrapolate=extrapolate,
         optimizer=optimizer,
         seed=seed,
         certify_seconds=certify_seconds,
@@ -149,14 +152,18 @@ def prepare(request: Request, *, calibrated: bool = True) -> Setup:
 
     calibrated: predicted accuracy may be what is maximised; else a score is.
     """
-    problem = load_problem(request.target, request.runtime, request.hardware, request.space)
+    problem = load_problem(
+        request.target, request.runtime, request.hardware, request.space,
+        extrapolate=request.extrapolate or not calibrated,
+    )  # fmt: skip
     if request.proxy and not problem.one_chip:
         raise UsageError(f"--metric {request.proxy} needs one chip: fix it with --hardware default")
     metric = None if request.proxy else request.metric
     if metric is None and (request.proxy or not calibrated):
         metric = problem.own_metric
     goal = choose_goal(problem, metric, request.min_accuracy_percent)
-    tables = problem.tables(goal.metric, goal.index)
+    goal = replace(goal, inside=problem.networks.whole is not None)
+    tables = goal.with_sizes(problem, problem.tables(goal.metric, goal.index))
     return Setup(problem, goal, tables, choose_criteria(problem, goal, request))
 
 

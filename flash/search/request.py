@@ -50,6 +50,7 @@ class Request:
     min_score: float | None = None
     min_accuracy_percent: float | None = None
     optimizer: str = "shgo"
+    extrapolate: bool = False
     seed: int = 0
     certify_seconds: float = CERTIFY_SECONDS
     shortlist: int = SHORTLIST

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,7 @@ class SearchSpace:
     search of the space maximises unless told otherwise (``flash.metrics.own_metric`` is the
     object of that name). ``accuracy`` is the file's section on
     trained networks as it stands there (``flash.accuracy.storage`` reads it), None without one.
+    ``whole`` are the grids of the space that this one was narrowed from, None for a whole one.
     """
 
     name: str
@@ -65,6 +66,12 @@ class SearchSpace:
     grids: tuple[NDArray[np.int64], ...]
     metric: str = "nn_degree"
     accuracy: Mapping[str, Any] | None = None
+    whole: tuple[NDArray[np.int64], ...] | None = None
+
+    def narrowed(self, kept: Sequence[NDArray[np.int64]]) -> SearchSpace:
+        """The space with these values (indices) of each variable; designs keep their names."""
+        grids = tuple(grid[own] for grid, own in zip(self.grids, kept, strict=True))
+        return replace(self, grids=grids, whole=self.whole or self.grids)
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -191,8 +198,8 @@ class SearchSpace:
     def identify(self, indices: NDArray[np.int64]) -> str:
         """A short name of one design, the same in every run: its number in the space, in hex."""
         number = 0
-        for grid, index in zip(self.grids, indices, strict=True):
-            number = number * len(grid) + int(index)
+        for whole, grid, index in zip(self.whole or self.grids, self.grids, indices, strict=True):
+            number = number * len(whole) + int(np.searchsorted(whole, grid[index]))
         return f"{number:x}"
 
     # ----------------------------------------------------------------------------- views

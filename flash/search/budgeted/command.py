@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from flash.errors import InputError, UsageError
+from flash.errors import InputError, NothingDoneError, UsageError
 from flash.files.writing import write_text
 from flash.optimize import Limit, SeparableProblem
 from flash.quantities import parse_duration_s, parse_whole
@@ -19,6 +19,7 @@ from flash.search.budgeted.evaluator import Evaluator, TableEvaluator, Trial
 from flash.search.budgeted.journal import Journal, read_accuracies
 from flash.search.budgeted.options import BUDGET, CANDIDATES
 from flash.search.budgeted.program import ProgramEvaluator, command_words
+from flash.search.budgeted.report import BudgetReport
 from flash.search.budgeted.spending import spend
 from flash.search.budgeted.training import TrainingEvaluator
 from flash.search.problem import Problem
@@ -67,12 +68,21 @@ def spend_budget(
     )  # fmt: skip
     if options.json == "-":
         sys.stdout.write(report.to_json())
+        _check_done(report)
         return
     place = options.json or out / f"{options.search}.json"
     if not options.json:
         out.mkdir(parents=True, exist_ok=True)
     write_text(place, report.to_json())
     sys.stdout.write("\n".join([*report.lines(), f"written: {place}"]) + "\n")
+    _check_done(report)
+
+
+def _check_done(report: BudgetReport) -> None:
+    """Raise ``NothingDoneError`` where not one training gave an accuracy."""
+    trials = report.outcome.trials
+    if trials and report.outcome.best is None:
+        raise NothingDoneError(f"all {len(trials)} trainings failed; {trials[0].failure}")
 
 
 def _source(

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from flash.accuracy.tables import read_accuracy_cells
+from flash.accuracy.task import Task
 from flash.errors import FlashError, InputError, UsageError
 from flash.files.journal import open_journal, read_journal
 from flash.files.reading import read_text
@@ -87,21 +89,26 @@ def read_accuracies(path: str | Path, space: SearchSpace) -> tuple[Ints, Floats]
     """Designs (indices) and accuracies of a CSV file with columns ``design`` and ``accuracy``.
 
     A design is the space's own line (``w=8,16,32 d=...``, a benchmark's string) or a JSON object
-    of its variables; lines without an accuracy are left out. Raises ``InputError`` with the
-    line's number for anything else, and for a design with two different accuracies.
+    of its variables; one without an accuracy (an empty cell, nan) is a training that failed: nan.
+    Raises ``InputError`` with the line's number for anything else, for a design with two
+    different accuracies, and as ``read_accuracy_cells``.
     """
     place = Path(path)
+    lines = _rows(read_text(place), place)
+    places = [f"{place}, line {number}" for number, _ in lines]
+    cells = [row["accuracy"] or "" for _, row in lines]
+    accuracies, _ = read_accuracy_cells(cells, places, Task.of(space).chance)
     found: dict[bytes, float] = {}
     rows = []
-    for number, row in _rows(read_text(place), place):
-        where = f"{place}, line {number}"
-        indices, accuracy = _entry(space, row, where)
-        if math.isnan(accuracy):
-            continue
-        if found.setdefault(indices.tobytes(), accuracy) != accuracy:
+    for (_, row), where, accuracy in zip(lines, places, accuracies.tolist(), strict=True):
+        indices = _indices(space, row, where)
+        known = found.setdefault(indices.tobytes(), accuracy)
+        if known != accuracy and not math.isnan(known + accuracy):
             raise InputError(f"{where}: the design has another accuracy further up")
         rows.append(indices)
-    if not found:
+        if math.isnan(known):
+            found[indices.tobytes()] = accuracy
+    if all(map(math.isnan, found.values())):
         raise InputError(f"{place}: no accuracies; expected columns design,accuracy")
     designs = np.unique(np.array(rows), axis=0)
     return designs, np.array([found[row.tobytes()] for row in designs])
@@ -129,15 +136,19 @@ def _rows(text: str, path: Path) -> list[tuple[int, dict[str, str]]]:
 
 def _entry(space: SearchSpace, row: dict[str, str], where: str) -> tuple[Ints, float]:
     """Indices and accuracy of one line; nan where it has none."""
-    try:
-        indices = space.parse(row["design"] or "")
-    except FlashError as error:
-        raise InputError(f"{where}: {error}") from None
+    indices = _indices(space, row, where)
     text = row["accuracy"]
     value = _number(text) if text else math.nan
     if text and not math.isfinite(value):
         raise InputError(f"{where}: the accuracy {text!r} is no number")
     return indices, value
+
+
+def _indices(space: SearchSpace, row: dict[str, str], where: str) -> Ints:
+    try:
+        return space.parse(row["design"] or "")
+    except FlashError as error:
+        raise InputError(f"{where}: {error}") from None
 
 
 def _number(text: str) -> float:

@@ -21,7 +21,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 
-from flash.errors import InputError, UsageError, shown
+from flash.errors import NothingDoneError, UsageError, shown
 from flash.search.budgeted.candidates import Ints
 from flash.search.budgeted.evaluator import Evaluator, TrainingError, Trial
 from flash.search.budgeted.journal import Journal
@@ -41,8 +41,8 @@ class ProgramEvaluator(Evaluator):
     timeout_s: seconds a training may take; None waits for ever.
     progress:  told of each trial with its number, starting at 1.
 
-    Raises ``UsageError`` for a program that cannot be started, and ``InputError`` if the first
-    five designs all fail.
+    Raises ``UsageError`` for a program that cannot be started, and ``NothingDoneError`` if the
+    first five designs all fail.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class ProgramEvaluator(Evaluator):
         if self._progress is not None:
             self._progress(self.spent, trial)
         if self.spent == _HOPELESS and all(one.failed for one in self.trials):
-            raise InputError(
+            raise NothingDoneError(
                 f"{shown(' '.join(self._command))} failed on the first {_HOPELESS} designs: "
                 f"{trial.failure}"
             )

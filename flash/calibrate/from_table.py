@@ -1,0 +1,107 @@
+"""A space calibrated from a table of networks that somebody else trained."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from flash.accuracy.calibration import AccuracyModel
+from flash.accuracy.level import Level
+from flash.accuracy.trend import Trend, depth_and_width_trend
+from flash.calibrate.fitting import HeldOut, judged, write_space
+from flash.calibrate.trained import TrainedTable, fit_table, read_trained
+from flash.spaces.space import load_space
+
+__all__ = ["SCHEMA", "TableCalibration", "calibrate_from_table"]
+
+SCHEMA = "flash.calibration/1"
+
+
+@dataclass(frozen=True)
+class TableCalibration:
+    """What a calibration from a table came to.
+
+    model:    fitted to the table's rows that are not held out.
+    held_out: how it does on the others; None with fewer than 2.
+    file:     the space's file with the model.
+    trend:    what the model says of depth and width.
+    """
+
+    space: str
+    table: TrainedTable
+    model: AccuracyModel
+    held_out: HeldOut | None
+    file: Path
+    trend: Trend
+
+    def document(self) -> dict[str, Any]:
+        """As plain values, schema ``flash.calibration/1``."""
+        table = self.table
+        rows = zip(table.names, table.accuracy.tolist(), table.held_out.tolist(), strict=True)
+        return {
+            "schema": SCHEMA,
+            "space": self.space,
+            "recipe": table.about["recipe"],
+            "results": str(table.path),
+            "rows": [
+                {"design": name, "accuracy": accuracy, "split": "held_out" if aside else "fit"}
+                for name, accuracy, aside in rows
+            ],
+            "trained_now": 0,
+            "failed": [{"design": name, "reason": "no accuracy"} for name in table.failed],
+            "model": {"kind": self.model.regression.kind} | asdict(self.model.provenance),
+            "held_out": None if self.held_out is None else asdict(self.held_out),
+            "trend": asdict(self.trend),
+            "file": str(self.file),
+        }
+
+    def __str__(self) -> str:
+        table, failed = self.table, len(self.table.failed)
+        scale = ", fractions read as such" if table.fractions else ""
+        without = f", {failed} more without one" if failed else ""
+        lines = [
+            f"space     {self.space}",
+            f"trained   {len(table.names)} networks with an accuracy in {table.path}{without}, "
+            f"{int(table.held_out.sum())} of them held out; {table.accuracy.min():.2f} to "
+            f"{table.accuracy.max():.2f} %{scale}",
+            f"model     {self.model.statement}",
+        ]
+        if self.held_out is not None:
+            lines.append(f"held out  {self.held_out}")
+        lines += self.trend.lines()
+        return "\n".join([*lines, f"files     {self.file}"]) + "\n"
+
+
+def calibrate_from_table(
+    space: str, trained: str | Path, *, out: str | Path | None = None, level: Level | None = None
+) -> TableCalibration:
+    """Fit a space's accuracy model to a table of trained networks; nothing is trained.
+
+    space:   name or TOML file.
+    trained: a CSV file, see ``flash.calibrate.trained``.
+    out:     the space's file with the model in it; ``flash-calibration/<space>.toml`` unless given.
+    level:   whose accuracies they are, and what the table does not vary.
+
+    Raises ``InputError`` for a table that cannot be read or teaches nothing, ``UsageError`` for
+    an unknown space and ``FlashError`` for a full disk.
+    """
+    found = load_space(space)
+    table = read_trained(Path(trained), found)
+    model = fit_table(found, table, level)
+    file = Path(out) if out else Path("flash-calibration") / f"{found.name}.toml"
+    write_space(space, file, model)
+    judgement, trend = _judged(table, space, model), depth_and_width_trend(found, model)
+    return TableCalibration(found.name, table, model, judgement, file, trend)
+
+
+def _judged(table: TrainedTable, space: str, model: AccuracyModel) -> HeldOut | None:
+    aside = table.held_out
+    if aside.sum() < 2:
+        return None
+    truth = table.accuracy[aside]
+    if table.designs is None:
+        networks = [n for n, out in zip(table.networks, aside, strict=True) if out]
+        return judged(model.predict_networks(networks), truth)
+    wider = table.widened(load_space(space))
+    return judged(model.predict(wider, wider.encode(table.designs[aside])), truth)

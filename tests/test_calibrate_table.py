@@ -1,0 +1,158 @@
+"""Calibration from networks that others trained: designs or ONNX files with accuracies."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from calibrated import made_up, space_file
+
+from flash.accuracy import accuracy_of, sample_designs
+from flash.calibrate import calibrate_from_table
+from flash.calibrate.command import main
+from flash.command import run_command
+from flash.spaces.space import load_space
+
+SPACE = "cifar10-concat"
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A folder with the default space, not calibrated, and ``table.csv`` of 30 designs."""
+    space = load_space(str(space_file(tmp_path)))
+    designs = sample_designs(space, 30, 0)
+    write_table(tmp_path, [space.describe(x) for x in designs], made_up(space, designs))
+    return tmp_path
+
+
+def write_table(place, names, accuracies, column="design", **more):
+    with (place / "table.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([column, "accuracy", *more])
+        for k, (name, accuracy) in enumerate(zip(names, accuracies, strict=True)):
+            writer.writerow([name, accuracy, *(values[k] for values in more.values())])
+
+
+def command(place, *arguments):
+    words = ["--space", place / f"{SPACE}.toml", "--trained", place / "table.csv"]
+    words += ["--out", place / "out.toml", *arguments]
+    return run_command(main, [str(word) for word in words])
+
+
+def rows(place):
+    with (place / "table.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_table_of_designs_calibrates_a_space_without_images(place, capsys):
+    assert command(place) == 0
+    assert "30 networks with an accuracy" in capsys.readouterr().out
+    space = load_space(str(place / "out.toml"))
+    model = accuracy_of(space)
+    assert model.provenance.networks == 30 and model.provenance.epochs == 0
+    fresh = sample_designs(space, 40, seed=99)
+    errors = model.predict(space, fresh).value - made_up(space, fresh, noise=0.0)
+    assert np.sqrt(np.mean(errors**2)) < 0.8
+    assert "the data of table.csv" in model.statement
+
+
+def test_fractions_are_read_as_such_and_failed_trainings_left_out(place, capsys):
+    table = rows(place)
+    accuracies = [float(row["accuracy"]) / 100 for row in table]
+    accuracies[3], accuracies[7] = "", "nan"
+    write_table(place, [row["design"] for row in table], accuracies)
+    assert command(place, "--json", "-") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert len(document["rows"]) == 28
+    assert [one["design"] for one in document["failed"]] == [table[k]["design"] for k in (3, 7)]
+    assert min(row["accuracy"] for row in document["rows"]) > 50
+    found = calibrate_from_table(
+        str(place / f"{SPACE}.toml"), place / "table.csv", out=place / "again.toml"
+    )
+    assert "fractions read as such" in str(found) and "2 more without one" in str(found)
+
+
+def test_held_out_rows_judge_the_fit_and_are_not_fitted(place, capsys):
+    table = rows(place)
+    splits = ["held_out" if k % 3 == 0 else "fit" for k in range(30)]
+    values = [float(row["accuracy"]) for row in table]
+    write_table(place, [row["design"] for row in table], values, split=splits, recipe=["mine"] * 30)
+    assert command(place, "--json", "-") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["model"]["networks"] == 20 and document["model"]["recipe"] == "mine"
+    assert document["held_out"]["networks"] == 10 and document["held_out"]["rmse"] < 1.5
+
+
+def test_designs_beyond_the_spaces_values_teach_too(place):
+    table = rows(place)
+    names = [row["design"] for row in table]
+    names[0] = "w=7,18,30 d=3,4,5 t=0,1,2"
+    write_table(place, names, [float(row["accuracy"]) for row in table])
+    assert command(place) == 0
+    model = accuracy_of(load_space(str(place / "out.toml")))
+    assert model.box.ranges["w1"][0] == 7 and model.provenance.networks == 30
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ('"w=8,16,32 d=3,3,3 t=0,0,0",0.68', "line 32: 0.68 beside"),
+        ('"w=8,16,32 d=3,3,3 t=0,0,0",108', "line 32: expected an accuracy from 0 to 100"),
+        ('"w=8,16,32 d=3,3",60', "line 32: "),
+        ('"w=8,16,32 d=3,3,3 t=0,0,0",good', "line 32: the accuracy 'good' is no number"),
+    ],
+)
+def test_a_wrong_row_is_one_line_with_its_number(place, capsys, row, message):
+    with (place / "table.csv").open("a") as file:
+        file.write(f"{row}\n")
+    assert command(place) == 4
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert not (place / "out.toml").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("--data", "images"), 2, "--data is for trainings; leave it out with --trained"),
+        (("--recipe", "long"), 2, "--recipe is for trainings"),
+        (("--held-out", "3"), 2, "--held-out is for trainings"),
+    ],
+)
+def test_options_of_trainings_are_refused_with_a_table(place, capsys, arguments, code, message):
+    assert command(place, *arguments) == code
+    assert message in capsys.readouterr().err
+
+
+def test_a_table_of_networks_that_learned_nothing_is_refused(place, capsys):
+    write_table(place, [row["design"] for row in rows(place)], [10.0] * 30)
+    assert command(place) == 4
+    assert "0 of 30 trained networks learned something" in capsys.readouterr().err
+
+
+def test_onnx_files_calibrate_a_space(place, capsys):
+    pytest.importorskip("onnx")
+    from flash.backends import network_model, random_weights  # noqa: PLC0415
+
+    space = load_space(str(place / f"{SPACE}.toml"))
+    designs = sample_designs(space, 12, 1, max_macs=2e7)
+    names = []
+    for k, design in enumerate(designs):
+        network = space.network(design)
+        model = network_model(network, random_weights(network, 0))
+        (place / f"net{k}.onnx").write_bytes(model.SerializeToString())
+        names.append(f"net{k}.onnx")
+    truth = made_up(space, designs)
+    split = ["fit"] * 10 + ["held_out"] * 2
+    write_table(place, names, truth, column="onnx", split=split)
+    assert command(place) == 0
+    assert "10 networks" in capsys.readouterr().out
+    calibrated = load_space(str(place / "out.toml"))
+    model = accuracy_of(calibrated)
+    errors = model.predict(calibrated, designs).value - truth
+    assert np.sqrt(np.mean(errors**2)) < 3
+    # A network of another task says nothing of this one.
+    text = (place / f"{SPACE}.toml").read_text().replace("\nclasses = 10", "\nclasses = 12")
+    (place / f"{SPACE}.toml").write_text(text)
+    assert command(place) == 4
+    assert "net0.onnx tells 10 classes apart, the space 12" in capsys.readouterr().err
