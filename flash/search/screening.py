@@ -8,8 +8,8 @@ the proxy's score and the costs, is the new front.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,26 +20,13 @@ from flash.optimize.objectives import values_of
 from flash.optimize.pareto import non_dominated
 from flash.proxies.metric import metric_scores, source_of
 from flash.proxies.options import ProxyOptions
+from flash.search.front import Screened
 from flash.search.problem import Problem
 from flash.search.problem.base import Ints
 from flash.search.problem.relaxation import real_values
 from flash.spaces.stage_tables import Floats
 
-__all__ = ["Screened", "screen", "shortlisted"]
-
-
-@dataclass(frozen=True)
-class Screened:
-    """A front, and the scores by which it was picked anew.
-
-    result: where a proxy scored, its score takes the place of the front's score.
-    scores: what the proxy's metric is made of, and the metric itself, by name; shape (designs,).
-    notes:  what the reader should know, a sentence each.
-    """
-
-    result: OptimizerResult
-    scores: Mapping[str, Floats] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+__all__ = ["screen", "shortlisted"]
 
 
 def screen(
