@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from flash.errors import InfeasibleError, UsageError
 from flash.optimize import Limit, SeparableProblem
 from flash.optimize import within as within_all
+from flash.optimize.infeasibility import none_drawn
 from flash.optimize.objectives import meets
 from flash.search.budgeted.candidates import Ints, all_designs
 from flash.search.problem import Problem
-from flash.search.problem.infeasibility import none_drawn
 from flash.search.problem.relaxation import real_values
 from flash.spaces.space import SearchSpace
 

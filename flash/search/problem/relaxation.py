@@ -32,8 +32,8 @@ from flash.optimize import (
     values_of,
     within,
 )
+from flash.optimize.infeasibility import nearest_priced
 from flash.search.problem.base import Ints
-from flash.search.problem.infeasibility import nearest_priced
 from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import Floats
 from flash.targets import Target
