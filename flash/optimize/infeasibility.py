@@ -26,6 +26,7 @@ __all__ = [
     "none_drawn",
     "none_found",
     "none_known",
+    "none_meets",
     "none_on_any_chip",
 ]
 
@@ -118,6 +119,11 @@ def nearest_priced(limits: Sequence[Limit], values: Floats) -> str:
 def none_drawn(space: str, draws: int) -> str:
     """None of so many random designs is within the limits."""
     return f"none of {draws:,} random designs of {space} meets the limits; relax one"
+
+
+def none_meets(space: str) -> str:
+    """No design of a space that was gone through whole is within the limits."""
+    return _unmet(space)
 
 
 def none_known() -> str:
