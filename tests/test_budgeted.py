@@ -17,10 +17,12 @@ from flash.command import run_command
 from flash.errors import InputError, NothingDoneError, UsageError
 from flash.evaluation import evaluate
 from flash.extras import need
+from flash.optimize import Limit
 from flash.search import command as search_command
-from flash.search.budgeted import ProgramEvaluator
+from flash.search.budgeted import ProgramEvaluator, TableEvaluator, spend
 from flash.search.budgeted.journal import Journal, read_accuracies
 from flash.search.budgeted.program import command_words
+from flash.search.loading import load_problem
 from flash.spaces.space import load_space
 from flash.targets import load_target
 
@@ -113,6 +115,27 @@ def test_a_table_of_accuracies_is_searched_and_told_as_json(tiny, tmp_path, caps
     assert document["best"]["trained_accuracy"] == max(accuracies)
     assert document["best"]["latency_ms"]["value"] > 0
     assert document["candidates"] == {"count": 32, "all": True}
+
+
+def test_a_search_with_a_budget_from_python_shows_itself(tiny):
+    space, path = tiny
+    problem = load_problem("rpi4b", None, None, str(path))
+    designs = designs_of(space)
+    accuracies = 80.0 + space.decode(designs).sum(axis=1)
+    limits = [Limit.on("latency_ms", 1e3)]
+    report = spend(
+        problem, problem.tables("nn_degree"), limits, "random",
+        lambda budget: TableEvaluator(budget, designs, accuracies), "a table", budget=4,
+    )  # fmt: skip
+    text = repr(report)
+    assert len(text.splitlines()) <= 10 and len(text) < 1500
+    assert f"best       {report.outcome.best.accuracy:g}" in text
+    document = json.loads(report.to_json())
+    assert document["limits"] == {"latency_ms": 1e3}
+    pytest.importorskip("pandas")
+    frame = report.to_dataframe()
+    assert list(frame.columns) == list(document["evaluations"][0])
+    assert frame["accuracy"].tolist() == [one["accuracy"] for one in document["evaluations"]]
 
 
 def test_limits_of_the_search_restrict_the_candidates(tmp_path, capsys):

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from flash.errors import InfeasibleError, UsageError
 from flash.optimize.chain import Step, aligned, chain, remaining
+from flash.optimize.infeasibility import best_of_space, none_found
 from flash.optimize.objectives import Limit, Objective, Scalar, values_of, within
 from flash.optimize.optimizer import Optimizer
 from flash.optimize.pareto import non_dominated
@@ -351,8 +352,8 @@ def _why_infeasible(problem: SeparableProblem, limits: Sequence[Limit]) -> str:
     for limit in limits:
         best = least_possible(problem, limit.quantity)
         if not limit.met(np.array([best]))[0]:
-            return f"no design has {limit}: the best of the space is {best:.6g}; relax this limit"
-    return f"no design meets all limits at once ({', '.join(map(str, limits))}); relax one of them"
+            return best_of_space(limit, best)
+    return none_found(limits)
 
 
 class _Exact:

@@ -12,8 +12,12 @@ What ``scipy.optimize.shgo`` (1.11 to 1.17) really does, as far as it matters he
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import contextlib
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -184,7 +188,7 @@ class Solve:
 
     def level(self, level: Coarse | Fine, points: int) -> None:
         """One run of ``scipy.optimize.shgo`` on a level."""
-        # Slow to import (and shgo imports scipy.stats on its first call): only when used.
+        # Slow to import: only when used.
         from scipy.optimize import OptimizeResult, shgo  # noqa: PLC0415
 
         sampled: dict[tuple[float, ...], tuple[float, Place]] = {}
@@ -213,14 +217,15 @@ class Solve:
             self.descend(place)
             return OptimizeResult(x=x0, fun=cost, nfev=0, success=True)
 
-        shgo(
-            one,
-            level.bounds,
-            n=points,
-            sampling_method="simplicial",
-            minimizer_kwargs={"method": _Local(local)},
-            workers=score,
-        )
+        with _without_samplers():
+            shgo(
+                one,
+                level.bounds,
+                n=points,
+                sampling_method="simplicial",
+                minimizer_kwargs={"method": _Local(local)},
+                workers=score,
+            )
         # The complex may have no strict minimiser (plateaus): its best vertex still counts. So
         # does the best under each cap: the basins of a maximum are many and narrow.
         best.append(min(sampled.values(), key=lambda pair: pair[0]))
@@ -229,6 +234,27 @@ class Solve:
                 self.descend(place)
         if self.place is None:
             self.descend(best[-1][1])
+
+
+@contextlib.contextmanager
+def _without_samplers() -> Iterator[None]:
+    """Within it ``shgo`` does not import ``scipy.stats``, which takes longer than a search.
+
+    shgo (scipy 1.11 to 1.17) does ``from scipy.stats import qmc`` on every call, for its Sobol
+    and Halton samplers; the simplicial complex uses neither. So an empty module stands in for
+    it, unless it is there already or another thread might import it meanwhile.
+    """
+    name = "scipy.stats"
+    if name in sys.modules or threading.active_count() > 1:
+        yield
+        return
+    stand_in: Any = ModuleType(name)
+    stand_in.qmc = None
+    sys.modules[name] = stand_in
+    try:
+        yield
+    finally:
+        del sys.modules[name]
 
 
 def _best_of_each_cap(

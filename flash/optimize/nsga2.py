@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.errors import InfeasibleError, UsageError
+from flash.optimize.infeasibility import none_found
 from flash.optimize.objectives import Limit, Objective, meets, values_of
 from flash.optimize.optimizer import Optimizer
 from flash.optimize.pareto import non_dominated
@@ -64,9 +65,7 @@ def nsga2_front(
     designs = np.unique(np.concatenate(scored), axis=0)
     designs = designs[meets(problem, designs, limits)]
     if len(designs) == 0:
-        raise InfeasibleError(
-            f"nsga2 found no design within {', '.join(map(str, limits))}; relax a limit"
-        )
+        raise InfeasibleError(none_found(limits, "nsga2"))
     values = values_of(problem, designs, objectives)
     keep = np.flatnonzero(non_dominated(values, signs.tolist()))
     keep = keep[np.lexsort((values[keep] * signs).T[::-1])]

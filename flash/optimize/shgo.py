@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.errors import InfeasibleError, UsageError
+from flash.optimize.infeasibility import none_found
 from flash.optimize.levels import Effort, Search, Solve, penalised
 from flash.optimize.objectives import Limit, Objective, Scalar, meets, single, values_of
 from flash.optimize.optimizer import Optimizer
@@ -164,9 +165,7 @@ def _within(problem: SeparableProblem, designs: Ints, limits: Sequence[Limit]) -
     """
     ok = meets(problem, designs, limits)
     if not ok.any():
-        raise InfeasibleError(
-            f"shgo found no design within {', '.join(map(str, limits))}; relax a limit"
-        )
+        raise InfeasibleError(none_found(limits, "shgo"))
     return designs[ok]
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from flash.errors import InputError, did_you_mean
+from flash.files.reading import parse_json
 from flash.report.interval import Interval
 from flash.report.result import (
     SCHEMA,
@@ -45,22 +45,11 @@ def read_search(text: str, source: str = "search report") -> SearchReport:
 
     Raises ``InputError`` in one line that begins with ``source`` for anything else.
     """
-    try:
-        document = json.loads(text, parse_constant=_constant)
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"{source}: not valid JSON at line {error.lineno}, column {error.colno}: {error.msg}"
-        ) from None
-    except (ValueError, RecursionError, _Wrong) as error:
-        raise InputError(f"{source}: not valid JSON: {error}") from None
+    document = parse_json(text, source)
     try:
         return _search(document)
     except (_Wrong, ValueError) as error:
         raise InputError(f"{source}: {error}") from None
-
-
-def _constant(name: str) -> NoReturn:
-    raise _Wrong(f"{name} is no number")
 
 
 def _search(document: Any) -> SearchReport:

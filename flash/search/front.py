@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,12 +31,26 @@ from flash.search.problem.designs import (
 from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import Floats
 
-__all__ = ["Background", "Front", "evaluate_front", "report_on"]
+__all__ = ["Background", "Front", "Screened", "evaluate_front", "report_on"]
 
 #: Random designs behind the front of the picture: (latency in ms, score as reports show it).
 Background = tuple[tuple[float, float], ...]
 #: How many of them.
 _BACKGROUND = 400
+
+
+@dataclass(frozen=True)
+class Screened:
+    """A front, and the scores by which it was picked anew.
+
+    result: where a proxy scored, its score takes the place of the front's score.
+    scores: what the proxy's metric is made of, and the metric itself, by name; shape (designs,).
+    notes:  what the reader should know, a sentence each.
+    """
+
+    result: OptimizerResult
+    scores: Mapping[str, Floats] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -35,11 +35,11 @@ from flash.errors import InfeasibleError, UsageError, did_you_mean
 from flash.evaluation import CellScore
 from flash.metrics import METRICS
 from flash.optimize import Limit, Objective, SeparableProblem, exact_front, objective
+from flash.optimize.infeasibility import accuracy_unreached, front_unreached
 from flash.proxies.options import proxy_names
 from flash.report.result import AccuracyStatus
 from flash.search.problem import Problem
 from flash.search.problem.base import Ints
-from flash.search.problem.infeasibility import accuracy_unreached, front_unreached
 from flash.search.request import COSTS, Request
 from flash.spaces.stage_tables import Floats
 

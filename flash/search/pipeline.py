@@ -15,12 +15,11 @@ from flash.optimize import OptimizerResult, SeparableProblem
 from flash.proxies.options import ProxyOptions
 from flash.report.chip import ChipView
 from flash.report.result import SearchReport
-from flash.search.front import Background, evaluate_front, report_on
+from flash.search.front import Background, Screened, evaluate_front, report_on
 from flash.search.loading import load_problem
 from flash.search.objective import Criteria, Goal, choose_criteria, choose_goal
 from flash.search.problem import Effort, Problem
 from flash.search.request import CERTIFY_SECONDS, SHORTLIST, Request
-from flash.search.screening import Screened, screen
 from flash.targets.chips import Given
 
 __all__ = ["Outcome", "Setup", "prepare", "run", "search"]
@@ -186,6 +185,8 @@ def screen_front(setup: Setup, found: OptimizerResult, request: Request) -> Scre
     """The front picked anew by a metric that runs the network, where one is asked for."""
     if not request.proxy:
         return Screened(found)
+    from flash.search.screening import screen  # noqa: PLC0415 (proxies are seldom asked for)
+
     return screen(
         setup.problem, setup.tables, found, setup.criteria.bounds, request.proxy,
         request.seed, request.shortlist, request.scoring,

@@ -8,8 +8,8 @@ the proxy's score and the costs, is the new front.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,56 +20,43 @@ from flash.optimize.objectives import values_of
 from flash.optimize.pareto import non_dominated
 from flash.proxies.metric import metric_scores, source_of
 from flash.proxies.options import ProxyOptions
+from flash.search.front import Screened
 from flash.search.problem import Problem
 from flash.search.problem.base import Ints
 from flash.search.problem.relaxation import real_values
 from flash.spaces.stage_tables import Floats
 
-__all__ = ["Screened", "screen", "shortlisted"]
-
-
-@dataclass(frozen=True)
-class Screened:
-    """A front, and the scores by which it was picked anew.
-
-    result: where a proxy scored, its score takes the place of the front's score.
-    scores: what the proxy's metric is made of, and the metric itself, by name; shape (designs,).
-    notes:  what the reader should know, a sentence each.
-    """
-
-    result: OptimizerResult
-    scores: Mapping[str, Floats] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+__all__ = ["screen", "shortlisted"]
 
 
 def screen(
-    problem: Problem, tables: SeparableProblem, found: OptimizerResult,
+    problem: Problem, tables: SeparableProblem, base: OptimizerResult,
     limits: Sequence[Limit], metric: str, seed: int, size: int, options: ProxyOptions,
 ) -> Screened:  # fmt: skip
-    """Score ``size`` designs on and around the front ``found``; keep those that none dominates.
+    """Score ``size`` designs on and around the front ``base``; keep those that none dominates.
 
     Raises ``FlashError`` if the metric can score no design, and as ``score_networks`` does.
     """
-    designs = shortlisted(problem, tables, found, limits, size)
+    designs = shortlisted(problem, tables, base, limits, size)
     networks = [problem.networks.network(design) for design in designs]
     scores = metric_scores(networks, metric, seed, options)
     designs = designs[scores.scored]
-    is_score = [of.name in METRICS for of in found.objectives]
+    is_score = [of.name in METRICS for of in base.objectives]
     objectives = tuple(
         Objective(metric, "max") if score else of
-        for score, of in zip(is_score, found.objectives, strict=True)
+        for score, of in zip(is_score, base.objectives, strict=True)
     )
-    values = _values(problem, tables, designs, found.objectives)
+    values = _values(problem, tables, designs, base.objectives)
     values[:, is_score] = scores.values[metric][:, None]
     best = np.flatnonzero(non_dominated(values, [of.sign for of in objectives]))
-    base = next(of.name for of, score in zip(found.objectives, is_score, strict=True) if score)
-    before = "certified" if found.certified else "not certified"
+    score_name = next(of.name for of, score in zip(base.objectives, is_score, strict=True) if score)
+    before = "certified" if base.certified else "not certified"
     message = (
         f"{metric} re-picked {len(best)} of {len(designs)} designs on and near the "
-        f"front by {base} ({len(found)} designs, {before})"
+        f"front by {score_name} ({len(base)} designs, {before})"
     )
     result = replace(
-        found, objectives=objectives, indices=designs[best], values=values[best],
+        base, objectives=objectives, indices=designs[best], values=values[best],
         gap_percent=None, certified=False, message=message,
     )  # fmt: skip
     kept = {name: values[best] for name, values in scores.values.items()}
@@ -77,7 +64,7 @@ def screen(
 
 
 def shortlisted(
-    problem: Problem, tables: SeparableProblem, found: OptimizerResult,
+    problem: Problem, tables: SeparableProblem, base: OptimizerResult,
     limits: Sequence[Limit], size: int,
 ) -> Ints:  # fmt: skip
     """Up to ``size`` designs, shape (k, variables): half of the front, the rest around it.
@@ -86,17 +73,17 @@ def shortlisted(
     step away in one variable that meet the limits, in turn for each of those designs the one
     that loses least to the front.
     """
-    order = np.lexsort(found.values.T[::-1])
+    order = np.lexsort(base.values.T[::-1])
     half = min(len(order), max(2, size // 2))
-    front = found.indices[order[np.linspace(0, len(order) - 1, half).round().astype(np.int64)]]
+    front = base.indices[order[np.linspace(0, len(order) - 1, half).round().astype(np.int64)]]
     rows = [tuple(row) for row in front.tolist()]
-    seen = {tuple(row) for row in found.indices.tolist()}
+    seen = {tuple(row) for row in base.indices.tolist()}
     queues = []
     for design in front:
         near = _steps(tables.sizes, design)
         limited = _values(problem, tables, near, [limit.quantity for limit in limits])
         near = near[within(limited, limits)]
-        loss = _loss(found, _values(problem, tables, near, found.objectives))
+        loss = _loss(base, _values(problem, tables, near, base.objectives))
         queues.append(near[np.argsort(loss, kind="stable")].tolist())
     while len(rows) < size and any(queues):
         for queue in queues:
@@ -115,12 +102,12 @@ def _steps(sizes: Sequence[int], design: Ints) -> Ints:
     return np.asarray(moved[inside])
 
 
-def _loss(found: OptimizerResult, values: Floats) -> Floats:
+def _loss(base: OptimizerResult, values: Floats) -> Floats:
     """How much of the front's range a design would have to gain in everything at once to be
     dominated by none of the front (the additive epsilon of Zitzler et al. 2003).
     """
-    signs = np.asarray(found.signs)
-    front = found.values * signs
+    signs = np.asarray(base.signs)
+    front = base.values * signs
     scale = np.where(np.ptp(front, axis=0) > 0, np.ptp(front, axis=0), 1.0)
     excess = (values[:, None, :] * signs - front[None, :, :]) / scale
     return np.asarray(excess.min(axis=2).max(axis=1))

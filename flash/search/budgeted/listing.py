@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from flash.errors import InfeasibleError, UsageError
 from flash.optimize import Limit, SeparableProblem
 from flash.optimize import within as within_all
+from flash.optimize.infeasibility import none_drawn, none_meets
 from flash.optimize.objectives import meets
 from flash.search.budgeted.candidates import Ints, all_designs
 from flash.search.problem import Problem
-from flash.search.problem.infeasibility import none_drawn
 from flash.search.problem.relaxation import real_values
 from flash.spaces.space import SearchSpace
 
@@ -38,8 +38,8 @@ def within_limits(problem: Problem, tables: SeparableProblem, limits: Sequence[L
         if problem.target.exact or not limits or not mask.any():
             return mask
         rows = np.flatnonzero(mask)
-        found = problem.evaluate(designs[rows], {})
-        limited = real_values(tables, designs[rows], found, [limit.quantity for limit in limits])
+        priced = problem.evaluate(designs[rows], {})
+        limited = real_values(tables, designs[rows], priced, [limit.quantity for limit in limits])
         mask[rows] = within_all(limited, limits)
         return mask
 
@@ -60,17 +60,17 @@ def listed(
         designs = all_designs([len(grid) for grid in space.grids])
         designs = distinct_networks(space, designs[within(designs)])
         if not len(designs):
-            raise InfeasibleError(none_drawn(space.name, space.size))
+            raise InfeasibleError(none_meets(space.name))
         return designs, True
-    found = space.sample(0, rng)
+    kept = space.sample(0, rng)
     for _ in range(_DRAWS // _BATCH):
         drawn = space.sample(_BATCH, rng)
-        found = distinct_networks(space, np.concatenate([found, drawn[within(drawn)]]))
-        if len(found) >= most:
+        kept = distinct_networks(space, np.concatenate([kept, drawn[within(drawn)]]))
+        if len(kept) >= most:
             break
-    if not len(found):
+    if not len(kept):
         raise InfeasibleError(none_drawn(space.name, _DRAWS))
-    return found[:most], False
+    return kept[:most], False
 
 
 def distinct_networks(space: SearchSpace, designs: Ints) -> Ints:

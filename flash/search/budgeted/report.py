@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from flash.quantities import format_latency
+from flash.report.frames import data_frame
 from flash.report.result import DesignReport
 from flash.search.budgeted.evaluator import Trial
 from flash.search.budgeted.outcome import Outcome
@@ -41,6 +42,14 @@ class BudgetReport:
     metrics: tuple[str, ...]
     outcome: Outcome
     best: DesignReport | None
+
+    def to_dataframe(self) -> Any:
+        """The trained designs as a pandas data frame, with the fields of the JSON document.
+
+        Raises ``UsageError`` with the command that installs pandas where it is missing.
+        """
+        rows = (self._trial(trial) for trial in self.outcome.trials)
+        return data_frame([row | {"design": json.dumps(row["design"])} for row in rows])
 
     def to_json(self) -> str:
         """The JSON document ``flash.budgeted/1``."""

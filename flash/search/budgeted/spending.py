@@ -8,6 +8,7 @@ import numpy as np
 
 from flash.errors import InfeasibleError, UsageError
 from flash.optimize import Limit, SeparableProblem
+from flash.optimize.infeasibility import none_known
 from flash.report.result import DesignReport
 from flash.search.budgeted.candidates import Candidates, Floats, Ints
 from flash.search.budgeted.evaluator import Evaluator
@@ -20,7 +21,6 @@ from flash.search.budgeted.statistics import layer_statistics
 from flash.search.budgeted.strategy import STRATEGIES
 from flash.search.problem import Problem
 from flash.search.problem.designs import design_reports, names_of
-from flash.search.problem.infeasibility import none_known
 from flash.spaces.space import SearchSpace
 
 __all__ = ["spend"]

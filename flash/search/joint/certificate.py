@@ -35,8 +35,8 @@ from flash.optimize import (
     hypervolume_gap,
     non_dominated,
 )
+from flash.optimize.infeasibility import none_on_any_chip
 from flash.search.joint.space import CoSpace
-from flash.search.problem.infeasibility import none_on_any_chip
 from flash.spaces.stage_tables import Floats
 
 __all__ = ["Price", "certified_front", "relaxed_chip"]

@@ -24,14 +24,15 @@ def evaluate_joint(
     """
     chips, networks = space.split(indices)
     order = np.argsort(chips, kind="stable")
+    targets = {int(chip): space.family.target(int(chip)) for chip in np.unique(chips)}
     parts = [
         evaluate(
             space.network,
-            space.family.target(int(chip)),
+            target,
             networks[chips == chip],
             {name: values[chips == chip] for name, values in (totals or {}).items()},
         )
-        for chip in np.unique(chips)
+        for chip, target in targets.items()
     ]
     back = np.empty_like(order)
     back[order] = np.arange(len(order))

@@ -23,9 +23,9 @@ from flash.optimize import (
     SeparableProblem,
     exact_front,
 )
+from flash.optimize.infeasibility import none_on_any_chip
 from flash.search.joint.certificate import Price, relaxed_chip
 from flash.search.joint.space import CoSpace
-from flash.search.problem.infeasibility import none_on_any_chip
 from flash.spaces.stage_tables import Floats
 
 __all__ = ["best_design"]

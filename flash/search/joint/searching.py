@@ -27,11 +27,11 @@ from flash.optimize import (
     values_of,
     within,
 )
+from flash.optimize.infeasibility import all_at_once, best_of_any_chip, least_area
 from flash.search.joint.certificate import certified_front, relaxed_chip
 from flash.search.joint.pricing import evaluate_joint
 from flash.search.joint.scalar import best_design
 from flash.search.joint.space import CoSpace
-from flash.search.problem.infeasibility import all_at_once, best_of_any_chip, least_area
 from flash.search.problem.relaxation import real_values
 from flash.spaces.stage_tables import Floats
 

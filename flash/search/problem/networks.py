@@ -91,14 +91,14 @@ class Networks:
         """The exact front, and how close the optimizer asked for came to it."""
         if effort.single:
             return self._single(tables, objectives, limits, effort)
-        found = _heuristic(tables, objectives, limits, effort)
+        heuristic = _heuristic(tables, objectives, limits, effort)
         if not self.target.exact:
-            more = [found] if found else []
+            more = [heuristic] if heuristic else []
             return bounded_front(self.space, self.target, tables, objectives, limits, more)
         exact = exact_front(tables, objectives, limits)
         if effort.optimizer == "exact":
             return exact
-        return _certified(tables, found, limits, exact, effort.optimizer)
+        return _certified(tables, heuristic, limits, exact, effort.optimizer)
 
     def _single(
         self,
@@ -137,21 +137,21 @@ def _heuristic(
 
 def _certified(
     tables: SeparableProblem,
-    found: OptimizerResult | None,
+    heuristic: OptimizerResult | None,
     limits: Sequence[Limit],
     exact: OptimizerResult,
     optimizer: str,
 ) -> OptimizerResult:
     """The exact front, and how close the optimizer came to it."""
     name, shown = optimizer.upper(), f"shown is the exact front ({len(exact):,} designs)"
-    if found is None:
+    if heuristic is None:
         message = f"{name} found no design within the limits; {shown}"
         return replace(exact, name=optimizer, gap_percent=100.0, message=message)
-    found = certify_front(tables, found, limits, exact)
-    gap = found.gap_percent or 0.0
+    graded = certify_front(tables, heuristic, limits, exact)
+    gap = graded.gap_percent or 0.0
     # Below a millionth of a per cent only rounding is left.
     message = (
         f"{name} within {gap if gap >= 1e-6 else 0:.2g} % of the exact hypervolume "
-        f"({len(found):,} designs); {shown}"
+        f"({len(heuristic):,} designs); {shown}"
     )
-    return replace(found, indices=exact.indices, values=exact.values, message=message)
+    return replace(graded, indices=exact.indices, values=exact.values, message=message)

@@ -32,8 +32,8 @@ from flash.optimize import (
     values_of,
     within,
 )
+from flash.optimize.infeasibility import nearest_priced
 from flash.search.problem.base import Ints
-from flash.search.problem.infeasibility import nearest_priced
 from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import Floats
 from flash.targets import Target
@@ -49,53 +49,53 @@ _PLACED = ("latency_ms", "energy_mj")
 def real_values(
     tables: SeparableProblem,
     indices: Ints,
-    found: Evaluation,
+    priced: Evaluation,
     objectives: Sequence[Objective],
 ) -> Floats:
-    """Objectives of designs that were priced for real (``found``), shape (designs, objectives).
+    """Objectives of designs that were priced for real (``priced``), shape (designs, objectives).
 
     Scores that no pricing changes are those of the tables.
     """
     values = values_of(tables, indices, objectives)
     for column, of in enumerate(objectives):
-        if of.name in found:
-            values[:, column] = found.quantity(of.name)
+        if of.name in priced:
+            values[:, column] = priced.quantity(of.name)
     return values
 
 
 def bounded_front(
     space: SearchSpace,
     target: Target,
-    problem: SeparableProblem,
+    tables: SeparableProblem,
     objectives: Sequence[Objective],
     limits: Sequence[Limit],
     more: Sequence[OptimizerResult] = (),
 ) -> OptimizerResult:
     """The front of real costs among candidates, and how far it can be from the best.
 
-    problem: stage tables of lower bounds.  more: further results whose designs are candidates.
+    tables: stage tables of lower bounds.  more: further results whose designs are candidates.
     ``gap_percent`` is at most that: the share of the bounding front's hypervolume that the
     front does not cover (costs on a logarithmic scale). Raises ``InfeasibleError`` if the
     bounds alone exceed a limit (a proof), or if no candidate holds them (none).
     """
     began = time.perf_counter()
-    bound = exact_front(problem, objectives, limits)
+    bound = exact_front(tables, objectives, limits)
     evaluations = bound.evaluations + sum(result.evaluations for result in more)
     candidates = [bound.indices, *(result.indices for result in more)]
     for share in _TIGHTER if any(limit.quantity.name in _PLACED for limit in limits) else ():
         try:
-            tight = exact_front(problem, objectives, [_tightened(limit, share) for limit in limits])
+            tight = exact_front(tables, objectives, [_tightened(limit, share) for limit in limits])
         except InfeasibleError:
             break
         candidates.append(tight.indices)
         evaluations += tight.evaluations
     indices = np.unique(np.concatenate(candidates), axis=0)
-    found = evaluate(space, target, indices)
-    limited = real_values(problem, indices, found, [limit.quantity for limit in limits])
+    priced = evaluate(space, target, indices)
+    limited = real_values(tables, indices, priced, [limit.quantity for limit in limits])
     held = within(limited, limits)
     if not held.any():
         raise InfeasibleError(nearest_priced(limits, limited))
-    values = real_values(problem, indices, found, objectives)[held]
+    values = real_values(tables, indices, priced, objectives)[held]
     signs = [of.sign for of in objectives]
     keep = np.flatnonzero(non_dominated(values, signs))
     keep = keep[np.lexsort((values[keep] * np.array(signs)).T[::-1])]
@@ -103,7 +103,7 @@ def bounded_front(
     result = OptimizerResult(
         "exact", tuple(objectives), indices[held][keep], values[keep], evaluations,
         time.perf_counter() - began, gap, False,
-        f"the exact front of a lower bound over {problem.size:.3g} designs "
+        f"the exact front of a lower bound over {tables.size:.3g} designs "
         f"({len(bound):,} designs), priced with the real placement ({len(keep):,} stay); at most "
         f"{gap:.2g} % of any front's hypervolume is missing",
     )  # fmt: skip
