@@ -313,7 +313,7 @@ def test_enough_networks_become_the_accuracy_model_of_the_space(place, capsys, i
         (("--data", "missing"), 2, "no such file or folder: missing"),
         (("--recipe", "gpus"), 2, "unknown recipe 'gpus' (did you mean 'gpu'?)"),
         (("--max-macs", "20"), 2, "--max-macs 20: expected a number with k, M or G"),
-        (("--designs", "missing.txt"), 2, "missing.txt: cannot be read: No such file"),
+        (("--designs", "missing.txt"), 4, "no such file: missing.txt"),
         (("--max-macs", "1k"), 3, "of at most 1000 MACs"),
         (("--samples", "many"), 2, "--samples many: expected a whole number"),
         (("--samples", 0, "--held-out", 0), 2, "nothing to train"),
