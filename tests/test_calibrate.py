@@ -66,7 +66,7 @@ def _children():
     if not place.exists():
         pytest.skip("this kernel does not list a process's children")
     children = [int(number) for number in place.read_text().split()]
-    return [n for n in children if b"flash.training" in _command(n)]
+    return [n for n in children if b"flash.workers" in _command(n)]
 
 
 def _command(process):
