@@ -66,7 +66,7 @@ def _children():
     if not place.exists():
         pytest.skip("this kernel does not list a process's children")
     children = [int(number) for number in place.read_text().split()]
-    return [n for n in children if b"flash.training" in _command(n)]
+    return [n for n in children if b"flash.workers" in _command(n)]
 
 
 def _command(process):
@@ -346,7 +346,7 @@ def test_enough_networks_become_the_accuracy_model_of_the_space(place, capsys, l
         (("--data", "missing"), 2, "no such file or folder: missing"),
         (("--recipe", "gpus"), 2, "unknown recipe 'gpus' (did you mean 'gpu'?)"),
         (("--max-macs", "20"), 2, "--max-macs 20: expected a number with k, M or G"),
-        (("--designs", "missing.txt"), 2, "missing.txt: cannot be read: No such file"),
+        (("--designs", "missing.txt"), 4, "no such file: missing.txt"),
         (("--max-macs", "1k"), 3, "of at most 1000 MACs"),
         (("--samples", "many"), 2, "--samples many: expected a whole number"),
         (("--samples", 0, "--held-out", 0), 2, "nothing to train"),

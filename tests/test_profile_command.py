@@ -241,7 +241,7 @@ def test_without_ssh_installed_it_says_so(tmp_path, monkeypatch):
         (("--count", "0"), "at least one workload"),
         (("--workloads", "none.txt"), "none.txt"),
         (("m.onnx", "--workloads", "w.txt"), "not both"),
-        (("none.onnx",), "none.onnx: No such file"),
+        (("none.onnx",), "no such file: none.onnx"),
         (("--provider", "tpu", "--workloads", "w.txt"), "invalid choice: 'tpu'"),
     ],
 )

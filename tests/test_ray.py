@@ -11,11 +11,11 @@ from image_sets import coloured, write_space  # noqa: E402
 
 from flash.errors import UsageError  # noqa: E402
 from flash.spaces.space import load_space  # noqa: E402
-from flash.training.cluster import train_on_ray  # noqa: E402
 from flash.training.images import ImageSet  # noqa: E402
 from flash.training.jobs import Failed, Finished, Job  # noqa: E402
 from flash.training.recipe import recipe_named  # noqa: E402
 from flash.training.worker import perform  # noqa: E402
+from flash.training.workers import train_on_ray  # noqa: E402
 
 # Ray leaves files and sockets to the garbage collector.
 pytestmark = [

@@ -10,7 +10,7 @@ import pytest
 from flash.command import run_command
 from flash.profile import command as profile_command
 from flash.profile.transports import ray_cluster
-from flash.workers.ray_pool import RayFailure
+from flash.workers import Done, Lost
 
 pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 
@@ -36,12 +36,12 @@ def here(monkeypatch):
     """A cluster of this process alone; the tasks it was given."""
     given = []
 
-    def on_ray(function, shared, tasks, address):
+    def run_on_ray(function, shared, tasks, address):
         for task in tasks:
             given.append((address, task))
-            yield task, function(shared, task)
+            yield Done(task, function(shared, task))
 
-    monkeypatch.setattr(ray_cluster, "on_ray", on_ray)
+    monkeypatch.setattr(ray_cluster, "run_on_ray", run_on_ray)
     return given
 
 
@@ -67,19 +67,19 @@ def test_tasks_fill_one_file_and_share_the_budget(options, here, capsys):
 
 def test_a_task_that_fails_leaves_the_others_and_is_made_up_for(options, here, monkeypatch, capsys):
     command, out = options
-    whole = ray_cluster.on_ray
+    whole = ray_cluster.run_on_ray
 
     def half(function, shared, tasks, address):
-        yield tasks[0], RayFailure("its machine went away")
+        yield Lost(tasks[0], "its machine went away")
         yield from whole(function, shared, tasks[1:], address)
 
-    monkeypatch.setattr(ray_cluster, "on_ray", half)
+    monkeypatch.setattr(ray_cluster, "run_on_ray", half)
     assert _profile(*command, "local") == 1
     error = capsys.readouterr().err
     assert "1 of 2 tasks failed, the first with: its machine went away" in error
     assert error.count("\n") == 1
     assert len(_lines(out)) == 1 + 2
-    monkeypatch.setattr(ray_cluster, "on_ray", whole)
+    monkeypatch.setattr(ray_cluster, "run_on_ray", whole)
     assert _profile(*command, "local") == 0
     assert {record["network"]["workload"] for record in _lines(out)[1:]} == set(TEXTS)
 

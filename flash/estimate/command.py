@@ -27,6 +27,7 @@ from flash.evaluation import (
     measure,
     measure_network,
 )
+from flash.files.reading import read_input
 from flash.files.writing import write_text
 from flash.measurements.comparison import comparison_table, read_comparison
 from flash.metrics import METRICS, network_scores, scores
@@ -196,14 +197,7 @@ def _parser() -> CommandParser:
 
 
 def _designs(file: str) -> list[str]:
-    try:
-        if file == "-" and sys.stdin is None:
-            raise InputError("standard input is closed")
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not text"
-        raise InputError(f"{file}: {reason}") from None
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    return [line.strip() for line in read_input(file).splitlines() if line.strip()]
 
 
 def _provenance(options: argparse.Namespace) -> list[str]:

@@ -46,6 +46,7 @@ from flash.export.calibration import load_images
 from flash.export.exporter import EXPORTERS, find_formats
 from flash.export.order import Order
 from flash.export.trained import read_weights
+from flash.files.reading import read_input
 from flash.files.writing import write_folder, write_text
 from flash.quantities import format_latency, format_number, parse_seed, parse_whole
 from flash.report.reading import read_search
@@ -103,7 +104,7 @@ def export(
     formats = find_formats(format)
     if not designs:
         raise UsageError("name at least one design")
-    text = _read(report)
+    text = read_input(report)
     name = "standard input" if str(report) == "-" else str(report)
     found = read_search(text, name)
     chosen = list(dict.fromkeys(_identify(found, word, name) for word in designs))
@@ -148,17 +149,6 @@ def _tuning(machine: Machine, trials: int, log: str | Path, seed: int) -> Tuning
 
 
 # --------------------------------------------------------------------------- from the report
-def _read(report: str | Path) -> str:
-    if str(report) == "-":
-        return sys.stdin.read()
-    try:
-        return Path(report).read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{report}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{report}: not text") from None
-
-
 def _identify(report: SearchReport, word: str, name: str) -> str:
     if word in _PICKS:
         identity: str = getattr(report.picks, word)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +11,7 @@ import numpy as np
 from flash.errors import FlashError, InputError, UsageError, did_you_mean
 from flash.export.exporter import Exporter
 from flash.export.order import Build, Order
+from flash.files.reading import read_json
 from flash.spaces.space import load_space
 
 if TYPE_CHECKING:
@@ -67,12 +67,10 @@ def load_torch(
 
     place = Path(manifest)
     try:
-        document = json.loads(place.read_text(encoding="utf-8"))
+        document = read_json(place)
         entries: dict[str, Any] = {entry["id"]: entry for entry in document["designs"]}
         name = document["space"]["name"]
-    except OSError as error:
-        raise InputError(f"{place}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
+    except (KeyError, TypeError):
         raise InputError(f"{place}: no manifest of flash.export") from None
     if design is None and len(entries) == 1:
         design = next(iter(entries))

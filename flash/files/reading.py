@@ -12,6 +12,7 @@ import json
 import os
 import re
 import stat
+import sys
 import tomllib
 from collections import Counter
 from collections.abc import Iterable
@@ -21,7 +22,15 @@ from typing import Any, NoReturn
 from flash.errors import InputError, shown
 from flash.files.limits import JSON_BYTES, LINES_BYTES, NESTING, TOML_BYTES
 
-__all__ = ["parse_json", "parse_toml", "read_bytes", "read_json", "read_text", "read_toml"]
+__all__ = [
+    "parse_json",
+    "parse_toml",
+    "read_bytes",
+    "read_input",
+    "read_json",
+    "read_text",
+    "read_toml",
+]
 
 #: A path that these errors befall names nothing.
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
@@ -70,6 +79,23 @@ def read_text(
         return content.decode("utf-8")
     except UnicodeDecodeError:
         raise kind(f"{path}: cannot be read: it is no UTF-8 text") from None
+
+
+def read_input(file: str | Path, kind: type[InputError] = InputError) -> str:
+    """The text of a file a user names, or of standard input for ``-``."""
+    if str(file) != "-":
+        return read_text(file, kind)
+    if sys.stdin is None:
+        raise kind("standard input is closed")
+    try:
+        text = sys.stdin.read(LINES_BYTES + 1)
+    except UnicodeDecodeError:
+        raise kind("standard input: cannot be read: it is no UTF-8 text") from None
+    except OSError as error:
+        raise kind(f"standard input: cannot be read: {error.strerror}") from None
+    if len(text) > LINES_BYTES:
+        raise kind(f"standard input: has more than {LINES_BYTES >> 20} MiB, the most that is read")
+    return text
 
 
 def read_toml(path: str | Path, kind: type[InputError] = InputError) -> dict[str, Any]:

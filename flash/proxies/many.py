@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,9 +17,8 @@ from flash.errors import UsageError
 from flash.proxies.cache import Entry, Key, ScoreCache, key_of, network_digest
 from flash.proxies.job import Job, Result, Setting, perform
 from flash.proxies.registry import ingredients
-from flash.proxies.workers import Lost, perform_here
 from flash.spaces.network import Network
-from flash.workers.ray_pool import RayFailure, on_ray
+from flash.workers import Done, Lost, Tell, run_here, run_on_ray, silent
 
 __all__ = ["NetworkScores", "Progress", "score_networks"]
 
@@ -52,7 +52,7 @@ def score_networks(
     ray:     address of a Ray cluster to compute on instead.
 
     Interrupted or killed, it goes on where it was when called again with the same cache.
-    Raises as ``score_network``, ``ScoreCache`` and ``on_ray`` do.
+    Raises as ``score_network``, ``ScoreCache`` and ``run_on_ray`` do.
     """
     chosen = setting or Setting()
     wanted = ingredients(names)
@@ -83,10 +83,10 @@ def score_networks(
             if missing:
                 jobs.append(Job(numbers[0], networks[numbers[0]], missing))
         began = time.monotonic()
-        for done, (job, result) in enumerate(_computed(jobs, chosen, workers, ray), start=1):
-            digest = digests[job.number]
-            for name, entry in _entries(job, result).items():
-                if not isinstance(result, Lost | RayFailure):  # it may well work another time
+        for done, event in enumerate(_computed(jobs, chosen, workers, ray), start=1):
+            digest = digests[event.task.number]
+            for name, entry in _entries(event).items():
+                if not isinstance(event, Lost):  # it may well work another time
                     kept.put(_key(digest, name, chosen), entry)
                 note(digest, name, entry)
             found.computed += 1
@@ -98,23 +98,33 @@ def _key(digest: str, name: str, setting: Setting) -> Key:
     return key_of(digest, name, setting.seed, setting.batch, setting.digest)
 
 
-def _entries(job: Job, result: Result | Lost | RayFailure) -> dict[str, Entry]:
-    if isinstance(result, Lost | RayFailure):
-        return {name: Entry(None, str(result), math.nan) for name in job.names}
-    return {name: Entry(*values) for name, values in result.items()}
-
-
 def _computed(
     jobs: Sequence[Job], setting: Setting, workers: int, ray: str | None
-) -> Iterator[tuple[Job, Result | Lost | RayFailure]]:
+) -> Iterator[Done[Job] | Lost[Job]]:
     if not jobs:
         return
     if ray is not None:
         gpus = int(setting.device.startswith("cuda"))
-        yield from on_ray(perform, setting, jobs, ray, gpus)
+        yield from run_on_ray(perform, setting, jobs, ray, gpus)
     elif workers > 1 and len(jobs) > 1:
-        yield from perform_here(jobs, setting, min(workers, len(jobs)))
+        events = run_here(perform_in_worker, setting, jobs, min(workers, len(jobs)))
+        with contextlib.closing(events):
+            yield from (event for event in events if isinstance(event, Done | Lost))
     else:
         keep_freed_memory()
-        for job in jobs:
-            yield job, perform(setting, job)
+        yield from (Done(job, perform(setting, job)) for job in jobs)
+
+
+def perform_in_worker(setting: Setting, job: Job, tell: Tell = silent) -> Result:
+    """``perform`` in a process of one thread."""
+    import torch  # noqa: PLC0415 (the parent may do without)
+
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    return perform(setting, job)
+
+
+def _entries(event: Done[Job] | Lost[Job]) -> dict[str, Entry]:
+    if isinstance(event, Lost):
+        return {name: Entry(None, event.why, math.nan) for name in event.task.names}
+    return {name: Entry(*values) for name, values in event.result.items()}

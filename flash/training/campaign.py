@@ -11,6 +11,7 @@ from pathlib import Path
 
 from flash.accuracy.sampling import sample_designs
 from flash.errors import FlashError, InputError, SpaceError, UsageError
+from flash.files.reading import read_text
 from flash.spaces.space import SearchSpace
 from flash.training.images import ImageSet
 from flash.training.jobs import Event, Failed, Finished, Job
@@ -96,16 +97,11 @@ def read_designs(path: Path, space: SearchSpace) -> dict[str, str]:
     """A list of designs to train: a line each, its split first, as in ``anchor w=8,8 d=3,3 t=0,0``.
 
     Empty lines, and what follows a ``#``, are left out. Design as ``SearchSpace.describe``
-    writes it -> its split, in the file's order. Raises ``UsageError`` for a file that cannot be
-    read and ``InputError`` with the line's number for what is no split or no design.
+    writes it -> its split, in the file's order. Raises ``InputError`` for a file that cannot
+    be read, and with the line's number for what is no split or no design.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", "it is no text")
-        raise UsageError(f"{path}: cannot be read: {why}") from None
     designs: dict[str, str] = {}
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         split, _, text = line.partition("#")[0].strip().partition(" ")
         if not split:
             continue

@@ -8,10 +8,9 @@ from functools import partial
 
 from flash.errors import UsageError
 from flash.training.campaign import Trainer
-from flash.training.cluster import train_on_ray
 from flash.training.images import ImageSet
 from flash.training.recipe import Recipe, recipe_named
-from flash.training.workers import train_here
+from flash.training.workers import train_here, train_on_ray
 
 __all__ = ["recipe_for", "trainer_for"]
 

@@ -1,30 +1,29 @@
-"""Trainings side by side: processes of one thread each on this machine.
+"""Trainings side by side: in processes of this machine, or on a Ray cluster (extra ``ray``).
 
-A worker that dies (killed, out of memory) is replaced, and its job goes on from the last
-checkpoint; a job whose workers die three times is given up.
+Here, a training whose worker dies goes on from its last checkpoint in another. On a cluster every
+machine needs flash with the extra ``train``; the images go there once. Where the checkpoints'
+folder is on a file system that all machines see, a training that loses its machine goes on from
+its checkpoint on another; elsewhere it begins again.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import selectors
-import subprocess
-import sys
-from collections import Counter, deque
 from collections.abc import Generator, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import IO, Any, cast
 
+from flash.backends.torch.memory import keep_freed_memory
+from flash.errors import FlashError
+from flash.spaces.network import Network
+from flash.spaces.space import load_space
+from flash.training.images import ImageSet
 from flash.training.jobs import Event, Failed, Job, Started, event_of
+from flash.training.worker import Message, perform
+from flash.workers import Begun, Lost, Tell, Told, run_here, run_on_ray, silent
 
-__all__ = ["train_here"]
-
-#: How often a job may lose its worker.
-_TRIES = 3
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+__all__ = ["train_here", "train_job", "train_on_ray"]
 
 
 def train_here(jobs: Sequence[Job], folder: Path, workers: int) -> Generator[Event, None, None]:
@@ -33,95 +32,68 @@ def train_here(jobs: Sequence[Job], folder: Path, workers: int) -> Generator[Eve
     folder: has ``images.npz`` (``ImageSet.save``) and takes checkpoints and ``workers.log``,
             which has whatever the workers complained of.
 
-    Closing the iterator stops the workers. Checkpoints of finished jobs are left to the caller.
+    Closing the generator stops the workers. Checkpoints of finished jobs are left to the caller.
     """
-    waiting = deque(jobs)
-    lost: Counter[Job] = Counter()
-    log = (folder / "workers.log").open("ab")
-    ready = selectors.DefaultSelector()
-    busy: list[_Worker] = []
+    with (folder / "workers.log").open("ab") as log:
+        events = run_here(train_job, str(folder), jobs, workers, log)
+        with contextlib.closing(events):
+            for event in events:
+                if isinstance(event, Begun):
+                    yield Started(event.task)
+                elif isinstance(event, Lost):
+                    yield Failed(event.task, f"{event.why}; see {log.name}")
+                else:
+                    message = event.value if isinstance(event, Told) else event.result
+                    yield event_of(event.task, message)
+
+
+def train_job(folder: str, job: Job, tell: Tell = silent) -> Message:
+    """Train a job with the images and checkpoints in ``folder``."""
+    place = Path(folder)
+    keep_freed_memory()
     try:
-        while waiting or busy:
-            while waiting and len(busy) < workers:
-                busy.append(_Worker(folder, log, ready))
-                yield busy[-1].take(waiting.popleft())
-            for key, _ in ready.select():
-                worker: _Worker = key.data
-                for message in worker.heard():
-                    yield event_of(worker.job, message)
-                    if "share" not in message:
-                        worker.idle = True
-                if worker.ended and not worker.idle:
-                    code = worker.stop()
-                    busy.remove(worker)
-                    lost[worker.job] += 1
-                    if lost[worker.job] < _TRIES:
-                        waiting.appendleft(worker.job)
-                    else:
-                        yield Failed(worker.job, f"{_death(code)}, {_TRIES} times; see {log.name}")
-                elif worker.idle:
-                    if waiting and not worker.ended:
-                        yield worker.take(waiting.popleft())
-                    else:
-                        worker.stop()
-                        busy.remove(worker)
-    finally:
-        for worker in busy:
-            worker.stop()
-        ready.close()
-        log.close()
+        network = _network(job)
+    except FlashError as error:
+        return {"failed": str(error)}
+    return perform(network, _images(place), job.recipe, job.seed, place / job.file, tell)
 
 
-def _death(code: int) -> str:
-    return f"the worker was killed by signal {-code}" if code < 0 else f"the worker ended ({code})"
+@cache
+def _images(folder: Path) -> ImageSet:
+    return ImageSet.load(folder / "images.npz")
 
 
-class _Worker:
-    """A process that trains one job after another."""
+def _network(job: Job) -> Network:
+    space = load_space(job.space)
+    return space.network(space.design(space.family.parse(job.design)))
 
-    def __init__(self, folder: Path, log: Any, ready: selectors.BaseSelector) -> None:
-        self.idle = True
-        self.ended = False
-        self._ready = ready
-        self._text = b""
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "flash.training.worker", str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            env=os.environ | dict.fromkeys(_THREADS, "1"),
-            start_new_session=True,  # Ctrl-C is for the parent, which stops its workers
-        )
-        self._in = cast(IO[bytes], self._process.stdin)
-        self._out = cast(IO[bytes], self._process.stdout)
-        ready.register(self._out, selectors.EVENT_READ, self)
 
-    def take(self, job: Job) -> Started:
-        self.job = job
-        self.idle = False
-        line = json.dumps(
-            {"space": job.space, "design": job.design, "seed": job.seed,
-             "recipe": asdict(job.recipe), "file": job.file}
-        )  # fmt: skip
-        with contextlib.suppress(BrokenPipeError):  # it died: its output says so as well
-            self._in.write(line.encode() + b"\n")
-            self._in.flush()
-        return Started(job)
+@dataclass(frozen=True)
+class _Order:
+    """A job with what its machine needs: the space's file may be on this one alone."""
 
-    def heard(self) -> list[dict[str, Any]]:
-        """The messages that have come whole."""
-        part = os.read(self._out.fileno(), 1 << 16)
-        self.ended = not part
-        *lines, self._text = (self._text + part).split(b"\n")
-        return [json.loads(line) for line in lines]
+    job: Job
+    network: Network
+    checkpoint: Path
 
-    def stop(self) -> int:
-        """End the process; its exit code, or minus the signal that ended it."""
-        self._ready.unregister(self._out)
-        if not self.ended:
-            self._process.kill()  # nothing is lost: checkpoints are written whole
-        code = self._process.wait()
-        for pipe in (self._in, self._out):
-            with contextlib.suppress(BrokenPipeError):
-                pipe.close()
-        return code
+
+def train_on_ray(
+    jobs: Sequence[Job], folder: Path, images: ImageSet, address: str
+) -> Generator[Event, None, None]:
+    """Train all jobs, each on one core (or one GPU) of the cluster; results as they come.
+
+    address: see ``run_on_ray``.
+
+    Raises ``UsageError`` if there is no Ray here, or none at the address.
+    """
+    orders = [_Order(job, _network(job), folder.resolve() / job.file) for job in jobs]
+    gpus = int(any(job.recipe.hardware == "cuda" for job in jobs))
+    for event in run_on_ray(_train_order, images, orders, address, gpus):
+        if isinstance(event, Lost):
+            yield Failed(event.task.job, event.why)
+        else:
+            yield event_of(event.task.job, event.result)
+
+
+def _train_order(images: ImageSet, order: _Order) -> Message:
+    return perform(order.network, images, order.job.recipe, order.job.seed, order.checkpoint)

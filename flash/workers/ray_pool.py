@@ -7,40 +7,38 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any, TypeVar
 
 from flash.errors import UsageError
+from flash.extras import need
+from flash.workers.events import Done, Lost, Work
 
-__all__ = ["RayFailure", "on_ray"]
+__all__ = ["run_on_ray"]
 
 #: How often a task may lose its machine.
 _RETRIES = 2
 #: Seconds that a cluster may take to answer.
 _PATIENCE_S = 10.0
 
-_Task = TypeVar("_Task")
+T = TypeVar("T")
 
 
-class RayFailure(str):
-    """Why a task came to nothing, in one line."""
+def run_on_ray(
+    function: Work, shared: Any, tasks: Sequence[T], address: str, gpus: int = 0
+) -> Generator[Done[T] | Lost[T], None, None]:
+    """Do all tasks on a cluster, each on one core; their ends as they come.
 
-    __slots__ = ()
-
-
-def on_ray(
-    function: Callable[..., Any], shared: Any, tasks: Sequence[_Task], address: str, gpus: int = 0
-) -> Generator[tuple[_Task, Any], None, None]:
-    """``function(shared, task)`` for each task, as they are done: its result or ``RayFailure``.
-
-    shared:  goes to every machine once.
-    address: of a running cluster, "10.0.0.5:6379" or "ray://head:10001", or "local" for one on
-             this machine that ends with the tasks.
-    gpus:    GPUs a task needs, besides one core.
+    function: at the top level of a module, called as ``function(shared, task)``: a ``tell`` that
+              it takes has to be optional, for nobody hears it.
+    shared:   goes to every machine once.
+    address:  of a running cluster, "10.0.0.5:6379" or "ray://head:10001", or "local" for one on
+              this machine that ends with the tasks.
+    gpus:     GPUs a task needs, besides one core.
 
     Raises ``UsageError`` if there is no Ray here, or none at the address.
     """
-    ray = _ray()
+    ray = need("ray", extra="ray", what="--ray")
     _reach(address)
     try:
         ray.init(address, log_to_driver=False, logging_level="ERROR")
@@ -55,9 +53,11 @@ def on_ray(
             (done,), _ = ray.wait(list(pending), num_returns=1)
             task = pending.pop(done)
             try:
-                yield task, ray.get(done)
+                result = ray.get(done)
             except ray.exceptions.RayError as error:
-                yield task, RayFailure(str(error).strip().partition("\n")[0])
+                yield Lost(task, str(error).strip().partition("\n")[0])
+            else:
+                yield Done(task, result)
     finally:
         ray.shutdown()
 
@@ -73,11 +73,3 @@ def _reach(address: str) -> None:
         socket.create_connection((found[1], int(found[2])), _PATIENCE_S).close()
     except (OSError, OverflowError, UnicodeError) as error:
         raise UsageError(f"no Ray cluster at {address}: {error}") from None
-
-
-def _ray() -> Any:
-    try:
-        import ray  # noqa: PLC0415 (an extra)
-    except ImportError:
-        raise UsageError("this needs the package ray: pip install 'flash-codesign[ray]'") from None
-    return ray

@@ -24,6 +24,8 @@ from typing import Any, Final
 
 from flash import __version__
 from flash.errors import InputError, UsageError, did_you_mean, shown
+from flash.files.limits import UNPACKED_BYTES
+from flash.files.reading import read_bytes
 from flash.measurements.workloads import workload_kind
 from flash.profile.suites.choice import choose, expected_ms
 from flash.profile.suites.pool import Candidate, candidates
@@ -106,7 +108,7 @@ def model_suite(
     files: dict[str, bytes] = {}
     unique = list(dict.fromkeys(str(path) for path in paths))
     for number, path in enumerate(unique):
-        content = _read(path)
+        content = read_bytes(path, most=UNPACKED_BYTES)
         network: dict[str, Any] = {"onnx": path, "sha256": hashlib.sha256(content).hexdigest()}
         if input_shapes:
             network["input_shapes"] = {name: list(shape) for name, shape in input_shapes.items()}
@@ -141,7 +143,7 @@ def _beside(path: str, content: bytes) -> dict[str, bytes]:
         if place.is_file() and place.stat().st_size > _LARGEST:
             raise InputError(f"{place}: has more than {_LARGEST >> 20} MiB")
         try:
-            found[name] = _read(str(place))
+            found[name] = read_bytes(place, most=UNPACKED_BYTES)
         except InputError as error:
             raise InputError(f"{path}: its weights are in other files: {error}") from None
     return found
@@ -166,13 +168,6 @@ def split_suite(
             share = sum(entry["share"] for entry in some)
             parts.append((_archive({"suite.json": text.encode()} | files), share))
     return parts
-
-
-def _read(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
 
 
 def _check(precision: str, batch: int) -> None:

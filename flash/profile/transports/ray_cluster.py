@@ -24,7 +24,7 @@ from flash.profile.suites.suite import split_suite
 from flash.profile.transports.base import Job
 from flash.profile.transports.journal import append_records, check_same, read_journal, start_over
 from flash.profile.transports.process import run_program
-from flash.workers.ray_pool import RayFailure, on_ray
+from flash.workers import Lost, run_on_ray
 
 __all__ = ["RayDevice"]
 
@@ -34,7 +34,7 @@ _NETWORKS: Final = 4
 
 @dataclass(frozen=True)
 class RayDevice:
-    """address: of the cluster, see ``flash.workers.ray_pool.on_ray``."""
+    """address: of the cluster, see ``flash.workers.run_on_ray``."""
 
     address: str
 
@@ -52,10 +52,11 @@ class RayDevice:
         options = tuple(word for word in words if not word.startswith("--budget="))
         shared = (job.script.read_bytes(), options)
         failures: list[str] = []
-        done = on_ray(measure_part, shared, tasks, self.address) if tasks else ()
-        for number, (_, found) in enumerate(done, start=1):
-            if isinstance(found, RayFailure | str):
-                failures.append(str(found))
+        done = run_on_ray(measure_part, shared, tasks, self.address) if tasks else ()
+        for number, event in enumerate(done, start=1):
+            found = event.why if isinstance(event, Lost) else event.result
+            if isinstance(found, str):
+                failures.append(found)
                 continue
             part_head, new = found
             check_same(job.out, head, part_head)
