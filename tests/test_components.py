@@ -1,4 +1,4 @@
-"""Components of accelerators: against the published models they are fitted to, and against sense."""
+"""Components: against the published models they are fitted to, and against sense."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from flash.targets.components import (
     energy_scale,
     models_of,
 )
-from flash.testing.components import ComponentConformance
+from flash.testing import ComponentConformance
 
 
 def mac(bits, node, model="aladdin"):
