@@ -17,6 +17,7 @@ from flash.errors import ProfileError
 from flash.evaluation import evaluate
 from flash.spaces.space import load_space
 from flash.targets import KINDS, load_hardware, load_target
+from flash.testing import TargetConformance
 
 _HERE = Path(__file__).parent
 _PROFILE = """schema = "acme.lookup/1"
@@ -83,22 +84,30 @@ def test_another_packages_kind_as_one_chip(installed):
     assert row["area_mm2"] == pytest.approx(0.08)
 
 
-def test_a_kind_may_be_added_by_running_code(monkeypatch, tmp_path, rng):
+@pytest.fixture
+def added(monkeypatch, tmp_path):
+    """A profile of the toy kind, which running code has added."""
     monkeypatch.syspath_prepend(str(_HERE / "toy_target"))
     from acme_lookup import KIND
 
     path = tmp_path / "lookup.toml"
     path.write_text(_PROFILE, encoding="utf-8")
+    KINDS.add("acme.lookup", KIND)
+    yield str(path)
+    KINDS.remove("acme.lookup")
+
+
+class TestToyTarget(TargetConformance):
+    @pytest.fixture
+    def hardware(self, added):
+        return load_hardware(added)
+
+
+def test_a_kind_that_nobody_registered_is_refused_with_those_that_are(tmp_path):
+    path = tmp_path / "lookup.toml"
+    path.write_text(_PROFILE, encoding="utf-8")
     with pytest.raises(ProfileError, match=r"expected a schema of a target .*got 'acme.lookup/1'"):
         load_hardware(str(path))
-    KINDS.add("acme.lookup", KIND)
-    try:
-        target = load_target(str(path))
-        space = load_space("cifar10-concat")
-        found = evaluate(space, target, space.sample(3, rng))
-        assert (found.latency_ms[0] > 0).all()
-    finally:
-        KINDS.remove("acme.lookup")
 
 
 @pytest.mark.parametrize("name", ["rpi4b", "rpi4b:tflite", "x86-avx512", "systolic", "imc"])

@@ -22,6 +22,7 @@ pytest.register_assert_rewrite(
     *(
         f"flash.testing.{name}"
         for name in (
+            "components",
             "exporters",
             "families",
             "metrics",
@@ -34,6 +35,7 @@ pytest.register_assert_rewrite(
     )
 )
 
+from flash.testing.components import ComponentConformance  # noqa: E402
 from flash.testing.exporters import ExporterConformance  # noqa: E402
 from flash.testing.families import FamilyConformance  # noqa: E402
 from flash.testing.metrics import MetricConformance  # noqa: E402
@@ -45,6 +47,7 @@ from flash.testing.strategies import StrategyConformance  # noqa: E402
 from flash.testing.targets import TargetConformance  # noqa: E402
 
 __all__ = [
+    "ComponentConformance",
     "ExporterConformance",
     "FamilyConformance",
     "MetricConformance",

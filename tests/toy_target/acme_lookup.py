@@ -82,8 +82,8 @@ class LookupTarget:
             "provenance": lines,
         }  # fmt: skip
 
-    def costs(self, table, *_, **__):
-        found = self.stage_costs(table)
+    def costs(self, table, totals=None):
+        found = self.stage_costs(table) | dict(totals or {})
         latency, energy, area = (found[name] for name in self.quantities)
         return Costs(
             (latency, latency / _LATENCY_ERROR, latency * _LATENCY_ERROR),

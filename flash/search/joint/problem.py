@@ -34,7 +34,12 @@ class NetworksAndChips:
 
     one_chip: bool = False
     own_metric: str = "nn_degree"
-    objectives: tuple[str, ...] = ("score", "latency", "area")
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """Score and latency, and area where the chips have one."""
+        area = ("area",) if "area_mm2" in self.target.quantities else ()
+        return ("score", "latency", *area)
 
     @property
     def networks(self) -> SearchSpace:

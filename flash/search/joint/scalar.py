@@ -101,14 +101,14 @@ class _Best:
         values, within = self.price(indices)
         if not within.any():
             return
-        worth = np.where(within, self.scalar.function(values), -np.inf)
-        top = int(np.argmax(worth))
-        if worth[top] > self.value:
-            self.value = float(worth[top])
+        ratios = np.where(within, self.scalar.function(values), -np.inf)
+        top = int(np.argmax(ratios))
+        if ratios[top] > self.value:
+            self.value = float(ratios[top])
             self.design, self.values = indices[top : top + 1], values[top : top + 1]
 
     def bound(self, chips: Ints) -> float:
-        """No design on these chips is worth more; 0 if none holds the limits."""
+        """No design on these chips has a larger ratio; 0 if none holds the limits."""
         relaxed = relaxed_chip(self.space, self.problem, chips, self._signs)
         score, *costs = self.scalar.objectives
         fronts = []

@@ -55,7 +55,7 @@ def _layer_costs(work: Work, chip: Chip) -> tuple[LayerCost, ...]:
     leaking = tiles if settings.idle_tiles == "gated" else np.full_like(tiles, tiles.sum())
     first = np.cumsum(tiles) - tiles
     cells = float(options.crossbars_per_tile[0] * options.rows[0] * options.columns[0])
-    held = (mapped.used_cells * mapped.copies)[:, 0]
+    filled_cells = (mapped.used_cells * mapped.copies)[:, 0]
     link_mw = work.hardware.link.power_mw if settings.chip_link else 0.0
     layers = []
     for row, layer in enumerate(work.table.layers):
@@ -71,7 +71,7 @@ def _layer_costs(work: Work, chip: Chip) -> tuple[LayerCost, ...]:
             "compute_ms": float(chip.compute_ns[row, 0]) * 1e-6,
             "noc_ms": float(chip.noc_ns[row, 0]) * 1e-6,
         }
-        used = float(held[row] / (tiles[row] * cells)) if tiles[row] else 0.0
+        used = float(filled_cells[row] / (tiles[row] * cells)) if tiles[row] else 0.0
         latency_ms = float(layer_ns[row]) * 1e-6
         layers.append(LayerCost(layer.name, layer.op, latency_ms, energy, used, details))
     return tuple(layers)

@@ -68,12 +68,12 @@ def map_layers(table: LayerTable, precision: Precision, options: Options) -> Map
 
     Layers whose result never reaches the output are mapped too, if the table has them.
     """
-    held = table.active & np.isin(table.ops, MAPPED)[:, None]
+    mapped = table.active & np.isin(table.ops, MAPPED)[:, None]
     groups = table["groups"]
     kernel = table["kernel_height"] * table["kernel_width"]
-    height = np.where(held, kernel * (table["in_channels"] // groups), 1).astype(np.float64)
-    weights = np.where(held, table["out_channels"] // groups, 1).astype(np.float64)
-    number = np.where(held, groups, 1).astype(np.float64)
+    height = np.where(mapped, kernel * (table["in_channels"] // groups), 1).astype(np.float64)
+    weights = np.where(mapped, table["out_channels"] // groups, 1).astype(np.float64)
+    number = np.where(mapped, groups, 1).astype(np.float64)
     slices = precision.columns_per_bit * np.ceil(precision.weight_bits / options.cell_bits)
     width = weights * slices
 
@@ -85,7 +85,7 @@ def map_layers(table: LayerTable, precision: Precision, options: Options) -> Map
     all_mvms = (table["out_height"] * table["out_width"]).astype(np.float64)
     copies = np.maximum(np.ceil(all_mvms / options.mvm_limit), 1)
     crossbars = per_copy * copies
-    inputs = np.where(held, table.in_elements, 0) / np.maximum(all_mvms, 1)
+    inputs = np.where(mapped, table.in_elements, 0) / np.maximum(all_mvms, 1)
     sums, distance, input_copies = _traffic(
         np.where(packed, 1, down), np.where(packed, 1, across), options,
         weights * sum_bits(precision, options), inputs * precision.activation_bits,
@@ -96,7 +96,7 @@ def map_layers(table: LayerTable, precision: Precision, options: Options) -> Map
         np.where(alone, plain, value)
         for plain, value in ((0.0, sums), (1.0, distance), (1.0, input_copies))
     )
-    on = held.astype(np.float64)
+    on = mapped.astype(np.float64)
     return Mapped(
         crossbars=on * crossbars,
         tiles=on * np.ceil(crossbars / options.crossbars_per_tile),

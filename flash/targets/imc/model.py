@@ -168,7 +168,7 @@ def _layer_pj(work: Work, made: Mapping[str, TilePart]) -> dict[str, Floats]:
     conversions = mapped.all_mvms * phases * mapped.read_columns
     fetched = mapped.all_mvms * mapped.matrix_rows * mapped.input_copies
     fetched = fetched * precision.activation_bits
-    held = mapped.tiles > 0
+    has_tiles = mapped.tiles > 0
     outputs = table.out_elements.astype(np.float64)
     window = (table["kernel_height"] * table["kernel_width"]).astype(np.float64)
     window = np.where((table.ops == "global_pool")[:, None], 1, window)
@@ -188,7 +188,7 @@ def _layer_pj(work: Work, made: Mapping[str, TilePart]) -> dict[str, Floats]:
         "activation": outputs * acts,
         "pooling": np.where(pools, pooled, 0.0),
         "accumulator": outputs * mapped.block_rows + np.where(adds, table.in_elements, 0),
-        "tile_register": np.where(held, outputs, 0.0) * precision.activation_bits,
+        "tile_register": np.where(has_tiles, outputs, 0.0) * precision.activation_bits,
     }
     energy = {name: use * made[name].component.energy_pj["use"] for name, use in uses.items()}
     energy["router"] = work.traffic.bit_routers * made["router"].component.energy_pj["route"]

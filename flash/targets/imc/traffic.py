@@ -44,7 +44,7 @@ class _Transfers:
     """Tensors that move, stacked: shape (transfers, options); ``row`` is who receives."""
 
     row: NDArray[np.int64]
-    held: NDArray[np.bool_]
+    on_crossbars: NDArray[np.bool_]
     elements: Floats
     start_a: Floats
     size_a: Floats
@@ -87,7 +87,7 @@ def network_traffic(
         busiest[moving] = np.maximum(busiest[moving], way)
     else:
         distance = least_mean_hops(moves.size_b)
-        busiest, bits = busiest * moves.held, bits * moves.held
+        busiest, bits = busiest * moves.on_crossbars, bits * moves.on_crossbars
     shape = mapped.tiles.shape
     received = Traffic(*(np.zeros(shape) for _ in range(6)))
     rows = moves.row
@@ -167,8 +167,8 @@ def _transfers(table: LayerTable, mapped: Mapped) -> _Transfers:
             rows.append(row)
     stacked = [np.array(stack).reshape(len(rows), shape[1]) for stack in stacks]
     row_numbers = np.array(rows, dtype=np.int64)
-    held = np.array([table.layers[row].op in MAPPED for row in rows], dtype=np.bool_)
-    return _Transfers(row_numbers, held.reshape(-1, 1), *stacked)
+    on_crossbars = np.array([table.layers[row].op in MAPPED for row in rows], dtype=np.bool_)
+    return _Transfers(row_numbers, on_crossbars.reshape(-1, 1), *stacked)
 
 
 def _home(homes: list[tuple[Floats, Floats]], elements: list[Floats]) -> tuple[Floats, Floats]:

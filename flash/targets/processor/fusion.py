@@ -10,9 +10,6 @@ carry those already. Some go on.
 * a sum is one kernel whatever its number of operands (``kernel_of``), and where the reference
   code starts its sums from zero, so is a sum of one tensor or of none.
 
-The rules are ours, found on HW-NAS-Bench's edge GPU (Jetson TX2, TensorRT): with them, counts
-of kernels explain all its cells to a median of 3 %; with every operation a kernel, to 8 %.
-
 ``fusion = "sum"``, onnxruntime where it lays out activations in blocks of channels:
 
 * the same operation on the same tensor (an activation, a pool, a slice) runs once;
@@ -34,14 +31,12 @@ With n = 3, where A and B are convolutions without activation that only the sum 
 
 Were A followed by a relu of its own, it could not add: A, C, B = conv + A, t = B + C, relu(t).
 
-These we read off the names of the kernels in onnxruntime's own profiles (1.31, x86): with them
-the numbers of kernels of each operator are its.
-
 ``fusion = "eager"``, frameworks such as PyTorch that run a program line by line: nothing more
 merges, and no layer is left out. Where the program multiplies by zero (the module for *none* that
 ``InferCell`` of NAS-Bench-201's code calls like any other) that is a kernel, and its zeros are
-added like any operand. Without these kernels 25 cells of HELP's GTX 1080 Ti predict the others to
-2.5 %, with them to 1.6 %; of its Titan RTX at batch 256 to 1.8 and 0.3 % (ours, found there).
+added like any operand.
+
+How the rules were found, and how well they explain measurements: ``docs/models.md``.
 
 Only kernels of one stage merge, so that the costs of stages still add up to the network's.
 """

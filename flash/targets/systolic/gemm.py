@@ -174,7 +174,7 @@ def _weight_stationary(g: Gemm, a: Array) -> Traffic:
     inputs, weights = g.inputs * a.element_bytes, g.weights * a.element_bytes
     length, chunks = _chunks(g.m, g.n, a)
     part = np.minimum(length * g.k * a.element_bytes, inputs)
-    held = np.minimum(a.rows, g.k) * np.minimum(a.cols, g.n)
+    resident = np.minimum(a.rows, g.k) * np.minimum(a.cols, g.n)
     kept = (weights <= a.weight_bytes) | (steps * passes == 1)
     return Traffic(
         input_reads=g.m * g.k * passes,
@@ -183,7 +183,7 @@ def _weight_stationary(g: Gemm, a: Array) -> Traffic:
         sum_reads=g.m * g.n * (steps - 1),
         input_bytes=inputs * _again(part <= a.input_bytes, passes),
         weight_bytes=weights * _again(kept, chunks),
-        fill_bytes=np.minimum(held * a.element_bytes, weights),
+        fill_bytes=np.minimum(resident * a.element_bytes, weights),
         reload_cycles=_reload_cycles(steps * passes, chunks, a),
     )
 
@@ -194,7 +194,7 @@ def _input_stationary(g: Gemm, a: Array) -> Traffic:
     length, chunks = _chunks(g.n, g.m, a)
     part = np.minimum(length * g.k * a.element_bytes, weights)
     kept = (inputs <= a.input_bytes) | (steps * passes == 1)
-    held = np.minimum(a.rows, g.k) * np.minimum(a.cols, g.m)
+    resident = np.minimum(a.rows, g.k) * np.minimum(a.cols, g.m)
     return Traffic(
         input_reads=g.m * g.k * _again(steps * passes == 1, chunks),
         weight_reads=g.n * g.k * passes,
@@ -202,7 +202,7 @@ def _input_stationary(g: Gemm, a: Array) -> Traffic:
         sum_reads=g.m * g.n * (steps - 1),
         input_bytes=inputs * _again(kept, chunks),
         weight_bytes=weights * _again(part <= a.weight_bytes, passes),
-        fill_bytes=np.minimum(held * a.element_bytes, inputs),
+        fill_bytes=np.minimum(resident * a.element_bytes, inputs),
         reload_cycles=_reload_cycles(steps * passes, chunks, a),
     )
 

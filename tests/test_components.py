@@ -1,9 +1,10 @@
-"""Memories and logic: against the published models they are fitted to, and against sense."""
+"""Components: against the published models they are fitted to, and against sense."""
 
 from __future__ import annotations
 
 import csv
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flash.errors import UsageError
+from flash.files.locations import data_file
+from flash.spaces.space import load_space
+from flash.targets import load_target
 from flash.targets.components import (
     COMPONENTS,
     PublishedPart,
@@ -20,6 +24,7 @@ from flash.targets.components import (
     energy_scale,
     models_of,
 )
+from flash.testing import ComponentConformance
 
 
 def mac(bits, node, model="aladdin"):
@@ -126,17 +131,65 @@ def test_what_is_not_known_is_refused(call, message):
         call()
 
 
-def test_every_component_of_the_library_says_where_each_figure_comes_from():
-    for name in COMPONENTS:
-        made = COMPONENTS[name](32, kib=64, bits=8, rows=128, width_bits=64)
-        for action, energy in made.energy_pj.items():
-            assert float(energy) > 0, name
-            assert made.sources[action], name
-        assert float(made.area_mm2) > 0 or name.startswith("dram."), name
-        assert float(made.leakage_mw) >= 0, name
+class TestComponents(ComponentConformance):
+    @pytest.fixture(params=[name for name in COMPONENTS.builtin if not name.startswith("dram.")])
+    def model(self, request):
+        return COMPONENTS[request.param]
+
+
+class TestMemoryBesideTheChip(ComponentConformance):
+    on_chip = False
+
+    @pytest.fixture(params=[name for name in COMPONENTS.builtin if name.startswith("dram.")])
+    def model(self, request):
+        return COMPONENTS[request.param]
+
+
+def test_the_library_has_every_part_of_both_accelerators():
     assert {name.partition(".")[0] for name in COMPONENTS} == {
         "sram", "dram", "mac", "register", "adc", "dac", "crossbar", "router",
     }  # fmt: skip
+
+
+@pytest.fixture
+def dear():
+    """A multiplier and a converter of one's own, ten times as dear as Aladdin's and ISAAC's."""
+
+    def mac(node_nm, *, bits, **attributes):
+        made = component("mac", "aladdin", node_nm, bits=bits)
+        return replace(made, energy_pj={"mac": 10 * made.energy_pj["mac"]})
+
+    def adc(node_nm, *, bits, rows, **attributes):
+        made = component("adc", "isaac", node_nm, bits=bits, rows=rows)
+        return replace(made, energy_pj={"convert": 10 * made.energy_pj["convert"]})
+
+    for name, model in (("mac.dear", mac), ("adc.dear", adc)):
+        COMPONENTS.add(name, model)
+    yield
+    for name in ("mac.dear", "adc.dear"):
+        COMPONENTS.remove(name)
+
+
+@pytest.mark.parametrize(
+    ("profile", "old", "new", "part"),
+    [
+        ("systolic", '"aladdin", source', '"dear", source', "multipliers"),
+        ("imc", '"isaac"\nadc_models = [', '"dear"\nadc_models = ["dear", ', "adc"),
+    ],
+)
+def test_profiles_may_name_components_of_ones_own(dear, tmp_path, profile, old, new, part):
+    text = data_file("hw_profiles", profile).read_text(encoding="utf-8")
+    assert old in text
+    path = tmp_path / "own.toml"
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    space = load_space("cifar10-add")
+    network = space.network(space.sample(1, np.random.default_rng(0))[0])
+    before, after = (load_target(name).breakdown(network) for name in (profile, str(path)))
+    share = after.energy_mj[part] / before.energy_mj[part]
+    # A multiplier's share includes registers, whose energy is the same.
+    assert share == pytest.approx(10) if part == "adc" else 5 < share < 10
+    for name, energy in before.energy_mj.items():
+        assert name == part or after.energy_mj[name] == pytest.approx(energy)
 
 
 def test_a_published_part_by_hand_and_as_hardware_of_ones_own():
