@@ -82,6 +82,20 @@ def test_its_strategy_spends_a_budget(run, tmp_path):
     assert '"climb"' in text and json.loads(text)
 
 
+def test_its_members_are_listed_with_their_package(run):
+    for topic, name in (
+        ("metrics", "log_widths"), ("proxies", "output_spread"), ("families", "plain"),
+        ("kinds", "example.lanes"), ("optimizers", "sampling"), ("strategies", "climb"),
+        ("formats", "npz"),
+    ):  # fmt: skip
+        listed = json.loads(run("flash", "list", topic, "--json"))[topic]
+        (entry,) = [entry for entry in listed if entry["origin"] == "flash_example"]
+        assert entry["name"] == name and entry["description"]
+    found = json.loads(run("flash", "doctor", "--json"))
+    assert found["plugins"]["flash.sensors: power_file"] == ""
+    assert {"power-file"} <= {sensor["name"] for sensor in found["sensors"]}
+
+
 def test_its_proxy_is_a_metric_of_estimate(run, tmp_path):
     pytest.importorskip("torch")
     (tmp_path / "designs.txt").write_text("w=8,16,32 d=3,3,3 t=0,0,0\n")

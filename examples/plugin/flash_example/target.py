@@ -65,14 +65,12 @@ class Lanes:
 
     def lane_ms(self, table: LayerTable) -> Floats:
         """Time of every layer on one lane, shape (layers, designs)."""
-        rates = np.array([self.ns_per_mac.get(op, 0.0) for op in table.ops])
-        found: Floats = table.macs * rates[:, None] * 1e-6
-        return found
+        rates = np.array([self.ns_per_mac.get(op, 0.0) for op in table.ops], dtype=np.float64)
+        return np.asarray(table.macs * rates[:, None] * 1e-6, dtype=np.float64)
 
     def energy_mj(self, table: LayerTable) -> Floats:
         """Energy of every layer, shape (layers, designs)."""
-        found: Floats = table.macs * (self.pj_per_mac * 1e-9)
-        return found
+        return np.asarray(table.macs * (self.pj_per_mac * 1e-9), dtype=np.float64)
 
 
 @dataclass(frozen=True)
