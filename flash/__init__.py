@@ -19,4 +19,6 @@ COMMANDS = {
     "export": "designs of a front -> checked ONNX files and a manifest",
     "profile": "networks run on this device, or one over ssh -> measurements",
     "fit": "measurements of a device -> its profile, with held-out error",
+    "list": "names: targets, spaces, metrics, proxies, strategies, optimizers, formats",
+    "doctor": "versions, extras, devices, sensors, and what mends what is missing",
 }

@@ -18,6 +18,13 @@ from flash.errors import UsageError, did_you_mean
 __all__ = ["main"]
 
 
+#: Commands that are no package of their own -> ``"module:function"``.
+_HOMES = {
+    "list": "flash.info.command:list_main",
+    "doctor": "flash.info.command:doctor_main",
+}
+
+
 def _dispatch(arguments: Sequence[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help"):
         lines = [f"  {name:<10} {what}" for name, what in COMMANDS.items()]
@@ -29,7 +36,8 @@ def _dispatch(arguments: Sequence[str]) -> None:
         return
     if command not in COMMANDS:
         raise UsageError(f"unknown command '{command}'{did_you_mean(command, COMMANDS)}")
-    importlib.import_module(f"flash.{command}.command").main(rest)
+    module, _, function = _HOMES.get(command, f"flash.{command}.command:main").partition(":")
+    getattr(importlib.import_module(module), function)(rest)
 
 
 def main() -> int:

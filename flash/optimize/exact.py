@@ -357,7 +357,7 @@ def _why_infeasible(problem: SeparableProblem, limits: Sequence[Limit]) -> str:
 
 
 class _Exact:
-    """``exact_front``; no seed changes it."""
+    """The exact front, by dynamic programming over the stages; no seed changes it."""
 
     name = "exact"
 

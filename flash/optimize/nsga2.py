@@ -113,7 +113,7 @@ def _pymoo() -> tuple[Any, Any, Any]:
 
 
 class _Nsga2:
-    """``nsga2_front`` at its usual effort."""
+    """NSGA-II, an evolutionary search, by pymoo."""
 
     name = "nsga2"
 

@@ -186,7 +186,7 @@ def _result(
 
 
 class _Shgo:
-    """``shgo_front`` at its usual effort."""
+    """Hierarchical SHGO: a sweep of scalar solves, each polished on integers."""
 
     name = "shgo"
 

@@ -1,0 +1,144 @@
+"""Everything that has a name in flash: targets, spaces and the members of every registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from flash.errors import FlashError, UsageError, did_you_mean
+from flash.files.locations import known_names
+from flash.metrics import METRICS
+from flash.optimize import OPTIMIZERS
+from flash.plugins import Registry, registry
+from flash.proxies.registry import AGGREGATES, PROXIES
+from flash.spaces.family import FAMILIES
+from flash.spaces.space import load_space
+from flash.targets import KINDS, load_hardware
+
+__all__ = ["TOPICS", "Entry", "catalogue"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Something with a name.
+
+    description: one line.
+    origin:      "flash", or the package that adds it.
+    facts:       what else there is to tell, by a fixed set of names for each topic.
+    """
+
+    name: str
+    description: str
+    origin: str = "flash"
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in the JSON document."""
+        return {
+            "name": self.name,
+            "description": self.description,
+            "origin": self.origin,
+            **self.facts,
+        }
+
+
+def catalogue(topic: str) -> list[Entry]:
+    """Everything of one of ``TOPICS``, in the order shown; raises ``UsageError`` for another."""
+    if topic not in TOPICS:
+        raise UsageError(f"nothing to list under '{topic}'{did_you_mean(topic, TOPICS)}")
+    return list(TOPICS[topic]())
+
+
+def _targets() -> Iterator[Entry]:
+    for name in known_names("hw_profiles"):
+        hardware = load_hardware(name)
+        summary = hardware.target().summary()
+        options = {key: list(values) for key, values in hardware.options().items()}
+        facts = {"kind": summary["kind"], "options": options}
+        yield Entry(name, summary["description"], "flash", facts)
+
+
+def _spaces() -> Iterator[Entry]:
+    for name in known_names("models"):
+        space = load_space(name)
+        facts = {
+            "family": space.family.name,
+            "designs": space.size,
+            "metric": space.metric,
+            "calibrated": space.accuracy is not None,
+        }
+        yield Entry(name, space.description, "flash", facts)
+
+
+def _metrics() -> Iterator[Entry]:
+    for name in METRICS:
+        yield _loaded(
+            METRICS, name, lambda m: (f"{m.quantity.label}: {m.source}", {"per_cell": m.per_cell})
+        )
+
+
+def _proxies() -> Iterator[Entry]:
+    for name in PROXIES:
+        yield _loaded(PROXIES, name, lambda p: (p.source, {"cost": p.cost, "batch": p.batch}))
+    for name, aggregate in AGGREGATES.items():
+        yield Entry(name, aggregate.source, "flash", {"cost": "of its members", "batch": None})
+
+
+def _strategies() -> Iterator[Entry]:
+    members: Any = registry("flash.strategies")
+    for name in members:
+        yield _loaded(members, name, lambda s: (_first_line(s.run), {"metrics": list(s.metrics)}))
+
+
+def _optimizers() -> Iterator[Entry]:
+    for name in OPTIMIZERS:
+        yield _loaded(OPTIMIZERS, name, lambda o: (_first_line(type(o)), {}))
+
+
+def _formats() -> Iterator[Entry]:
+    members: Any = registry("flash.exporters")
+    for name in members:
+        yield _loaded(members, name, lambda e: (_first_line(e.build), {"compiles": e.compiles}))
+
+
+def _families() -> Iterator[Entry]:
+    for name in FAMILIES:
+        yield _loaded(FAMILIES, name, lambda f: (_first_line(f), {"settings": list(f.settings)}))
+
+
+def _kinds() -> Iterator[Entry]:
+    for name in KINDS:
+        yield _loaded(KINDS, name, lambda k: (k.description, {}))
+
+
+def _loaded(
+    members: Registry[Any], name: str, tell: Callable[[Any], tuple[str, dict[str, Any]]]
+) -> Entry:
+    """The entry of a member; one that cannot be loaded is listed with the reason."""
+    try:
+        description, facts = tell(members[name])
+    except FlashError as error:
+        description, facts = f"not usable: {error}", {}
+    return Entry(name, description, members.origin(name), facts)
+
+
+def _first_line(thing: object) -> str:
+    return (thing.__doc__ or "").strip().split("\n")[0].replace("``", "").rstrip(".")
+
+
+#: What can be listed -> what lists it.
+TOPICS: Mapping[str, Callable[[], Iterator[Entry]]] = MappingProxyType(
+    {
+        "targets": _targets,
+        "spaces": _spaces,
+        "metrics": _metrics,
+        "proxies": _proxies,
+        "strategies": _strategies,
+        "optimizers": _optimizers,
+        "formats": _formats,
+        "families": _families,
+        "kinds": _kinds,
+    }
+)

@@ -1,0 +1,124 @@
+"""``flash list`` and ``flash doctor``: what is known and what is there, with the core alone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from flash.__main__ import _dispatch
+from flash.command import run_command
+from flash.info import TOPICS, catalogue, examine
+from flash.metrics import METRICS
+from flash.plugins import GROUPS
+
+#: A Python in which no library of an extra can be imported.
+CORE = """
+import sys
+for name in ("torch", "onnx", "onnxruntime", "tvm", "ray", "sklearn", "deap", "pymoo", "PIL"):
+    sys.modules[name] = None
+sys.argv = ["flash", *sys.argv[1:]]
+from flash.__main__ import main
+sys.exit(main())
+"""
+
+
+def flash(*words):
+    return run_command(_dispatch, words)
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_everything_is_listed_by_name_in_a_line_of_100_columns(topic, capsys):
+    assert flash("list", topic) == 0
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 100
+    assert flash("list", topic, "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["schema"] == "flash.list/1"
+    for entry in document[topic]:
+        assert entry["name"] in text
+        assert entry["description"] and entry["origin"] == "flash"
+    keys = {tuple(entry) for entry in document[topic]}
+    assert len(keys) == 1, "every entry of a topic has the same fields"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["list", "metric"], "nothing to list under 'metric' (did you mean 'metrics'?)"),
+        (["list"], "give what to list: targets, spaces, metrics"),
+        (["lits"], "unknown command 'lits' (did you mean 'list'?)"),
+        (["doctor", "--jsn"], "unknown option --jsn (did you mean '--json'?)"),
+    ],
+)
+def test_near_misses_are_met_with_the_closest(words, says, capsys):
+    assert flash(*words) == 2
+    captured = capsys.readouterr()
+    assert says in captured.err and captured.err.count("\n") == 1 and not captured.out
+
+
+def test_the_core_is_enough(tmp_path):
+    for words in (["list", "strategies", "--json"], ["list", "targets"], ["doctor", "--json"]):
+        done = subprocess.run(
+            [sys.executable, "-c", CORE, *words], capture_output=True, text=True, cwd=tmp_path,
+            timeout=120,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert done.stdout and not done.stderr
+
+
+def test_help_shows_both(capsys):
+    assert flash("--help") == 0
+    text = capsys.readouterr().out
+    assert "\n  list " in text and "\n  doctor " in text
+
+
+def test_the_doctor_names_what_is_missing_and_the_command_that_mends_it(monkeypatch, capsys):
+    from importlib import metadata
+
+    real = metadata.version
+
+    def version(name):
+        if name == "onnxruntime":
+            raise metadata.PackageNotFoundError(name)
+        return real(name)
+
+    monkeypatch.setattr(metadata, "version", version)
+    found = examine()
+    (onnx,) = [extra for extra in found.extras if extra.name == "onnx"]
+    assert "onnxruntime" in onnx.missing
+    assert onnx.remedy == "pip install 'flash-codesign[onnx]'"
+    assert {library.name for library in found.libraries} >= {"numpy", "scipy", "moocore", "rich"}
+    assert flash("doctor") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "onnxruntime: pip install 'flash-codesign[onnx]'" in text
+
+
+def test_every_source_of_power_is_told_with_a_reason_where_it_has_none():
+    from flash.device.registry import SENSORS
+
+    found = examine().sensors
+    assert len(found) >= len(SENSORS.builtin)
+    for sensor in found:
+        assert sensor.problem or (sensor.kind in ("counter", "power") and sensor.scope)
+        assert "\n" not in sensor.problem
+
+
+def test_a_member_that_cannot_be_used_is_listed_with_the_reason():
+    METRICS._places["broken"] = "no_such_package:METRIC"
+    try:
+        (entry,) = [entry for entry in catalogue("metrics") if entry.name == "broken"]
+        assert entry.origin == "no_such_package"
+        assert "not usable: metric 'broken' (no_such_package:METRIC) cannot be loaded" in (
+            entry.description
+        )
+        assert "cannot be loaded" in examine().plugins["flash.metrics: broken"]
+    finally:
+        del METRICS._places["broken"]
+
+
+def test_the_doctor_looks_into_every_group():
+    assert all(isinstance(problem, str) for problem in examine().plugins.values())
+    assert len(GROUPS) == 10
