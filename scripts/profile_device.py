@@ -195,6 +195,55 @@ class Throttling:
         return sum(known) if known else None
 
 
+# ======================================================================================= refusal.py
+# The one error of the measuring program that a user can mend.
+
+
+class Refused(Exception):
+    """What the user can mend, in one line.
+
+    code: the program's exit code: 1 the machine failed, 2 wrong arguments, 4 a bad file,
+          5 nothing was measured.
+    """
+
+    def __init__(self, message: str, code: int = 2) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+# ===================================================================================== libraries.py
+# numpy and onnxruntime, imported when the arguments are known to be right.
+
+
+class Libraries:
+    """Where the two libraries are once ``import_runtime`` has found them."""
+
+    numpy: Any = None
+    onnxruntime: Any = None
+
+
+def import_runtime() -> None:
+    """Import numpy and onnxruntime, or raise ``Refused`` with the command that installs them."""
+    try:
+        Libraries.numpy = importlib.import_module("numpy")
+        Libraries.onnxruntime = importlib.import_module("onnxruntime")
+    except ImportError as error:
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:  # how numpy reports an interrupt
+            raise KeyboardInterrupt from None
+        if struct.calcsize("P") == 4:
+            raise Refused(
+                "onnxruntime does not exist for 32-bit systems: install the 64-bit system (on a "
+                "Raspberry Pi 3 or newer: Raspberry Pi OS 64-bit), then: python3 -m pip install "
+                "numpy onnxruntime",
+                1,
+            ) from None
+        raise Refused(
+            f"{error}: python3 -m venv v && v/bin/pip install numpy onnxruntime, then run this "
+            "with v/bin/python",
+            1,
+        ) from None
+
+
 # ======================================================================================== memory.py
 # Memory that a network takes while it runs.
 
@@ -421,55 +470,6 @@ class ClockWatch:
         return found
 
 
-# ======================================================================================= refusal.py
-# The one error of the measuring program that a user can mend.
-
-
-class Refused(Exception):
-    """What the user can mend, in one line.
-
-    code: the program's exit code: 1 the machine failed, 2 wrong arguments, 4 a bad file,
-          5 nothing was measured.
-    """
-
-    def __init__(self, message: str, code: int = 2) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-# ===================================================================================== libraries.py
-# numpy and onnxruntime, imported when the arguments are known to be right.
-
-
-class Libraries:
-    """Where the two libraries are once ``import_runtime`` has found them."""
-
-    numpy: Any = None
-    onnxruntime: Any = None
-
-
-def import_runtime() -> None:
-    """Import numpy and onnxruntime, or raise ``Refused`` with the command that installs them."""
-    try:
-        Libraries.numpy = importlib.import_module("numpy")
-        Libraries.onnxruntime = importlib.import_module("onnxruntime")
-    except ImportError as error:
-        if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:  # how numpy reports an interrupt
-            raise KeyboardInterrupt from None
-        if struct.calcsize("P") == 4:
-            raise Refused(
-                "onnxruntime does not exist for 32-bit systems: install the 64-bit system (on a "
-                "Raspberry Pi 3 or newer: Raspberry Pi OS 64-bit), then: python3 -m pip install "
-                "numpy onnxruntime",
-                1,
-            ) from None
-        raise Refused(
-            f"{error}: python3 -m venv v && v/bin/pip install numpy onnxruntime, then run this "
-            "with v/bin/python",
-            1,
-        ) from None
-
-
 # ======================================================================================== passes.py
 # The rule for passes: a network that was measured several times counts with its fastest pass.
 #
@@ -540,9 +540,14 @@ def kernels_ms(kernels: list[dict[str, Any]] | None) -> float:
 
 
 SUITE_SCHEMA = "flash.suite/1"
-#: Largest file that is read, and most that a suite may unpack to or make, in bytes: what ONNX
-#: itself can hold. Boards have less memory than twice that.
+#: Largest file whose content is looked at piece by piece, and most weights that a suite may make,
+#: in bytes: what ONNX itself can hold.
 LARGEST_FILE = 2**31
+#: Largest suite, packed and unpacked, in bytes: both are in memory at once. flash makes none
+#: above 512 MiB.
+LARGEST_SUITE = 640 << 20
+#: Largest list of a suite's workloads, in bytes; 10,000 of them take 4 MB.
+LARGEST_LIST = 16 << 20
 #: Most workloads of a suite: at 1 s each they take three hours.
 MOST_WORKLOADS = 10_000
 #: Most elements of one input that is made up: 4 GB of float32.
@@ -598,11 +603,13 @@ class Suite:
 
 def read_suite(path: str) -> Suite:
     """The suite in an archive; raises ``Refused`` (exit code 4) for anything else."""
-    content = read_bytes(path)
+    content = read_bytes(path, LARGEST_SUITE)
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > LARGEST_FILE:
-                raise ValueError("it unpacks to more than 2 GiB")
+            if sum(entry.file_size for entry in archive.infolist()) > LARGEST_SUITE:
+                raise ValueError(f"it unpacks to more than {LARGEST_SUITE >> 20} MiB")
+            if archive.getinfo("suite.json").file_size > LARGEST_LIST:
+                raise ValueError(f"suite.json has more than {LARGEST_LIST >> 20} MiB")
             head = json.loads(archive.read("suite.json").decode("utf-8"))
             if head["schema"] != SUITE_SCHEMA:
                 raise Refused(
@@ -695,7 +702,7 @@ def own_models(
     """The user's ONNX files as a suite; ``shapes`` of their inputs by name, where they are free."""
     tasks, digests = [], []
     for path in dict.fromkeys(paths):
-        digest = hashlib.sha256(read_bytes(path)).hexdigest()
+        digest = file_digest(path)
         digests.append(digest)
         network: dict[str, Any] = {"onnx": path, "sha256": digest}
         if shapes:
@@ -705,22 +712,36 @@ def own_models(
     return Suite("own models", sha256, precision, batch, tasks)
 
 
-def read_bytes(path: str) -> bytes:
-    """The content of a regular file; raises ``Refused`` (exit code 4) where there is none."""
+def open_file(path: str, most: int = LARGEST_FILE) -> BinaryIO:
+    """A regular file, to be read; raises ``Refused`` (exit code 4) for anything else."""
     try:
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
             raise Refused(f"{path}: is a folder", 4)
         if not stat.S_ISREG(status.st_mode):
             raise Refused(f"{path}: is no regular file", 4)
-        if status.st_size > LARGEST_FILE:
-            raise Refused(f"{path}: has more than 2 GiB", 4)
-        with open(path, "rb") as stream:
-            return stream.read()
+        if status.st_size > most:
+            raise Refused(f"{path}: has more than {most >> 20} MiB", 4)
+        return open(path, "rb")
     except OSError as error:
         raise Refused(f"{path}: {error.strerror}", 4) from None
-    except (ValueError, MemoryError) as error:
-        raise Refused(f"{path!r}: {error or 'not enough memory'}", 4) from None
+    except ValueError as error:  # a null character
+        raise Refused(f"{path!r}: {error}", 4) from None
+
+
+def read_bytes(path: str, most: int) -> bytes:
+    """The content of a file of ``most`` bytes at most; raises as ``open_file``."""
+    with open_file(path, most) as stream:
+        return stream.read(most)
+
+
+def file_digest(path: str) -> str:
+    """The SHA-256 of a file; raises as ``open_file``."""
+    digest = hashlib.sha256()
+    with open_file(path) as stream:
+        for piece in iter(lambda: stream.read(1 << 20), b""):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def write_weights(folder: str, weights: dict[str, Any]) -> None:
@@ -909,6 +930,9 @@ WARM_UP = 0.1
 #: Shortest time over which a median counts as stable, in seconds and as a share of what the
 #: network may take: others who use the processor come and go.
 SETTLE_S, SETTLE_SHARE = 0.4, 0.25
+#: A run that takes longer, in seconds, is ended: seven of them would take a quarter of an hour,
+#: and a network may hold a loop that never ends.
+LONGEST_RUN_S = 120.0
 #: The system slept, or the clock was set, when two clocks of one window differ by more, in
 #: seconds. Clocks are corrected gradually by less than 0.5 ms a second.
 CLOCK_STEP_S = 0.1
@@ -969,14 +993,39 @@ class Stopwatch:
         self.inference_s += seconds
         return seconds
 
-    def warm_up(self, session: Any, inputs: dict[str, Any], limit_s: float) -> float:
-        """Run until caches, clocks and memory pools are warm; returns the last run's seconds."""
+    def warm_up(
+        self, session: Any, inputs: dict[str, Any], limit_s: float, options: Any = None
+    ) -> float:
+        """Run until caches, clocks and memory pools are warm; returns the last run's seconds.
+
+        options: onnxruntime's for the first run, which is ended after ``LONGEST_RUN_S``.
+        """
         end = time.perf_counter() + WARM_UP * limit_s
-        seconds = self.run(session, inputs)
+        self._first_run(session, inputs, options)
         while True:
             seconds = self.run(session, inputs)
             if time.perf_counter() >= end:
                 return seconds
+
+    def _first_run(self, session: Any, inputs: dict[str, Any], options: Any) -> None:
+        if options is None:
+            self.run(session, inputs)
+            return
+
+        def end_run() -> None:
+            options.terminate = True
+
+        timer = threading.Timer(LONGEST_RUN_S, end_run)
+        timer.daemon = True
+        timer.start()
+        start = time.perf_counter()
+        try:
+            session.run(None, inputs, options)
+        finally:
+            timer.cancel()
+            self.inference_s += time.perf_counter() - start
+            if options.terminate:
+                raise RuntimeError(f"one run takes more than {LONGEST_RUN_S:g} s")
 
     def latency(
         self,
@@ -1290,7 +1339,7 @@ class Bench:
         trace_it = self.settings.kernels
         session = open_session(task, self.folder, self.settings, trace_it)
         inputs = make_inputs(session, self.batch, task.shapes)
-        once = self.watch.warm_up(session, inputs, limit_s)
+        once = self.watch.warm_up(session, inputs, limit_s, Libraries.onnxruntime.RunOptions())
         kernels = None
         if trace_it:
             for _ in range(max(3, min(PROFILED_RUNS, int(WARM_UP * limit_s / once)))):
@@ -1361,6 +1410,9 @@ def work_folder(path: str) -> Iterator[str]:
 
 
 SCHEMA = "flash.measurements/1"
+#: Largest result file, in bytes: 60 networks in 100 passes, with their kernels, take 20 MB. In
+#: memory its records take up to 20 times as much.
+LARGEST_JOURNAL = 64 << 20
 #: What has to agree for measurements to stand in one file.
 SAME = ("schema", "suite", "threads", "precision", "batch", "runtime", "device")
 
@@ -1378,7 +1430,7 @@ class Journal:
         """Open a result file; without a ``header`` it must be there, whatever its settings."""
         self.path = path
         if header is None:
-            read_bytes(path)
+            open_file(path).close()
         self._stream = self._opened()
         self.records: list[dict[str, Any]] = []
         try:
@@ -1420,8 +1472,8 @@ class Journal:
 
     def _complete_lines(self, is_record: Callable[[Any], bool]) -> tuple[list[dict[str, Any]], int]:
         """The lines in the file, and how many bytes they take: a last one may be cut off."""
-        if os.fstat(self._stream.fileno()).st_size > LARGEST_FILE:
-            raise Refused(f"{self.path}: has more than 2 GiB", 4)
+        if os.fstat(self._stream.fileno()).st_size > LARGEST_JOURNAL:
+            raise Refused(f"{self.path}: has more than {LARGEST_JOURNAL >> 20} MiB", 4)
         self._stream.seek(0)
         content = self._stream.read()
         whole = content.rfind(b"\n") + 1
@@ -1524,8 +1576,13 @@ def _is_any_record(value: Any) -> bool:
         return False
     window, energy = value.get("window"), value.get("energy_mj")
     problems, error = value.get("energy_problems"), value.get("error", "")
+    clock, groups = value.get("clock_mhz"), value.get("core_groups")
+    stopped = value.get("quota_stopped_s")
     return (
-        (window is None or _is_window(window))
+        (clock is None or (isinstance(clock, dict) and _are_positive(clock, "low", "high")))
+        and (groups is None or isinstance(groups, list))
+        and (stopped is None or stopped == 0 or _is_positive(stopped))
+        and (window is None or _is_window(window))
         and (energy is None or isinstance(energy, (dict, int, float)))
         and (problems is None or isinstance(problems, dict))
         and isinstance(error, str)
@@ -1543,9 +1600,13 @@ def _is_kernel(value: Any) -> bool:
 
 
 def _is_window(value: Any) -> bool:
-    keys = ("start", "seconds", "runs")
-    pause_s = value.get("pause_s", 1.0) if isinstance(value, dict) else None
-    return _is_positive(pause_s) and all(_is_positive(value.get(key)) for key in keys)
+    if not isinstance(value, dict) or not _are_positive(value, "start", "seconds", "runs"):
+        return False
+    return _is_positive(value.get("pause_s", 1.0))
+
+
+def _are_positive(value: dict[str, Any], *keys: str) -> bool:
+    return all(_is_positive(value.get(key)) for key in keys)
 
 
 # ======================================================================================= machine.py
@@ -2009,6 +2070,10 @@ class RailMeter(PowerMeter):
 # because meters lag. A window in which no reading came for more than half of it has no energy.
 
 
+#: Largest file, in bytes, and most readings: 200 a second for five hours. A reading takes about
+#: 200 bytes of memory.
+LARGEST_METER = 256 << 20
+MOST_READINGS = 4_000_000
 #: What is left out at each end of a window, as a share of it.
 METER_MARGIN = 0.1
 #: Offset of a meter's zero, as a share of its largest reading: below zero by more, its wires
@@ -2028,21 +2093,23 @@ class Merged(NamedTuple):
 
 def read_meter(path: str) -> list[tuple[float, float]]:
     """(unix seconds, watts) in order of time; raises ``Refused``, with the line, for a bad one."""
-    text = read_bytes(path).decode("utf-8-sig", "replace")
-    rows = csv.reader(io.StringIO(text))
     samples: list[tuple[float, float]] = []
     number = 1
-    try:
-        names = [name.strip().lower() for name in next(rows, [])]
-        clock, power, factor = _columns(path, names)
-        number = 2
-        for cells in rows:
-            number = rows.line_num
-            if cells:
-                samples.append(_sample(cells, clock, power, factor))
-            number += 1
-    except (csv.Error, ValueError) as error:
-        raise Refused(f"{path}, line {number}: {error}", 4) from None
+    with open_file(path, LARGEST_METER) as stream:
+        rows = csv.reader(io.TextIOWrapper(stream, "utf-8-sig", "replace", newline=""))
+        try:
+            names = [name.strip().lower() for name in next(rows, [])]
+            clock, power, factor = _columns(path, names)
+            number = 2
+            for cells in rows:
+                number = rows.line_num
+                if cells:
+                    samples.append(_sample(cells, clock, power, factor))
+                number += 1
+                if len(samples) > MOST_READINGS:
+                    raise ValueError(f"more than {MOST_READINGS} readings: cut the file")
+        except (csv.Error, ValueError) as error:
+            raise Refused(f"{path}, line {number}: {error}", 4) from None
     largest = max((abs(watts) for _, watts in samples), default=0.0)
     for at, (_, watts) in enumerate(samples, start=2):
         if watts < -METER_ZERO * largest:
@@ -2139,15 +2206,22 @@ def _merge_one(
     }
     if offset.seconds:
         energy["clock_offset_s"] = round(offset.seconds, 3)
-    before = record.get("energy_mj")
-    if isinstance(before, dict) and "mean" in before and "sensor" in before:
-        others = before.get("others", {})
-        if before["sensor"] != "external meter":
-            others = {before["sensor"]: before["mean"], **others}
-        if others:
-            energy["others"] = others
+    others = _others(record.get("energy_mj"))
+    if others:
+        energy["others"] = others
     record["energy_mj"], record["power_w"] = energy, rounded(power)
     return ""
+
+
+def _others(before: Any) -> dict[str, Any]:
+    """What other sensors said of a network before a meter did, by their names."""
+    if not isinstance(before, dict):
+        return {}
+    known = before.get("others")
+    others = dict(known) if isinstance(known, dict) else {}
+    if "mean" in before and before.get("sensor") != "external meter":
+        others[str(before.get("sensor"))] = before["mean"]
+    return others
 
 
 def merge(journal: Journal, meter: str, offset_s: float | None = None) -> Merged:
@@ -2282,6 +2356,19 @@ def parser() -> argparse.ArgumentParser:
 def checked(arguments: Sequence[str]) -> argparse.Namespace:
     """The options, with numbers, times and shapes in place of their texts."""
     options = parser().parse_args(arguments)
+    for name in (
+        "suite",
+        "out",
+        "meter",
+        "meter_offset",
+        "i2c",
+        "sensor",
+        "threads",
+        "batch",
+        "hold",
+    ):
+        if getattr(options, name) == "":
+            raise Refused(f"--{name.replace('_', '-')}: is empty")
     options.merges = bool(options.meter and not options.suite and not options.models)
     if bool(options.suite) == bool(options.models) and not options.merges:
         raise Refused("give --suite FILE, or ONNX files")

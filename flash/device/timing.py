@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import resource
+import threading
 import time
 from typing import Any, Callable, Sequence
 
@@ -25,6 +26,9 @@ WARM_UP = 0.1
 #: Shortest time over which a median counts as stable, in seconds and as a share of what the
 #: network may take: others who use the processor come and go.
 SETTLE_S, SETTLE_SHARE = 0.4, 0.25
+#: A run that takes longer, in seconds, is ended: seven of them would take a quarter of an hour,
+#: and a network may hold a loop that never ends.
+LONGEST_RUN_S = 120.0
 #: The system slept, or the clock was set, when two clocks of one window differ by more, in
 #: seconds. Clocks are corrected gradually by less than 0.5 ms a second.
 CLOCK_STEP_S = 0.1
@@ -85,14 +89,39 @@ class Stopwatch:
         self.inference_s += seconds
         return seconds
 
-    def warm_up(self, session: Any, inputs: dict[str, Any], limit_s: float) -> float:
-        """Run until caches, clocks and memory pools are warm; returns the last run's seconds."""
+    def warm_up(
+        self, session: Any, inputs: dict[str, Any], limit_s: float, options: Any = None
+    ) -> float:
+        """Run until caches, clocks and memory pools are warm; returns the last run's seconds.
+
+        options: onnxruntime's for the first run, which is ended after ``LONGEST_RUN_S``.
+        """
         end = time.perf_counter() + WARM_UP * limit_s
-        seconds = self.run(session, inputs)
+        self._first_run(session, inputs, options)
         while True:
             seconds = self.run(session, inputs)
             if time.perf_counter() >= end:
                 return seconds
+
+    def _first_run(self, session: Any, inputs: dict[str, Any], options: Any) -> None:
+        if options is None:
+            self.run(session, inputs)
+            return
+
+        def end_run() -> None:
+            options.terminate = True
+
+        timer = threading.Timer(LONGEST_RUN_S, end_run)
+        timer.daemon = True
+        timer.start()
+        start = time.perf_counter()
+        try:
+            session.run(None, inputs, options)
+        finally:
+            timer.cancel()
+            self.inference_s += time.perf_counter() - start
+            if options.terminate:
+                raise RuntimeError(f"one run takes more than {LONGEST_RUN_S:g} s")
 
     def latency(
         self,
