@@ -300,16 +300,19 @@ class PeakMemory:
 #: A clock that moved by more than this while one network was measured is worth a word: the
 #: spread of its times is then the clock's. Governors step by 5 to 10 %.
 CLOCK_MOVED = 1.1
+#: Cores within this share of the fastest are of one kind: makers give single cores up to 10 % more
+#: turbo, and small cores have three quarters of the clock at most.
+ALIKE = 0.85
 
 
 def usable_cores(root: str = "/") -> int:
-    """Cores that this process can keep busy: its affinity, cut to its quota, at least one."""
+    """Cores that this process can keep busy without being stopped, at least one."""
     try:
         cores = len(os.sched_getaffinity(0))
     except (AttributeError, OSError):
         cores = os.cpu_count() or 1
     quota = cpu_quota(root)
-    return cores if quota is None else max(1, min(cores, math.ceil(quota)))
+    return cores if quota is None else max(1, min(cores, int(quota)))
 
 
 def cpu_quota(root: str = "/") -> float | None:
@@ -375,11 +378,11 @@ def core_groups(root: str = "/") -> list[dict[str, Any]]:
             "cpus": sorted(numbers),
             "kind": part or None,
             "max_mhz": None if khz is None else round(khz * 1e-3, 1),
-            "capacity": capacity,
+            "capacity": None if capacity is None else round(capacity),
         }
         for (khz, capacity, part), numbers in kinds.items()
     ]
-    return sorted(_joined(groups), key=lambda g: (-(g["capacity"] or 0), -(g["max_mhz"] or 0)))
+    return _joined(groups)
 
 
 def _core_parts(root: str) -> dict[int, str]:
@@ -392,20 +395,24 @@ def _core_parts(root: str) -> dict[int, str]:
 
 
 def _joined(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Cores of one named kind as one group: turbo of the best cores makes no other kind."""
-    named: dict[str, dict[str, Any]] = {}
-    others = []
-    for group in groups:
-        kind = group["kind"]
-        if kind is None:
-            others.append(group)
-        elif kind in named:
-            known = named[kind]
-            known["cpus"] = sorted(known["cpus"] + group["cpus"])
-            known["max_mhz"] = max(known["max_mhz"] or 0.0, group["max_mhz"] or 0.0) or None
+    """Cores of one kind as one group: a few per cent more turbo for the best make no other kind."""
+    order = sorted(groups, key=lambda g: (-(g["capacity"] or 0), -(g["max_mhz"] or 0)))
+    found: list[dict[str, Any]] = []
+    for group in order:
+        for known in found:
+            if known["kind"] == group["kind"] and _alike(known, group):
+                known["cpus"] = sorted(known["cpus"] + group["cpus"])
+                break
         else:
-            named[kind] = dict(group)
-    return [*named.values(), *others]
+            found.append(dict(group))
+    return found
+
+
+def _alike(fast: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether cores, told apart by their numbers only, are of one kind."""
+    return all(
+        not fast[key] or (other[key] or 0) >= ALIKE * fast[key] for key in ("capacity", "max_mhz")
+    )
 
 
 def _numbers(text: str) -> list[int]:
@@ -429,6 +436,17 @@ def frequency_mhz(root: str = "/") -> float | None:
     return round(max(shown), 1) if shown else None
 
 
+def core_clock_mhz(core: int, root: str = "/") -> float | None:
+    """One core's present clock."""
+    folder = os.path.join(root, f"sys/devices/system/cpu/cpu{core}/cpufreq")
+    khz = read_number(folder, "scaling_cur_freq")
+    if khz is not None:
+        return round(khz * 1e-3, 1)
+    text = read_text(root, "proc/cpuinfo") or ""
+    shown = re.findall(r"^cpu MHz\s*:\s*(\d+(?:\.\d+)?)", text, re.MULTILINE)
+    return round(float(shown[core]), 1) if core < len(shown) else None
+
+
 def running_on(root: str = "/") -> int | None:
     """The core that this thread ran on last (field 39 of ``/proc/self/stat``)."""
     text = read_text(root, "proc/self/stat") or ""
@@ -449,8 +467,12 @@ class ClockWatch:
         self._clocks, self._cores = [], set()
 
     def look(self) -> None:
-        """Read the clock, between two runs."""
-        clock, core = frequency_mhz(self._root), running_on(self._root)
+        """Read the clock of the core that ran, between two runs.
+
+        Of that one only: some kernels take 20 ms for each core that they are asked about.
+        """
+        core = running_on(self._root)
+        clock = None if core is None else core_clock_mhz(core, self._root)
         if clock is not None:
             self._clocks.append(clock)
         if core is not None:
@@ -895,6 +917,39 @@ def implausible(
     return ""
 
 
+def availability(sensor: Any) -> str:
+    """Why a sensor cannot be read; empty where it can. Whatever it raises is a reason, too."""
+    try:
+        return str(sensor.available())
+    except Exception as error:  # somebody's package
+        return f"{sensor.name}: {type(error).__name__}: {error}"
+
+
+def start_sensors(sensors: Iterable[Any]) -> dict[str, str]:
+    """Start all; of those that fail, by name, why."""
+    failed = {}
+    for sensor in sensors:
+        try:
+            sensor.start()
+        except Exception as error:  # somebody's package
+            failed[sensor.name] = f"{type(error).__name__}: {error}"
+    return failed
+
+
+def stop_sensor(sensor: Any, seconds: float, idle_w: float | None) -> tuple[Reading, str]:
+    """A sensor's reading of a window, or none and why: whatever it raises, too."""
+    try:
+        energy, samples = sensor.stop(seconds)
+        problem = str(sensor.problem)
+        if energy is not None and not problem:
+            problem = implausible(float(energy), seconds, sensor.limit_w, 0.0, idle_w)
+        if energy is not None and not problem:
+            return Reading(float(energy), int(samples)), ""
+    except Exception as error:  # somebody's package
+        problem = f"{type(error).__name__}: {error}"
+    return Reading(None, 0), problem or "it has no reading"
+
+
 def describe_sensor(sensor: Any) -> dict[str, Any]:
     """How the header of a result file describes a sensor."""
     return {
@@ -1068,13 +1123,12 @@ class Stopwatch:
 
     def rest(self, sensors: Sequence[Any], seconds: float) -> None:
         """Read the sensors while nothing runs: what the idle device uses."""
-        for sensor in sensors:
-            sensor.start()
+        start_sensors(sensors)
         start = time.perf_counter()
         time.sleep(seconds)
         spent = time.perf_counter() - start
         for sensor in sensors:
-            energy = sensor.stop(spent).energy_mj
+            (energy, _), _ = stop_sensor(sensor, spent, None)
             if energy is not None:
                 watts = 1e-3 * energy / spent
                 self.idle_w[sensor.name] = min(watts, self.idle_w.get(sensor.name, watts))
@@ -1094,20 +1148,20 @@ class Stopwatch:
         """
         time.sleep(pause_s)
         slept = asleep_s()
-        for sensor in sensors:
-            sensor.start()
+        failed = start_sensors(sensors)
         begin, start, runs = time.time(), time.perf_counter(), 0
         while time.perf_counter() - start < seconds or not runs:
             self.run(session, inputs)
             runs += 1
         spent = time.perf_counter() - start
-        readings = [(sensor, sensor.stop(spent)) for sensor in sensors]
+        idle_w = self.idle_w
+        readings = [(s, *stop_sensor(s, spent, idle_w.get(s.name))) for s in sensors]
         stepped = abs((time.time() - begin) - (time.perf_counter() - start)) > CLOCK_STEP_S
         slept = asleep_s() - slept
         time.sleep(pause_s)
         if slept > CLOCK_STEP_S:
             return {"energy_problems": {"all": f"the system slept for {slept:.1f} s"}}
-        found = self._energies(readings, runs, spent)
+        found = self._energies(readings, failed, runs, spent)
         window = {"start": round(begin, 3), "seconds": round(spent, 4), "runs": runs}
         if pause_s:
             window["pause_s"] = pause_s
@@ -1116,20 +1170,20 @@ class Stopwatch:
         return {"window": window, **found}
 
     def _energies(
-        self, readings: Sequence[tuple[Any, Any]], runs: int, spent: float
+        self,
+        readings: Sequence[tuple[Any, Reading, str]],
+        failed: dict[str, str],
+        runs: int,
+        spent: float,
     ) -> dict[str, Any]:
         """The believed sensor's energy of a run, the others', and why some have none."""
-        problems: dict[str, str] = {}
-        known: list[tuple[Any, float, int]] = []
-        for sensor, (energy, samples) in readings:
-            problem = sensor.problem
-            if energy is not None:
-                idle_w = self.idle_w.get(sensor.name)
-                problem = implausible(energy, spent, sensor.limit_w, 0.0, idle_w)
-            if problem or energy is None:
-                problems[sensor.name] = problem or "it has no reading"
-            else:
-                known.append((sensor, energy, samples))
+        problems = {sensor.name: problem for sensor, _, problem in readings if problem}
+        problems.update(failed)
+        known = [
+            (sensor, reading.energy_mj, reading.samples)
+            for sensor, reading, _ in readings
+            if reading.energy_mj is not None and sensor.name not in failed
+        ]
         found: dict[str, Any] = {}
         if known:
             sensor, energy, samples = known[0]
@@ -3148,7 +3202,7 @@ def find_sensors(root: str = "/", provider: str = "cpu") -> tuple[list[Any], lis
 
 def sort_out(sensors: list[Any]) -> tuple[list[Any], list[str]]:
     """Those that can be read, and why the others cannot."""
-    reasons = [sensor.available() for sensor in sensors]
+    reasons = [availability(sensor) for sensor in sensors]
     usable = [sensor for sensor, reason in zip(sensors, reasons) if not reason]
     return usable, [reason for reason in reasons if reason]
 
@@ -3291,6 +3345,8 @@ LONGEST_S = 10.0
 #: Nothing runs for so long before and after a window that a meter is to find, in seconds: one
 #: reading of a meter that logs once a second.
 PAUSE_S = 1.0
+#: Longest window in which the idle device is read, in seconds: ten updates of most sensors.
+LONGEST_IDLE_S = 3.0
 #: How often the idle device is read; the least counts, whoever else was active.
 IDLE_WINDOWS = 3
 
@@ -3441,7 +3497,7 @@ def run(arguments: Sequence[str]) -> None:
     with contextlib.closing(Journal(options.out, header, not options.no_resume)) as journal:
         watch = Stopwatch()
         for _ in range(IDLE_WINDOWS if sensors else 0):
-            watch.rest(sensors, hold_s / 2)
+            watch.rest(sensors, min(hold_s / 2, LONGEST_IDLE_S))
         settings = Settings(
             options.threads, options.provider, suite.batch, options.kernels, hold_s, pause_s
         )
