@@ -195,6 +195,55 @@ class Throttling:
         return sum(known) if known else None
 
 
+# ======================================================================================= refusal.py
+# The one error of the measuring program that a user can mend.
+
+
+class Refused(Exception):
+    """What the user can mend, in one line.
+
+    code: the program's exit code: 1 the machine failed, 2 wrong arguments, 4 a bad file,
+          5 nothing was measured.
+    """
+
+    def __init__(self, message: str, code: int = 2) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+# ===================================================================================== libraries.py
+# numpy and onnxruntime, imported when the arguments are known to be right.
+
+
+class Libraries:
+    """Where the two libraries are once ``import_runtime`` has found them."""
+
+    numpy: Any = None
+    onnxruntime: Any = None
+
+
+def import_runtime() -> None:
+    """Import numpy and onnxruntime, or raise ``Refused`` with the command that installs them."""
+    try:
+        Libraries.numpy = importlib.import_module("numpy")
+        Libraries.onnxruntime = importlib.import_module("onnxruntime")
+    except ImportError as error:
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:  # how numpy reports an interrupt
+            raise KeyboardInterrupt from None
+        if struct.calcsize("P") == 4:
+            raise Refused(
+                "onnxruntime does not exist for 32-bit systems: install the 64-bit system (on a "
+                "Raspberry Pi 3 or newer: Raspberry Pi OS 64-bit), then: python3 -m pip install "
+                "numpy onnxruntime",
+                1,
+            ) from None
+        raise Refused(
+            f"{error}: python3 -m venv v && v/bin/pip install numpy onnxruntime, then run this "
+            "with v/bin/python",
+            1,
+        ) from None
+
+
 # ======================================================================================== memory.py
 # Memory that a network takes while it runs.
 
@@ -251,16 +300,19 @@ class PeakMemory:
 #: A clock that moved by more than this while one network was measured is worth a word: the
 #: spread of its times is then the clock's. Governors step by 5 to 10 %.
 CLOCK_MOVED = 1.1
+#: Cores within this share of the fastest are of one kind: makers give single cores up to 10 % more
+#: turbo, and small cores have three quarters of the clock at most.
+ALIKE = 0.85
 
 
 def usable_cores(root: str = "/") -> int:
-    """Cores that this process can keep busy: its affinity, cut to its quota, at least one."""
+    """Cores that this process can keep busy without being stopped, at least one."""
     try:
         cores = len(os.sched_getaffinity(0))
     except (AttributeError, OSError):
         cores = os.cpu_count() or 1
     quota = cpu_quota(root)
-    return cores if quota is None else max(1, min(cores, math.ceil(quota)))
+    return cores if quota is None else max(1, min(cores, int(quota)))
 
 
 def cpu_quota(root: str = "/") -> float | None:
@@ -326,11 +378,11 @@ def core_groups(root: str = "/") -> list[dict[str, Any]]:
             "cpus": sorted(numbers),
             "kind": part or None,
             "max_mhz": None if khz is None else round(khz * 1e-3, 1),
-            "capacity": capacity,
+            "capacity": None if capacity is None else round(capacity),
         }
         for (khz, capacity, part), numbers in kinds.items()
     ]
-    return sorted(_joined(groups), key=lambda g: (-(g["capacity"] or 0), -(g["max_mhz"] or 0)))
+    return _joined(groups)
 
 
 def _core_parts(root: str) -> dict[int, str]:
@@ -343,20 +395,24 @@ def _core_parts(root: str) -> dict[int, str]:
 
 
 def _joined(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Cores of one named kind as one group: turbo of the best cores makes no other kind."""
-    named: dict[str, dict[str, Any]] = {}
-    others = []
-    for group in groups:
-        kind = group["kind"]
-        if kind is None:
-            others.append(group)
-        elif kind in named:
-            known = named[kind]
-            known["cpus"] = sorted(known["cpus"] + group["cpus"])
-            known["max_mhz"] = max(known["max_mhz"] or 0.0, group["max_mhz"] or 0.0) or None
+    """Cores of one kind as one group: a few per cent more turbo for the best make no other kind."""
+    order = sorted(groups, key=lambda g: (-(g["capacity"] or 0), -(g["max_mhz"] or 0)))
+    found: list[dict[str, Any]] = []
+    for group in order:
+        for known in found:
+            if known["kind"] == group["kind"] and _alike(known, group):
+                known["cpus"] = sorted(known["cpus"] + group["cpus"])
+                break
         else:
-            named[kind] = dict(group)
-    return [*named.values(), *others]
+            found.append(dict(group))
+    return found
+
+
+def _alike(fast: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether cores, told apart by their numbers only, are of one kind."""
+    return all(
+        not fast[key] or (other[key] or 0) >= ALIKE * fast[key] for key in ("capacity", "max_mhz")
+    )
 
 
 def _numbers(text: str) -> list[int]:
@@ -380,6 +436,17 @@ def frequency_mhz(root: str = "/") -> float | None:
     return round(max(shown), 1) if shown else None
 
 
+def core_clock_mhz(core: int, root: str = "/") -> float | None:
+    """One core's present clock."""
+    folder = os.path.join(root, f"sys/devices/system/cpu/cpu{core}/cpufreq")
+    khz = read_number(folder, "scaling_cur_freq")
+    if khz is not None:
+        return round(khz * 1e-3, 1)
+    text = read_text(root, "proc/cpuinfo") or ""
+    shown = re.findall(r"^cpu MHz\s*:\s*(\d+(?:\.\d+)?)", text, re.MULTILINE)
+    return round(float(shown[core]), 1) if core < len(shown) else None
+
+
 def running_on(root: str = "/") -> int | None:
     """The core that this thread ran on last (field 39 of ``/proc/self/stat``)."""
     text = read_text(root, "proc/self/stat") or ""
@@ -400,8 +467,12 @@ class ClockWatch:
         self._clocks, self._cores = [], set()
 
     def look(self) -> None:
-        """Read the clock, between two runs."""
-        clock, core = frequency_mhz(self._root), running_on(self._root)
+        """Read the clock of the core that ran, between two runs.
+
+        Of that one only: some kernels take 20 ms for each core that they are asked about.
+        """
+        core = running_on(self._root)
+        clock = None if core is None else core_clock_mhz(core, self._root)
         if clock is not None:
             self._clocks.append(clock)
         if core is not None:
@@ -419,55 +490,6 @@ class ClockWatch:
                 if self._cores.intersection(group["cpus"])
             ]
         return found
-
-
-# ======================================================================================= refusal.py
-# The one error of the measuring program that a user can mend.
-
-
-class Refused(Exception):
-    """What the user can mend, in one line.
-
-    code: the program's exit code: 1 the machine failed, 2 wrong arguments, 4 a bad file,
-          5 nothing was measured.
-    """
-
-    def __init__(self, message: str, code: int = 2) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-# ===================================================================================== libraries.py
-# numpy and onnxruntime, imported when the arguments are known to be right.
-
-
-class Libraries:
-    """Where the two libraries are once ``import_runtime`` has found them."""
-
-    numpy: Any = None
-    onnxruntime: Any = None
-
-
-def import_runtime() -> None:
-    """Import numpy and onnxruntime, or raise ``Refused`` with the command that installs them."""
-    try:
-        Libraries.numpy = importlib.import_module("numpy")
-        Libraries.onnxruntime = importlib.import_module("onnxruntime")
-    except ImportError as error:
-        if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:  # how numpy reports an interrupt
-            raise KeyboardInterrupt from None
-        if struct.calcsize("P") == 4:
-            raise Refused(
-                "onnxruntime does not exist for 32-bit systems: install the 64-bit system (on a "
-                "Raspberry Pi 3 or newer: Raspberry Pi OS 64-bit), then: python3 -m pip install "
-                "numpy onnxruntime",
-                1,
-            ) from None
-        raise Refused(
-            f"{error}: python3 -m venv v && v/bin/pip install numpy onnxruntime, then run this "
-            "with v/bin/python",
-            1,
-        ) from None
 
 
 # ======================================================================================== passes.py
@@ -540,9 +562,14 @@ def kernels_ms(kernels: list[dict[str, Any]] | None) -> float:
 
 
 SUITE_SCHEMA = "flash.suite/1"
-#: Largest file that is read, and most that a suite may unpack to or make, in bytes: what ONNX
-#: itself can hold. Boards have less memory than twice that.
+#: Largest file whose content is looked at piece by piece, and most weights that a suite may make,
+#: in bytes: what ONNX itself can hold.
 LARGEST_FILE = 2**31
+#: Largest suite, packed and unpacked, in bytes: both are in memory at once. flash makes none
+#: above 512 MiB.
+LARGEST_SUITE = 640 << 20
+#: Largest list of a suite's workloads, in bytes; 10,000 of them take 4 MB.
+LARGEST_LIST = 16 << 20
 #: Most workloads of a suite: at 1 s each they take three hours.
 MOST_WORKLOADS = 10_000
 #: Most elements of one input that is made up: 4 GB of float32.
@@ -598,11 +625,13 @@ class Suite:
 
 def read_suite(path: str) -> Suite:
     """The suite in an archive; raises ``Refused`` (exit code 4) for anything else."""
-    content = read_bytes(path)
+    content = read_bytes(path, LARGEST_SUITE)
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > LARGEST_FILE:
-                raise ValueError("it unpacks to more than 2 GiB")
+            if sum(entry.file_size for entry in archive.infolist()) > LARGEST_SUITE:
+                raise ValueError(f"it unpacks to more than {LARGEST_SUITE >> 20} MiB")
+            if archive.getinfo("suite.json").file_size > LARGEST_LIST:
+                raise ValueError(f"suite.json has more than {LARGEST_LIST >> 20} MiB")
             head = json.loads(archive.read("suite.json").decode("utf-8"))
             if head["schema"] != SUITE_SCHEMA:
                 raise Refused(
@@ -695,7 +724,7 @@ def own_models(
     """The user's ONNX files as a suite; ``shapes`` of their inputs by name, where they are free."""
     tasks, digests = [], []
     for path in dict.fromkeys(paths):
-        digest = hashlib.sha256(read_bytes(path)).hexdigest()
+        digest = file_digest(path)
         digests.append(digest)
         network: dict[str, Any] = {"onnx": path, "sha256": digest}
         if shapes:
@@ -705,22 +734,36 @@ def own_models(
     return Suite("own models", sha256, precision, batch, tasks)
 
 
-def read_bytes(path: str) -> bytes:
-    """The content of a regular file; raises ``Refused`` (exit code 4) where there is none."""
+def open_file(path: str, most: int = LARGEST_FILE) -> BinaryIO:
+    """A regular file, to be read; raises ``Refused`` (exit code 4) for anything else."""
     try:
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
             raise Refused(f"{path}: is a folder", 4)
         if not stat.S_ISREG(status.st_mode):
             raise Refused(f"{path}: is no regular file", 4)
-        if status.st_size > LARGEST_FILE:
-            raise Refused(f"{path}: has more than 2 GiB", 4)
-        with open(path, "rb") as stream:
-            return stream.read()
+        if status.st_size > most:
+            raise Refused(f"{path}: has more than {most >> 20} MiB", 4)
+        return open(path, "rb")
     except OSError as error:
         raise Refused(f"{path}: {error.strerror}", 4) from None
-    except (ValueError, MemoryError) as error:
-        raise Refused(f"{path!r}: {error or 'not enough memory'}", 4) from None
+    except ValueError as error:  # a null character
+        raise Refused(f"{path!r}: {error}", 4) from None
+
+
+def read_bytes(path: str, most: int) -> bytes:
+    """The content of a file of ``most`` bytes at most; raises as ``open_file``."""
+    with open_file(path, most) as stream:
+        return stream.read(most)
+
+
+def file_digest(path: str) -> str:
+    """The SHA-256 of a file; raises as ``open_file``."""
+    digest = hashlib.sha256()
+    with open_file(path) as stream:
+        for piece in iter(lambda: stream.read(1 << 20), b""):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def write_weights(folder: str, weights: dict[str, Any]) -> None:
@@ -874,6 +917,39 @@ def implausible(
     return ""
 
 
+def availability(sensor: Any) -> str:
+    """Why a sensor cannot be read; empty where it can. Whatever it raises is a reason, too."""
+    try:
+        return str(sensor.available())
+    except Exception as error:  # somebody's package
+        return f"{sensor.name}: {type(error).__name__}: {error}"
+
+
+def start_sensors(sensors: Iterable[Any]) -> dict[str, str]:
+    """Start all; of those that fail, by name, why."""
+    failed = {}
+    for sensor in sensors:
+        try:
+            sensor.start()
+        except Exception as error:  # somebody's package
+            failed[sensor.name] = f"{type(error).__name__}: {error}"
+    return failed
+
+
+def stop_sensor(sensor: Any, seconds: float, idle_w: float | None) -> tuple[Reading, str]:
+    """A sensor's reading of a window, or none and why: whatever it raises, too."""
+    try:
+        energy, samples = sensor.stop(seconds)
+        problem = str(sensor.problem)
+        if energy is not None and not problem:
+            problem = implausible(float(energy), seconds, sensor.limit_w, 0.0, idle_w)
+        if energy is not None and not problem:
+            return Reading(float(energy), int(samples)), ""
+    except Exception as error:  # somebody's package
+        problem = f"{type(error).__name__}: {error}"
+    return Reading(None, 0), problem or "it has no reading"
+
+
 def describe_sensor(sensor: Any) -> dict[str, Any]:
     """How the header of a result file describes a sensor."""
     return {
@@ -909,6 +985,9 @@ WARM_UP = 0.1
 #: Shortest time over which a median counts as stable, in seconds and as a share of what the
 #: network may take: others who use the processor come and go.
 SETTLE_S, SETTLE_SHARE = 0.4, 0.25
+#: A run that takes longer, in seconds, is ended: seven of them would take a quarter of an hour,
+#: and a network may hold a loop that never ends.
+LONGEST_RUN_S = 120.0
 #: The system slept, or the clock was set, when two clocks of one window differ by more, in
 #: seconds. Clocks are corrected gradually by less than 0.5 ms a second.
 CLOCK_STEP_S = 0.1
@@ -969,14 +1048,39 @@ class Stopwatch:
         self.inference_s += seconds
         return seconds
 
-    def warm_up(self, session: Any, inputs: dict[str, Any], limit_s: float) -> float:
-        """Run until caches, clocks and memory pools are warm; returns the last run's seconds."""
+    def warm_up(
+        self, session: Any, inputs: dict[str, Any], limit_s: float, options: Any = None
+    ) -> float:
+        """Run until caches, clocks and memory pools are warm; returns the last run's seconds.
+
+        options: onnxruntime's for the first run, which is ended after ``LONGEST_RUN_S``.
+        """
         end = time.perf_counter() + WARM_UP * limit_s
-        seconds = self.run(session, inputs)
+        self._first_run(session, inputs, options)
         while True:
             seconds = self.run(session, inputs)
             if time.perf_counter() >= end:
                 return seconds
+
+    def _first_run(self, session: Any, inputs: dict[str, Any], options: Any) -> None:
+        if options is None:
+            self.run(session, inputs)
+            return
+
+        def end_run() -> None:
+            options.terminate = True
+
+        timer = threading.Timer(LONGEST_RUN_S, end_run)
+        timer.daemon = True
+        timer.start()
+        start = time.perf_counter()
+        try:
+            session.run(None, inputs, options)
+        finally:
+            timer.cancel()
+            self.inference_s += time.perf_counter() - start
+            if options.terminate:
+                raise RuntimeError(f"one run takes more than {LONGEST_RUN_S:g} s")
 
     def latency(
         self,
@@ -1019,13 +1123,12 @@ class Stopwatch:
 
     def rest(self, sensors: Sequence[Any], seconds: float) -> None:
         """Read the sensors while nothing runs: what the idle device uses."""
-        for sensor in sensors:
-            sensor.start()
+        start_sensors(sensors)
         start = time.perf_counter()
         time.sleep(seconds)
         spent = time.perf_counter() - start
         for sensor in sensors:
-            energy = sensor.stop(spent).energy_mj
+            (energy, _), _ = stop_sensor(sensor, spent, None)
             if energy is not None:
                 watts = 1e-3 * energy / spent
                 self.idle_w[sensor.name] = min(watts, self.idle_w.get(sensor.name, watts))
@@ -1045,20 +1148,20 @@ class Stopwatch:
         """
         time.sleep(pause_s)
         slept = asleep_s()
-        for sensor in sensors:
-            sensor.start()
+        failed = start_sensors(sensors)
         begin, start, runs = time.time(), time.perf_counter(), 0
         while time.perf_counter() - start < seconds or not runs:
             self.run(session, inputs)
             runs += 1
         spent = time.perf_counter() - start
-        readings = [(sensor, sensor.stop(spent)) for sensor in sensors]
+        idle_w = self.idle_w
+        readings = [(s, *stop_sensor(s, spent, idle_w.get(s.name))) for s in sensors]
         stepped = abs((time.time() - begin) - (time.perf_counter() - start)) > CLOCK_STEP_S
         slept = asleep_s() - slept
         time.sleep(pause_s)
         if slept > CLOCK_STEP_S:
             return {"energy_problems": {"all": f"the system slept for {slept:.1f} s"}}
-        found = self._energies(readings, runs, spent)
+        found = self._energies(readings, failed, runs, spent)
         window = {"start": round(begin, 3), "seconds": round(spent, 4), "runs": runs}
         if pause_s:
             window["pause_s"] = pause_s
@@ -1067,20 +1170,20 @@ class Stopwatch:
         return {"window": window, **found}
 
     def _energies(
-        self, readings: Sequence[tuple[Any, Any]], runs: int, spent: float
+        self,
+        readings: Sequence[tuple[Any, Reading, str]],
+        failed: dict[str, str],
+        runs: int,
+        spent: float,
     ) -> dict[str, Any]:
         """The believed sensor's energy of a run, the others', and why some have none."""
-        problems: dict[str, str] = {}
-        known: list[tuple[Any, float, int]] = []
-        for sensor, (energy, samples) in readings:
-            problem = sensor.problem
-            if energy is not None:
-                idle_w = self.idle_w.get(sensor.name)
-                problem = implausible(energy, spent, sensor.limit_w, 0.0, idle_w)
-            if problem or energy is None:
-                problems[sensor.name] = problem or "it has no reading"
-            else:
-                known.append((sensor, energy, samples))
+        problems = {sensor.name: problem for sensor, _, problem in readings if problem}
+        problems.update(failed)
+        known = [
+            (sensor, reading.energy_mj, reading.samples)
+            for sensor, reading, _ in readings
+            if reading.energy_mj is not None and sensor.name not in failed
+        ]
         found: dict[str, Any] = {}
         if known:
             sensor, energy, samples = known[0]
@@ -1290,7 +1393,7 @@ class Bench:
         trace_it = self.settings.kernels
         session = open_session(task, self.folder, self.settings, trace_it)
         inputs = make_inputs(session, self.batch, task.shapes)
-        once = self.watch.warm_up(session, inputs, limit_s)
+        once = self.watch.warm_up(session, inputs, limit_s, Libraries.onnxruntime.RunOptions())
         kernels = None
         if trace_it:
             for _ in range(max(3, min(PROFILED_RUNS, int(WARM_UP * limit_s / once)))):
@@ -1361,6 +1464,9 @@ def work_folder(path: str) -> Iterator[str]:
 
 
 SCHEMA = "flash.measurements/1"
+#: Largest result file, in bytes: 60 networks in 100 passes, with their kernels, take 20 MB. In
+#: memory its records take up to 20 times as much.
+LARGEST_JOURNAL = 64 << 20
 #: What has to agree for measurements to stand in one file.
 SAME = ("schema", "suite", "threads", "precision", "batch", "runtime", "device")
 
@@ -1378,7 +1484,7 @@ class Journal:
         """Open a result file; without a ``header`` it must be there, whatever its settings."""
         self.path = path
         if header is None:
-            read_bytes(path)
+            open_file(path).close()
         self._stream = self._opened()
         self.records: list[dict[str, Any]] = []
         try:
@@ -1420,8 +1526,8 @@ class Journal:
 
     def _complete_lines(self, is_record: Callable[[Any], bool]) -> tuple[list[dict[str, Any]], int]:
         """The lines in the file, and how many bytes they take: a last one may be cut off."""
-        if os.fstat(self._stream.fileno()).st_size > LARGEST_FILE:
-            raise Refused(f"{self.path}: has more than 2 GiB", 4)
+        if os.fstat(self._stream.fileno()).st_size > LARGEST_JOURNAL:
+            raise Refused(f"{self.path}: has more than {LARGEST_JOURNAL >> 20} MiB", 4)
         self._stream.seek(0)
         content = self._stream.read()
         whole = content.rfind(b"\n") + 1
@@ -1524,8 +1630,13 @@ def _is_any_record(value: Any) -> bool:
         return False
     window, energy = value.get("window"), value.get("energy_mj")
     problems, error = value.get("energy_problems"), value.get("error", "")
+    clock, groups = value.get("clock_mhz"), value.get("core_groups")
+    stopped = value.get("quota_stopped_s")
     return (
-        (window is None or _is_window(window))
+        (clock is None or (isinstance(clock, dict) and _are_positive(clock, "low", "high")))
+        and (groups is None or isinstance(groups, list))
+        and (stopped is None or stopped == 0 or _is_positive(stopped))
+        and (window is None or _is_window(window))
         and (energy is None or isinstance(energy, (dict, int, float)))
         and (problems is None or isinstance(problems, dict))
         and isinstance(error, str)
@@ -1543,9 +1654,13 @@ def _is_kernel(value: Any) -> bool:
 
 
 def _is_window(value: Any) -> bool:
-    keys = ("start", "seconds", "runs")
-    pause_s = value.get("pause_s", 1.0) if isinstance(value, dict) else None
-    return _is_positive(pause_s) and all(_is_positive(value.get(key)) for key in keys)
+    if not isinstance(value, dict) or not _are_positive(value, "start", "seconds", "runs"):
+        return False
+    return _is_positive(value.get("pause_s", 1.0))
+
+
+def _are_positive(value: dict[str, Any], *keys: str) -> bool:
+    return all(_is_positive(value.get(key)) for key in keys)
 
 
 # ======================================================================================= machine.py
@@ -2009,6 +2124,10 @@ class RailMeter(PowerMeter):
 # because meters lag. A window in which no reading came for more than half of it has no energy.
 
 
+#: Largest file, in bytes, and most readings: 200 a second for five hours. A reading takes about
+#: 200 bytes of memory.
+LARGEST_METER = 256 << 20
+MOST_READINGS = 4_000_000
 #: What is left out at each end of a window, as a share of it.
 METER_MARGIN = 0.1
 #: Offset of a meter's zero, as a share of its largest reading: below zero by more, its wires
@@ -2028,21 +2147,23 @@ class Merged(NamedTuple):
 
 def read_meter(path: str) -> list[tuple[float, float]]:
     """(unix seconds, watts) in order of time; raises ``Refused``, with the line, for a bad one."""
-    text = read_bytes(path).decode("utf-8-sig", "replace")
-    rows = csv.reader(io.StringIO(text))
     samples: list[tuple[float, float]] = []
     number = 1
-    try:
-        names = [name.strip().lower() for name in next(rows, [])]
-        clock, power, factor = _columns(path, names)
-        number = 2
-        for cells in rows:
-            number = rows.line_num
-            if cells:
-                samples.append(_sample(cells, clock, power, factor))
-            number += 1
-    except (csv.Error, ValueError) as error:
-        raise Refused(f"{path}, line {number}: {error}", 4) from None
+    with open_file(path, LARGEST_METER) as stream:
+        rows = csv.reader(io.TextIOWrapper(stream, "utf-8-sig", "replace", newline=""))
+        try:
+            names = [name.strip().lower() for name in next(rows, [])]
+            clock, power, factor = _columns(path, names)
+            number = 2
+            for cells in rows:
+                number = rows.line_num
+                if cells:
+                    samples.append(_sample(cells, clock, power, factor))
+                number += 1
+                if len(samples) > MOST_READINGS:
+                    raise ValueError(f"more than {MOST_READINGS} readings: cut the file")
+        except (csv.Error, ValueError) as error:
+            raise Refused(f"{path}, line {number}: {error}", 4) from None
     largest = max((abs(watts) for _, watts in samples), default=0.0)
     for at, (_, watts) in enumerate(samples, start=2):
         if watts < -METER_ZERO * largest:
@@ -2139,15 +2260,22 @@ def _merge_one(
     }
     if offset.seconds:
         energy["clock_offset_s"] = round(offset.seconds, 3)
-    before = record.get("energy_mj")
-    if isinstance(before, dict) and "mean" in before and "sensor" in before:
-        others = before.get("others", {})
-        if before["sensor"] != "external meter":
-            others = {before["sensor"]: before["mean"], **others}
-        if others:
-            energy["others"] = others
+    others = _others(record.get("energy_mj"))
+    if others:
+        energy["others"] = others
     record["energy_mj"], record["power_w"] = energy, rounded(power)
     return ""
+
+
+def _others(before: Any) -> dict[str, Any]:
+    """What other sensors said of a network before a meter did, by their names."""
+    if not isinstance(before, dict):
+        return {}
+    known = before.get("others")
+    others = dict(known) if isinstance(known, dict) else {}
+    if "mean" in before and before.get("sensor") != "external meter":
+        others[str(before.get("sensor"))] = before["mean"]
+    return others
 
 
 def merge(journal: Journal, meter: str, offset_s: float | None = None) -> Merged:
@@ -2282,6 +2410,19 @@ def parser() -> argparse.ArgumentParser:
 def checked(arguments: Sequence[str]) -> argparse.Namespace:
     """The options, with numbers, times and shapes in place of their texts."""
     options = parser().parse_args(arguments)
+    for name in (
+        "suite",
+        "out",
+        "meter",
+        "meter_offset",
+        "i2c",
+        "sensor",
+        "threads",
+        "batch",
+        "hold",
+    ):
+        if getattr(options, name) == "":
+            raise Refused(f"--{name.replace('_', '-')}: is empty")
     options.merges = bool(options.meter and not options.suite and not options.models)
     if bool(options.suite) == bool(options.models) and not options.merges:
         raise Refused("give --suite FILE, or ONNX files")
@@ -3061,7 +3202,7 @@ def find_sensors(root: str = "/", provider: str = "cpu") -> tuple[list[Any], lis
 
 def sort_out(sensors: list[Any]) -> tuple[list[Any], list[str]]:
     """Those that can be read, and why the others cannot."""
-    reasons = [sensor.available() for sensor in sensors]
+    reasons = [availability(sensor) for sensor in sensors]
     usable = [sensor for sensor, reason in zip(sensors, reasons) if not reason]
     return usable, [reason for reason in reasons if reason]
 
@@ -3204,6 +3345,8 @@ LONGEST_S = 10.0
 #: Nothing runs for so long before and after a window that a meter is to find, in seconds: one
 #: reading of a meter that logs once a second.
 PAUSE_S = 1.0
+#: Longest window in which the idle device is read, in seconds: ten updates of most sensors.
+LONGEST_IDLE_S = 3.0
 #: How often the idle device is read; the least counts, whoever else was active.
 IDLE_WINDOWS = 3
 
@@ -3354,7 +3497,7 @@ def run(arguments: Sequence[str]) -> None:
     with contextlib.closing(Journal(options.out, header, not options.no_resume)) as journal:
         watch = Stopwatch()
         for _ in range(IDLE_WINDOWS if sensors else 0):
-            watch.rest(sensors, hold_s / 2)
+            watch.rest(sensors, min(hold_s / 2, LONGEST_IDLE_S))
         settings = Settings(
             options.threads, options.provider, suite.batch, options.kernels, hold_s, pause_s
         )

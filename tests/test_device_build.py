@@ -114,7 +114,7 @@ def _run(program, arguments, monkeypatch, capsys):
         def get_inputs(self):
             return []
 
-        def run(self, outputs, inputs):
+        def run(self, outputs, inputs, options=None):
             next(ticks)
             now[0] += 1e-6 * self.size * (1 + 0.1 * rng.random())
 

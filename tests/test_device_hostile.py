@@ -154,7 +154,7 @@ def test_a_suite_that_unpacks_to_too_much_is_refused_before_it_is_unpacked(tmp_p
                 for _ in range(800):
                     stream.write(bytes(1 << 20))
     started = time.perf_counter()
-    with pytest.raises(PROGRAM.Refused, match="unpacks to more than 2 GiB"):
+    with pytest.raises(PROGRAM.Refused, match="unpacks to more than 640 MiB"):
         PROGRAM.read_suite(str(path))
     assert time.perf_counter() - started < 5
 
@@ -265,8 +265,16 @@ def suite(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("content", [b"my notes", b"my notes\nwithout an end", b"{}\n", b"[1]\n\n"])
-@pytest.mark.parametrize("switch", [(), ("--no-resume",)])
+@pytest.mark.parametrize(
+    ("content", "switch"),
+    [
+        (b"my notes", ()),
+        (b"my notes\nwithout an end", ()),
+        (b"my notes\nwithout an end", ("--no-resume",)),
+        (b"{}\n", ("--no-resume",)),
+        (b"[1]\n\n", ()),
+    ],
+)
 def test_a_file_of_something_else_is_never_changed(suite, tmp_path, content, switch):
     out = tmp_path / "notes.txt"
     out.write_bytes(content)
@@ -446,3 +454,70 @@ def test_free_sizes_are_named_and_taken_from_the_command_line(tmp_path):
         done = run_program(place, f"--out={out}", f"--input={wrong}", "--quiet")
         assert done.returncode == 2
         assert done.stderr.count("\n") == 1
+
+
+def test_a_network_that_never_ends_is_ended(monkeypatch):
+    """A loop without end, as one node: the first run is ended, the model is refused."""
+    import onnx
+    import onnxruntime
+    from onnx import TensorProto, helper
+
+    def tensor(name, kind, shape):
+        return helper.make_tensor_value_info(name, kind, shape)
+
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go_in"], ["go_out"]),
+            helper.make_node("MatMul", ["v_in", "v_in"], ["v_out"]),
+        ],
+        "body",
+        [
+            tensor("i", TensorProto.INT64, []),
+            tensor("go_in", TensorProto.BOOL, []),
+            tensor("v_in", TensorProto.FLOAT, [64, 64]),
+        ],
+        [tensor("go_out", TensorProto.BOOL, []), tensor("v_out", TensorProto.FLOAT, [64, 64])],
+    )
+    go = helper.make_tensor("go", TensorProto.BOOL, [], [True])
+    graph = helper.make_graph(
+        [helper.make_node("Loop", ["", "go", "x"], ["y"], body=body)],
+        "g",
+        [tensor("x", TensorProto.FLOAT, [64, 64])],
+        [tensor("y", TensorProto.FLOAT, [64, 64])],
+        [go],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    monkeypatch.setattr(PROGRAM, "LONGEST_RUN_S", 0.5)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    inputs = PROGRAM.make_inputs(session, 1)
+    started = time.perf_counter()
+    with pytest.raises(RuntimeError, match="one run takes more than 0.5 s"):
+        PROGRAM.Stopwatch().warm_up(session, inputs, 1.0, onnxruntime.RunOptions())
+    assert time.perf_counter() - started < 20
+
+
+@pytest.mark.parametrize("blocks", [0, 2, 4])
+def test_a_full_disk_is_one_line_and_loses_nothing(suite, tmp_path, blocks):
+    """Files may grow to ``blocks`` times 512 bytes, as on a disk that fills at that moment."""
+    out = tmp_path / "m.jsonl"
+    words = [sys.executable, str(SCRIPT), f"--suite={suite}", f"--out={out}", "--threads=1"]
+    limit = f'ulimit -f {blocks}; exec "$@"'
+    done = subprocess.run(["sh", "-c", limit, "sh", *words], capture_output=True, text=True)
+    assert "Traceback" not in done.stderr
+    assert done.returncode in (0, 1)
+    if done.returncode:
+        assert done.stderr.splitlines()[-1].startswith("profile_device: cannot write ")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["m.jsonl", "suite.zip"]
+    kept = out.read_bytes()
+    kept = kept[: kept.rfind(b"\n") + 1]
+    assert run_program(f"--suite={suite}", f"--out={out}").returncode == 0
+    assert out.read_bytes().startswith(kept)
+    assert len(read_lines(out)) == 3
+
+
+@pytest.mark.parametrize("option", ["--suite", "--out", "--meter", "--hold", "--sensor", "--i2c"])
+def test_an_empty_value_is_refused(suite, option):
+    given = [] if option == "--suite" else [f"--suite={suite}"]
+    done = run_program(*given, f"{option}=")
+    assert (done.returncode, done.stderr) == (2, f"profile_device: {option}: is empty\n")

@@ -426,7 +426,8 @@ CPUS = "sys/devices/system/cpu"
     [
         ({"sys/fs/cgroup/cpu.max": "50000 100000"}, 0.5, 1),
         ({"sys/fs/cgroup/cpu.max": "max 100000"}, None, None),
-        ({"sys/fs/cgroup/cpu.max": "150000 100000"}, 1.5, 2),
+        ({"sys/fs/cgroup/cpu.max": "150000 100000"}, 1.5, 1),
+        ({"sys/fs/cgroup/cpu.max": "400000 100000"}, 4.0, 4),
         (
             {
                 "proc/self/cgroup": "0::/kubepods/pod1/c",
@@ -480,10 +481,10 @@ def test_hybrid_cores_are_groups_and_the_one_used_is_noted(program, tmp_path):
     assert (small["kind"], small["cpus"]) == ("cpu_atom", [4, 5, 6, 7])
     watch = program.ClockWatch(root)
     watch.look()
-    write_tree(tmp_path, {f"{CPUS}/cpu0/cpufreq/scaling_cur_freq": 4_500_000})
+    write_tree(tmp_path, {f"{CPUS}/cpu6/cpufreq/scaling_cur_freq": 3_500_000})
     watch.look()
     seen = watch.seen()
-    assert seen == {"clock_mhz": {"low": 2000.0, "high": 4500.0}, "core_groups": [1]}
+    assert seen == {"clock_mhz": {"low": 2000.0, "high": 3500.0}, "core_groups": [1]}
     assert program.clock_moved(seen)
     watch.reset()
     assert watch.seen()["clock_mhz"] is None
@@ -494,6 +495,12 @@ def test_big_and_little_cores_are_told_by_their_capacity(program, tmp_path):
     big, little = program.core_groups(write_tree(tmp_path, files))
     assert (big["cpus"], big["capacity"]) == ([4, 5], 1024)
     assert little["cpus"] == [0, 1, 2, 3]
+
+
+def test_favoured_cores_are_no_other_kind(program, tmp_path):
+    clocks = {f"{CPUS}/cpu{n}/cpufreq/cpuinfo_max_freq": 5_050_000 - 60_000 * n for n in range(8)}
+    (group,) = program.core_groups(write_tree(tmp_path, clocks))
+    assert (group["cpus"], group["max_mhz"]) == (list(range(8)), 5050.0)
 
 
 def test_alike_cores_are_one_group_and_nothing_is_noted(program, tmp_path):

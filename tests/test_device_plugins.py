@@ -15,6 +15,7 @@ pytest.importorskip("onnxruntime")
 from flash.device.registry import SENSORS, sensors_of  # noqa: E402
 from flash.device.sensors.base import AbsentSensor  # noqa: E402
 from flash.device.sensors.find import sort_out  # noqa: E402
+from flash.device.timing import Stopwatch  # noqa: E402
 
 _MODULE = """
 from flash.device.sensors.base import AbsentSensor
@@ -75,6 +76,46 @@ def test_a_packages_sensor_that_breaks_is_one_line(package, tmp_path):
     assert last == "flash: sensor bench_supply:broken: OSError: the cable is loose"
     points.write_text("[flash.sensors]\nsupply = bench_supply:time\n")
     assert "TypeError" in _profile(place, tmp_path)[1].stderr
+
+
+def test_a_sensor_that_breaks_while_it_is_read_costs_no_measurement():
+    class Loose(AbsentSensor):
+        kind = "power"
+        limit_w = 1e3
+
+        def available(self):
+            return ""
+
+        def start(self):
+            if self.name == "start":
+                raise OSError("the cable is loose")
+
+        def stop(self, seconds):
+            self.problem = ""
+            answers = {
+                "stop": ZeroDivisionError("0 V"),
+                "text": ("much", 3),
+                "nan": (float("nan"), 3),
+            }
+            answer = answers.get(self.name, (5.0, 1))
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+    class Session:
+        def run(self, outputs, inputs):
+            pass
+
+    sensors = [Loose(name, "") for name in ("start", "stop", "text", "nan", "good")]
+    watch = Stopwatch()
+    watch.rest(sensors, 0.01)
+    found = watch.hold(Session(), {}, 0.01, sensors)
+    assert found["energy_mj"]["sensor"] == "good"
+    problems = found["energy_problems"]
+    assert problems["start"] == "OSError: the cable is loose"
+    assert problems["stop"] == "ZeroDivisionError: 0 V"
+    assert "ValueError" in problems["text"]
+    assert problems["nan"] == "it shows no finite number"
 
 
 def test_the_registry_knows_the_built_in_sensors():

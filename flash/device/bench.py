@@ -6,6 +6,7 @@ import os
 from typing import Any, Sequence
 
 from flash.device.heat import Throttling, temperature_c
+from flash.device.libraries import Libraries
 from flash.device.memory import PeakMemory
 from flash.device.processor import ClockWatch, frequency_mhz, quota_stops
 from flash.device.refusal import Refused
@@ -45,7 +46,7 @@ class Bench:
         trace_it = self.settings.kernels
         session = open_session(task, self.folder, self.settings, trace_it)
         inputs = make_inputs(session, self.batch, task.shapes)
-        once = self.watch.warm_up(session, inputs, limit_s)
+        once = self.watch.warm_up(session, inputs, limit_s, Libraries.onnxruntime.RunOptions())
         kernels = None
         if trace_it:
             for _ in range(max(3, min(PROFILED_RUNS, int(WARM_UP * limit_s / once)))):

@@ -15,9 +15,12 @@ import tempfile
 from typing import Any, BinaryIO, Callable, Sequence
 
 from flash.device.refusal import Refused
-from flash.device.suite import LARGEST_FILE, read_bytes, short
+from flash.device.suite import open_file, short
 
 SCHEMA = "flash.measurements/1"
+#: Largest result file, in bytes: 60 networks in 100 passes, with their kernels, take 20 MB. In
+#: memory its records take up to 20 times as much.
+LARGEST_JOURNAL = 64 << 20
 #: What has to agree for measurements to stand in one file.
 SAME = ("schema", "suite", "threads", "precision", "batch", "runtime", "device")
 
@@ -35,7 +38,7 @@ class Journal:
         """Open a result file; without a ``header`` it must be there, whatever its settings."""
         self.path = path
         if header is None:
-            read_bytes(path)
+            open_file(path).close()
         self._stream = self._opened()
         self.records: list[dict[str, Any]] = []
         try:
@@ -77,8 +80,8 @@ class Journal:
 
     def _complete_lines(self, is_record: Callable[[Any], bool]) -> tuple[list[dict[str, Any]], int]:
         """The lines in the file, and how many bytes they take: a last one may be cut off."""
-        if os.fstat(self._stream.fileno()).st_size > LARGEST_FILE:
-            raise Refused(f"{self.path}: has more than 2 GiB", 4)
+        if os.fstat(self._stream.fileno()).st_size > LARGEST_JOURNAL:
+            raise Refused(f"{self.path}: has more than {LARGEST_JOURNAL >> 20} MiB", 4)
         self._stream.seek(0)
         content = self._stream.read()
         whole = content.rfind(b"\n") + 1
@@ -181,8 +184,13 @@ def _is_any_record(value: Any) -> bool:
         return False
     window, energy = value.get("window"), value.get("energy_mj")
     problems, error = value.get("energy_problems"), value.get("error", "")
+    clock, groups = value.get("clock_mhz"), value.get("core_groups")
+    stopped = value.get("quota_stopped_s")
     return (
-        (window is None or _is_window(window))
+        (clock is None or (isinstance(clock, dict) and _are_positive(clock, "low", "high")))
+        and (groups is None or isinstance(groups, list))
+        and (stopped is None or stopped == 0 or _is_positive(stopped))
+        and (window is None or _is_window(window))
         and (energy is None or isinstance(energy, (dict, int, float)))
         and (problems is None or isinstance(problems, dict))
         and isinstance(error, str)
@@ -200,6 +208,10 @@ def _is_kernel(value: Any) -> bool:
 
 
 def _is_window(value: Any) -> bool:
-    keys = ("start", "seconds", "runs")
-    pause_s = value.get("pause_s", 1.0) if isinstance(value, dict) else None
-    return _is_positive(pause_s) and all(_is_positive(value.get(key)) for key in keys)
+    if not isinstance(value, dict) or not _are_positive(value, "start", "seconds", "runs"):
+        return False
+    return _is_positive(value.get("pause_s", 1.0))
+
+
+def _are_positive(value: dict[str, Any], *keys: str) -> bool:
+    return all(_is_positive(value.get(key)) for key in keys)

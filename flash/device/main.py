@@ -36,6 +36,8 @@ LONGEST_S = 10.0
 #: Nothing runs for so long before and after a window that a meter is to find, in seconds: one
 #: reading of a meter that logs once a second.
 PAUSE_S = 1.0
+#: Longest window in which the idle device is read, in seconds: ten updates of most sensors.
+LONGEST_IDLE_S = 3.0
 #: How often the idle device is read; the least counts, whoever else was active.
 IDLE_WINDOWS = 3
 
@@ -186,7 +188,7 @@ def run(arguments: Sequence[str]) -> None:
     with contextlib.closing(Journal(options.out, header, not options.no_resume)) as journal:
         watch = Stopwatch()
         for _ in range(IDLE_WINDOWS if sensors else 0):
-            watch.rest(sensors, hold_s / 2)
+            watch.rest(sensors, min(hold_s / 2, LONGEST_IDLE_S))
         settings = Settings(
             options.threads, options.provider, suite.batch, options.kernels, hold_s, pause_s
         )

@@ -19,9 +19,13 @@ from flash.device.journal import Journal
 from flash.device.meter_clock import Offset, find_offset
 from flash.device.refusal import Refused
 from flash.device.sensors.power import LONGEST_GAP, longest_gap, mean_power
-from flash.device.suite import read_bytes, short
+from flash.device.suite import open_file, short
 from flash.device.timing import rounded
 
+#: Largest file, in bytes, and most readings: 200 a second for five hours. A reading takes about
+#: 200 bytes of memory.
+LARGEST_METER = 256 << 20
+MOST_READINGS = 4_000_000
 #: What is left out at each end of a window, as a share of it.
 METER_MARGIN = 0.1
 #: Offset of a meter's zero, as a share of its largest reading: below zero by more, its wires
@@ -41,21 +45,23 @@ class Merged(NamedTuple):
 
 def read_meter(path: str) -> list[tuple[float, float]]:
     """(unix seconds, watts) in order of time; raises ``Refused``, with the line, for a bad one."""
-    text = read_bytes(path).decode("utf-8-sig", "replace")
-    rows = csv.reader(io.StringIO(text))
     samples: list[tuple[float, float]] = []
     number = 1
-    try:
-        names = [name.strip().lower() for name in next(rows, [])]
-        clock, power, factor = _columns(path, names)
-        number = 2
-        for cells in rows:
-            number = rows.line_num
-            if cells:
-                samples.append(_sample(cells, clock, power, factor))
-            number += 1
-    except (csv.Error, ValueError) as error:
-        raise Refused(f"{path}, line {number}: {error}", 4) from None
+    with open_file(path, LARGEST_METER) as stream:
+        rows = csv.reader(io.TextIOWrapper(stream, "utf-8-sig", "replace", newline=""))
+        try:
+            names = [name.strip().lower() for name in next(rows, [])]
+            clock, power, factor = _columns(path, names)
+            number = 2
+            for cells in rows:
+                number = rows.line_num
+                if cells:
+                    samples.append(_sample(cells, clock, power, factor))
+                number += 1
+                if len(samples) > MOST_READINGS:
+                    raise ValueError(f"more than {MOST_READINGS} readings: cut the file")
+        except (csv.Error, ValueError) as error:
+            raise Refused(f"{path}, line {number}: {error}", 4) from None
     largest = max((abs(watts) for _, watts in samples), default=0.0)
     for at, (_, watts) in enumerate(samples, start=2):
         if watts < -METER_ZERO * largest:
@@ -152,15 +158,22 @@ def _merge_one(
     }
     if offset.seconds:
         energy["clock_offset_s"] = round(offset.seconds, 3)
-    before = record.get("energy_mj")
-    if isinstance(before, dict) and "mean" in before and "sensor" in before:
-        others = before.get("others", {})
-        if before["sensor"] != "external meter":
-            others = {before["sensor"]: before["mean"], **others}
-        if others:
-            energy["others"] = others
+    others = _others(record.get("energy_mj"))
+    if others:
+        energy["others"] = others
     record["energy_mj"], record["power_w"] = energy, rounded(power)
     return ""
+
+
+def _others(before: Any) -> dict[str, Any]:
+    """What other sensors said of a network before a meter did, by their names."""
+    if not isinstance(before, dict):
+        return {}
+    known = before.get("others")
+    others = dict(known) if isinstance(known, dict) else {}
+    if "mean" in before and before.get("sensor") != "external meter":
+        others[str(before.get("sensor"))] = before["mean"]
+    return others
 
 
 def merge(journal: Journal, meter: str, offset_s: float | None = None) -> Merged:

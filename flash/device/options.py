@@ -111,6 +111,19 @@ def parser() -> argparse.ArgumentParser:
 def checked(arguments: Sequence[str]) -> argparse.Namespace:
     """The options, with numbers, times and shapes in place of their texts."""
     options = parser().parse_args(arguments)
+    for name in (
+        "suite",
+        "out",
+        "meter",
+        "meter_offset",
+        "i2c",
+        "sensor",
+        "threads",
+        "batch",
+        "hold",
+    ):
+        if getattr(options, name) == "":
+            raise Refused(f"--{name.replace('_', '-')}: is empty")
     options.merges = bool(options.meter and not options.suite and not options.models)
     if bool(options.suite) == bool(options.models) and not options.merges:
         raise Refused("give --suite FILE, or ONNX files")

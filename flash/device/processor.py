@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import glob
-import math
 import os
 import re
 from typing import Any
@@ -21,16 +20,19 @@ from flash.device.system import read_number, read_text
 #: A clock that moved by more than this while one network was measured is worth a word: the
 #: spread of its times is then the clock's. Governors step by 5 to 10 %.
 CLOCK_MOVED = 1.1
+#: Cores within this share of the fastest are of one kind: makers give single cores up to 10 % more
+#: turbo, and small cores have three quarters of the clock at most.
+ALIKE = 0.85
 
 
 def usable_cores(root: str = "/") -> int:
-    """Cores that this process can keep busy: its affinity, cut to its quota, at least one."""
+    """Cores that this process can keep busy without being stopped, at least one."""
     try:
         cores = len(os.sched_getaffinity(0))
     except (AttributeError, OSError):
         cores = os.cpu_count() or 1
     quota = cpu_quota(root)
-    return cores if quota is None else max(1, min(cores, math.ceil(quota)))
+    return cores if quota is None else max(1, min(cores, int(quota)))
 
 
 def cpu_quota(root: str = "/") -> float | None:
@@ -96,11 +98,11 @@ def core_groups(root: str = "/") -> list[dict[str, Any]]:
             "cpus": sorted(numbers),
             "kind": part or None,
             "max_mhz": None if khz is None else round(khz * 1e-3, 1),
-            "capacity": capacity,
+            "capacity": None if capacity is None else round(capacity),
         }
         for (khz, capacity, part), numbers in kinds.items()
     ]
-    return sorted(_joined(groups), key=lambda g: (-(g["capacity"] or 0), -(g["max_mhz"] or 0)))
+    return _joined(groups)
 
 
 def _core_parts(root: str) -> dict[int, str]:
@@ -113,20 +115,24 @@ def _core_parts(root: str) -> dict[int, str]:
 
 
 def _joined(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Cores of one named kind as one group: turbo of the best cores makes no other kind."""
-    named: dict[str, dict[str, Any]] = {}
-    others = []
-    for group in groups:
-        kind = group["kind"]
-        if kind is None:
-            others.append(group)
-        elif kind in named:
-            known = named[kind]
-            known["cpus"] = sorted(known["cpus"] + group["cpus"])
-            known["max_mhz"] = max(known["max_mhz"] or 0.0, group["max_mhz"] or 0.0) or None
+    """Cores of one kind as one group: a few per cent more turbo for the best make no other kind."""
+    order = sorted(groups, key=lambda g: (-(g["capacity"] or 0), -(g["max_mhz"] or 0)))
+    found: list[dict[str, Any]] = []
+    for group in order:
+        for known in found:
+            if known["kind"] == group["kind"] and _alike(known, group):
+                known["cpus"] = sorted(known["cpus"] + group["cpus"])
+                break
         else:
-            named[kind] = dict(group)
-    return [*named.values(), *others]
+            found.append(dict(group))
+    return found
+
+
+def _alike(fast: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether cores, told apart by their numbers only, are of one kind."""
+    return all(
+        not fast[key] or (other[key] or 0) >= ALIKE * fast[key] for key in ("capacity", "max_mhz")
+    )
 
 
 def _numbers(text: str) -> list[int]:
@@ -150,6 +156,17 @@ def frequency_mhz(root: str = "/") -> float | None:
     return round(max(shown), 1) if shown else None
 
 
+def core_clock_mhz(core: int, root: str = "/") -> float | None:
+    """One core's present clock."""
+    folder = os.path.join(root, f"sys/devices/system/cpu/cpu{core}/cpufreq")
+    khz = read_number(folder, "scaling_cur_freq")
+    if khz is not None:
+        return round(khz * 1e-3, 1)
+    text = read_text(root, "proc/cpuinfo") or ""
+    shown = re.findall(r"^cpu MHz\s*:\s*(\d+(?:\.\d+)?)", text, re.MULTILINE)
+    return round(float(shown[core]), 1) if core < len(shown) else None
+
+
 def running_on(root: str = "/") -> int | None:
     """The core that this thread ran on last (field 39 of ``/proc/self/stat``)."""
     text = read_text(root, "proc/self/stat") or ""
@@ -170,8 +187,12 @@ class ClockWatch:
         self._clocks, self._cores = [], set()
 
     def look(self) -> None:
-        """Read the clock, between two runs."""
-        clock, core = frequency_mhz(self._root), running_on(self._root)
+        """Read the clock of the core that ran, between two runs.
+
+        Of that one only: some kernels take 20 ms for each core that they are asked about.
+        """
+        core = running_on(self._root)
+        clock = None if core is None else core_clock_mhz(core, self._root)
         if clock is not None:
             self._clocks.append(clock)
         if core is not None:

@@ -13,16 +13,21 @@ import os
 import stat
 import zipfile
 import zlib
-from typing import Any, Sequence
+from typing import Any, BinaryIO, Sequence
 
 from flash.device.libraries import Libraries
 from flash.device.passes import network_key
 from flash.device.refusal import Refused
 
 SUITE_SCHEMA = "flash.suite/1"
-#: Largest file that is read, and most that a suite may unpack to or make, in bytes: what ONNX
-#: itself can hold. Boards have less memory than twice that.
+#: Largest file whose content is looked at piece by piece, and most weights that a suite may make,
+#: in bytes: what ONNX itself can hold.
 LARGEST_FILE = 2**31
+#: Largest suite, packed and unpacked, in bytes: both are in memory at once. flash makes none
+#: above 512 MiB.
+LARGEST_SUITE = 640 << 20
+#: Largest list of a suite's workloads, in bytes; 10,000 of them take 4 MB.
+LARGEST_LIST = 16 << 20
 #: Most workloads of a suite: at 1 s each they take three hours.
 MOST_WORKLOADS = 10_000
 #: Most elements of one input that is made up: 4 GB of float32.
@@ -78,11 +83,13 @@ class Suite:
 
 def read_suite(path: str) -> Suite:
     """The suite in an archive; raises ``Refused`` (exit code 4) for anything else."""
-    content = read_bytes(path)
+    content = read_bytes(path, LARGEST_SUITE)
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > LARGEST_FILE:
-                raise ValueError("it unpacks to more than 2 GiB")
+            if sum(entry.file_size for entry in archive.infolist()) > LARGEST_SUITE:
+                raise ValueError(f"it unpacks to more than {LARGEST_SUITE >> 20} MiB")
+            if archive.getinfo("suite.json").file_size > LARGEST_LIST:
+                raise ValueError(f"suite.json has more than {LARGEST_LIST >> 20} MiB")
             head = json.loads(archive.read("suite.json").decode("utf-8"))
             if head["schema"] != SUITE_SCHEMA:
                 raise Refused(
@@ -175,7 +182,7 @@ def own_models(
     """The user's ONNX files as a suite; ``shapes`` of their inputs by name, where they are free."""
     tasks, digests = [], []
     for path in dict.fromkeys(paths):
-        digest = hashlib.sha256(read_bytes(path)).hexdigest()
+        digest = file_digest(path)
         digests.append(digest)
         network: dict[str, Any] = {"onnx": path, "sha256": digest}
         if shapes:
@@ -185,22 +192,36 @@ def own_models(
     return Suite("own models", sha256, precision, batch, tasks)
 
 
-def read_bytes(path: str) -> bytes:
-    """The content of a regular file; raises ``Refused`` (exit code 4) where there is none."""
+def open_file(path: str, most: int = LARGEST_FILE) -> BinaryIO:
+    """A regular file, to be read; raises ``Refused`` (exit code 4) for anything else."""
     try:
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
             raise Refused(f"{path}: is a folder", 4)
         if not stat.S_ISREG(status.st_mode):
             raise Refused(f"{path}: is no regular file", 4)
-        if status.st_size > LARGEST_FILE:
-            raise Refused(f"{path}: has more than 2 GiB", 4)
-        with open(path, "rb") as stream:
-            return stream.read()
+        if status.st_size > most:
+            raise Refused(f"{path}: has more than {most >> 20} MiB", 4)
+        return open(path, "rb")
     except OSError as error:
         raise Refused(f"{path}: {error.strerror}", 4) from None
-    except (ValueError, MemoryError) as error:
-        raise Refused(f"{path!r}: {error or 'not enough memory'}", 4) from None
+    except ValueError as error:  # a null character
+        raise Refused(f"{path!r}: {error}", 4) from None
+
+
+def read_bytes(path: str, most: int) -> bytes:
+    """The content of a file of ``most`` bytes at most; raises as ``open_file``."""
+    with open_file(path, most) as stream:
+        return stream.read(most)
+
+
+def file_digest(path: str) -> str:
+    """The SHA-256 of a file; raises as ``open_file``."""
+    digest = hashlib.sha256()
+    with open_file(path) as stream:
+        for piece in iter(lambda: stream.read(1 << 20), b""):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def write_weights(folder: str, weights: dict[str, Any]) -> None:

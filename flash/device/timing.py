@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 import resource
+import threading
 import time
 from typing import Any, Callable, Sequence
 
-from flash.device.sensors.base import implausible
+from flash.device.sensors.base import Reading, start_sensors, stop_sensor
 
 #: A median is stable when its 95 % interval is this narrow (half width, relative).
 STABLE = 0.01
@@ -25,6 +26,9 @@ WARM_UP = 0.1
 #: Shortest time over which a median counts as stable, in seconds and as a share of what the
 #: network may take: others who use the processor come and go.
 SETTLE_S, SETTLE_SHARE = 0.4, 0.25
+#: A run that takes longer, in seconds, is ended: seven of them would take a quarter of an hour,
+#: and a network may hold a loop that never ends.
+LONGEST_RUN_S = 120.0
 #: The system slept, or the clock was set, when two clocks of one window differ by more, in
 #: seconds. Clocks are corrected gradually by less than 0.5 ms a second.
 CLOCK_STEP_S = 0.1
@@ -85,14 +89,39 @@ class Stopwatch:
         self.inference_s += seconds
         return seconds
 
-    def warm_up(self, session: Any, inputs: dict[str, Any], limit_s: float) -> float:
-        """Run until caches, clocks and memory pools are warm; returns the last run's seconds."""
+    def warm_up(
+        self, session: Any, inputs: dict[str, Any], limit_s: float, options: Any = None
+    ) -> float:
+        """Run until caches, clocks and memory pools are warm; returns the last run's seconds.
+
+        options: onnxruntime's for the first run, which is ended after ``LONGEST_RUN_S``.
+        """
         end = time.perf_counter() + WARM_UP * limit_s
-        seconds = self.run(session, inputs)
+        self._first_run(session, inputs, options)
         while True:
             seconds = self.run(session, inputs)
             if time.perf_counter() >= end:
                 return seconds
+
+    def _first_run(self, session: Any, inputs: dict[str, Any], options: Any) -> None:
+        if options is None:
+            self.run(session, inputs)
+            return
+
+        def end_run() -> None:
+            options.terminate = True
+
+        timer = threading.Timer(LONGEST_RUN_S, end_run)
+        timer.daemon = True
+        timer.start()
+        start = time.perf_counter()
+        try:
+            session.run(None, inputs, options)
+        finally:
+            timer.cancel()
+            self.inference_s += time.perf_counter() - start
+            if options.terminate:
+                raise RuntimeError(f"one run takes more than {LONGEST_RUN_S:g} s")
 
     def latency(
         self,
@@ -135,13 +164,12 @@ class Stopwatch:
 
     def rest(self, sensors: Sequence[Any], seconds: float) -> None:
         """Read the sensors while nothing runs: what the idle device uses."""
-        for sensor in sensors:
-            sensor.start()
+        start_sensors(sensors)
         start = time.perf_counter()
         time.sleep(seconds)
         spent = time.perf_counter() - start
         for sensor in sensors:
-            energy = sensor.stop(spent).energy_mj
+            (energy, _), _ = stop_sensor(sensor, spent, None)
             if energy is not None:
                 watts = 1e-3 * energy / spent
                 self.idle_w[sensor.name] = min(watts, self.idle_w.get(sensor.name, watts))
@@ -161,20 +189,20 @@ class Stopwatch:
         """
         time.sleep(pause_s)
         slept = asleep_s()
-        for sensor in sensors:
-            sensor.start()
+        failed = start_sensors(sensors)
         begin, start, runs = time.time(), time.perf_counter(), 0
         while time.perf_counter() - start < seconds or not runs:
             self.run(session, inputs)
             runs += 1
         spent = time.perf_counter() - start
-        readings = [(sensor, sensor.stop(spent)) for sensor in sensors]
+        idle_w = self.idle_w
+        readings = [(s, *stop_sensor(s, spent, idle_w.get(s.name))) for s in sensors]
         stepped = abs((time.time() - begin) - (time.perf_counter() - start)) > CLOCK_STEP_S
         slept = asleep_s() - slept
         time.sleep(pause_s)
         if slept > CLOCK_STEP_S:
             return {"energy_problems": {"all": f"the system slept for {slept:.1f} s"}}
-        found = self._energies(readings, runs, spent)
+        found = self._energies(readings, failed, runs, spent)
         window = {"start": round(begin, 3), "seconds": round(spent, 4), "runs": runs}
         if pause_s:
             window["pause_s"] = pause_s
@@ -183,20 +211,20 @@ class Stopwatch:
         return {"window": window, **found}
 
     def _energies(
-        self, readings: Sequence[tuple[Any, Any]], runs: int, spent: float
+        self,
+        readings: Sequence[tuple[Any, Reading, str]],
+        failed: dict[str, str],
+        runs: int,
+        spent: float,
     ) -> dict[str, Any]:
         """The believed sensor's energy of a run, the others', and why some have none."""
-        problems: dict[str, str] = {}
-        known: list[tuple[Any, float, int]] = []
-        for sensor, (energy, samples) in readings:
-            problem = sensor.problem
-            if energy is not None:
-                idle_w = self.idle_w.get(sensor.name)
-                problem = implausible(energy, spent, sensor.limit_w, 0.0, idle_w)
-            if problem or energy is None:
-                problems[sensor.name] = problem or "it has no reading"
-            else:
-                known.append((sensor, energy, samples))
+        problems = {sensor.name: problem for sensor, _, problem in readings if problem}
+        problems.update(failed)
+        known = [
+            (sensor, reading.energy_mj, reading.samples)
+            for sensor, reading, _ in readings
+            if reading.energy_mj is not None and sensor.name not in failed
+        ]
         found: dict[str, Any] = {}
         if known:
             sensor, energy, samples = known[0]

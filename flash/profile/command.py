@@ -78,6 +78,9 @@ def _parser() -> CommandParser:
 def main(arguments: Sequence[str]) -> None:
     """Run the command; raises ``FlashError`` for whatever the user can mend."""
     given = _parser().parse_args(arguments)
+    for name, value in vars(given).items():
+        if value == "" or (name == "models" and "" in value):
+            raise UsageError(f"--{name.replace('_', '-')}: is empty")
     if given.remote_python is not None and given.ssh is None:
         raise UsageError("--remote-python needs --ssh")
     if given.ssh is not None and given.meter is not None:

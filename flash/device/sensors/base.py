@@ -120,6 +120,39 @@ def implausible(
     return ""
 
 
+def availability(sensor: Any) -> str:
+    """Why a sensor cannot be read; empty where it can. Whatever it raises is a reason, too."""
+    try:
+        return str(sensor.available())
+    except Exception as error:  # somebody's package
+        return f"{sensor.name}: {type(error).__name__}: {error}"
+
+
+def start_sensors(sensors: Iterable[Any]) -> dict[str, str]:
+    """Start all; of those that fail, by name, why."""
+    failed = {}
+    for sensor in sensors:
+        try:
+            sensor.start()
+        except Exception as error:  # somebody's package
+            failed[sensor.name] = f"{type(error).__name__}: {error}"
+    return failed
+
+
+def stop_sensor(sensor: Any, seconds: float, idle_w: float | None) -> tuple[Reading, str]:
+    """A sensor's reading of a window, or none and why: whatever it raises, too."""
+    try:
+        energy, samples = sensor.stop(seconds)
+        problem = str(sensor.problem)
+        if energy is not None and not problem:
+            problem = implausible(float(energy), seconds, sensor.limit_w, 0.0, idle_w)
+        if energy is not None and not problem:
+            return Reading(float(energy), int(samples)), ""
+    except Exception as error:  # somebody's package
+        problem = f"{type(error).__name__}: {error}"
+    return Reading(None, 0), problem or "it has no reading"
+
+
 def describe_sensor(sensor: Any) -> dict[str, Any]:
     """How the header of a result file describes a sensor."""
     return {

@@ -6,7 +6,7 @@ import importlib
 from typing import Any
 
 from flash.device.refusal import Refused
-from flash.device.sensors.base import sensors_of
+from flash.device.sensors.base import availability, sensors_of
 from flash.device.sensors.battery import supply_sensors
 from flash.device.sensors.cpu.rapl import rapl_sensors
 from flash.device.sensors.gpu.nvml import nvml_sensors
@@ -28,7 +28,7 @@ def find_sensors(root: str = "/", provider: str = "cpu") -> tuple[list[Any], lis
 
 def sort_out(sensors: list[Any]) -> tuple[list[Any], list[str]]:
     """Those that can be read, and why the others cannot."""
-    reasons = [sensor.available() for sensor in sensors]
+    reasons = [availability(sensor) for sensor in sensors]
     usable = [sensor for sensor, reason in zip(sensors, reasons) if not reason]
     return usable, [reason for reason in reasons if reason]
 

@@ -127,7 +127,7 @@ class _Reader:
     def _read(self) -> None:
         if self._stream is None:
             return
-        with contextlib.suppress(OSError, ValueError):  # closed while being read
+        with contextlib.suppress(OSError, ValueError), self._stream:
             while line := self._stream.readline(_LONGEST_LINE):
                 self._lines.append(line)
                 if self._told and not line.startswith(_FAILURE):
@@ -136,10 +136,8 @@ class _Reader:
                         sys.stderr.flush()
 
     def finish(self) -> None:
-        """Take what is still in the pipe, and close it where nobody holds it."""
+        """Take what is still in the pipe; whoever holds its other end is not waited for."""
         self._thread.join(_REST_S)
-        if not self._thread.is_alive() and self._stream is not None:
-            self._stream.close()
 
     @property
     def text(self) -> str:
