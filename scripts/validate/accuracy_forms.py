@@ -219,10 +219,10 @@ def widths(report: Report, shared: Path) -> None:
         rest = "expand=1,6,6,6,6,6,6 kernel=3,3,3,3,3,3,3 depth=1,2,3,4,3,3,1 skip=1,1,1,1,1,1,1"
         sizes = (50, 75, 100)
         designs = np.array([space.parse(f"width={','.join([str(w)] * 7)} {rest}") for w in sizes])
-        said = model.predict(space, designs)
+        predicted = model.predict(space, designs)
         others = {"imgclsmob": (64.4, 70.2, 73.2), "timm": (65.93, None, 72.91)}
         for name, published in others.items():
-            rows_said = zip(published, said.value, said.low, said.high, strict=True)
+            rows_said = zip(published, predicted.value, predicted.low, predicted.high, strict=True)
             report(
                 f"  shipped model against {name}'s trainings: "
                 + ", ".join(f"{v:.1f} ({a:.1f}-{b:.1f}) {p}" for p, v, a, b in rows_said if p)

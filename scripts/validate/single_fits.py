@@ -33,6 +33,7 @@ from flash.fitting.fitted import quality  # noqa: E402
 from flash.fitting.learning import learn  # noqa: E402
 from flash.fitting.prior import unknown_prior  # noqa: E402
 from flash.fitting.workload import Workload  # noqa: E402
+from flash.spaces.table import LayerTable  # noqa: E402
 
 #: Random cells that a fit sees.
 CELLS = 25
@@ -51,7 +52,7 @@ class Device:
     def __init__(self, cells: Sequence[str], latency_ms: np.ndarray) -> None:
         self._cells, self._latency_ms = cells, latency_ms
 
-    def fits(self, table: object, loads: dict[tuple[str, str, int], Workload],
+    def fits(self, table: LayerTable, loads: dict[tuple[str, str, int], Workload],
              seeds: Sequence[int]) -> np.ndarray:  # fmt: skip
         """Spearman, true and said median error (%), coverage and seconds of each draw's fit."""
         found = []
