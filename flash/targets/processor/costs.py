@@ -34,6 +34,7 @@ from flash.spaces.layers import Flags, Ints, Layer
 from flash.spaces.network import Network
 from flash.spaces.table import LayerTable
 from flash.targets.processor.fusion import fused_network, fused_table
+from flash.targets.processor.kernel_evidence import ENOUGH, like_measured
 from flash.targets.processor.kernels import KERNEL_CLASSES, Kernel, kernel_of
 from flash.targets.processor.profile import (
     BOX_FEATURES,
@@ -46,8 +47,8 @@ from flash.targets.processor.profile import (
 
 __all__ = [
     "VIEWS", "costs", "energy_interval", "executed", "executed_layers", "features", "box_distance",
-    "kernel_ms", "latency_interval", "layer_latency_ms", "layer_totals", "network_costs",
-    "network_features",
+    "kernel_ms", "latency_interval", "layer_latency_ms", "layer_totals", "measured_share",
+    "network_costs", "network_features",
 ]  # fmt: skip
 
 Floats = NDArray[np.float64]
@@ -127,8 +128,9 @@ def features(table: LayerTable, profile: Profile) -> dict[str, Floats]:
     """The costs and what ``latency_interval`` needs of every design: totals of shape (designs,).
 
     Besides ``latency_ms`` and ``energy_mj``: ``macs``, ``bytes``, ``kernels``, ``conv_macs`` (those
-    of windows larger than 1 x 1, depthwise ones left out) and ``unmeasured_ms``, the part of the
-    latency in kernels of classes that were never measured. Additive over rows, as the costs are.
+    of windows larger than 1 x 1, depthwise ones left out), ``unmeasured_ms``, the part of the
+    latency in kernels of classes that were never measured, and ``measured_ms``, the part in kernels
+    like those measured alone. Additive over rows, as the costs are.
     """
     totals = _totals(table, profile, ("latency_ms", *_FEATURES))
     return {**totals, "energy_mj": _energy_mj(totals, profile)}
@@ -210,9 +212,14 @@ def latency_interval(
     widens with every step (the rule is ours): towards the width of the errors for a family
     left out, reached at a factor of two, and by that width again for each factor of ten. What
     kernels of classes never measured are predicted to take may be off by ``_UNMEASURED`` more.
+    Where kernels were measured alone, a network most of whose time (``ENOUGH``) is in kernels like
+    them is inside, whatever its size; below that its distance counts in proportion.
     """
     interval = profile.runtime.interval
     distance = box_distance(totals, interval)
+    if profile.runtime.kernels is not None:
+        lacking = 1.0 - measured_share(latency_ms, totals) / ENOUGH
+        distance = distance * np.clip(lacking, 0.0, 1.0)
     near = np.minimum(distance / np.log(2), 1.0)
     far = distance / np.log(10)
     bounds = []
@@ -224,6 +231,11 @@ def latency_interval(
     low = bounds[0] * (1 - guessed * (1 - 1 / _UNMEASURED))
     high = bounds[1] * (1 + guessed * (_UNMEASURED - 1))
     return low, high, distance > _CLEARLY_OUTSIDE
+
+
+def measured_share(latency_ms: Floats, totals: Mapping[str, Floats]) -> Floats:
+    """Share of the latency in kernels like those measured alone, shape (designs,)."""
+    return np.minimum(_over(totals["measured_ms"], latency_ms, 0.0), 1.0)
 
 
 def energy_interval(
@@ -260,7 +272,7 @@ _CLEARLY_OUTSIDE = float(np.log(1.1))
 _UNMEASURED = float(np.exp(1.645))
 
 # ---------------------------------------------------------------------------------- totals
-_FEATURES = ("macs", "bytes", "kernels", "conv_macs", "unmeasured_ms")
+_FEATURES = ("macs", "bytes", "kernels", "conv_macs", "unmeasured_ms", "measured_ms")
 
 
 def _totals(table: LayerTable, profile: Profile, wanted: Sequence[str]) -> dict[str, Floats]:
@@ -319,6 +331,10 @@ def _layer_totals(
             if times is None:
                 times = kernel_ms(kernel, variant.coefficients, element_bytes) * weight
             yield "unmeasured_ms", times * np.isin(kernel.kind, missing)
+    if "measured_ms" in wanted and runtime.kernels is not None:
+        if times is None:
+            times = kernel_ms(kernel, variant.coefficients, element_bytes) * weight
+        yield "measured_ms", times * like_measured(kernel, runtime.kernels)
     if "macs" in wanted and layer.op in ("conv", "linear"):
         macs = kernel.weights * kernel.positions
         yield "macs", macs

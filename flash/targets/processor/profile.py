@@ -40,6 +40,7 @@ from typing import Any
 from flash.errors import ProfileError, UsageError, did_you_mean, shown
 from flash.files.reading import parse_toml
 from flash.files.section import Section
+from flash.targets.processor.kernel_evidence import KernelEvidence, read_evidence
 from flash.targets.processor.kernels import KERNEL_CLASSES, LANES
 from flash.targets.profile_files import check_schema, find_profile, load_document, read_document
 
@@ -182,6 +183,7 @@ class Runtime:
     executes, fusion, lanes: what it runs and merges, and the channels it computes at once.
     threads and clock_mhz are 0, energy is ``NO_ENERGY`` where the source does not state them.
     alternatives: other readings that the measurements do not rule out, and their weights.
+    kernels: measured alone, beside the networks; None where there are none.
     """
 
     name: str
@@ -198,6 +200,7 @@ class Runtime:
     fusion: str = "conv"
     lanes: int = LANES[0]
     alternatives: tuple[Variant, ...] = ()
+    kernels: KernelEvidence | None = None
 
     @property
     def variants(self) -> tuple[Variant, ...]:
@@ -212,10 +215,11 @@ class Runtime:
         p = self.provenance
         threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
         run = threads if self.threads else "threads not stated"
+        alone = f" and {self.kernels.count} single kernels" if self.kernels else ""
         clock = f"{self.clock_mhz:g} MHz" if self.clock_mhz else "clock not stated"
         return (
             f"{self.framework} {self.version}, {run}, {clock}, {self.precision}: "
-            f"{p.how}, {p.networks} networks, {p.date}; held out ({p.held_out}): "
+            f"{p.how}, {p.networks} networks{alone}, {p.date}; held out ({p.held_out}): "
             f"median error {p.median_error_percent:g} %, MAPE {p.mape_percent:g} %, "
             f"Spearman {p.spearman:g}; 90 % interval x{self.interval.low:g} to "
             f"x{self.interval.high:g}"
@@ -363,6 +367,7 @@ def _runtime(name: str, s: Section) -> Runtime:
         fusion=s.choice("fusion", FUSIONS) if s.has("fusion") else FUSIONS[0],
         lanes=_lanes(s) if s.has("lanes") else LANES[0],
         alternatives=_alternatives(s.section("alternatives")) if s.has("alternatives") else (),
+        kernels=read_evidence(s.section("kernels")) if s.has("kernels") else None,
     )  # fmt: skip
     _check_eager(s, runtime)
     if sum(v.weight for v in runtime.alternatives) >= 1.0:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from flash.targets.processor.kernel_evidence import KernelEvidence
 from flash.targets.processor.kernels import KERNEL_CLASSES, LANES
 from flash.targets.processor.profile import (
     FUSIONS,
@@ -69,6 +70,8 @@ def _runtime(lines: list[str], place: str, runtime: Runtime) -> None:
     if not runtime.interval.classes:
         del interval["classes"]
     _table(lines, f"{place}.interval", interval)
+    if runtime.kernels is not None:
+        _kernels(lines, f"{place}.kernels", runtime.kernels)
     if runtime.energy != NO_ENERGY:
         _table(lines, f"{place}.energy", _fields(runtime.energy))
     _table(lines, f"{place}.provenance", _fields(runtime.provenance))
@@ -90,6 +93,15 @@ def _coefficients(lines: list[str], place: str, c: Coefficients) -> None:
             **({} if c.cache_mb == math.inf else _cache(c)),
         },
     )
+
+
+def _kernels(lines: list[str], place: str, evidence: KernelEvidence) -> None:
+    names = ("count", "median_error_percent", "sources")
+    fields = {name: getattr(evidence, name) for name in names}
+    in_network = dict(zip(("median", "low", "high"), evidence.in_network, strict=True))
+    _table(lines, place, fields | {"in_network": in_network})
+    ranges = {name: _fields(found) for name, found in evidence.ranges.items()}
+    _table(lines, f"{place}.ranges", ranges)
 
 
 def _cache(c: Coefficients) -> dict[str, float]:

@@ -13,7 +13,13 @@ from flash.spaces.table import LayerTable
 from flash.targets.base import Costs
 from flash.targets.breakdown import Breakdown
 from flash.targets.processor.breakdown import breakdown
-from flash.targets.processor.costs import costs, energy_interval, features, latency_interval
+from flash.targets.processor.costs import (
+    costs,
+    energy_interval,
+    features,
+    latency_interval,
+    measured_share,
+)
 from flash.targets.processor.profile import BYTES, NO_ENERGY, Profile
 
 __all__ = ["ProcessorTarget"]
@@ -80,7 +86,12 @@ class ProcessorTarget:
         latency, energy = summed["latency_ms"], summed["energy_mj"]
         low, high, extrapolated = latency_interval(latency, summed, self.profile)
         energy_low, energy_high = energy_interval(energy, (latency, low, high), self.profile)
-        return Costs((latency, low, high), (energy, energy_low, energy_high), extrapolated)
+        details = {}
+        if self.profile.runtime.kernels is not None:
+            details["measured_share"] = measured_share(latency, summed)
+        return Costs(
+            (latency, low, high), (energy, energy_low, energy_high), extrapolated, details=details
+        )
 
     def stage_costs(self, table: LayerTable) -> Mapping[str, Floats]:
         """Latency and energy, additive."""
