@@ -1,7 +1,8 @@
 """What every flash command shares: argument errors, exit codes, interruption.
 
 Exit codes: 0 done, 1 disk, memory or output failed, 2 wrong arguments, 3 no design meets the
-limits, 4 bad input file, 130 interrupted. An error is one line on standard error.
+limits, 4 bad input file, 5 nothing could be done, 130, 143, 129 ended by SIGINT, SIGTERM, SIGHUP.
+An error is one line on standard error.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ import argparse
 import contextlib
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TextIO
 
 from flash import __version__
 from flash.errors import FlashError, UsageError, did_you_mean
-from flash.interrupts import interrupts_raise, quiet_interrupts
+from flash.interrupts import Terminated, interrupts_raise, quiet_interrupts
 
 __all__ = ["CommandParser", "run_command", "run_verb"]
 
@@ -68,6 +70,8 @@ def run_command(
         sys.stdout.flush()
     except FlashError as error:
         return _failed(str(error), error.exit_code)
+    except Terminated as error:
+        return _failed(f"ended by {signal.Signals(error.number).name}", 128 + error.number)
     except KeyboardInterrupt:
         return _failed("interrupted", 130)
     except MemoryError:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import NoReturn
 
-__all__ = ["interrupts_raise", "quiet_imports", "quiet_interrupts"]
+__all__ = ["Terminated", "interrupts_raise", "quiet_imports", "quiet_interrupts"]
 
 #: Whether a command runs, the program being its own.
 _is_command = False
@@ -29,10 +29,26 @@ def quiet_interrupts() -> None:
         _is_command = True
 
 
+class Terminated(KeyboardInterrupt):
+    """Raised in a command when SIGTERM or SIGHUP ends it: what Ctrl-C puts in order, they do."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
 def interrupts_raise() -> None:
-    """Let Ctrl-C raise KeyboardInterrupt again, where ``quiet_interrupts`` changed that."""
+    """Let Ctrl-C raise KeyboardInterrupt again, where ``quiet_interrupts`` changed that.
+
+    In a command SIGTERM and SIGHUP raise ``Terminated`` from here on, unless they are ignored
+    (``nohup``): children end, and what is finished is kept.
+    """
     if signal.getsignal(signal.SIGINT) is _leave:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if _is_command and threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, _terminate)
 
 
 @contextlib.contextmanager
@@ -50,6 +66,11 @@ def quiet_imports() -> Iterator[None]:
     finally:
         if ours:
             interrupts_raise()
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    signal.signal(number, signal.SIG_IGN)  # once is enough: what follows is putting in order
+    raise Terminated(number)
 
 
 def _leave(number: int, frame: FrameType | None) -> NoReturn:

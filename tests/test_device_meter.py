@@ -86,6 +86,16 @@ def test_a_meter_that_reads_once_a_second_needs_no_better_clock(program):
     assert abs(float(np.mean(errors))) < 0.1
 
 
+def test_a_meter_that_logs_more_often_when_the_power_falls_counts_by_time(program):
+    records = [{"window": {"start": 1000.0, "seconds": 3.0, "runs": 30}}]
+    slow = [(1000.3 + i, 5.0) for i in range(3)]
+    fast = [(1002.6 + 0.005 * i, 1.0) for i in range(20)]
+    program.merge_meter(records, slow + fast)
+    # From 1000.3 to 1002.6 at 5 W, the last tenth of a second that counts at 1 W.
+    power_w = (2.3 * 5 + 0.1 * 1) / 2.4
+    assert records[0]["energy_mj"]["mean"] == pytest.approx(1e3 * power_w * 3 / 30, rel=1e-4)
+
+
 def test_windows_at_equal_distances_take_the_nearest_offset_or_none(program):
     def scene(offset_s):
         records = [

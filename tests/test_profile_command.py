@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import zipfile
 
 import pytest
@@ -19,7 +20,7 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 from flash.command import run_command  # noqa: E402
-from flash.errors import FlashError, UsageError  # noqa: E402
+from flash.errors import FlashError, NothingDoneError, UsageError  # noqa: E402
 from flash.profile.transports import SshDevice  # noqa: E402
 
 #: ssh and scp that take the folder HOME_THERE for the other machine, and note their arguments.
@@ -144,6 +145,75 @@ def test_a_suite_is_written_to_be_copied(tmp_path, workloads, capsys):
     assert sum(w["share"] for w in head["workloads"]) == pytest.approx(1, rel=1e-3)
 
 
+@pytest.fixture
+def free_sizes(tmp_path):
+    """A model that leaves batch, height and width free."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    sizes = ["n", 3, "h", "w"]
+    given, made = (helper.make_tensor_value_info(k, TensorProto.FLOAT, sizes) for k in "xy")
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [given], [made])
+    opset = [helper.make_opsetid("", 17)]
+    path = tmp_path / "free.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), path)
+    return path
+
+
+def test_free_sizes_are_said_by_input_and_nothing_measured_is_exit_code_5(
+    free_sizes, tmp_path, capsys
+):
+    out = tmp_path / "m.jsonl"
+    options = (free_sizes, "--out", out, "--threads", 1, "--budget", "5s", "--quiet")
+    assert _run(*options) == 5
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "say its free sizes, --input x=1x3x64x64" in error
+    assert _run(*options, "--input", "x=1x3x8x8") == 0
+    assert read_lines(out)[1]["network"]["input_shapes"] == {"x": [1, 3, 8, 8]}
+    assert _run(*options, "--batch", 2, "--no-resume", "--input", "x=2x3x8x8") == 0
+    assert _run(*options, "--no-resume", "--input", "x=2x3x8x8") == 5
+    assert "its first size is the batch, which is 1: --batch 2" in capsys.readouterr().err
+    assert _run("--input", "x=1x3x8x8") == 2
+    result = profile([free_sizes], out=out, input_shapes={"x": (1, 3, 4, 4)}, resume=False)
+    assert len(result.records) == 1
+    assert "free.onnx x=1x3x4x4" in f"{result!r}"[-2000:] or len(str(free_sizes)) > 50
+    with pytest.raises(NothingDoneError, match="nothing was measured"):
+        profile([free_sizes], out=tmp_path / "n.jsonl")
+
+
+def test_a_signal_ends_the_program_too_and_keeps_what_it_measured(tmp_path):
+    out, texts = tmp_path / "m.jsonl", tmp_path / "w.txt"
+    texts.write_text("\n".join(f"8x6x6: conv k3 {n}" for n in range(4, 12)))
+    command = [sys.executable, "-m", "flash.profile", "--out", str(out), "--threads", "1"]
+    command += ["--workloads", str(texts), "--budget", "5min"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    for line in process.stderr:
+        if line.startswith("[  1/8]"):
+            break
+    process.terminate()
+    rest = process.communicate(timeout=60)[1]
+    assert process.returncode == 143
+    assert rest.endswith("flash: ended by SIGTERM\n")
+    assert "Traceback" not in rest
+    kept = out.read_bytes()
+    time.sleep(1.5)
+    assert out.read_bytes() == kept, "nobody goes on measuring"
+    assert 2 <= len(kept.splitlines()) < 9
+
+
+@pytest.mark.parametrize("device", [(), ("--ssh", "pi@board"), ("--ray", "local")])
+@pytest.mark.parametrize("switch", [(), ("--no-resume",)])
+def test_a_file_of_something_else_is_never_changed(device, switch, tmp_path, workloads, capsys):
+    notes = tmp_path / "notes.txt"
+    notes.write_text("my notes\nwithout an end")
+    assert _run("--out", notes, "--workloads", workloads, *device, *switch, "--quiet") == 4
+    assert "no measurements" in capsys.readouterr().err
+    assert notes.read_text() == "my notes\nwithout an end"
+    assert _run("--write-suite", notes, "--workloads", workloads) == 4
+    assert notes.read_text() == "my notes\nwithout an end"
+
+
 # ------------------------------------------------------------------------------------- over ssh
 
 
@@ -237,6 +307,14 @@ def test_without_ssh_installed_it_says_so(tmp_path, monkeypatch):
     [
         (("--remote-python", "p"), "--remote-python needs --ssh"),
         (("--precision", "int4"), "unknown precision 'int4'"),
+        (("--ssh", ""), "--ssh: is empty"),
+        (("--out", ""), "--out: is empty"),
+        (("--threads", "\uff11"), "--threads"),
+        (("--budget", "5"), "--budget 5: "),
+        (("--meter-offset", "4"), "--meter-offset 4"),
+        (("--input", "x=1x3x8x8"), "--input is for ONNX files"),
+        (("m.onnx", "--input", "x=1x3", "--input", "x=1x3"), "--input x: given twice"),
+        (("m.onnx", "--input", "x=1xa"), "--input x 1xa: expected sizes"),
         (("--count", "x"), "--count x: expected a whole number"),
         (("--count", "0"), "at least one workload"),
         (("--workloads", "none.txt"), "none.txt"),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -101,6 +102,8 @@ def main(arguments: Sequence[str]) -> None:
     )
     if given.write_suite is not None:
         place = Path(given.write_suite)
+        if place.is_file() and not zipfile.is_zipfile(place):
+            raise InputError(f"{place}: is there already, and no suite: give another --write-suite")
         write_folder(place.parent, {place.name: suite})
         sys.stdout.write(f"written: {place}\n")
         return

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import FrameType
-from typing import IO, Final, NoReturn
+from typing import IO, Final
 
 from flash.errors import FlashError, InputError, NothingDoneError, UsageError
 
@@ -65,7 +63,8 @@ def run_program(arguments: Sequence[str], quiet: bool) -> Outcome:
 
     Raises ``FlashError`` where there is no such program. It ends with the program, whoever
     still holds the other end of its output. Ctrl-C reaches the program as well (it is in the
-    same process group); it is given time to end by itself, then ``KeyboardInterrupt`` is raised.
+    same process group), SIGTERM and SIGHUP are passed on; it is given time to end by itself, then
+    ``KeyboardInterrupt`` is raised.
     """
     try:
         process = subprocess.Popen(
@@ -82,8 +81,7 @@ def run_program(arguments: Sequence[str], quiet: bool) -> Outcome:
         raise FlashError(f"cannot run {arguments[0]}: {why}") from None
     output, errors = _Reader(process.stdout, False), _Reader(process.stderr, not quiet)
     try:
-        with _ended_in_order():
-            code = process.wait()
+        code = process.wait()
     except BaseException:
         _end(process)
         raise
@@ -91,28 +89,6 @@ def run_program(arguments: Sequence[str], quiet: bool) -> Outcome:
         output.finish()
         errors.finish()
     return Outcome(code, output.text, errors.last)
-
-
-@contextlib.contextmanager
-def _ended_in_order() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end what runs here, so that the program ends with us."""
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    ours = threading.current_thread() is threading.main_thread()
-    before = {number: signal.getsignal(number) for number in numbers} if ours else {}
-    for number, handler in before.items():
-        if handler is signal.SIG_DFL:
-            signal.signal(number, _leave)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _leave(number: int, frame: FrameType | None) -> NoReturn:
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        sys.stderr.write(f"flash: {signal.Signals(number).name}: what was measured is kept\n")
-    raise SystemExit(128 + number)
 
 
 class _Reader:

@@ -40,7 +40,9 @@ class RayDevice:
 
     def profile(self, job: Job) -> str:
         """See ``Device.profile``. The budget is that of all machines together."""
-        head, records = read_journal(job.out) if job.options.resume else ({}, [])
+        head, records = read_journal(job.out)  # refuses a file of something else
+        if not job.options.resume:
+            head, records = {}, []
         known = {network_key(record["network"]) for record in records if "error" not in record}
         parts = split_suite(
             job.suite.read_bytes(), _NETWORKS, lambda network: network_key(network) not in known

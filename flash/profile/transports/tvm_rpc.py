@@ -39,7 +39,9 @@ class TvmRpcDevice:
         from flash.backends import measure_tvm_rpc  # noqa: PLC0415 (an extra)
 
         head, models = self._read(job.suite)
-        before, records = read_journal(job.out) if job.options.resume else ({}, [])
+        before, records = read_journal(job.out)  # refuses a file of something else
+        if not job.options.resume:
+            before, records = {}, []
         check_same(job.out, before, head)
         known = {network_key(record["network"]) for record in records}
         left = [(network, model) for network, model in models if network_key(network) not in known]
