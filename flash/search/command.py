@@ -16,7 +16,11 @@ from flash.proxies.options import add_options, options_from, proxy_names
 from flash.quantities import parse_number, parse_seed, parse_whole, quantity
 from flash.report.files import write_files
 from flash.report.table import print_report
-from flash.search.budgeted.options import add_budget_options, refuse_budget_options
+from flash.search.budgeted.options import (
+    add_budget_options,
+    check_budget_options,
+    refuse_budget_options,
+)
 from flash.search.pipeline import prepare, run
 from flash.search.request import CERTIFY_SECONDS, SHORTLIST, Request
 
@@ -37,6 +41,7 @@ def main(arguments: Sequence[str]) -> None:
         refuse_budget_options(options)
         _search(options, request)
     else:
+        check_budget_options(options)
         _spend_budget(options, request)
 
 
@@ -62,7 +67,7 @@ def _spend_budget(options: argparse.Namespace, request: Request) -> None:
     """Run a search that spends trainings."""
     from flash.search.budgeted.command import spend_budget  # noqa: PLC0415 (seldom asked for)
 
-    setup = prepare(request, calibrated=False)
+    setup = prepare(request, budgeted=True)
     spend_budget(
         options, setup.problem, setup.tables, setup.criteria.bounds, setup.goal.metric, request.seed
     )

@@ -146,19 +146,21 @@ def run(request: Request) -> Outcome:
     return Outcome(report, () if request.proxy else front.background, chip)
 
 
-def prepare(request: Request, *, calibrated: bool = True) -> Setup:
+def prepare(request: Request, *, budgeted: bool = False) -> Setup:
     """Load the problem, choose what is maximised, and tabulate it with all costs.
 
-    calibrated: predicted accuracy may be what is maximised; else a score is.
+    budgeted: for a search that spends trainings: on one chip, with a score and not predicted
+    accuracy for limits to name.
     """
     problem = load_problem(
         request.target, request.runtime, request.hardware, request.space,
-        extrapolate=request.extrapolate or not calibrated,
+        extrapolate=request.extrapolate or budgeted,
     )  # fmt: skip
-    if request.proxy and not problem.one_chip:
-        raise UsageError(f"--metric {request.proxy} needs one chip: fix it with --hardware default")
+    needs_one_chip = f"--metric {request.proxy}" if request.proxy else "--search" * budgeted
+    if needs_one_chip and not problem.one_chip:
+        raise UsageError(f"{needs_one_chip} needs one chip: fix it with --hardware default")
     metric = None if request.proxy else request.metric
-    if metric is None and (request.proxy or not calibrated):
+    if metric is None and (request.proxy or budgeted):
         metric = problem.own_metric
     goal = choose_goal(problem, metric, request.min_accuracy_percent)
     goal = replace(goal, inside=problem.networks.whole is not None)

@@ -46,12 +46,6 @@ def spend_budget(
 
     tables: stage tables of ``metric``, which limits may name, and of all costs.
     """
-    if not problem.one_chip:
-        raise UsageError("--search needs a fixed chip; add --hardware default")
-    if options.export:
-        raise UsageError("--export goes with a front; export a design found with flash.export")
-    if options.min_accuracy is not None:
-        raise UsageError("--min-accuracy limits predicted accuracy, --search trains: leave it out")
     budget = _whole("--budget", options.budget, BUDGET)
     if options.evaluator is None:
         raise UsageError(

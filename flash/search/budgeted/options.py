@@ -8,7 +8,13 @@ from flash.errors import UsageError
 from flash.search.budgeted.scores import DATA_FREE
 from flash.search.budgeted.strategy import STRATEGIES
 
-__all__ = ["BUDGET", "CANDIDATES", "add_budget_options", "refuse_budget_options"]
+__all__ = [
+    "BUDGET",
+    "CANDIDATES",
+    "add_budget_options",
+    "check_budget_options",
+    "refuse_budget_options",
+]
 
 #: Designs trained where the user says nothing.
 BUDGET = 20
@@ -49,6 +55,15 @@ def add_budget_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--metrics", metavar="A,B", help=f"scores to work with, of {', '.join(DATA_FREE)}")
     add("--candidates", metavar="N", help=f"designs drawn from large spaces ({CANDIDATES})")
+
+
+def check_budget_options(options: argparse.Namespace) -> None:
+    """Raise ``UsageError`` for what does not go with ``--search``, and for an unknown strategy."""
+    STRATEGIES.check((options.search,))
+    if options.export:
+        raise UsageError("--export goes with a front; export a design found with flash.export")
+    if options.min_accuracy is not None:
+        raise UsageError("--min-accuracy limits predicted accuracy, --search trains: leave it out")
 
 
 def refuse_budget_options(options: argparse.Namespace) -> None:
