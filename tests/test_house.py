@@ -149,15 +149,20 @@ def test_circles_are_found():
     assert circles([("a", "b"), ("b", "c"), ("a", "c")]) == []
 
 
-UNDER_WAY = pytest.mark.xfail(reason="report, search, targets and device are being cut")
-
-
-@UNDER_WAY
 def test_no_circle_of_files(imports):
     assert circles(imports) == []
 
 
-@UNDER_WAY
-def test_no_circle_of_folders(imports):
+def folder_circles(imports):
     edges = {(folder_of(a), folder_of(b)) for a, b in imports}
-    assert circles((a, b) for a, b in edges if a != b) == []
+    return circles((a, b) for a, b in edges if a != b)
+
+
+def test_no_circle_of_folders(imports):
+    rest = [(a, b) for a, b in imports if not a.startswith("flash.device")]
+    assert folder_circles(rest) == []
+
+
+@pytest.mark.xfail(reason="flash.device.sensors stands on flash.device's system and refusal")
+def test_no_circle_of_folders_in_the_measuring_program(imports):
+    assert folder_circles([(a, b) for a, b in imports if a.startswith("flash.device")]) == []

@@ -1,0 +1,1 @@
+"""Spaces of networks: families, layers, layer tables, graphs and stage tables."""
