@@ -28,6 +28,7 @@ from flash.accuracy.monotone import FlashForm, RisingLine, theta
 from flash.accuracy.regression import Samples, Saturation
 from flash.accuracy.tables import read_accuracy_cells
 from flash.errors import InputError, SpaceError, UsageError
+from flash.estimate import estimate
 from flash.evaluation import measure
 from flash.spaces.space import load_space
 
@@ -417,3 +418,25 @@ def test_accuracies_are_read_in_per_cent_and_failed_trainings_are_nan():
 def test_accuracies_of_two_scales_or_none_are_refused_with_their_line(cells, message):
     with pytest.raises(InputError, match=message):
         read_accuracy_cells(cells, ["line 2", "line 3"], 10.0)
+
+
+# --------------------------------------------------------------------------------- in estimates
+def test_estimates_of_a_calibrated_space_have_its_accuracy(tmp_path, capsys):
+    path = space_file(tmp_path)
+    space, model = calibrated_model()
+    write_accuracy(path, model)
+    designs = sample_designs(space, 5, 3)
+    texts = [space.describe(design) for design in designs]
+    predicted = model.predict(space, designs)
+    for rows in (estimate(str(path), texts), estimate(str(path), texts, "rpi3b")):
+        assert [row["accuracy"] for row in rows] == pytest.approx(predicted.value)
+        assert [row["accuracy_low"] for row in rows] == pytest.approx(predicted.low)
+        assert [row["accuracy_high"] for row in rows] == pytest.approx(predicted.high)
+        assert [row["accuracy_extrapolated"] for row in rows] == predicted.outside.tolist()
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("\nclasses = 10\n", "\nclasses = 100\n", 1), encoding="utf-8")
+    capsys.readouterr()
+    assert "accuracy" not in estimate(str(path), texts)[0]
+    assert "no accuracy: the accuracy model of space cifar10-concat is for 10" in (
+        capsys.readouterr().err
+    )

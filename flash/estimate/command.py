@@ -14,8 +14,10 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flash.command import CommandParser
 from flash.errors import FlashError, InputError, UsageError, did_you_mean
@@ -35,9 +37,12 @@ from flash.proxies.metric import metric_scores
 from flash.proxies.options import ProxyOptions, add_options, is_proxy, options_from, proxy_names
 from flash.quantities import parse_seed, parse_sizes, quantity
 from flash.spaces.network import Network
-from flash.spaces.space import load_space
+from flash.spaces.space import SearchSpace, load_space
 from flash.spaces.stage_tables import Floats
 from flash.targets import Given, Target, load_target
+
+if TYPE_CHECKING:
+    from flash.accuracy import Prediction
 
 __all__ = ["main", "estimate"]
 
@@ -66,6 +71,8 @@ def estimate(
     scoring: ProxyOptions | None = None,
 ) -> list[Row]:
     """One row a design, or one an ONNX file, in the order given.
+
+    Designs of a calibrated space have their predicted accuracy (per cent) with its interval.
 
     designs: each a JSON object of the space's variables, ``w1=8 d1=3 ...``, or the
              benchmark's own string; not together with ``models``.
@@ -111,7 +118,10 @@ def estimate(
     indices = np.array(rows)
     result = evaluate(found, priced_on, indices) if priced_on else measure(found, indices)
     known = scores(found, indices, (*_SHOWN, *metrics))
-    design_rows = [_row(text, result, known, i, priced_on) for i, text in enumerate(designs)]
+    predicted = _accuracy(found, indices)
+    design_rows = [
+        _row(text, result, known, i, priced_on, predicted) for i, text in enumerate(designs)
+    ]
     networks = [found.network(row) for row in indices] if proxy else []
     return _with_proxy(design_rows, networks, proxy, seed, scoring)
 
@@ -141,8 +151,32 @@ def _model_row(
     return _row(str(path), result, {n: np.array([v]) for n, v in known.items()}, 0, target)
 
 
+def _accuracy(space: SearchSpace, designs: NDArray[np.int64]) -> Prediction | None:
+    """Predicted accuracy of designs, None without a model; why not goes to standard error."""
+    if space.accuracy is None:
+        return None
+    from flash.accuracy import accuracy_of, why_no_accuracy  # noqa: PLC0415 (few spaces have one)
+
+    model = accuracy_of(space)
+    if model is None:
+        sys.stderr.write(f"note: no accuracy: {why_no_accuracy(space)}\n")
+        return None
+    predicted = model.predict(space, designs)
+    if outside := int(predicted.outside.sum()):
+        sys.stderr.write(
+            f"note: {outside} of {len(designs)} designs lie beyond the trained networks: their "
+            "accuracy is extrapolated\n"
+        )
+    return predicted
+
+
 def _row(
-    text: str, found: Metrics, scores: Mapping[str, Floats], i: int, target: Target | None
+    text: str,
+    found: Metrics,
+    scores: Mapping[str, Floats],
+    i: int,
+    target: Target | None,
+    accuracy: Prediction | None = None,
 ) -> Row:
     row: Row = {
         "design": text,
@@ -152,6 +186,10 @@ def _row(
         "weight_kb": float(found.weight_mb[i]) * 1e3,
         "activation_kb": float(found.activation_mb[i]) * 1e3,
     }
+    if accuracy is not None:
+        ends = (float(v[i]) for v in (accuracy.value, accuracy.low, accuracy.high))
+        row |= dict(zip(quantity("accuracy").columns, ends, strict=True))
+        row["accuracy_extrapolated"] = bool(accuracy.outside[i])
     if isinstance(found, Evaluation):
         for name in ("latency_ms", "energy_mj", "area_mm2"):
             triple = getattr(found, name)
