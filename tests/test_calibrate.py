@@ -20,7 +20,7 @@ pytest.importorskip("torch", reason="needs the extra train")
 from image_sets import write_archive, write_space  # noqa: E402
 
 from flash.accuracy.storage import accuracy_of, accuracy_text  # noqa: E402
-from flash.calibrate.fitting import fit_rows  # noqa: E402
+from flash.calibrate.fitting import fit_rows, judge  # noqa: E402
 from flash.command import run_command  # noqa: E402
 from flash.quantities import format_count  # noqa: E402
 from flash.spaces.space import load_space  # noqa: E402
@@ -301,6 +301,16 @@ def test_json_says_what_was_trained(place, capsys, in_process):
     assert document["model"] is None and document["file"] is None
     assert document["schema"] == "flash.calibration/1" and document["failed"] == []
     assert document["rows"][0]["split"] == "fit" and document["trained_now"] == 1
+
+
+def test_models_and_judgements_ignore_test_accuracies(place, learning):
+    assert _calibrate(place, "--samples", 8, "--held-out", 3, "--images", 30) == 0
+    rows = read_results(place / "trained.csv")
+    blind = [replace(row, test_accuracy=float("nan")) for row in rows]
+    space, recipe = load_space(str(place / "tiny.toml")), recipe_named("quick").varied(1, 30)
+    first, other = (fit_rows(space, given, recipe, "colours", "") for given in (rows, blind))
+    assert accuracy_text(first) == accuracy_text(other)
+    assert judge(space, first, rows) == judge(space, other, blind)
 
 
 def test_networks_that_learned_nothing_become_no_model(place, capsys, in_process):

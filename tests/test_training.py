@@ -19,6 +19,11 @@ from flash.training import loop as training  # noqa: E402
 from flash.training.images import ImageSet  # noqa: E402
 from flash.training.recipe import RECIPES, recipe_named  # noqa: E402
 from flash.training.results import TrainedDesign, append_result, read_results  # noqa: E402
+from flash.training.validation_size import (  # noqa: E402
+    resolution_points,
+    standard_error_points,
+    suggest_split,
+)
 from flash.training.worker import perform  # noqa: E402
 
 RECIPE = replace(RECIPES["quick"], stages=((2, 0.5), (2, 1.0)), batch=20, peak_rate=0.1)
@@ -109,6 +114,37 @@ def test_validation_images_are_trained_on_by_none_and_test_images_change_nothing
     wrong = replace(images, test_labels=(images.test_labels + 1) % 3)
     first, other = (training.train(network, given, RECIPE, 0) for given in (images, wrong))
     assert first.curve == other.curve and first.test_accuracy > other.test_accuracy
+
+
+class _Unreadable:
+    """Test labels that nobody may look at."""
+
+    def __getattr__(self, name):
+        raise AssertionError("a test label was read")
+
+    def __array__(self, *given, **named):
+        raise AssertionError("a test label was read")
+
+    def __len__(self):
+        raise AssertionError("a test label was read")
+
+
+def test_no_test_label_is_read_before_the_final_report(network, images, monkeypatch):
+    whole = training.train(network, images, RECIPE, 0)
+    hidden = replace(images, test_labels=_Unreadable(), test_images=_Unreadable())
+    hidden.__dict__["digest"] = images.digest
+    epochs = []
+    of_part = training._accuracy
+
+    def seen(module, part, batches):
+        epochs.append(of_part(module, part, batches))
+        return epochs[-1]
+
+    monkeypatch.setattr(training, "_accuracy", seen)
+    # Every epoch and every early look passes; only the report at the end asks for them.
+    with pytest.raises((AssertionError, TypeError)):
+        training.train(network, hidden, RECIPE, 0)
+    assert tuple(epochs) == whole.curve and len(epochs) == RECIPE.epochs
 
 
 def test_every_image_is_mirrored_in_every_second_epoch(network, images, monkeypatch):
@@ -335,3 +371,28 @@ def test_a_damaged_table_is_told_with_its_line(tmp_path, change, message):
     table.write_text(table.read_text().replace(*change))
     with pytest.raises(InputError, match=message):
         read_results(table)
+
+
+# ------------------------------------------------------------------------- validation images
+def test_the_suggested_split_has_the_resolution_asked_for():
+    for candidates, error in ((25, 5.6), (1, 1.0), (1000, 2.0)):
+        images = suggest_split(candidates, error)
+        assert resolution_points(images, candidates) <= error
+        assert resolution_points(images - 1, candidates) > error
+    # More candidates cost only a logarithm.
+    assert suggest_split(1000, 2.0) < 1.6 * suggest_split(40, 2.0)
+
+
+def test_measured_accuracies_are_within_the_resolution_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    images, candidates, truth = 400, 20, 0.7
+    measured = rng.binomial(images, truth, (2000, candidates)) / images
+    off = 100 * np.abs(measured - truth).max(axis=1)
+    assert np.mean(off <= resolution_points(images, candidates)) >= 0.9
+    assert 100 * measured.std() == pytest.approx(standard_error_points(images, 70.0), rel=0.02)
+
+
+@pytest.mark.parametrize("given", [(0, 5.0), (5, 0.0), (5, -1.0), (5, float("nan"))])
+def test_a_split_that_cannot_be_is_refused(given):
+    with pytest.raises(UsageError):
+        suggest_split(*given)

@@ -29,6 +29,7 @@ from flash.training.jobs import Event, Failed, Finished, Job, Progress
 from flash.training.recipe import RECIPES
 from flash.training.results import read_results
 from flash.training.trainer import recipe_for, trainer_for
+from flash.training.validation_size import resolution_points, standard_error_points
 
 if TYPE_CHECKING:
     from flash.accuracy.calibration import AccuracyModel
@@ -56,6 +57,7 @@ class Calibration:
     held_out: how it does on the held-out rows; None without a model or with fewer than 2.
     file:     the space's file with the model.
     trend:    what the model says of depth and width; None without a model.
+    validation_images: that accuracies were counted on.
     """
 
     space: str
@@ -66,6 +68,7 @@ class Calibration:
     held_out: HeldOut | None
     file: Path | None
     trend: Trend | None = None
+    validation_images: int = 0
 
     def document(self) -> dict[str, Any]:
         """As plain values, schema ``flash.calibration/1``."""
@@ -98,6 +101,7 @@ class Calibration:
             f"held out; accuracy {validation} on validation images, {test} on test images, "
             "measured",
         ]
+        lines += self._resolution()
         lines += [f"failed    {design}: {why}" for design, why in failed]
         if self.model is None:
             lines.append(
@@ -111,6 +115,18 @@ class Calibration:
             lines += self.trend.lines()
         files = [str(self.table)] + ([] if self.file is None else [str(self.file)])
         return "\n".join([*lines, f"files     {', '.join(files)}"]) + "\n"
+
+    def _resolution(self) -> list[str]:
+        """What differences of accuracy the validation images can tell."""
+        count, networks = self.validation_images, len(self.outcome.rows)
+        known = [row.validation_accuracy or 0.0 for row in self.outcome.rows]
+        if not count or not networks:
+            return []
+        error = max(standard_error_points(count, accuracy) for accuracy in known)
+        return [
+            f"resolved  {count} validation images: standard error {error:.2f} points at most, all "
+            f"{networks} within {resolution_points(count, networks):.1f} (Hoeffding, 90 %)"
+        ]
 
 
 def _range(accuracies: Sequence[float | None]) -> str:
@@ -193,6 +209,7 @@ def calibrate(
         held_out=None if model is None else fitting.judge(found, model, outcome.rows, lift),
         file=None if model is None else written,
         trend=None if model is None else fitting.depth_and_width_trend(found, model),
+        validation_images=len(pictures.split(chosen.validation)[1]),
     )
 
 

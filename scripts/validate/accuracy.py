@@ -17,6 +17,7 @@ import argparse
 import csv
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,7 @@ from flash.accuracy.features import design_features, features_of, shape_sums
 from flash.accuracy.fit import choose, rivals
 from flash.accuracy.monotone import RisingLine
 from flash.accuracy.regression import Regression, Samples
+from flash.files.locations import known_names
 from flash.metrics.sed import score_network
 from flash.metrics.sed.graph import Live
 from flash.spaces.network import Network
@@ -73,15 +75,24 @@ class Trained:
     held_out: NDArray[np.bool_]
 
 
-def trained(space: SearchSpace, path: Path) -> Trained:
-    """The rows of a calibration's table; designs trained twice count with their mean."""
+def trained(space: SearchSpace, path: Path) -> Trained | None:
+    """The rows of a calibration's table by the recipe most are of; None where it is no such table.
+
+    Designs trained twice count with their mean. Accuracies are on validation images, or where the
+    table has none (older versions) on test images.
+    """
     with path.open(encoding="utf-8", newline="") as stream:
-        rows = [row for row in csv.DictReader(stream) if row["space"] == space.name]
+        rows = [row for row in csv.DictReader(stream) if row.get("space") == space.name]
+    if not rows:
+        return None
+    recipe = Counter(row["recipe"] for row in rows).most_common(1)[0][0]
+    rows = [row for row in rows if row["recipe"] == recipe]
     order = list(dict.fromkeys(row["design"] for row in rows))
     accuracy, held = [], []
     for number, text in enumerate(order):
         same = [row for row in rows if row["design"] == text]
-        accuracy.append(np.mean([float(row["test_accuracy"]) for row in same]))
+        known = [row.get("validation_accuracy") or row["test_accuracy"] for row in same]
+        accuracy.append(np.mean([float(value) for value in known]))
         given = same[0].get("split")
         held.append(given == "held_out" if given else number >= FITTED)
     designs = np.array([space.design(space.family.parse(text)) for text in order])
@@ -90,6 +101,8 @@ def trained(space: SearchSpace, path: Path) -> Trained:
 
 def held_out(report: Report, space: SearchSpace, path: Path) -> None:
     found = trained(space, path)
+    if found is None:
+        return
     fit = ~found.held_out
     names = ("log_nn_degree", "log_nn_mass", "log_params", "log_macs", "log_sed")
     samples, models = space_rivals(space, found.designs[fit], found.accuracy[fit])
@@ -286,7 +299,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="also write the tables to this file")
     options = parser.parse_args()
     report = Report()
-    tables = sorted((root / "models" / "calibration").glob("*.csv"))
+    spaces = known_names("models")
+    tables = [
+        path
+        for path in sorted((root / "models" / "calibration").glob("*.csv"))
+        if path.stem in spaces
+    ]
     for path in [options.table] if options.table else tables:
         for name in options.space or [path.stem]:
             if options.table or path.stem == name:
