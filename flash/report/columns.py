@@ -167,7 +167,7 @@ def _quantity(name: str, designs: Sequence[DesignReport], dash: str) -> Column:
     of = quantity(name)
     long, short = [], []
     for design in designs:
-        value = design.known(name)
+        value = design.estimate(name)
         # The cost model stands behind latency; its mark is for the designs it never saw.
         mark = "*" if design.extrapolated and name == "latency_ms" else ""
         if name == "accuracy" and design.accuracy is not None and design.accuracy.extrapolated:
