@@ -145,7 +145,7 @@ def evaluate_network(network: Network, target: Target) -> Evaluation:
 def _look(table: LayerTable, target: Target, totals: Mapping[str, Floats]) -> dict[str, Floats]:
     found = _metrics(table, target.weight_bytes, target.activation_bytes)
     found |= {name: totals[name] for name in _SUMMED if name in totals}
-    costs = target.costs(table, totals)
+    costs = target.costs(table, {n: totals[n] for n in target.quantities if n in totals})
     for name in _TRIPLES:
         triple = getattr(costs, name)
         if triple is not None:
