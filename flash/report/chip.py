@@ -19,10 +19,14 @@ if TYPE_CHECKING:
 
 __all__ = ["ChipView", "chip_svg"]
 
+#: Size of the picture, in pixels as are all lengths here.
 _WIDTH, _HEIGHT = 900.0, 564.0
+#: Upper left corner of the square that shows the chip, and its side.
 _LEFT, _TOP, _SIDE = 30.0, 106.0, 390.0
-#: Room for an axis left of the square, and the width below which a block could not be seen.
-_AXIS, _THINNEST = 34.0, 0.2
+#: Room for an axis left of the square.
+_AXIS = 34.0
+#: Width below which a block could not be seen.
+_THINNEST = 0.2
 #: Lines of a breakdown; what is smaller is added up.
 _LINES = 8
 _STYLE = """

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Column", "Row", "choose_columns", "rows_of"]
 
+#: Characters between two columns.
 _GAP = 2
+#: Characters below which the column of designs is not folded.
 _LEAST_DESIGN_WIDTH = 22
 #: What is given up, in this order, until the table fits: a whole column, or its long form.
 _STEPS = (
