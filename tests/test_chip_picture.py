@@ -9,8 +9,9 @@ import pytest
 
 from flash.command import run_command
 from flash.evaluation import evaluate
-from flash.report.chip import ChipView, chip_svg, chip_view
+from flash.report.chip import ChipView, chip_svg
 from flash.search import command as search_command
+from flash.search.problem.chip_view import chip_view
 from flash.spaces.space import load_space
 from flash.targets import Breakdown, LayerCost, load_target
 from flash.targets.imc.drawing import draw

@@ -99,6 +99,8 @@ class Evaluation(Metrics):
         return values
 
 
+#: Of ``Metrics``, those that ``separable`` tabulates.
+_SUMMED = ("nn_degree", "nn_mass", "weight_mb", "activation_mb")
 #: What ``Evaluation.quantity`` knows beside ``memory_mb``.
 _QUANTITIES = (*Metrics.__dataclass_fields__, *_TRIPLES)
 
@@ -142,8 +144,8 @@ def evaluate_network(network: Network, target: Target) -> Evaluation:
 
 def _look(table: LayerTable, target: Target, totals: Mapping[str, Floats]) -> dict[str, Floats]:
     found = _metrics(table, target.weight_bytes, target.activation_bytes)
-    found |= {name: totals[name] for name in found if name in totals}
-    costs = target.costs(table, totals)
+    found |= {name: totals[name] for name in _SUMMED if name in totals}
+    costs = target.costs(table, {n: totals[n] for n in target.quantities if n in totals})
     for name in _TRIPLES:
         triple = getattr(costs, name)
         if triple is not None:

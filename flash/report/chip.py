@@ -7,21 +7,26 @@ here they get size, colour and words. Beside it where area and energy go.
 from __future__ import annotations
 
 import html
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from flash.quantities import format_number
 from flash.report.axes import blend
-from flash.spaces.network import Network
-from flash.targets import Breakdown, Drawing, Target
 
-__all__ = ["ChipView", "chip_svg", "chip_view"]
+if TYPE_CHECKING:
+    from flash.targets import Breakdown, Drawing
 
+__all__ = ["ChipView", "chip_svg"]
+
+#: Size of the picture, in pixels as are all lengths here.
 _WIDTH, _HEIGHT = 900.0, 564.0
+#: Upper left corner of the square that shows the chip, and its side.
 _LEFT, _TOP, _SIDE = 30.0, 106.0, 390.0
-#: Room for an axis left of the square, and the width below which a block could not be seen.
-_AXIS, _THINNEST = 34.0, 0.2
+#: Room for an axis left of the square.
+_AXIS = 34.0
+#: Width below which a block could not be seen.
+_THINNEST = 0.2
 #: Lines of a breakdown; what is smaller is added up.
 _LINES = 8
 _STYLE = """
@@ -43,16 +48,6 @@ class ChipView:
     title: str
     lines: Sequence[str]
     breakdown: Breakdown
-
-
-def chip_view(target: Target, network: Network, title: str, description: str) -> ChipView | None:
-    """The chip with one network; None where there is no chip to draw, on a board one buys."""
-    if not target.chip:
-        return None
-    hardware: Mapping[str, object] = target.summary().get("hardware", target.chip)
-    words = ", ".join(f"{name} {value}" for name, value in hardware.items())
-    found = target.breakdown(network)
-    return ChipView(title, [description, *textwrap.wrap(words, 110)], found)
 
 
 def chip_svg(view: ChipView) -> str:

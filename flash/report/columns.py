@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Column", "Row", "choose_columns", "rows_of"]
 
+#: Characters between two columns.
 _GAP = 2
+#: Characters below which the column of designs is not folded.
 _LEAST_DESIGN_WIDTH = 22
 #: What is given up, in this order, until the table fits: a whole column, or its long form.
 _STEPS = (
@@ -167,7 +169,7 @@ def _quantity(name: str, designs: Sequence[DesignReport], dash: str) -> Column:
     of = quantity(name)
     long, short = [], []
     for design in designs:
-        value = design.known(name)
+        value = design.estimate(name)
         # The cost model stands behind latency; its mark is for the designs it never saw.
         mark = "*" if design.extrapolated and name == "latency_ms" else ""
         if name == "accuracy" and design.accuracy is not None and design.accuracy.extrapolated:

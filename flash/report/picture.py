@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["front_svg"]
 
+#: Size of the picture without its caption, in pixels as are all lengths here.
 _WIDTH, _HEIGHT = 880.0, 470.0
 #: Share of the score's range left free above and below: a label with its gap fits in.
 _ROOM = 0.23

@@ -22,6 +22,7 @@ from flash.report.result import (
 __all__ = ["read_search"]
 
 _T = TypeVar("_T")
+#: Keys of the document.
 _TOP = (
     "schema",
     "target",

@@ -90,10 +90,10 @@ class DesignReport:
 
     def quantity(self, name: str) -> float | None:
         """The value of a quantity by name; None where it is not known."""
-        value = self.known(name)
+        value = self.estimate(name)
         return value.value if isinstance(value, Interval) else value
 
-    def known(self, name: str) -> Interval | float | None:
+    def estimate(self, name: str) -> Interval | float | None:
         """The same with its interval, where it has one."""
         if name in self.__dataclass_fields__:
             found: Interval | float | None = getattr(self, name)

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["print_report", "render_plain"]
 
+#: Characters a line where the output is a file or a pipe.
 _PIPE_WIDTH = 120
+#: What the marks in the table mean.
 _EXTRAPOLATED = "* unlike anything the cost model was fitted to: its interval is widened"
 _UNTRAINED = (
     "^ beyond the trained networks: their trend goes on, which nothing confirms; its interval is "

@@ -27,10 +27,11 @@ def load_problem(
     be.
     """
     networks, profile = load_space(space), load_hardware(target, runtime)
+    one_chip = profile.target(hardware)
+    choosable = bool(one_chip.chip)
     if not extrapolate:
         networks = narrow_to_trained(networks)
-    one_chip = profile.target(hardware)
-    if one_chip.chip:
+    if choosable:
         from flash.search.joint import NetworksAndChips, joint_space  # noqa: PLC0415 (accelerators)
 
         joint = joint_space(networks, profile, hardware)

@@ -55,7 +55,7 @@ class Goal:
     model:    the space's accuracy model, None without one.
     rises:    the model's prediction rises with ``metric``.
     min_accuracy_percent: the limit on predicted accuracy, None without one.
-    inside:   only designs within what was trained are searched.
+    inside:   only designs within what was trained are searched: the space was narrowed to it.
     no_accuracy: why a model in the space's file is not used; empty where it is, or there is none.
     """
 
@@ -203,11 +203,12 @@ def choose_goal(problem: Problem, metric: str | None, min_accuracy_percent: floa
     if least is not None and model is None:
         raise UsageError(f"{why}, so it has no accuracy to limit; use --min-score")
     why = why if networks.accuracy is not None else ""
+    inside = networks.whole is not None
     rising = "" if model is None else model.metric
     if metric is None and problem.stands_for_accuracy(rising):
-        return Goal(rising, "accuracy", model, True, least)
+        return Goal(rising, "accuracy", model, True, least, inside)
     chosen = _checked(problem, metric or problem.own_metric)
-    return Goal(chosen, chosen, model, rising == chosen, least, no_accuracy=why)
+    return Goal(chosen, chosen, model, rising == chosen, least, inside, why)
 
 
 def _checked(problem: Problem, metric: str) -> str:

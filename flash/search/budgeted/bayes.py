@@ -12,8 +12,10 @@ from flash.search.budgeted.candidates import Floats
 
 __all__ = ["suggest"]
 
-#: Random points at which the acquisition is looked at, then points around the best of them.
-_SPREAD, _AROUND = 2048, 256
+#: Random points of the box at which the acquisition is computed first.
+_SPREAD = 2048
+#: Points around the best of them, at each of two narrower widths.
+_AROUND = 256
 
 
 def suggest(

@@ -20,7 +20,9 @@ from flash.search.budgeted.strategy import Strategy
 
 __all__ = ["EZNAS", "eznas"]
 
+#: Trained designs below which no formula is evolved: a rank correlation of fewer means nothing.
 _FEWEST = 4
+#: Candidates whose layers are tabulated at a time; only memory depends on it.
 _CHUNK = 1024
 
 

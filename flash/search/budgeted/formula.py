@@ -20,9 +20,11 @@ from flash.search.budgeted.candidates import Floats, LayerStatistics
 
 __all__ = ["Formula", "evolve", "ingredients"]
 
+#: Functions and statistics in a formula at most; longer ones are not looked at.
 _MOST_NODES = 24
 #: Kendall's tau that a node has to earn: a formula is to be read, and short ones generalise.
 _PER_NODE = 0.002
+#: Bound on every intermediate value, so that products and squares stay finite.
 _LARGEST = 1e12
 #: The one number a network that needs no statistic: how many layers it has.
 _LAYERS = "layers"

@@ -26,8 +26,10 @@ from flash.search.budgeted.strategy import Strategy
 
 __all__ = ["HNAS", "hnas"]
 
-#: The share of the budget that probes nu on a grid, and the mu it does that with.
-_PROBES, _PROBE_MU = 0.25, 1e-2
+#: Share of the budget that probes nu on a grid before Bayesian optimization takes over (ours).
+_PROBES = 0.25
+#: mu of these probes: the middle of its range on a logarithmic scale (ours).
+_PROBE_MU = 1e-2
 
 
 def hnas(candidates: Candidates, evaluator: Evaluator, rng: np.random.Generator) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from flash.spaces.space import SearchSpace
 
 __all__ = ["Journal", "read_accuracies"]
 
+#: Of the file: a design as JSON, its accuracy, seconds of training, why it failed, what trained.
 _COLUMNS = ("design", "accuracy", "seconds", "failure", "source")
 
 

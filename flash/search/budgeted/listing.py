@@ -23,8 +23,10 @@ Within = Callable[[Ints], NDArray[np.bool_]]
 
 #: Spaces of at most so many designs are listed whole.
 LISTED_WHOLE = 50_000
-#: Designs drawn before the limits are taken for too tight to sample.
-_DRAWS, _BATCH = 2_000_000, 50_000
+#: Designs drawn before the limits are taken for too tight to sample: some seconds of work.
+_DRAWS = 2_000_000
+#: Designs drawn at a time; only memory depends on it.
+_BATCH = 50_000
 
 
 def within_limits(problem: Problem, tables: SeparableProblem, limits: Sequence[Limit]) -> Within:

@@ -17,6 +17,7 @@ __all__ = ["DATA_FREE", "data_free_scores", "usable"]
 
 #: What the description of a design says; microseconds to milliseconds each.
 DATA_FREE = ("rank_score", "sed", "nn_degree", "nn_mass", "params", "macs")
+#: Those that are no metrics of ``flash.metrics``.
 _SIZES = ("params", "macs")
 
 

@@ -9,6 +9,7 @@ from flash.spaces.space import SearchSpace
 
 __all__ = ["layer_statistics"]
 
+#: In the order of ``LayerStatistics.values``; ``layer_statistics`` says what they are.
 _NAMES = (
     "one", "conv", "pool", "in_channels", "out_channels", "kernel", "map", "params", "macs", "skip",
     "depth",

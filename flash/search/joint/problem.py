@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from flash.evaluation import CellScore, Evaluation
 from flash.metrics import METRICS
 from flash.optimize import Limit, Objective, OptimizerResult, SeparableProblem
-from flash.report.chip import ChipView, chip_view
+from flash.report.chip import ChipView
 from flash.search.joint.pricing import evaluate_joint
 from flash.search.joint.searching import search_joint, why_no_chip
 from flash.search.joint.space import CoSpace, FamilyTarget
 from flash.search.joint.tables import joint_problem
 from flash.search.problem.base import Effort
+from flash.search.problem.chip_view import chip_view
 from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import Floats
 

@@ -19,8 +19,9 @@ from flash.optimize import (
     exact_front,
     ratio,
 )
-from flash.report.chip import ChipView, chip_view
+from flash.report.chip import ChipView
 from flash.search.problem.base import Effort, Ints
+from flash.search.problem.chip_view import chip_view
 from flash.search.problem.infeasibility import why_unmet
 from flash.search.problem.relaxation import bounded_front
 from flash.spaces.space import SearchSpace
