@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 from collections import defaultdict
 from pathlib import Path
 
@@ -166,3 +167,24 @@ def test_no_circle_of_folders(imports):
 @pytest.mark.xfail(reason="flash.device.sensors stands on flash.device's system and refusal")
 def test_no_circle_of_folders_in_the_measuring_program(imports):
     assert folder_circles([(a, b) for a, b in imports if a.startswith("flash.device")]) == []
+
+
+def test_the_picture_of_the_house_is_current():
+    """After a change of imports: python scripts/draw_house.py."""
+    spec = importlib.util.spec_from_file_location("draw_house", ROOT / "scripts/draw_house.py")
+    draw_house = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(draw_house)
+    for path, text in draw_house.documents().items():
+        assert path.read_text(encoding="utf-8") == text, "run python scripts/draw_house.py"
+
+
+def test_contributing_names_every_registry_and_suite():
+    from flash import testing
+    from flash.plugins import GROUPS
+
+    pages = [(ROOT / name).read_text() for name in ("CONTRIBUTING.md", "docs/architecture.md")]
+    for group in GROUPS:
+        assert f"`{group}`" in pages[1]
+    for suite in testing.__all__:
+        if suite.endswith("Conformance"):
+            assert f"`{suite}`" in pages[0] and f"`{suite}`" in pages[1]
