@@ -32,7 +32,7 @@ def test_it_is_searched():
     METRICS.add("total_width", example())
     try:
         report = search("rpi4b", "cifar10-concat", metric="total_width", max_latency_ms=10)
+        assert report.score == "total_width"
+        assert report.optimizer.certified
     finally:
         METRICS.remove("total_width")
-    assert report.score == "total_width"
-    assert report.optimizer.certified
