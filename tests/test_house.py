@@ -100,6 +100,37 @@ def test_the_root_of_the_package_holds_ground_only():
     assert {path.stem for path in (ROOT / "flash").glob("*.py")} == GROUND
 
 
+#: Rooms of kinds: what is defined there is asked for by name in its registry, and by no class.
+KINDS = ("flash.spaces.families.", "flash.targets.imc", "flash.targets.processor",
+         "flash.targets.systolic", "flash.optimize.shgo", "flash.optimize.nsga2")  # fmt: skip
+
+
+def classes_asked_for(path):
+    """(line, module of the class) of every ``isinstance`` on a class that the file imports."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    homes = {
+        alias.asname or alias.name: node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "isinstance":
+            for name in ast.walk(node.args[1]):
+                if isinstance(name, ast.Name) and name.id in homes:
+                    yield node.lineno, homes[name.id]
+
+
+def test_nobody_asks_for_the_class_of_a_kind_outside_its_room():
+    wrong = []
+    for path in FILES:
+        for line, home in classes_asked_for(path):
+            room = next((kind for kind in KINDS if f"{home}.".startswith(kind)), None)
+            if room and not f"{module_of(path)}.".startswith(room):
+                wrong.append(f"{path.relative_to(ROOT)}:{line} asks for a class of {home}")
+    assert not wrong, "\n".join(wrong)
+
+
 # ------------------------------------------------------------------------------- no circles
 def circles(edges):
     """Sets of nodes that reach each other, by Tarjan's algorithm; each sorted, of two or more."""
