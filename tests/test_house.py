@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 from collections import defaultdict
 from pathlib import Path
 
@@ -99,6 +100,37 @@ def test_the_root_of_the_package_holds_ground_only():
     assert {path.stem for path in (ROOT / "flash").glob("*.py")} == GROUND
 
 
+#: Rooms of kinds: what is defined there is asked for by name in its registry, and by no class.
+KINDS = ("flash.spaces.families.", "flash.targets.imc", "flash.targets.processor",
+         "flash.targets.systolic", "flash.optimize.shgo", "flash.optimize.nsga2")  # fmt: skip
+
+
+def classes_asked_for(path):
+    """(line, module of the class) of every ``isinstance`` on a class that the file imports."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    homes = {
+        alias.asname or alias.name: node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "isinstance":
+            for name in ast.walk(node.args[1]):
+                if isinstance(name, ast.Name) and name.id in homes:
+                    yield node.lineno, homes[name.id]
+
+
+def test_nobody_asks_for_the_class_of_a_kind_outside_its_room():
+    wrong = []
+    for path in FILES:
+        for line, home in classes_asked_for(path):
+            room = next((kind for kind in KINDS if f"{home}.".startswith(kind)), None)
+            if room and not f"{module_of(path)}.".startswith(room):
+                wrong.append(f"{path.relative_to(ROOT)}:{line} asks for a class of {home}")
+    assert not wrong, "\n".join(wrong)
+
+
 # ------------------------------------------------------------------------------- no circles
 def circles(edges):
     """Sets of nodes that reach each other, by Tarjan's algorithm; each sorted, of two or more."""
@@ -166,3 +198,24 @@ def test_no_circle_of_folders(imports):
 @pytest.mark.xfail(reason="flash.device.sensors stands on flash.device's system and refusal")
 def test_no_circle_of_folders_in_the_measuring_program(imports):
     assert folder_circles([(a, b) for a, b in imports if a.startswith("flash.device")]) == []
+
+
+def test_the_picture_of_the_house_is_current():
+    """After a change of imports: python scripts/draw_house.py."""
+    spec = importlib.util.spec_from_file_location("draw_house", ROOT / "scripts/draw_house.py")
+    draw_house = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(draw_house)
+    for path, text in draw_house.documents().items():
+        assert path.read_text(encoding="utf-8") == text, "run python scripts/draw_house.py"
+
+
+def test_contributing_names_every_registry_and_suite():
+    from flash import testing
+    from flash.plugins import GROUPS
+
+    pages = [(ROOT / name).read_text() for name in ("CONTRIBUTING.md", "docs/architecture.md")]
+    for group in GROUPS:
+        assert f"`{group}`" in pages[1]
+    for suite in testing.__all__:
+        if suite.endswith("Conformance"):
+            assert f"`{suite}`" in pages[0] and f"`{suite}`" in pages[1]

@@ -7,11 +7,14 @@ import sys
 import numpy as np
 import pytest
 
+from flash.accuracy.calibration import fit_space
 from flash.accuracy.features import design_features
+from flash.accuracy.sampling import sample_designs
 from flash.errors import FlashError, UsageError
 from flash.estimate import estimate
-from flash.metrics import METRICS
+from flash.metrics import METRICS, scores
 from flash.plugins import Registry
+from flash.report.reading import read_search
 from flash.search import search
 from flash.spaces.space import load_space
 
@@ -89,7 +92,7 @@ def test_a_data_free_metric_is_one_file_and_one_registration(package, tmp_path):
     for design in report.front[:5]:
         depth = sum(value for name, value in design.design.items() if name.startswith("d"))
         assert design.quantity("convs_in_cells") == depth
-    again = type(report).from_json(report.to_json())
+    again = read_search(report.to_json(), "front.json")
     assert again.front[0].quantity("convs_in_cells") == report.front[0].quantity("convs_in_cells")
 
     texts = [json.dumps(dict(design.design)) for design in report.front[:3]]
@@ -120,6 +123,16 @@ def test_a_spaces_own_metric_may_come_from_a_package(package, tmp_path):
     report = search("rpi3b", str(own), max_latency_ms=20)
     assert report.score == "convs_in_cells"
     assert shipped.metric == "nn_degree"
+    # calibrate's models read it: the score of kriging and of the rising forms.
+    space = load_space(str(own))
+    designs = sample_designs(space, 12, seed=0)
+    depth = scores(space, designs, ["convs_in_cells"])["convs_in_cells"]
+    model = fit_space(
+        space, designs, 50 + 10 * np.log(depth), data="made up", recipe="none", epochs=0,
+        seeds=(0,), hardware="none", date="2026-01-01",
+    )  # fmt: skip
+    assert "log_convs_in_cells" in model.samples.names
+    assert model.metric in ("convs_in_cells", "accuracy", "")
 
 
 def shipped_file(name):

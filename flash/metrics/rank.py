@@ -18,7 +18,7 @@ from flash.metrics.sed.cells import cell_numbers, score_cells
 from flash.metrics.sed.score import Scores, score_network
 from flash.metrics.sed.stages import with_sed
 from flash.quantities import Quantity
-from flash.spaces.families.nasbench201 import NasBench201Family
+from flash.spaces.family import InputShape, RepeatedCell
 from flash.spaces.network import Network
 from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import Floats, SeparableProblem, StageTable
@@ -37,8 +37,9 @@ def score_designs(space: SearchSpace, indices: NDArray[np.int64]) -> Scores:
     A graph is built and scored for each design (1 to 3 ms); many NAS-Bench-201 cells are
     looked up in a table of all of them instead, with equal results.
     """
-    if isinstance(space.family, NasBench201Family) and len(indices) > _TABLE_PAYS:
-        return _cells(space.family, space.decode(indices))
+    cell = space.family.repeated_cell
+    if cell is not None and len(indices) > _TABLE_PAYS:
+        return _cells(cell, space.family.shape, space.decode(indices))
     found = [score_network(space.network(design)) for design in indices]
     return Scores(
         np.array([score.sed for score in found], dtype=np.float64),
@@ -54,9 +55,12 @@ def with_score(
     Raises ``UsageError`` if the metric of this space is no sum over stages that can be
     tabulated: ``rank_score`` is one only where a single stage holds every variable.
     """
-    if isinstance(space.family, NasBench201Family):
+    cell = space.family.repeated_cell
+    if cell is not None:
         mesh = np.indices(problem.sizes).reshape(len(problem.sizes), -1).T
-        scores: NDArray[np.float64] = getattr(_cells(space.family, space.decode(mesh)), metric)
+        scores: NDArray[np.float64] = getattr(
+            _cells(cell, space.family.shape, space.decode(mesh)), metric
+        )
         (stage,) = problem.stages
         values = {**stage.values, metric: scores.reshape(problem.sizes)}
         stages = (StageTable(stage.name, stage.reads, stage.owns, values),)
@@ -69,9 +73,8 @@ def with_score(
     )
 
 
-def _cells(family: NasBench201Family, operations: NDArray[np.int64]) -> Scores:
-    options, shape = family.options, family.shape
-    table = score_cells(options["cells"], options["channels"], shape.height, shape.width)
+def _cells(cell: RepeatedCell, shape: InputShape, operations: NDArray[np.int64]) -> Scores:
+    table = score_cells(cell.cells, cell.channels, shape.height, shape.width)
     numbers = cell_numbers(operations)
     return Scores(table.sed[numbers], table.isometric_depth[numbers])
 

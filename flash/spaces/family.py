@@ -19,7 +19,7 @@ from flash.plugins import Registry
 from flash.spaces.emitter import Emitter
 from flash.spaces.layers import Ints, Tensor
 
-__all__ = ["FAMILIES", "Family", "InputShape", "Setting", "Stage", "clip"]
+__all__ = ["FAMILIES", "Family", "InputShape", "RepeatedCell", "Setting", "Stage", "clip"]
 
 #: Digits of a number in a design; no variable of any family takes more.
 _DIGITS = 9
@@ -51,6 +51,18 @@ class Stage:
     owns: tuple[str, ...]
     reads: tuple[str, ...] = ()
     cell: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatedCell:
+    """A network that is one cell of NAS-Bench-201's graph, repeated in three groups.
+
+    cells:    in each group.
+    channels: of the first group; each later one has twice as many.
+    """
+
+    cells: int
+    channels: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +140,11 @@ class Family(ABC):
     @abstractmethod
     def check(self, values: Mapping[str, Sequence[int]]) -> None:
         """Raise ``SpaceError`` if a variable's values make no sense for the family."""
+
+    @property
+    def repeated_cell(self) -> RepeatedCell | None:
+        """How the one cell that the variables describe is repeated; None for other networks."""
+        return None
 
     def canonical(self, values: Mapping[str, Ints]) -> dict[str, Ints]:
         """The same design with every value that has no effect set to one that stands for all.

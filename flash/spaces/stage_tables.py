@@ -147,7 +147,9 @@ def with_cell_sum(
     stages = []
     for own, table in zip(space.family.stages, problem.stages, strict=True):
         values, shape = _mesh(space, own)
-        scores = score(_emit(space, values, math.prod(shape), set(own.cell))).reshape(shape)
+        scores = np.zeros(shape)
+        if own.cell:  # else the stage completes none
+            scores = score(_emit(space, values, math.prod(shape), set(own.cell))).reshape(shape)
         stages.append(replace(table, values={name: scores, **table.values}))
     return SeparableProblem(problem.sizes, tuple(stages), {name: "sum", **problem.combine})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -32,11 +33,14 @@ class ProxyConformance:
         raise NotImplementedError
 
     @pytest.fixture
-    def networks(self) -> list[Network]:
-        """Small networks with skips, one a family."""
-        pytest.importorskip("torch")
+    def networks(self) -> Iterator[list[Network]]:
+        """Small networks with skips, one a family; threads would cost more than they bring."""
+        torch = pytest.importorskip("torch")
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
         spaces = [small_space(family) for family in ("concat", "add", "nasbench201")]
-        return [s.network(np.array([len(g) - 1 for g in s.grids]) // 2) for s in spaces]
+        yield [s.network(np.array([len(g) - 1 for g in s.grids]) // 2) for s in spaces]
+        torch.set_num_threads(threads)
 
     def _score(self, network: Network, *names: str, seed: int = 0) -> dict[str, float]:
         from flash.proxies import score_network  # noqa: PLC0415 (an extra)

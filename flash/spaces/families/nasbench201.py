@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from flash.errors import SpaceError, did_you_mean, shown
 from flash.spaces.emitter import Emitter
-from flash.spaces.family import Family, Setting, Stage
+from flash.spaces.family import Family, RepeatedCell, Setting, Stage
 from flash.spaces.layers import Ints, Tensor
 
 __all__ = ["OPERATIONS", "NasBench201Family"]
@@ -45,6 +45,10 @@ class NasBench201Family(Family):
     @property
     def stages(self) -> tuple[Stage, ...]:
         return (Stage("all", self.variables, cell=("all",)),)
+
+    @property
+    def repeated_cell(self) -> RepeatedCell:
+        return RepeatedCell(self.options["cells"], self.options["channels"])
 
     def check(self, values: Mapping[str, Sequence[int]]) -> None:
         for name in self.variables:
