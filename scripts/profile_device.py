@@ -128,8 +128,14 @@ def product_reader(
 
 
 def firmware(command: str, root: str = "/") -> str | None:
-    """What ``vcgencmd`` of a Raspberry Pi answers to a command; None where it does not."""
-    program = shutil.which("vcgencmd", path=None if root == "/" else os.path.join(root, "usr/bin"))
+    """What ``vcgencmd`` of a Raspberry Pi answers to a command; None where it does not.
+
+    It is looked for in the system, then on the path, and on a Raspberry Pi only.
+    """
+    if "Raspberry Pi" not in (read_text(root, "proc/device-tree/model") or ""):
+        return None
+    places = [os.path.join(root, "usr/bin"), os.environ.get("PATH", os.defpath)]
+    program = shutil.which("vcgencmd", path=os.pathsep.join(places))
     if program is None:
         return None
     try:
@@ -2583,11 +2589,11 @@ def supply_sensors(root: str = "/") -> Iterator[Any]:
 
 def _is_own_battery(folder: str) -> bool:
     absent = read_number(folder, "present") == 0
-    return (
-        read_text(folder, "type") == "Battery"
-        and (read_text(folder, "scope") or "System") != "Device"
-        and not absent
-    )
+    return read_text(folder, "type") == "Battery" and not _is_peripheral(folder) and not absent
+
+
+def _is_peripheral(folder: str) -> bool:
+    return read_text(folder, "scope") == "Device"
 
 
 def _giving(batteries: list[str]) -> list[str]:
@@ -2597,7 +2603,8 @@ def _giving(batteries: list[str]) -> list[str]:
 def _problem(folders: list[str], batteries: list[str]) -> str:
     """Why the batteries do not show what the device draws; empty where they do."""
     for folder in folders:
-        if read_text(folder, "type") not in (None, "Battery") and read_number(folder, "online"):
+        charges = read_text(folder, "type") not in (None, "Battery") and not _is_peripheral(folder)
+        if charges and read_number(folder, "online"):
             return f"{os.path.basename(folder)} feeds the device; unplug the charger"
     giving = _giving(batteries)
     others = [folder for folder in batteries if folder not in giving]
@@ -2758,7 +2765,7 @@ RAPL_PERIOD_S = 0.001
 
 def rapl_sensors(root: str = "/") -> Iterator[Any]:
     """The packages as one sensor, then memory and platform apart; null objects for the others."""
-    zones = sorted(glob.glob(os.path.join(root, "sys/class/powercap/intel-rapl:*")))
+    zones = _zones(root)
     groups: dict[str, list[str]] = {"package": [], "dram": []}
     for zone in zones:
         name = read_text(zone, "name") or os.path.basename(zone)
@@ -2770,6 +2777,23 @@ def rapl_sensors(root: str = "/") -> Iterator[Any]:
     for scope, members in groups.items():
         if members:
             yield _zones_sensor(scope, members)
+
+
+def _zones(root: str) -> list[str]:
+    """Folders of all zones, each once: of the class, or of the devices behind it."""
+    for top in ("sys/class/powercap", "sys/devices/virtual/powercap"):
+        patterns = (
+            "intel-rapl:*",
+            "intel-rapl/intel-rapl:*",
+            "intel-rapl/intel-rapl:*/intel-rapl:*",
+        )
+        found: dict[str, str] = {}
+        for pattern in patterns:
+            for folder in glob.glob(os.path.join(root, top, pattern)):
+                found.setdefault(os.path.basename(folder), folder)
+        if found:
+            return [found[name] for name in sorted(found)]
+    return []
 
 
 def _zones_sensor(scope: str, zones: list[str]) -> Any:
@@ -2965,11 +2989,12 @@ ReadPower = Callable[[], "float | None"]
 
 def ina3221_sensors(root: str = "/") -> Iterator[Any]:
     """All rails of all INA3221 chips as one sensor; nothing where there is no such chip."""
-    folders = [
-        folder
-        for folder in sorted(glob.glob(os.path.join(root, "sys/class/hwmon/hwmon*")))
-        if read_text(folder, "name") == "ina3221"
-    ]
+    every = sorted(glob.glob(os.path.join(root, "sys/class/hwmon/hwmon*")))
+    folders = [folder for folder in every if read_text(folder, "name") == "ina3221"]
+    if not folders:
+        folders = sorted(
+            glob.glob(os.path.join(root, "sys/bus/i2c/drivers/ina3221/*/hwmon/hwmon*"))
+        )
     rails = dict(rail for folder in folders for rail in _hwmon_rails(folder))
     pattern = "sys/bus/i2c/drivers/ina3221x/*/iio:device*"
     older = sorted(glob.glob(os.path.join(root, pattern)))
@@ -3154,8 +3179,6 @@ def pmic_rails(text: str) -> dict[str, float]:
 
 def pmic_sensors(root: str = "/") -> Iterator[Any]:
     """The sensor of a Raspberry Pi 5; nothing on any other machine."""
-    if "Raspberry Pi" not in (read_text(root, "proc/device-tree/model") or ""):
-        return
     text = firmware("pmic_read_adc", root)
     if text is None:
         if "Raspberry Pi 5" in (read_text(root, "proc/device-tree/model") or ""):

@@ -89,6 +89,19 @@ def test_two_sockets_are_summed_and_memory_and_platform_are_apart(program, tmp_p
     assert sensors[0].parts_mj == pytest.approx({"package-0": 120_000, "package-1": 90_000})
 
 
+@pytest.mark.parametrize(
+    "place", ["sys/class/powercap/intel-rapl", "sys/devices/virtual/powercap/intel-rapl"]
+)
+def test_zones_are_found_behind_the_class_too(program, tmp_path, place):
+    files = {}
+    for number, zone in enumerate(("intel-rapl:0", "intel-rapl:1", "intel-rapl:0/intel-rapl:0:0")):
+        name = ("package-0", "package-1", "dram")[number]
+        files |= {f"{place}/{zone}/name": name, f"{place}/{zone}/energy_uj": 5}
+        files |= {f"{place}/{zone}/max_energy_range_uj": RANGE_UJ}
+    sensors, _ = program.find_sensors(write_tree(tmp_path, files))
+    assert [sensor.name for sensor in sensors] == ["rapl:package-0+package-1", "rapl:dram"]
+
+
 def test_one_unreadable_socket_of_two_means_no_energy_of_the_packages(program, tmp_path):
     files = _zone(0, "package-0", 1) | _zone(1, "package-1", None)
     sensors, (reason,) = program.find_sensors(write_tree(tmp_path, files))
@@ -186,6 +199,14 @@ def test_rails_of_two_chips_without_an_input_are_summed(program, tmp_path):
     assert _window(sensor, seconds=1.0).energy_mj == pytest.approx(1.9e3 + 3.8e3 + 190 + 2e3)
 
 
+def test_rails_are_found_behind_the_driver_too(program, tmp_path):
+    rails = _rails("ina3221", "hwmon3", ("VDD_IN", 5000, 1800), ("VDD_SOC", 5000, 300))
+    place = "sys/bus/i2c/drivers/ina3221/1-0040/hwmon"
+    files = {name.replace(HWMON, place): value for name, value in rails.items()}
+    (sensor,), _ = program.find_sensors(write_tree(tmp_path, files))
+    assert sensor._read() == pytest.approx(9.0)
+
+
 def test_rails_without_names_are_all_added(program, tmp_path):
     rails = ((None, 5000, 400), (None, 5000, 900), (None, 5000, 300))
     (sensor,), _ = program.find_sensors(write_tree(tmp_path, _rails("ina3221", "hwmon0", *rails)))
@@ -267,6 +288,15 @@ def test_a_pi_5_adds_the_rails_that_show_current_and_voltage(program, tmp_path):
     assert sensor._read() == pytest.approx(0.37 + 1.6)
     assert _window(sensor, seconds=2.0).energy_mj == pytest.approx(2 * (370 + 1600))
     assert sensor.parts_mj == pytest.approx({"3V7_WL_SW": 740, "VDD_CORE": 3200, "HDMI": 0})
+
+
+def test_the_firmwares_program_may_be_on_the_path(program, tmp_path, monkeypatch):
+    root = _pi(tmp_path / "pi", _ADC)
+    (tmp_path / "pi/usr/bin").rename(tmp_path / "bin")
+    assert program.find_sensors(root)[0] == []
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    assert program.find_sensors(root)[0][0]._read() == pytest.approx(1.97)
+    assert program.firmware("pmic_read_adc", str(tmp_path)) is None  # no Raspberry Pi
 
 
 @pytest.mark.parametrize(

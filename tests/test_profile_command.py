@@ -182,6 +182,24 @@ def test_free_sizes_are_said_by_input_and_nothing_measured_is_exit_code_5(
         profile([free_sizes], out=tmp_path / "n.jsonl")
 
 
+def test_an_option_that_a_device_does_not_have_is_refused(free_sizes, tmp_path):
+    from types import SimpleNamespace
+
+    from flash.profile.transports import RayDevice, TvmRpcDevice
+
+    out = tmp_path / "m.jsonl"
+    board = TvmRpcDevice(SimpleNamespace(key="k"), SimpleNamespace(mcpu="c", cores=1))
+    for device, options in (
+        (board, {"threads": 2}),
+        (board, {"hold_s": 1.0}),
+        (RayDevice("local"), {"meter": "m.csv"}),
+        (SshDevice("pi@board"), {"meter": "m.csv"}),
+    ):
+        with pytest.raises(UsageError):
+            profile([free_sizes], out=out, device=device, **options)
+    assert not out.exists()
+
+
 def test_a_signal_ends_the_program_too_and_keeps_what_it_measured(tmp_path):
     out, texts = tmp_path / "m.jsonl", tmp_path / "w.txt"
     texts.write_text("\n".join(f"8x6x6: conv k3 {n}" for n in range(4, 12)))

@@ -59,8 +59,14 @@ def product_reader(
 
 
 def firmware(command: str, root: str = "/") -> str | None:
-    """What ``vcgencmd`` of a Raspberry Pi answers to a command; None where it does not."""
-    program = shutil.which("vcgencmd", path=None if root == "/" else os.path.join(root, "usr/bin"))
+    """What ``vcgencmd`` of a Raspberry Pi answers to a command; None where it does not.
+
+    It is looked for in the system, then on the path, and on a Raspberry Pi only.
+    """
+    if "Raspberry Pi" not in (read_text(root, "proc/device-tree/model") or ""):
+        return None
+    places = [os.path.join(root, "usr/bin"), os.environ.get("PATH", os.defpath)]
+    program = shutil.which("vcgencmd", path=os.pathsep.join(places))
     if program is None:
         return None
     try:

@@ -57,11 +57,11 @@ def supply_sensors(root: str = "/") -> Iterator[Any]:
 
 def _is_own_battery(folder: str) -> bool:
     absent = read_number(folder, "present") == 0
-    return (
-        read_text(folder, "type") == "Battery"
-        and (read_text(folder, "scope") or "System") != "Device"
-        and not absent
-    )
+    return read_text(folder, "type") == "Battery" and not _is_peripheral(folder) and not absent
+
+
+def _is_peripheral(folder: str) -> bool:
+    return read_text(folder, "scope") == "Device"
 
 
 def _giving(batteries: list[str]) -> list[str]:
@@ -71,7 +71,8 @@ def _giving(batteries: list[str]) -> list[str]:
 def _problem(folders: list[str], batteries: list[str]) -> str:
     """Why the batteries do not show what the device draws; empty where they do."""
     for folder in folders:
-        if read_text(folder, "type") not in (None, "Battery") and read_number(folder, "online"):
+        charges = read_text(folder, "type") not in (None, "Battery") and not _is_peripheral(folder)
+        if charges and read_number(folder, "online"):
             return f"{os.path.basename(folder)} feeds the device; unplug the charger"
     giving = _giving(batteries)
     others = [folder for folder in batteries if folder not in giving]

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from flash.errors import FlashError, NothingDoneError
+from flash.errors import FlashError, NothingDoneError, UsageError
 from flash.measurements.records import network_key
 from flash.profile.suites.suite import split_suite
 from flash.profile.transports.base import Job
@@ -40,6 +40,8 @@ class RayDevice:
 
     def profile(self, job: Job) -> str:
         """See ``Device.profile``. The budget is that of all machines together."""
+        if job.options.meter is not None:
+            raise UsageError("a meter cannot be had with Ray: which machine is it at?")
         head, records = read_journal(job.out)  # refuses a file of something else
         if not job.options.resume:
             head, records = {}, []

@@ -60,6 +60,11 @@ class SshDevice:
 
     def profile(self, job: Job) -> str:
         """See ``Device.profile``. What was measured is fetched after a failure, too."""
+        if job.options.meter is not None:
+            raise UsageError(
+                "a meter's readings are here: measure over ssh with hold_s first, then merge the "
+                "CSV with scripts/profile_device.py --meter"
+            )
         read_journal(job.out)  # a file of something else is refused before anything is done
         key = hashlib.sha256(job.suite.read_bytes()).hexdigest()[:16]
         folder = f"{_FOLDER}/{key}"

@@ -7,14 +7,14 @@ import json
 import sys
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flash.backends.tvm.machine import Machine
 from flash.errors import UsageError
 from flash.measurements.records import SCHEMA, describe_origin, network_key
-from flash.profile.transports.base import Job
+from flash.profile.transports.base import Job, Options
 from flash.profile.transports.journal import append_records, check_same, read_journal, start_over
 from flash.quantities import format_latency
 
@@ -38,6 +38,11 @@ class TvmRpcDevice:
         """See ``Device.profile``; of the program's options, only ``resume`` applies."""
         from flash.backends import measure_tvm_rpc  # noqa: PLC0415 (an extra)
 
+        options = replace(job.options, resume=True)
+        if options.provider == "cpu":
+            options = replace(options, provider=None)
+        if options != Options():
+            raise UsageError("over TVM RPC networks run as TVM runs them: no option but resume")
         head, models = self._read(job.suite)
         before, records = read_journal(job.out)  # refuses a file of something else
         if not job.options.resume:
@@ -69,7 +74,15 @@ class TvmRpcDevice:
             document = json.loads(archive.read("suite.json"))
             if document["weights"] is not None:
                 raise UsageError("--tvm-rpc measures ONNX files: name some")
+            if document["batch"] != 1:
+                raise UsageError("over TVM RPC a batch has one image")
             entries = document["workloads"]
+            for entry in entries:
+                if entry.get("files") or "input_shapes" in entry["network"]:
+                    raise UsageError(
+                        f"{entry['network']['onnx']}: over TVM RPC a model carries its weights and "
+                        "states its shapes"
+                    )
             models = [(dict(e["network"]), archive.read(e["model"])) for e in entries]
         now = datetime.datetime.now(datetime.UTC)
         head = {

@@ -37,7 +37,7 @@ RAPL_PERIOD_S = 0.001
 
 def rapl_sensors(root: str = "/") -> Iterator[Any]:
     """The packages as one sensor, then memory and platform apart; null objects for the others."""
-    zones = sorted(glob.glob(os.path.join(root, "sys/class/powercap/intel-rapl:*")))
+    zones = _zones(root)
     groups: dict[str, list[str]] = {"package": [], "dram": []}
     for zone in zones:
         name = read_text(zone, "name") or os.path.basename(zone)
@@ -49,6 +49,23 @@ def rapl_sensors(root: str = "/") -> Iterator[Any]:
     for scope, members in groups.items():
         if members:
             yield _zones_sensor(scope, members)
+
+
+def _zones(root: str) -> list[str]:
+    """Folders of all zones, each once: of the class, or of the devices behind it."""
+    for top in ("sys/class/powercap", "sys/devices/virtual/powercap"):
+        patterns = (
+            "intel-rapl:*",
+            "intel-rapl/intel-rapl:*",
+            "intel-rapl/intel-rapl:*/intel-rapl:*",
+        )
+        found: dict[str, str] = {}
+        for pattern in patterns:
+            for folder in glob.glob(os.path.join(root, top, pattern)):
+                found.setdefault(os.path.basename(folder), folder)
+        if found:
+            return [found[name] for name in sorted(found)]
+    return []
 
 
 def _zones_sensor(scope: str, zones: list[str]) -> Any:

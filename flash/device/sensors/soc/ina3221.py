@@ -36,11 +36,12 @@ ReadPower = Callable[[], "float | None"]
 
 def ina3221_sensors(root: str = "/") -> Iterator[Any]:
     """All rails of all INA3221 chips as one sensor; nothing where there is no such chip."""
-    folders = [
-        folder
-        for folder in sorted(glob.glob(os.path.join(root, "sys/class/hwmon/hwmon*")))
-        if read_text(folder, "name") == "ina3221"
-    ]
+    every = sorted(glob.glob(os.path.join(root, "sys/class/hwmon/hwmon*")))
+    folders = [folder for folder in every if read_text(folder, "name") == "ina3221"]
+    if not folders:
+        folders = sorted(
+            glob.glob(os.path.join(root, "sys/bus/i2c/drivers/ina3221/*/hwmon/hwmon*"))
+        )
     rails = dict(rail for folder in folders for rail in _hwmon_rails(folder))
     pattern = "sys/bus/i2c/drivers/ina3221x/*/iio:device*"
     older = sorted(glob.glob(os.path.join(root, pattern)))

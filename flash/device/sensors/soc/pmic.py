@@ -41,8 +41,6 @@ def pmic_rails(text: str) -> dict[str, float]:
 
 def pmic_sensors(root: str = "/") -> Iterator[Any]:
     """The sensor of a Raspberry Pi 5; nothing on any other machine."""
-    if "Raspberry Pi" not in (read_text(root, "proc/device-tree/model") or ""):
-        return
     text = firmware("pmic_read_adc", root)
     if text is None:
         if "Raspberry Pi 5" in (read_text(root, "proc/device-tree/model") or ""):
