@@ -194,7 +194,7 @@ def test_estimate_takes_designs_as_json_and_needs_no_target():
         (["--min-score", "800"], 2, "use --min-accuracy"),
         (["--max-area", "40mm2"], 2, "no chip area"),
         (["--out", "/dev/null/front"], 2, "/dev/null"),
-        (["--max-latency", "1us"], 3, "has latency 1.95 ms"),
+        (["--max-latency", "1us"], 3, "has latency 2.08 ms"),
         (["--max-memory", "1kB"], 3, "memory at most 1.00 kB binds: the nearest design (w="),
         (
             ["--max-latency", "3ms", "--min-score", "800", "--metric", "nn_degree"],
