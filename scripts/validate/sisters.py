@@ -152,7 +152,8 @@ def runs(boards: Sequence[Board]) -> None:
             f"{a.mean():.1f}; one factor {np.median(b):.1f}, {b.mean():.1f}; interval x"
             f"{np.exp(half_width(count)):.2f} covers {covered:.0%} (90 %: x{within:.2f}); MAPE "
             f"{np.mean(mapes):.1f}, Spearman {np.mean(ranks):.3f}   "
-            f"<= {LARGEST[count]:g} %: {verdict(bool(np.median(a) <= LARGEST[count]))}; covers 85 %: "
+            f"<= {LARGEST[count]:g} %: {verdict(bool(np.median(a) <= LARGEST[count]))}; "
+            "covers 85 %: "
             f"{verdict(covered >= 0.85)}; no worse than one factor: "
             f"{verdict(a.mean() <= b.mean() + 0.1)}"
         )
