@@ -97,7 +97,7 @@ def test_a_sensor_that_breaks_while_it_is_read_costs_no_measurement():
                 "text": ("much", 3),
                 "nan": (float("nan"), 3),
             }
-            answer = answers.get(self.name, (5.0, 1))
+            answer = answers.get(self.name, (500.0 * seconds, 1))
             if isinstance(answer, Exception):
                 raise answer
             return answer
