@@ -1,3 +1,5 @@
+import re
+
 """Hardware profiles: read strictly, written so that they read back the same."""
 
 from pathlib import Path
@@ -12,10 +14,12 @@ from flash.targets.processor.profile_file import profile_text, write_profile
 SHIPPED = ("rpi3b", "rpi4b")
 
 
-def edited(old: str, new: str) -> str:
-    text = profile_text(load_profile("rpi3b"))
-    assert text.count(old) >= 1, old
-    return text.replace(old, new, 1)
+def edited(old: str | re.Pattern[str], new: str) -> str:
+    """The shipped profile with the first place that reads ``old`` changed."""
+    pattern = re.compile(re.escape(old)) if isinstance(old, str) else old
+    text, changed = pattern.subn(lambda match: new, profile_text(load_profile("rpi3b")), count=1)
+    assert changed == 1, old
+    return text
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -39,7 +43,7 @@ def test_every_runtime_states_its_held_out_error_and_source() -> None:
             assert "held out" in line
             assert "median error" in line
             assert "\n" not in line
-            assert runtime.provenance.networks > 0
+            assert runtime.provenance.networks > 0 or runtime.kernels is not None
             assert runtime.provenance.sources
 
 
@@ -94,20 +98,50 @@ def test_an_unknown_target_names_the_nearest() -> None:
         ("power_w = 3.7", "power_w = 0x" + "f" * 5000, "got a value too large to show"),
         ("power_w = 3.7", "power_w = " + "[" * 20_000, "nested too deeply"),
         ("cores = 4", "cores = " + "9" * 400, "cores must be a whole number from 0 to 1000000"),
-        ("overhead_us = 28.4", "overhead_us = 1e10", "overhead_us must be a number from 0 to 1e"),
-        ("gmac_s = { pointwise = 4.448", "gmac_s = { pointwise = 1e-7", "gmac_s.pointwise must"),
-        ("gb_s = { pointwise = 1.532", "gb_s = { pointwise = 1e10", "gb_s.pointwise must be"),
+        (
+            re.compile(r"overhead_us = [\d.]+"),
+            "overhead_us = 1e10",
+            "overhead_us must be a number from 0 to 1e",
+        ),
+        (
+            re.compile(r"gmac_s = \{ pointwise = [\d.]+"),
+            "gmac_s = { pointwise = 1e-7",
+            "gmac_s.pointwise must",
+        ),
+        (
+            re.compile(r"gb_s = \{ pointwise = [\d.]+"),
+            "gb_s = { pointwise = 1e10",
+            "gb_s.pointwise must be",
+        ),
         ("mj_per_gmac = 0.0", "mj_per_gmac = 1e300", "mj_per_gmac must be a number from 0 to 1e"),
-        ("\nlow = 0.5835", "\nlow = 1e-4", "interval.low must be a number from 0.001 to 1"),
-        ("\nhigh = 1.714", "\nhigh = 1001", "interval.high must be a number from 1 to 1000"),
-        ("outside_low = 0.5835", "outside_low = 0.6", "outside_low must be at most low, 0.5835"),
-        ("outside_high = 1.714", "outside_high = 1.7", "outside_high must be at least high, 1.714"),
+        (
+            re.compile(r"\nlow = [\d.]+"),
+            "\nlow = 1e-4",
+            "interval.low must be a number from 0.001 to 1",
+        ),
+        (
+            re.compile(r"\nhigh = [\d.]+"),
+            "\nhigh = 1001",
+            "interval.high must be a number from 1 to 1000",
+        ),
+        (
+            re.compile(r"outside_low = [\d.]+"),
+            "outside_low = 0.99",
+            "outside_low must be at most low, 0.",
+        ),
+        (
+            re.compile(r"outside_high = [\d.]+"),
+            "outside_high = 1.01",
+            "outside_high must be at least high, 1.",
+        ),
         ('cpu = "', 'cpu = "\\u001b', "cpu must be one line of text"),
         ("macs = [", "macs = [9e99, ", "macs must be"),
         ("[device]", "[device", "not valid TOML"),
     ],
 )
-def test_a_bad_profile_is_refused_with_its_place(old: str, new: str, message: str) -> None:
+def test_a_bad_profile_is_refused_with_its_place(
+    old: str | re.Pattern[str], new: str, message: str
+) -> None:
     with pytest.raises(ProfileError, match=message) as caught:
         parse_profile(edited(old, new), Path("my chip.toml"))
     assert "my chip.toml" in str(caught.value)
