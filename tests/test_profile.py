@@ -1,7 +1,6 @@
-import re
-
 """Hardware profiles: read strictly, written so that they read back the same."""
 
+import re
 from pathlib import Path
 
 import pytest
