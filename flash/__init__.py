@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 COMMANDS = {
     "search": "space + target -> certified Pareto designs",
     "estimate": "designs of a space, or ONNX files -> metrics and costs on a target",
+    "check": "ONNX files + limits -> a verdict each, for continuous integration",
     "calibrate": "train a few sampled designs -> the space's accuracy model",
     "export": "designs of a front -> checked ONNX files and a manifest",
     "profile": "networks run on this device, or one over ssh -> measurements",

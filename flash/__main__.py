@@ -20,6 +20,7 @@ __all__ = ["main"]
 
 #: Commands that are no package of their own -> ``"module:function"``.
 _HOMES = {
+    "check": "flash.estimate.checking:main",
     "list": "flash.info.command:list_main",
     "doctor": "flash.info.command:doctor_main",
 }

@@ -3,6 +3,7 @@
     FlashError                what the user can act on; the message says how
      ├─ UsageError            wrong arguments                              exit code 2
      ├─ InfeasibleError       no design meets the limits                   exit code 3
+     ├─ LimitError            a model exceeds a limit                      exit code 3
  ├─ NothingDoneError      nothing of what was asked for could be done  exit code 5
      └─ InputError            a file that cannot be used                   exit code 4
          ├─ SpaceError        a search-space file
@@ -21,6 +22,7 @@ __all__ = [
     "FlashError",
     "InfeasibleError",
     "InputError",
+    "LimitError",
     "NothingDoneError",
     "ProfileError",
     "SpaceError",
@@ -47,6 +49,12 @@ class UsageError(FlashError):
 
 class InfeasibleError(FlashError):
     """Raised when no design of the space meets the limits."""
+
+    exit_code = 3
+
+
+class LimitError(FlashError):
+    """Raised when a model exceeds a limit on a target."""
 
     exit_code = 3
 

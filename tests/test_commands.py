@@ -159,7 +159,7 @@ def test_estimate_writes_one_row_a_design(tmp_path, capsys):
 def test_estimate_takes_designs_as_json_and_needs_no_target():
     design = {"w1": 8, "d1": 4, "t1": 8, "w2": 16, "d2": 3, "t2": 0, "w3": 32, "d3": 3, "t3": 608}
     text = "w=8,16,32 d=4,3,3 t=8,0,608"
-    rows = estimate("cifar10-concat", [json.dumps(design), text])
+    rows = estimate(space="cifar10-concat", designs=[json.dumps(design), text])
     assert rows[0] | {"design": ""} == rows[1] | {"design": ""}
     assert (
         rows[0]["params"]

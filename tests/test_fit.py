@@ -359,7 +359,9 @@ def test_energy_that_nobody_measured_is_left_out(tmp_path: Path) -> None:
     found = search(str(path), "cifar10-add", optimizer="exact")
     assert all(design.energy_mj is None for design in found.front)
     assert "energy: not measured on this device" in found.to_json()
-    (estimated,) = estimate("cifar10-add", [CHAIN.describe(DESIGNS[0])], str(path))
+    (estimated,) = estimate(
+        space="cifar10-add", designs=[CHAIN.describe(DESIGNS[0])], target=str(path)
+    )
     assert "latency_ms" in estimated
     assert not any(name.startswith("energy") for name in estimated)
     with pytest.raises(UsageError, match="energy was not measured on board: it can be no goal"):

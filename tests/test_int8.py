@@ -175,9 +175,11 @@ def test_an_int8_file_costs_what_its_fp32_file_costs(space, tool, tmp_path, caps
     assert 0.95 * int(plain["params"]) < int(quantized["params"]) <= int(plain["params"])
     if tool == "ours":
         assert float(quantized["latency_ms"]) == pytest.approx(float(plain["latency_ms"]), rel=0.02)
-    (note,) = printed.err.splitlines()
-    assert note.startswith(f"note: {int8} is quantized: ")
-    assert "in the precision of the target" in note
+    assert float(quantized["weight_kb"]) < 0.3 * float(plain["weight_kb"])
+    assert float(quantized["activation_kb"]) < 0.5 * float(plain["activation_kb"])
+    stored, rates = printed.err.splitlines()
+    assert stored.startswith(f"note: {int8}: its numbers are stored in int8")
+    assert "number formats without a rate of their own" in rates
 
 
 def test_activations_that_tools_merged_into_quantizing_are_read_back():
@@ -189,11 +191,17 @@ def test_activations_that_tools_merged_into_quantizing_are_read_back():
     assert [layer.act for layer in read.layers] == ["relu", ""]
 
 
-def test_integer_operators_are_refused_with_what_would_work(tmp_path):
+def test_integer_operators_are_read_as_the_network_they_quantize(tmp_path):
     content = _content(_design("cifar10-concat", CONCAT))
     tool = _by_the_tools(content, tmp_path, quant_format=QuantFormat.QOperator)
-    with pytest.raises(InputError, match=r"QLinearConv.*quantized: give the one.*or one in QDQ"):
-        network_of(onnx.load_model_from_string(tool))
+    qdq = _by_the_tools(content, tmp_path, quant_format=QuantFormat.QDQ)
+    plain, integer, pairs = (
+        network_of(onnx.load_model_from_string(x)) for x in (content, tool, qdq)
+    )
+    assert integer.macs == pairs.macs == plain.macs
+    assert integer.params == pairs.params
+    assert [x.op for x in integer.layers] == [x.op for x in pairs.layers]
+    assert {x.format for x in integer.layers if x.op == "conv"} == {"int8"}
 
 
 def test_damaged_quantizing_nodes_end_in_one_line():

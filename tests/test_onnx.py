@@ -344,22 +344,22 @@ def test_dynamic_axes_are_named_with_the_option_that_helps():
         network_of(dynamic, input_shape=(1, 4, 8, 8))
     with pytest.raises(UsageError, match="has 3 sizes; input 'x' of model has 4"):
         network_of(dynamic, input_shape=(3, 8, 8))
-    with pytest.raises(InputError, match="batches of 8"):
-        network_of(_convolution((8, 3, 8, 8)))
+    assert network_of(_convolution((8, 3, 8, 8))).macs == 8 * 6 * 27 * 64
 
 
-def test_operators_without_a_known_cost_are_all_named_in_one_line():
+def test_operators_whose_results_have_no_known_shape_are_all_named_in_one_line():
     n = helper.make_node
     nodes = [
-        n("LRN", ["x"], ["a"], "norm1", size=5),
-        n("LRN", ["a"], ["b"], "norm2", size=5),
-        n("FusedThing", ["b"], ["c"], "fused", domain="com.maker"),
+        n("FusedThing", ["x"], ["a"], "fused1", domain="com.maker"),
+        n("FusedThing", ["a"], ["b"], "fused2", domain="com.maker"),
+        n("OtherThing", ["b"], ["c"], "other", domain="com.maker"),
         n("Relu", ["c"], ["y"]),
     ]
     with pytest.raises(InputError) as error:
         network_of(_custom(nodes))
-    assert "LRN (node 'norm1' and 1 more), com.maker.FusedThing (node 'fused')" in str(error.value)
-    assert "supported: Add, AveragePool" in str(error.value)
+    named = "com.maker.FusedThing (node 'fused1' and 1 more), com.maker.OtherThing (node 'other')"
+    assert named in str(error.value)
+    assert "flash.operators" in str(error.value)
 
 
 def _custom(nodes):
@@ -368,25 +368,22 @@ def _custom(nodes):
     return model
 
 
-def test_every_operator_said_to_be_supported_is():
-    from flash.backends.onnx.file import prepare_graph
-    from flash.backends.onnx.operators import COSTED
-    from flash.backends.onnx.reader import _Reader
-
-    assert set(_Reader(prepare_graph(_convolution()), "m")._handlers()) == set(COSTED)
+def test_an_unknown_operator_of_a_stated_shape_is_priced_by_its_traffic():
+    node = helper.make_node("FusedThing", ["x"], ["y"], "fused", domain="com.maker")
+    (layer,) = network_of(_custom([node])).layers
+    assert (layer.op, layer.in_channels, layer.out_channels) == ("other", 192, 192)
 
 
-def test_products_of_activations_and_misfit_weights_are_refused():
-    flat = helper.make_node("Flatten", ["x"], ["f"])
-    product = helper.make_node("Gemm", ["f", "f"], ["y"], "self", transB=1)
-    with pytest.raises(InputError, match=r"Gemm \(node 'self'\): only constant weights"):
-        network_of(_model([flat, product], [1, 3, 8, 8], [1, 1]))
+def test_every_operator_of_the_registry_has_a_handler():
+    from flash.backends.onnx.operators import OPERATORS
+
+    assert all(callable(handler) for _, handler in OPERATORS.items())
+    assert len(OPERATORS) > 150
+
+
+def test_misfit_weights_are_refused():
     with pytest.raises(InputError, match=r"node 'only'\): its weights do not fit"):
         network_of(_convolution((1, 4, 8, 8)))
-    several = _convolution()
-    several.graph.output.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, None))
-    with pytest.raises(InputError, match=r"2 outputs \(y, w\)"):
-        network_of(several)
 
 
 # -------------------------------------------------------------------------------- estimate
@@ -411,7 +408,7 @@ def test_a_file_costs_what_its_design_costs(exported, capsys):
     space, text, path = exported
     assert _estimate(path, path, "--target", "rpi4b") == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    (design,) = estimate(space.name, [text], "rpi4b")
+    (design,) = estimate(space=space.name, designs=[text], target="rpi4b")
     assert list(rows[0]) == list(design)
     assert [row["design"] for row in rows] == [str(path)] * 2
     assert rows[0]["nn_mass"] == "", "a file does not tell its cells"
@@ -436,7 +433,7 @@ def test_a_file_of_a_concat_design_has_the_designs_scores(tmp_path):
     network = space.network(design)
     onnx.save(network_model(network, random_weights(network)), path)
     (row,) = estimate(models=[path])
-    (same,) = estimate(space.name, ["w=8,16,32 d=4,3,5 t=8,0,64"])
+    (same,) = estimate(space=space.name, designs=["w=8,16,32 d=4,3,5 t=8,0,64"])
     for name in ("nn_degree", "sed", "rank_score", "params", "macs"):
         assert row[name] == pytest.approx(same[name], rel=1e-9), name
 

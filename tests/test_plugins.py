@@ -96,7 +96,7 @@ def test_a_data_free_metric_is_one_file_and_one_registration(package, tmp_path):
     assert again.front[0].quantity("convs_in_cells") == report.front[0].quantity("convs_in_cells")
 
     texts = [json.dumps(dict(design.design)) for design in report.front[:3]]
-    rows = estimate("cifar10-concat", texts, metrics=["convs_in_cells"])
+    rows = estimate(space="cifar10-concat", designs=texts, metrics=["convs_in_cells"])
     shown = [design.quantity("convs_in_cells") for design in report.front[:3]]
     assert [row["convs_in_cells"] for row in rows] == shown
 
@@ -107,7 +107,9 @@ def test_a_data_free_metric_is_one_file_and_one_registration(package, tmp_path):
 
 def test_a_metric_of_whole_networks_ranks_what_is_found(package):
     package("one_metric", ONE_FILE, "[flash.metrics]\nwidest = one_metric:WIDEST\n")
-    rows = estimate("cifar10-concat", ["w=16,32,64 d=4,4,4 t=16,16,32"], metrics=["widest"])
+    rows = estimate(
+        space="cifar10-concat", designs=["w=16,32,64 d=4,4,4 t=16,16,32"], metrics=["widest"]
+    )
     assert rows[0]["widest"] >= 64
     with pytest.raises(UsageError, match="widest is no sum over the stages of space cifar10-conc"):
         search("rpi3b", "cifar10-concat", metric="widest")

@@ -219,9 +219,9 @@ def test_area_is_no_objective_of_a_board():
 
 
 def test_estimates_on_a_chip_have_area_and_what_the_chip_tells():
-    row = estimate("cifar10-concat", ["w=8,16,32 d=3,3,3 t=0,0,0"], "imc")[0]
+    row = estimate(space="cifar10-concat", designs=["w=8,16,32 d=3,3,3 t=0,0,0"], target="imc")[0]
     assert row["area_low_mm2"] <= row["area_mm2"] <= row["area_high_mm2"]
     assert row["tiles"] >= 1
     assert 0 < row["utilisation"] <= 1
     with pytest.raises(UsageError, match="need a target"):
-        estimate("cifar10-concat", ["w=8,16,32 d=3,3,3 t=0,0,0"], hardware="rows=8")
+        estimate(space="cifar10-concat", designs=["w=8,16,32 d=3,3,3 t=0,0,0"], hardware="rows=8")

@@ -12,7 +12,6 @@ from flash.extras import lazily
 
 if TYPE_CHECKING:
     from flash.backends.onnx.int8 import quantize_onnx
-    from flash.backends.onnx.quantized import holds_quantized
     from flash.backends.onnx.reader import network_of, read_onnx
     from flash.backends.onnx.session import run_onnx, time_onnx, verify_onnx
     from flash.backends.onnx.suite_model import (
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
         suite_models,
     )
     from flash.backends.onnx.writer import OPSET, network_model
+    from flash.backends.torch.export import module_model
     from flash.backends.torch.module import load_weights, module_weights, torch_network
     from flash.backends.torch.state import read_state, run_torch, state_file, torch_version
     from flash.backends.tvm.build import run_tvm, time_tvm, tvm_library, tvm_version
@@ -35,9 +35,9 @@ __all__ = [
     "Region",
     "Tracker",
     "Tuning",
-    "holds_quantized",
     "load_weights",
     "measure_tvm_rpc",
+    "module_model",
     "module_weights",
     "network_model",
     "network_of",
@@ -68,9 +68,9 @@ _HOMES = {
     "Region": ("onnx.suite_model", "onnx"),
     "Tracker": ("tvm.rpc", "tvm"),
     "Tuning": ("tvm.tuning", "tvm"),
-    "holds_quantized": ("onnx.quantized", "onnx"),
     "load_weights": ("torch.module", "torch"),
     "measure_tvm_rpc": ("tvm.rpc", "tvm"),
+    "module_model": ("torch.export", "torch"),
     "module_weights": ("torch.module", "torch"),
     "network_model": ("onnx.writer", "onnx"),
     "network_of": ("onnx.reader", "onnx"),

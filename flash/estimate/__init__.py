@@ -1,4 +1,7 @@
-"""Designs or ONNX files -> metrics, and costs on a target: ``python -m flash.estimate``."""
+"""Designs or ONNX files -> metrics, and costs on targets: ``python -m flash.estimate``.
+
+``flash check`` lives here too: the same with limits, for continuous integration.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,9 @@ from typing import TYPE_CHECKING
 from flash.extras import lazily
 
 if TYPE_CHECKING:
-    from flash.estimate.command import estimate
+    from flash.estimate.checking import check
+    from flash.estimate.pricing import estimate
 
-__all__ = ["estimate"]
+__all__ = ["check", "estimate"]
 
-__getattr__ = lazily(__name__, {"estimate": ("command", "")})
+__getattr__ = lazily(__name__, {"check": ("checking", ""), "estimate": ("pricing", "")})

@@ -18,8 +18,10 @@ from flash.metrics import (
     nn_degree,
     nn_mass,
     parameter_count,
+    peak_activation_bytes,
     peak_activation_elements,
 )
+from flash.spaces.layers import FORMAT_BYTES, param_bytes
 from flash.spaces.network import Network
 from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import (
@@ -220,9 +222,26 @@ def _metrics(table: LayerTable, weight_bytes: float, activation_bytes: float) ->
         "nn_mass": nn_mass(table),
         "params": table.params.sum(axis=0).astype(np.float64),
         "macs": table.macs.sum(axis=0).astype(np.float64),
-        "weight_mb": _megabytes(parameter_count(table), weight_bytes),
-        "activation_mb": _megabytes(peak_activation_elements(table), activation_bytes),
+        "weight_mb": _weight_mb(table, weight_bytes),
+        "activation_mb": _activation_mb(table, activation_bytes),
     }
+
+
+def _weight_mb(table: LayerTable, element_bytes: float) -> Floats:
+    """Weights in the target's format, or in a file's own."""
+    if not any(layer.format for layer in table.layers):
+        return _megabytes(parameter_count(table), element_bytes)
+    total = sum(float(param_bytes(layer, element_bytes)) for layer in table.layers)
+    return np.array([total / 1e6])
+
+
+def _activation_mb(table: LayerTable, element_bytes: float) -> Floats:
+    """The same of the activations alive at one time."""
+    if not any(layer.out_format for layer in table.layers):
+        return _megabytes(peak_activation_elements(table), element_bytes)
+    formats = [layer.out_format for layer in table.layers]
+    sizes = [FORMAT_BYTES[name] if name else element_bytes for name in formats]
+    return peak_activation_bytes(table, sizes, element_bytes) / 1e6
 
 
 def _megabytes(elements: NDArray[np.int64], element_bytes: float) -> Floats:

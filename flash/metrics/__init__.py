@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from flash.metrics.memory import parameter_count, peak_activation_elements
+from flash.metrics.memory import (
+    parameter_count,
+    peak_activation_bytes,
+    peak_activation_elements,
+)
 from flash.metrics.metric import CellMetric, Metric, NetworkMetric, StageMetric
 from flash.metrics.nn_degree import network_nn_degree, nn_degree
 from flash.metrics.nn_mass import nn_mass
@@ -22,6 +26,7 @@ __all__ = [
     "nn_degree",
     "nn_mass",
     "own_metric",
+    "peak_activation_bytes",
     "peak_activation_elements",
     "score_network",
     "parameter_count",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from flash.spaces.layers import INPUT
 from flash.spaces.table import LayerTable
 
-__all__ = ["peak_activation_elements", "parameter_count"]
+__all__ = ["parameter_count", "peak_activation_bytes", "peak_activation_elements"]
 
 
 def parameter_count(table: LayerTable) -> NDArray[np.int64]:
@@ -28,6 +31,23 @@ def peak_activation_elements(table: LayerTable) -> NDArray[np.int64]:
     In a table of one stage the tensor that enters counts like any other, so the peak of a
     network is the largest peak of its stages.
     """
+    peak: NDArray[np.int64] = _peak(table)
+    return peak
+
+
+def peak_activation_bytes(
+    table: LayerTable, element_bytes: Sequence[float], input_bytes: float
+) -> NDArray[np.float64]:
+    """The same in bytes, where layers write elements of different size, shape (designs,).
+
+    element_bytes: of what each row writes; input_bytes: of what comes from outside.
+    """
+    peak: NDArray[np.float64] = _peak(table, np.array([*element_bytes, input_bytes]))
+    return peak
+
+
+def _peak(table: LayerTable, element_size: NDArray[Any] | None = None) -> NDArray[Any]:
+    """element_size: of each row's result; the last is that of what comes from outside."""
     rows, designs = len(table), table.designs
     column = np.arange(designs)
     active = table.active
@@ -46,10 +66,12 @@ def peak_activation_elements(table: LayerTable) -> NDArray[np.int64]:
                 elements = x.channels * x.height * x.width
                 size[rows] = np.where(outside, elements, size[rows])
     last_use[np.asarray(table.output.producer), column] = rows - 1
-    change = np.zeros((rows + 2, designs), dtype=np.int64)
+    if element_size is not None:
+        size = size * element_size[:, None]
+    change = np.zeros((rows + 2, designs), dtype=size.dtype)
     change[:rows] = size[:rows]
     change[0] += size[rows] * (last_use[rows] >= 0)
     for row in range(rows + 1):
         change[last_use[row] + 1, column] -= size[row] * (last_use[row] >= 0)
-    peak: NDArray[np.int64] = np.cumsum(change[:rows], axis=0).max(axis=0, initial=0)
+    peak: NDArray[Any] = np.cumsum(change[:rows], axis=0).max(axis=0, initial=0)
     return peak

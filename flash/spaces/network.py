@@ -16,13 +16,24 @@ class Network:
     """Layers in execution order; the inputs of each name the layers that produce them.
 
     ``source`` is the network's input, ``output`` the tensor it returns. ``lone_sums`` are sums
-    of fewer than two tensors, which are no layers (see ``Emitter.add``).
+    of fewer than two tensors, which are no layers (see ``Emitter.add``). ``notes`` are sentences
+    about how a file was read. Inputs beside the first are layers ``input``; several outputs are
+    what a last layer ``output`` reads.
     """
 
     layers: tuple[Layer, ...]
     source: Tensor
     output: Tensor
     lone_sums: tuple[Layer, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def outputs(self) -> tuple[Tensor, ...]:
+        """All that the network returns."""
+        producer = int(self.output.producer)
+        if producer >= 0 and self.layers[producer].op == "output":
+            return self.layers[producer].inputs
+        return (self.output,)
 
     @property
     def params(self) -> int:
@@ -78,7 +89,7 @@ class Network:
 
         layers = tuple(rewired(self.layers[n]) for n in numbers)
         lone_sums = tuple(rewired(x) for x in self.lone_sums)
-        return Network(layers, self.source, moved(self.output), lone_sums)
+        return Network(layers, self.source, moved(self.output), lone_sums, self.notes)
 
 
 class GraphEmitter(Emitter):

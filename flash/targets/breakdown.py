@@ -14,6 +14,9 @@ class LayerCost:
     """One layer of a network on a target.
 
     energy_mj:   component -> energy of the layer.
+    bound:       what the time is spent on, ``compute``, ``memory`` or ``overhead``; empty where
+                 the target does not say.
+    rated:       the operation, in its number format, has a rate of its own on this target.
     utilisation: share of multipliers at work, or of cells that hold weights (0 to 1); NaN where
                  the target does not say.
     details:     what else this kind of target tells of a layer, units in the names: ``cycles``,
@@ -26,6 +29,8 @@ class LayerCost:
     energy_mj: Mapping[str, float]
     utilisation: float = math.nan
     details: Mapping[str, float] = field(default_factory=dict)
+    bound: str = ""
+    rated: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from flash.spaces.stage_tables import Combine, Floats
 from flash.spaces.table import LayerTable, network_table
 from flash.targets.base import Costs, Triple
 from flash.targets.breakdown import Breakdown
+from flash.targets.foreign import refuse_foreign
 from flash.targets.imc.breakdown import breakdown
 from flash.targets.imc.model import imc_costs
 from flash.targets.imc.profile import ImcHardware
@@ -110,6 +111,7 @@ class ImcTarget:
 
         Sums of stage costs are lower bounds here, so ``totals`` are no costs and are not read.
         """
+        refuse_foreign(table, self.name)
         found = imc_costs(table, self.hardware, self.chip)
 
         def triple(name: str) -> Triple:

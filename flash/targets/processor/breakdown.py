@@ -5,9 +5,15 @@ from __future__ import annotations
 from flash.spaces.layers import Layer
 from flash.spaces.network import Network
 from flash.targets.breakdown import Breakdown, LayerCost, added_up
-from flash.targets.processor.costs import executed_layers, layer_totals, network_costs
+from flash.targets.processor.costs import (
+    bound_of,
+    executed_layers,
+    has_rate,
+    layer_totals,
+    network_costs,
+)
 from flash.targets.processor.kernels import KERNEL_CLASSES, kernel_of
-from flash.targets.processor.profile import NO_ENERGY, Profile
+from flash.targets.processor.profile import BYTES, NO_ENERGY, Profile
 
 __all__ = ["breakdown"]
 
@@ -43,12 +49,20 @@ def _scale(network: Network, profile: Profile) -> float:
 def _layer_cost(layer: Layer, profile: Profile, scale: float) -> LayerCost:
     totals, energy = layer_totals(layer, profile), profile.energy
     latency_ms = scale * totals.pop("latency_ms")
+    runtime = profile.runtime
+    kernel = kernel_of(layer, runtime.fusion, runtime.lanes)
+    bound = bound_of(kernel, runtime.coefficients, BYTES[runtime.precision])
+    rated = has_rate(layer, runtime.precision)
     if energy == NO_ENERGY:
-        return LayerCost(layer.name, layer.op, latency_ms, {}, details=totals)
+        return LayerCost(
+            layer.name, layer.op, latency_ms, {}, details=totals, bound=bound, rated=rated
+        )
     # A watt for a millisecond is a millijoule.
     parts = {
         "power over time": energy.power_w * latency_ms,
         "MACs": energy.mj_per_gmac * 1e-9 * totals["macs"],
         "memory traffic": energy.mj_per_gb * 1e-9 * totals["bytes"],
     }
-    return LayerCost(layer.name, layer.op, latency_ms, parts, details=totals)
+    return LayerCost(
+        layer.name, layer.op, latency_ms, parts, details=totals, bound=bound, rated=rated
+    )

@@ -35,7 +35,7 @@ from flash.spaces.network import Network
 from flash.spaces.table import LayerTable
 from flash.targets.processor.fusion import fused_network, fused_table
 from flash.targets.processor.kernel_evidence import ENOUGH, like_measured
-from flash.targets.processor.kernels import KERNEL_CLASSES, Kernel, kernel_of
+from flash.targets.processor.kernels import KERNEL_CLASSES, Kernel, is_rated, kernel_of
 from flash.targets.processor.profile import (
     BOX_FEATURES,
     BYTES,
@@ -46,9 +46,9 @@ from flash.targets.processor.profile import (
 )
 
 __all__ = [
-    "VIEWS", "costs", "energy_interval", "executed", "executed_layers", "features", "box_distance",
-    "kernel_ms", "latency_interval", "layer_latency_ms", "layer_totals", "measured_share",
-    "network_costs", "network_features",
+    "VIEWS", "bound_of", "box_distance", "costs", "energy_interval", "executed",
+    "executed_layers", "features", "has_rate", "kernel_ms", "latency_interval", "layer_latency_ms",
+    "layer_totals", "measured_share", "network_costs", "network_features",
 ]  # fmt: skip
 
 Floats = NDArray[np.float64]
@@ -57,6 +57,7 @@ Floats = NDArray[np.float64]
 VIEWS: Mapping[str, str] = {
     "all": "active", "used": "used", "kept": "kept", "live": "live", "fed": "signal",
 }  # fmt: skip
+_WITH_MACS = ("conv", "linear", "matmul", "conv_transpose", "recurrent")
 _CONVOLUTIONS = tuple(KERNEL_CLASSES.index(c) for c in ("conv3x3", "conv"))
 
 
@@ -111,6 +112,22 @@ def _executed(table: LayerTable, mode: str, fusion: str) -> list[tuple[Layer, Fl
     return list(zip(layers, flags, strict=True))
 
 
+def bound_of(kernel: Kernel, coefficients: Coefficients, element_bytes: int) -> str:
+    """What most of the time of a kernel is spent on: ``compute``, ``memory`` or ``overhead``."""
+    overhead_ms = int(kernel.launches) * coefficients.overhead_us[int(kernel.kind)] * 1e-3
+    total_ms = float(kernel_ms(kernel, coefficients, element_bytes))
+    if overhead_ms >= total_ms - overhead_ms:
+        return "overhead"
+    moving_ms = float(kernel_ms(kernel._replace(positions=0), coefficients, element_bytes))
+    return "compute" if total_ms > moving_ms else "memory"
+
+
+def has_rate(layer: Layer, precision: str) -> bool:
+    """Whether the runtime's rates were fitted to operations like this layer, in its format."""
+    formats = {layer.format, layer.out_format} - {"", precision}
+    return not formats and is_rated(layer)
+
+
 def costs(table: LayerTable, profile: Profile) -> dict[str, Floats]:
     """``latency_ms`` and ``energy_mj`` of every design, each of shape (designs,).
 
@@ -129,8 +146,9 @@ def features(table: LayerTable, profile: Profile) -> dict[str, Floats]:
 
     Besides ``latency_ms`` and ``energy_mj``: ``macs``, ``bytes``, ``kernels``, ``conv_macs`` (those
     of windows larger than 1 x 1, depthwise ones left out), ``unmeasured_ms``, the part of the
-    latency in kernels of classes that were never measured, and ``measured_ms``, the part in kernels
-    like those measured alone. Additive over rows, as the costs are.
+    latency in kernels of classes that were never measured, ``unrated_ms``, the part in operations
+    and number formats that no rate was fitted to, and ``measured_ms``, the part in kernels like
+    those measured alone. Additive over rows, as the costs are.
     """
     totals = _totals(table, profile, ("latency_ms", *_FEATURES))
     return {**totals, "energy_mj": _energy_mj(totals, profile)}
@@ -211,7 +229,9 @@ def latency_interval(
     Inside the fitted networks' range it has the width of their held-out errors. Outside it
     widens with every step (the rule is ours): towards the width of the errors for a family
     left out, reached at a factor of two, and by that width again for each factor of ten. What
-    kernels of classes never measured are predicted to take may be off by ``_UNMEASURED`` more.
+    kernels of classes never measured, and operations and number formats without a rate of their
+    own, are predicted to take may be off by ``_UNMEASURED`` more; beyond ``_MOST_UNRATED`` of
+    the latency in the latter, the design counts as outside.
     Where kernels were measured alone, a network most of whose time (``ENOUGH``) is in kernels like
     them is inside, whatever its size; below that its distance counts in proportion.
     """
@@ -227,10 +247,11 @@ def latency_interval(
     for inside, outside in inside_outside:
         exponent = np.log(inside) * (1 - near) + np.log(outside) * (near + far)
         bounds.append(latency_ms * np.exp(exponent))
-    guessed = np.minimum(_over(totals["unmeasured_ms"], latency_ms, 0.0), 1.0)
+    unrated = _over(totals["unrated_ms"], latency_ms, 0.0)
+    guessed = np.minimum(_over(totals["unmeasured_ms"], latency_ms, 0.0) + unrated, 1.0)
     low = bounds[0] * (1 - guessed * (1 - 1 / _UNMEASURED))
     high = bounds[1] * (1 + guessed * (_UNMEASURED - 1))
-    return low, high, distance > _CLEARLY_OUTSIDE
+    return low, high, (distance > _CLEARLY_OUTSIDE) | (unrated > _MOST_UNRATED)
 
 
 def measured_share(latency_ms: Floats, totals: Mapping[str, Floats]) -> Floats:
@@ -270,9 +291,13 @@ _CLEARLY_OUTSIDE = float(np.log(1.1))
 #: device has that deviation for depthwise convolutions and pools, and less for other classes,
 #: whose intervals are therefore wider than needed.
 _UNMEASURED = float(np.exp(1.645))
+#: Share of a latency in what has no rate that is still called measured.
+_MOST_UNRATED = 0.2
 
 # ---------------------------------------------------------------------------------- totals
-_FEATURES = ("macs", "bytes", "kernels", "conv_macs", "unmeasured_ms", "measured_ms")
+_FEATURES = (
+    "macs", "bytes", "kernels", "conv_macs", "unmeasured_ms", "unrated_ms", "measured_ms",
+)  # fmt: skip
 
 
 def _totals(table: LayerTable, profile: Profile, wanted: Sequence[str]) -> dict[str, Floats]:
@@ -331,11 +356,16 @@ def _layer_totals(
             if times is None:
                 times = kernel_ms(kernel, variant.coefficients, element_bytes) * weight
             yield "unmeasured_ms", times * np.isin(kernel.kind, missing)
-    if "measured_ms" in wanted and runtime.kernels is not None:
+    rated = has_rate(layer, runtime.precision)
+    if "measured_ms" in wanted and runtime.kernels is not None and rated:
         if times is None:
             times = kernel_ms(kernel, variant.coefficients, element_bytes) * weight
         yield "measured_ms", times * like_measured(kernel, runtime.kernels)
-    if "macs" in wanted and layer.op in ("conv", "linear"):
+    if "unrated_ms" in wanted and not rated:
+        if times is None:
+            times = kernel_ms(kernel, variant.coefficients, element_bytes) * weight
+        yield "unrated_ms", times
+    if "macs" in wanted and layer.op in _WITH_MACS:
         macs = kernel.weights * kernel.positions
         yield "macs", macs
         if "conv_macs" in wanted:

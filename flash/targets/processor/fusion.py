@@ -13,23 +13,11 @@ carry those already. Some go on.
 ``fusion = "sum"``, onnxruntime where it lays out activations in blocks of channels:
 
 * the same operation on the same tensor (an activation, a pool, a slice) runs once;
-* a convolution without activation whose result only a sum reads does one of the sum's additions
-  itself, while it writes its result: each such operand saves one of the n - 1 binary additions
-  of n tensors. Not where another operand was sliced or padded; and adding constant zeros stays
-  a kernel of its own;
-* an activation is done by the convolution that makes its operand, if nothing else reads it; a
-  sum whose last addition a convolution does counts as made by that convolution.
-
-With n = 3, where A and B are convolutions without activation that only the sum reads:
-
-    conv A --+                    written               run
-    conv B --+--> sum --> relu    A, B, C               C = pool
-    pool C --+                    s = A + B             A = conv + C
-                                  t = s + C             B = relu(conv + A)
-                                  relu(t)
-                                  six kernels           three kernels
-
-Were A followed by a relu of its own, it could not add: A, C, B = conv + A, t = B + C, relu(t).
+* a convolution without activation whose result only a sum reads adds the other operand itself,
+  so that of the n - 1 binary sums of n tensors as many are left as have no such operand; but
+  not to what was sliced or padded, and adding constant zeros stays a kernel of its own;
+* an activation is done by the convolution that makes its operand, such a sum included, if
+  nothing else reads it; but none of ``SLOW_ACTIVATIONS``.
 
 ``fusion = "eager"``, frameworks such as PyTorch that run a program line by line: nothing more
 merges, and no layer is left out. Where the program multiplies by zero (the module for *none* that
@@ -52,6 +40,7 @@ from numpy.typing import NDArray
 from flash.spaces.layers import NO_SUM, ZEROS, Flags, Ints, Layer, Tensor
 from flash.spaces.network import Network
 from flash.spaces.table import LayerTable
+from flash.targets.processor.kernels import SLOW_ACTIVATIONS
 
 __all__ = ["fused_network", "fused_table"]
 
@@ -192,7 +181,7 @@ def _by_convolutions(table: LayerTable, runs: Grid) -> tuple[list[Layer], Grid]:
             able[row] = left[row] & (sums == 0)
             left[row] &= sums > 0
             layers[row] = replace(layer, operands=sums + 1)
-        elif layer.op in _ACTIVATIONS:
+        elif layer.op in _ACTIVATIONS and layer.act not in SLOW_ACTIVATIONS:
             left[row] &= ~done_by(layer.inputs[0], able, layer.stage)
     return layers, left
 

@@ -7,14 +7,18 @@ merges what it can (``flash.targets.processor.fusion``).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.spaces.layers import Ints, Layer
+from flash.spaces.layers import Ints, Layer, in_elements, layer_macs, out_elements
 
-__all__ = ["KERNEL_CLASSES", "LANES", "Kernel", "kernel_of", "lane_multiple"]
+__all__ = [
+    "KERNEL_CLASSES", "LANES", "SLOW_ACTIVATIONS", "Kernel", "is_rated", "kernel_of",
+    "lane_multiple",
+]  # fmt: skip
 
 #: Kernel classes; ``Kernel.kind`` is a position in this tuple.
 #: conv3x3 is the 3x3 convolution with stride 1, which some runtimes compute by Winograd's
@@ -36,6 +40,28 @@ _IMAGE: Final = 4
 #: 500 random designs of each of five shipped spaces are predicted at most 13 % slower there, half
 #: of them the same. A separate time for reorders predicted networks no better than this multiple.
 _REORDER: Final = 8
+#: Work of an element of activations that compute rather than move: multiply-accumulates that
+#: take as long, at the rate of the class ``elementwise``. From nanoseconds an element measured
+#: with onnxruntime 1.32 on one thread of an AVX-512 machine (200,704 elements, the cost of the call
+#: taken off), times the 47 GMAC/s of ``x86-avx512``; mish, elu and strided softmax agree with whole
+#: networks measured on the machine of that profile. On other processors a guess.
+SLOW_ACTIVATIONS: Final[Mapping[str, int]] = {
+    "acos": 70, "acosh": 70, "asin": 70, "asinh": 70, "atan": 70, "atanh": 70, "celu": 92,
+    "cos": 57, "cosh": 70, "elu": 78, "erf": 16, "gelu": 21, "log": 68, "log_softmax": 20,
+    "mish": 500, "selu": 80, "sin": 57, "sinh": 70, "softmax": 18, "softplus": 490,
+    "pow": 300, "strided_log_softmax": 630, "strided_softmax": 630, "tan": 70,
+}  # fmt: skip
+#: The same of other operations from files, an element read or written (the more of the two); by
+#: what the layer's ``act`` says of it where that is listed.
+_WORK: Final[Mapping[str, int]] = {
+    "cubic": 100, "layer_norm": 25, "linear": 52, "lrn": 1500, "reduce": 6, "sort": 22, "topk": 580,
+}  # fmt: skip
+#: Layers that only files have; the last two cost nothing.
+_FROM_FILES: Final = (
+    "matmul", "conv_transpose", "recurrent", "layer_norm", "reduce", "resize", "gather",
+    "scatter", "sort", "trees", "other", "input", "output",
+)  # fmt: skip
+_NOTHING: Final = ("input", "output")
 #: Kernels that a sum of any number of tensors counts for, where it is one kernel: it takes as long
 #: as two activations (found on HW-NAS-Bench's edge GPU, Jetson TX2 with TensorRT).
 _SUM_LAUNCHES: Final = 2
@@ -53,7 +79,8 @@ class Kernel(NamedTuple):
     weights:   weights read; ``weights * positions`` are the multiply-accumulates.
     launches:  kernels run (n - 1 for a sum of n tensors, or two for any).
 
-    Work is ``positions * reduction * outputs``; elementwise kernels have none.
+    Work is ``positions * reduction * outputs``; elementwise kernels have none, but for those
+    that compute more than they move (``SLOW_ACTIVATIONS``).
     """
 
     kind: Ints
@@ -84,13 +111,16 @@ def kernel_of(layer: Layer, fusion: str = "conv", lanes: int = LANES[0]) -> Kern
         return _convolution(layer, lanes, _REORDER if fusion == "sum" else 1)
     if layer.op == "linear":
         inputs, features = layer.in_channels, layer.out_channels
-        outputs = lane_multiple(features, lanes)
-        return Kernel(_LINEAR, 1, inputs, outputs, inputs + features, inputs * features, 1)
+        outputs, rows = lane_multiple(features, lanes), layer.out_height * layer.out_width
+        read_and_written = (inputs + features) * rows
+        return Kernel(_LINEAR, rows, inputs, outputs, read_and_written, inputs * features, 1)
     if layer.op in ("max_pool", "avg_pool"):
         window = layer.kernel_height * layer.kernel_width
         return _pool(layer, layer.out_height * layer.out_width, window, lanes)
     if layer.op == "global_pool":
         return _pool(layer, 1, layer.in_height * layer.in_width, lanes)
+    if layer.op in _FROM_FILES:
+        return _from_files(layer, lanes)
     # Areas first: they are plain integers in most spaces, channels seldom are.
     area = layer.out_height * layer.out_width
     if layer.op == "add":
@@ -104,6 +134,9 @@ def kernel_of(layer: Layer, fusion: str = "conv", lanes: int = LANES[0]) -> Kern
         elements = layer.out_channels * (2 * area)
     else:
         elements = (layer.in_channels + layer.out_channels) * area
+    if layer.op == "act" and layer.act in SLOW_ACTIVATIONS:
+        slow = SLOW_ACTIVATIONS[layer.act]
+        return Kernel(_ELEMENTWISE, layer.out_channels * area, slow, 1, elements, 0, 1)
     launches: Ints = 1
     if lanes > LANES[0] and layer.op in ("concat", "slice", "pad"):
         # NCHWc -> NCHW before it, NCHW -> NCHWc after it.
@@ -112,6 +145,53 @@ def kernel_of(layer: Layer, fusion: str = "conv", lanes: int = LANES[0]) -> Kern
             ragged = ragged | 1 * (x.channels % lanes != 0)
         elements, launches = elements + elements * (2 * ragged), 1 + 2 * ragged
     return Kernel(_ELEMENTWISE, 0, 0, 0, elements, 0, launches)
+
+
+def is_rated(layer: Layer) -> bool:
+    """Whether kernels like this layer's are among those that rates were fitted to.
+
+    What is not is priced by what it reads and writes, at the rate of an elementwise kernel (a
+    product of activations, a transposed convolution: by its multiply-accumulates).
+    """
+    if layer.op in _FROM_FILES:
+        return layer.op in _NOTHING
+    return not (layer.op == "act" and layer.act in SLOW_ACTIVATIONS)
+
+
+def _from_files(layer: Layer, lanes: int) -> Kernel:
+    """Layers that no family emits; plain integers."""
+    inputs, outputs = layer.in_channels, layer.out_channels
+    moved: Any = in_elements(layer) + out_elements(layer)
+    if layer.op in _NOTHING:
+        return Kernel(_ELEMENTWISE, 0, 0, 0, 0, 0, 0)
+    if layer.op == "matmul":
+        # The second operand is read as weights are: once a matrix, then from the cache.
+        rows: Any = layer.out_height * layer.batch
+        weights: Any = inputs * outputs
+        return Kernel(
+            _LINEAR, rows, inputs, lane_multiple(outputs, lanes), moved - weights, weights, 1
+        )
+    if layer.op == "conv_transpose":
+        # One product a position read, whose windows are then added up where they overlap.
+        positions: Any = layer.in_height * layer.in_width * layer.batch
+        window: Any = outputs // layer.groups * (layer.kernel_height * layer.kernel_width)
+        columns = positions * window * layer.groups
+        return Kernel(
+            _CONV, positions, inputs // layer.groups, lane_multiple(window, lanes) * layer.groups,
+            moved + 2 * columns, inputs * window, 2,
+        )  # fmt: skip
+    if layer.op == "recurrent":
+        # Steps follow one another: each is a small product and its gates.
+        steps: Any = layer.out_height
+        matrices: Any = layer_macs(layer) // (steps * layer.batch)
+        reduction: Any = inputs + outputs
+        return Kernel(
+            _LINEAR, steps * layer.batch, reduction, matrices // reduction, moved, matrices,
+            1 + steps,
+        )  # fmt: skip
+    work = _WORK.get(layer.act) or _WORK.get(layer.op, 0)
+    touched = max(int(in_elements(layer)), int(out_elements(layer))) if work else 0
+    return Kernel(_ELEMENTWISE, touched, work, 1, moved, 0, 1)
 
 
 def _pool(layer: Layer, positions: Ints, window: Ints, lanes: int) -> Kernel:
@@ -123,12 +203,14 @@ def _pool(layer: Layer, positions: Ints, window: Ints, lanes: int) -> Kernel:
 
 def _convolution(layer: Layer, lanes: int, reorder: int) -> Kernel:
     channels, groups = layer.out_channels, layer.groups
-    positions = layer.out_height * layer.out_width
+    positions, area_in = layer.out_height * layer.out_width, layer.in_height * layer.in_width
+    if not (isinstance(layer.batch, int) and layer.batch == 1):
+        positions, area_in = positions * layer.batch, area_in * layer.batch
     window = layer.kernel_height * layer.kernel_width
-    elements = layer.in_channels * (layer.in_height * layer.in_width) + channels * positions
+    elements = layer.in_channels * area_in + channels * positions
     if isinstance(groups, int) and groups == 1:
         read, reordered = _blocks(layer.in_channels, lanes)
-        there_and_back: Any = 2 * layer.in_channels * (layer.in_height * layer.in_width) * reordered
+        there_and_back: Any = 2 * layer.in_channels * area_in * reordered
         return Kernel(
             _window_class(layer), positions, read * window, lane_multiple(channels, lanes),
             elements + reorder * there_and_back, channels * (layer.in_channels * window),

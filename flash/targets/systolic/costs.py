@@ -39,7 +39,7 @@ __all__ = ["LayerReport", "layer_reports", "systolic_costs"]
 Floats = NDArray[np.float64]
 
 #: Layers that only change where data is found.
-_ADDRESSING = ("concat", "slice")
+_ADDRESSING = ("concat", "slice", "input", "output")
 #: Bias and batch norm folded into one offset a channel.
 _OFFSET_BYTES = 4
 

@@ -98,7 +98,8 @@ def gemm_of(layer: Layer) -> Gemm:
     """The matrix products of a ``conv`` or ``linear`` layer."""
     if layer.op == "linear":
         n, k = layer.out_channels, layer.in_channels
-        return Gemm(1, n, k, 1, k, n * k)
+        rows = layer.out_height * layer.out_width
+        return Gemm(rows, n, k, 1, rows * k, n * k)
     window = layer.kernel_height * layer.kernel_width
     m = layer.out_height * layer.out_width
     n = layer.out_channels // layer.groups

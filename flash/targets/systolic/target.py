@@ -13,6 +13,7 @@ from flash.spaces.stage_tables import Combine, Floats
 from flash.spaces.table import LayerTable
 from flash.targets.base import Costs
 from flash.targets.breakdown import Breakdown
+from flash.targets.foreign import refuse_foreign
 from flash.targets.systolic.breakdown import breakdown
 from flash.targets.systolic.chip import systolic_area_mm2, systolic_weight_mb
 from flash.targets.systolic.costs import systolic_costs
@@ -100,6 +101,7 @@ class SystolicTarget:
 
     def costs(self, table: LayerTable, totals: Mapping[str, Floats] | None = None) -> Costs:
         """Costs; intervals of the errors in the profile, for energy over the models of a MAC."""
+        refuse_foreign(table, self.name, ("input", "output"))
         found = self._costs(table, self.hardware) | dict(totals or {})
         latency, energy = found["latency_ms"], found["energy_mj"]
         energies = [energy]

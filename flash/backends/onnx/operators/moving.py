@@ -1,0 +1,107 @@
+"""Moving data about: views, copies, joins, cuts, look-ups, and operators known by traffic only."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from flash.backends.onnx.graph import Node
+from flash.backends.onnx.mapper import Mapper, map_sizes
+
+__all__ = [
+    "concat", "copy", "gather", "pad", "resize", "scatter", "slice_", "sort", "split", "traffic",
+    "view",
+]  # fmt: skip
+
+
+def view(mapper: Mapper, node: Node) -> None:
+    """The same numbers in another shape."""
+    mapper.view(node)
+
+
+def copy(mapper: Mapper, node: Node) -> None:
+    """The same numbers in another order, or more of them."""
+    mapper.record("copy", node, [node.input(0)])
+
+
+def concat(mapper: Mapper, node: Node) -> None:
+    """Tensors side by side; along the channels it is what families emit."""
+    names = list(node.inputs)
+    channelwise = node.attributes["axis"] % len(mapper.shape(node.outputs[0])) == 1
+    present = sum(not mapper.is_constant(name) for name in names)
+    constants = [name for name in names if mapper.is_constant(name)]
+    mapper.record(
+        "concat" if channelwise else "copy", node, names, weights=constants, operands=present
+    )
+
+
+def pad(mapper: Mapper, node: Node) -> None:
+    """A border; channels of zeros appended are what families emit."""
+    x, out = mapper.tensor(node.input(0)), map_sizes(mapper.shape(node.outputs[0]))
+    amounts = mapper.known(node, 1)
+    if amounts is None and "pads" in node.attributes:
+        amounts = np.array(node.attributes["pads"])
+    appended = amounts is not None and amounts.size == 8 and not np.delete(amounts.ravel(), 5).any()
+    op = "pad" if appended and (x.height, x.width) == out[1:] else "copy"
+    mapper.record(op, node, [node.input(0)], in_channels=x.channels)
+
+
+def slice_(mapper: Mapper, node: Node) -> None:
+    """A part; the first channels are what families emit."""
+    starts, axes, steps = (mapper.known(node, position) for position in (1, 3, 4))
+    first = starts is not None and axes is not None and not np.any(starts)
+    prefix = first and list(np.ravel(np.asarray(axes))) == [1]
+    prefix = prefix and (steps is None or list(np.ravel(steps)) == [1])
+    mapper.record("slice" if prefix else "copy", node, [node.input(0)])
+
+
+def split(mapper: Mapper, node: Node) -> None:
+    """Parts side by side: the first channels and others."""
+    for position, output in enumerate(node.outputs):
+        if mapper.used(output):
+            mapper.record("slice" if not position else "copy", node, [node.input(0)], output)
+
+
+def gather(mapper: Mapper, node: Node) -> None:
+    """Looked-up entries: of a table in the file, or of an activation."""
+    inputs = mapper.activations(node)
+    table = [node.input(0)] if mapper.is_constant(node.input(0)) else []
+    indices = sum(mapper.size(name) for name in node.inputs[1:])
+    read = mapper.size(node.outputs[0]) + indices
+    mapper.record("gather", node, inputs, weights=table, in_channels=read, in_height=1, in_width=1)
+
+
+def scatter(mapper: Mapper, node: Node) -> None:
+    """Entries written into a tensor."""
+    traffic(mapper, node, "scatter")
+
+
+def sort(mapper: Mapper, node: Node) -> None:
+    """What compares elements to choose some."""
+    traffic(mapper, node, "sort", act=node.op.lower())
+
+
+def resize(mapper: Mapper, node: Node) -> None:
+    """A map of another size, nearest or interpolated."""
+    mode = node.attributes.get("mode", b"nearest").decode()
+    traffic(mapper, node, "resize", act=mode)
+
+
+def traffic(mapper: Mapper, node: Node, op: str, **fields: Any) -> None:
+    """Record what a node reads and writes, once each; its floats in the file are parameters."""
+    inputs = mapper.activations(node)
+    constants = [n for n in node.inputs if n and mapper.is_constant(n) and mapper.size(n) > 1]
+    constants = [] if op in ("resize", "sort") else constants  # scales and limits
+    read = sum(prod(mapper.shape(name)) for name in inputs)
+    used = [name for name in node.outputs if mapper.used(name)]
+    first = used[0] if used else node.outputs[0]
+    written = sum(mapper.size(name) for name in used) or mapper.size(first)
+    mapper.record(
+        op, node, inputs, first, weights=constants, in_channels=max(read, 1), in_height=1,
+        in_width=1, out_channels=written, out_height=1, out_width=1, operands=len(inputs), **fields,
+    )  # fmt: skip
+    for output in node.outputs:
+        if output and output in mapper.graph.values:
+            mapper.also_makes(output)

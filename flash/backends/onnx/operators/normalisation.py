@@ -1,0 +1,48 @@
+"""Normalisations: by stored statistics (``norm``) or as the network runs (``layer_norm``)."""
+
+from __future__ import annotations
+
+from flash.backends.onnx.graph import Node
+from flash.backends.onnx.mapper import Mapper
+
+__all__ = ["batch_norm", "embedding_norm", "layer_norm", "skip_norm"]
+
+
+def batch_norm(mapper: Mapper, node: Node) -> None:
+    """Scale and shift by channel; what stands behind a convolution is merged there."""
+    mapper.record("norm", node, [node.input(0)], weights=node.inputs[1:3], norm=True)
+
+
+def layer_norm(mapper: Mapper, node: Node) -> None:
+    """Statistics are computed as the network runs, over whichever axes."""
+    kind = "lrn" if node.op == "LRN" else ""
+    mapper.record("layer_norm", node, [node.input(0)], weights=node.inputs[1:], act=kind)
+
+
+def skip_norm(mapper: Mapper, node: Node) -> None:
+    """A sum and its norm in one operator: input, skip, scale, (shift, bias)."""
+    total = node.outputs[3] if len(node.outputs) > 3 and node.outputs[3] else ""
+    if not total:
+        shape = mapper.shape(node.input(0))
+        total = mapper.temporary(f"{node.outputs[0]}/sum", shape, node.outputs[0])
+    inner = Node("Add", node.name, node.inputs[:2], [total])
+    simplified = "Simplified" in node.op
+    bias = node.input(3 if simplified else 4)
+    mapper.record("add", inner, node.inputs[:2], total, weights=[bias], operands=2)
+    weights = node.inputs[2:3] if simplified else node.inputs[2:4]
+    mapper.record("layer_norm", node, [total], weights=weights)
+
+
+def embedding_norm(mapper: Mapper, node: Node) -> None:
+    """Rows of a word, a position and a segment table, summed and normalised."""
+    mapper.record(
+        "gather", node, [node.input(0)], weights=node.inputs[2:5],
+        in_channels=3 * mapper.size(node.outputs[0]), in_height=1, in_width=1,
+    )  # fmt: skip
+    rows = mapper.temporary(
+        f"{node.outputs[0]}/rows", mapper.shape(node.outputs[0]), node.outputs[0]
+    )
+    mapper.also_makes(rows)
+    for output in node.outputs[1:]:
+        mapper.also_makes(output)
+    mapper.record("layer_norm", node, [rows], weights=node.inputs[5:7])

@@ -1,0 +1,38 @@
+"""Recurrent layers: LSTM, GRU and plain RNN, in one or both directions."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flash.backends.onnx.graph import Node
+from flash.backends.onnx.mapper import Mapper
+
+__all__ = ["recurrent"]
+
+#: Matrices of input and state each step multiplies.
+_GATES: Final = {"LSTM": 4, "GRU": 3, "RNN": 1}
+
+
+def recurrent(mapper: Mapper, node: Node) -> None:
+    """All steps as one layer.
+
+    With D directions, T steps, a batch of B, I features and H states a direction it multiplies
+    ``D gates H (I + H)`` weights for each of the ``T B`` steps, one step after the other.
+    """
+    x, weights = mapper.shape(node.input(0)), mapper.shape(node.input(1))
+    if not mapper.is_constant(node.input(1)) or not mapper.is_constant(node.input(2)):
+        raise mapper.refusal(node, "only constant weights are costed")
+    steps, batch, features = (x[1], x[0], x[2]) if node.attributes.get("layout") else x
+    directions, hidden = weights[0], mapper.shape(node.input(2))[-1]
+    gates = _GATES[node.op]
+    made = next(name for name in node.outputs if mapper.used(name))
+    mapper.record(
+        "recurrent", node, [node.input(0)], made,
+        weights=[node.input(k) for k in (1, 2, 3, 7)],
+        in_channels=features, out_channels=directions * hidden, in_height=steps, in_width=1,
+        out_height=steps, out_width=1, batch=batch,
+        macs=directions * gates * hidden * (features + hidden) * steps * batch,
+    )  # fmt: skip
+    for output in node.outputs:
+        if output:
+            mapper.also_makes(output)

@@ -1,0 +1,102 @@
+"""Give every input of a model definite sizes.
+
+Requires: declared inputs. Ensures: ``graph.values`` holds the shape of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from flash.backends.onnx.graph import Graph, Value
+from flash.errors import InputError, UsageError
+
+__all__ = ["bind_axes"]
+
+_MOST_ELEMENTS: Final = 2**31
+
+
+def bind_axes(
+    graph: Graph,
+    input_shape: Sequence[int] | None = None,
+    inputs: Mapping[str, Sequence[int]] | None = None,
+) -> None:
+    """Bind dynamic axes: a batch axis that nobody gives is 1, any other must be given.
+
+    input_shape: sizes of the only input.
+    inputs:      sizes by name of the input. An axis of one name has one size everywhere.
+
+    Raises ``UsageError`` for sizes that contradict the model, ``InputError`` for an axis
+    without a size.
+    """
+    wanted = {name: tuple(sizes) for name, sizes in (inputs or {}).items() if name in graph.inputs}
+    option = dict.fromkeys(wanted, "--input")
+    if input_shape is not None:
+        if len(graph.inputs) != 1:
+            names = ", ".join(graph.inputs)
+            raise UsageError(
+                f"--input-shape is for models of one input; {graph.path} has "
+                f"{len(graph.inputs)} ({names}): give --input NAME=1x3x224x224 for each"
+            )
+        (only,) = graph.inputs
+        wanted.setdefault(only, tuple(input_shape))
+        option.setdefault(only, "--input-shape")
+    if not graph.inputs:
+        raise InputError(f"{graph.path}: it has no input")
+    by_axis_name = _named_sizes(graph, wanted)
+    for name, (dims, elem_type) in graph.inputs.items():
+        sizes = wanted.get(name)
+        if sizes is not None and len(sizes) != len(dims):
+            raise UsageError(
+                f"{option[name]} has {len(sizes)} sizes; input '{name}' of {graph.path} has "
+                f"{len(dims)}"
+            )
+        bound = tuple(
+            _bound(graph, name, axis, sizes, by_axis_name, option.get(name, ""))
+            for axis in range(len(dims))
+        )
+        value = Value(bound, elem_type)
+        if value.size > _MOST_ELEMENTS:
+            raise InputError(
+                f"{graph.path}: input '{name}' has {value.size:.3g} elements; the limit is "
+                f"{_MOST_ELEMENTS:.3g}"
+            )
+        graph.values[name] = value
+
+
+def _named_sizes(graph: Graph, wanted: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for name, sizes in wanted.items():
+        for axis_name, size in zip(graph.axis_names[name], sizes, strict=False):
+            if axis_name:
+                found.setdefault(axis_name, size)
+    return found
+
+
+def _bound(
+    graph: Graph, name: str, axis: int, sizes: Sequence[int] | None,
+    by_axis_name: Mapping[str, int], option: str,
+) -> int:  # fmt: skip
+    fixed, axis_name = graph.inputs[name][0][axis], graph.axis_names[name][axis]
+    wanted = by_axis_name.get(axis_name) if sizes is None else sizes[axis]
+    if fixed is not None:
+        # A batch written into the file may be another: what depends on it is checked later.
+        if wanted in (None, fixed) or axis == 0:
+            return fixed if wanted is None else wanted
+        raise UsageError(
+            f"{option} gives axis {axis} of input '{name}' {wanted}; in {graph.path} it is "
+            f"fixed at {fixed}"
+        )
+    if wanted is not None:
+        return wanted
+    if axis == 0:
+        return 1
+    shown = f" ('{axis_name}')" if axis_name else ""
+    if len(graph.inputs) == 1:
+        how = "--input-shape 1x3x224x224"
+    else:
+        known = [1 if k == 0 else 128 for k in range(len(graph.inputs[name][0]))]
+        how = f"--input {name}={'x'.join(map(str, known))}"
+    raise InputError(
+        f"{graph.path}: axis {axis}{shown} of input '{name}' is dynamic; give its size, e.g. {how}"
+    )

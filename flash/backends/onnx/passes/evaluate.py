@@ -1,0 +1,299 @@
+"""Find every shape, and fold what is known before the network runs.
+
+Requires: inputs of definite sizes, no functions. Ensures: ``graph.values`` holds shape and type
+of all that is computed; no node works on constants alone; no ``If``.
+
+One pass in execution order. ONNX's own inference says the shape of each node's results, given
+the shapes of what it reads and the values of small constants; what reads constants only is a
+constant, with its value where that is small. Exporters write ``x.view(n, 2, c // 2, h, w)`` as
+nodes that take x's shape apart and put another together: all of that vanishes here.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, defs, helper, numpy_helper, shape_inference
+
+from flash.backends.onnx.graph import (
+    SMALL,
+    Constant,
+    Graph,
+    Node,
+    Value,
+    add_constant,
+    add_constants,
+    node_of,
+    one_line,
+)
+from flash.backends.onnx.operators import handler_of
+from flash.backends.onnx.passes.arithmetic import evaluated
+from flash.backends.onnx.passes.contributed import inferred as contributed_values
+from flash.errors import InputError
+
+__all__ = ["MOST_ELEMENTS", "evaluate_constants"]
+
+#: Elements of any tensor: beyond what a machine holds, and far below what int64 counts.
+MOST_ELEMENTS: Final = 2**40
+#: Elements of a constant that the model computes rather than stores.
+_MOST_COMPUTED: Final = 2**31
+_CONTROL: Final = {
+    "If": "its condition is only known when it runs: export the branch that is taken",
+    "Loop": "its number of turns is only known when it runs: export the loop unrolled, or its "
+    "body as a model of its own",
+    "Scan": "export the loop unrolled, or its body as a model of its own",
+}
+_ARITHMETIC: Final = ("Add", "Div", "Mul", "Sub")
+#: Attribute of an inlined ``If``: what its branches call by name, and what that is called now.
+_SCOPE: Final = "flash.scope"
+_UNKNOWN: Final = (
+    "the shape of its result cannot be inferred; simplify the model (e.g. with onnxsim) or "
+    "export it with a fixed input shape"
+)
+#: Results differ from run to run, or depend on more than the inputs.
+_NOT_CONSTANT: Final = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike",
+                        "Multinomial", "Bernoulli", "Dropout")  # fmt: skip
+#: What onnx raises in a node that is wrong; it has no base class of its own.
+_MALFORMED: Final = (
+    shape_inference.InferenceError, defs.SchemaError, onnx.checker.ValidationError, RuntimeError,
+    TypeError, ValueError, KeyError, IndexError, ArithmeticError,
+)  # fmt: skip
+
+
+def evaluate_constants(graph: Graph) -> None:
+    """Run the pass; raises ``InputError`` for shapes that cannot be known or do not fit."""
+    queue, kept = deque(graph.nodes), list[Node]()
+    aliases: dict[str, str] = {}
+    made: set[str] = set()
+    while queue:
+        node = queue.popleft()
+        node.inputs = [_final(name, aliases) for name in node.inputs]
+        if node.op == "If":
+            branch = _taken(graph, node)
+            queue.extendleft(reversed(_inlined(graph, node, branch, aliases)))
+            continue
+        if node.op in _CONTROL:
+            raise graph.refusal(node, _CONTROL[node.op])
+        for name in node.inputs:
+            if name and not _has_shape(graph, name) and name not in made:
+                raise graph.refusal(node, f"nothing makes its input '{name}'")
+        if not _fold(graph, node):
+            _infer(graph, node)
+            kept.append(node)
+            made.update(node.outputs)
+    graph.nodes = kept
+    graph.outputs = [_final(name, aliases) for name in graph.outputs]
+
+
+def _final(name: str, aliases: Mapping[str, str]) -> str:
+    while name in aliases:
+        name = aliases[name]
+    return name
+
+
+# ------------------------------------------------------------------------------- control flow
+def _taken(graph: Graph, node: Node) -> onnx.GraphProto:
+    """The branch of an ``If`` whose condition is known."""
+    condition = graph.known(node.input(0))
+    if condition is None or condition.size != 1:
+        raise graph.refusal(node, _CONTROL["If"])
+    branch: onnx.GraphProto = node.attributes["then_branch" if condition.item() else "else_branch"]
+    return branch
+
+
+def _inlined(
+    graph: Graph, node: Node, branch: onnx.GraphProto, aliases: dict[str, str]
+) -> list[Node]:
+    """The branch's nodes under names of their own; ``aliases`` says who makes the results."""
+    prefix = f"{node.name or node.outputs[0]}/"
+    outer: dict[str, str] = node.attributes.get(_SCOPE, {})
+    inner = {name for n in branch.node for name in n.output if name}
+    inner |= {tensor.name for tensor in branch.initializer}
+
+    def renamed(name: str) -> str:
+        if name in inner:
+            return prefix + name
+        name = outer.get(name, name)
+        return _final(name, aliases)
+
+    before = set(graph.constants)
+    add_constants(graph, branch.initializer)
+    for name in {tensor.name for tensor in branch.initializer} - before:
+        graph.constants[prefix + name] = graph.constants.pop(name)
+        if name in graph.roots:
+            graph.roots[prefix + name] = graph.roots.pop(name)
+            constant = graph.constants[prefix + name]
+            graph.constants[prefix + name] = Constant(
+                constant.shape, constant.elem_type, constant.value, frozenset([prefix + name])
+            )
+    nodes = [node_of(n) for n in branch.node]
+    scope = outer | {name: prefix + name for name in inner}
+    for n in nodes:
+        if n.op == "If":
+            n.attributes[_SCOPE] = scope
+        n.inputs = [renamed(name) for name in n.inputs]
+        n.outputs = [prefix + name if name else "" for name in n.outputs]
+    for output, result in zip(node.outputs, branch.output, strict=False):
+        aliases[output] = renamed(result.name)
+    return nodes
+
+
+# ------------------------------------------------------------------------------------ folding
+def _fold(graph: Graph, node: Node) -> bool:
+    """Make constants of a node's results, where they are known before the network runs."""
+    if node.op == "Constant":
+        return _stored(graph, node)
+    if node.op in ("Shape", "Size"):
+        shape = graph.shape(node.input(0)) if _has_shape(graph, node.input(0)) else None
+        if shape is None:
+            return False
+        start, end = node.attributes.get("start", 0), node.attributes.get("end", len(shape))
+        sizes = np.array(shape[start:end], dtype=np.int64)
+        sizes = sizes if node.op == "Shape" else np.array(sizes.prod(), dtype=np.int64)
+        graph.constants[node.outputs[0]] = Constant(sizes.shape, TensorProto.INT64, sizes)
+        return True
+    given = [name for name in node.inputs if name]
+    if node.op in _NOT_CONSTANT or not given:
+        return False
+    if not all(name in graph.constants for name in given):
+        return False
+    roots = frozenset().union(*(graph.constants[name].roots for name in given))
+    _infer(graph, node)
+    values = [graph.values.pop(name, None) for name in node.outputs if name]
+    for value in values:
+        if value is not None and value.size > _MOST_COMPUTED:
+            raise graph.refusal(
+                node,
+                f"computes a constant of {value.size:.3g} elements; the limit is "
+                f"{_MOST_COMPUTED:.3g}",
+            )
+    inputs = [graph.known(name) if name else None for name in node.inputs]
+    computed: list[NDArray[Any]] | None = None
+    small = all(value is None or value.size <= SMALL for value in values)
+    if small and all(v is not None or not n for v, n in zip(inputs, node.inputs, strict=True)):
+        computed = evaluated(node, inputs)
+    names = [name for name in node.outputs if name]
+    for k, (name, value) in enumerate(zip(names, values, strict=True)):
+        array = computed[k] if computed is not None and k < len(computed) else None
+        if array is not None:
+            elem_type = helper.np_dtype_to_tensor_dtype(array.dtype)
+            graph.constants[name] = Constant(array.shape, elem_type, array, roots)
+        elif value is not None:
+            graph.constants[name] = Constant(value.shape, value.elem_type, None, roots)
+        else:
+            raise graph.refusal(node, _UNKNOWN)
+    return True
+
+
+def _stored(graph: Graph, node: Node) -> bool:
+    """A ``Constant`` node: the same as an initializer."""
+    name = node.outputs[0]
+    for kind, given in node.attributes.items():
+        if kind == "value":
+            given.name = name
+            add_constants(graph, [given])
+        elif kind == "sparse_value":
+            shape = tuple(given.dims)
+            add_constant(graph, name, shape, given.values.data_type, None)
+        elif kind.startswith("value_float"):
+            array = np.array(given, dtype=np.float32)
+            add_constant(graph, name, array.shape, TensorProto.FLOAT, array)
+        elif kind.startswith("value_int"):
+            array = np.array(given, dtype=np.int64)
+            add_constant(graph, name, array.shape, TensorProto.INT64, array)
+        elif kind.startswith("value_string"):
+            shape = (len(given),) if kind.endswith("s") else ()
+            add_constant(graph, name, shape, TensorProto.STRING, None)
+        else:
+            continue
+        return True
+    raise graph.refusal(node, "a constant without a value")
+
+
+def _has_shape(graph: Graph, name: str) -> bool:
+    return name in graph.constants or name in graph.values
+
+
+# --------------------------------------------------------------------------------- inference
+def _infer(graph: Graph, node: Node) -> None:
+    """Enter the shapes and types of a node's results."""
+    try:
+        found = _values_of(graph, node)
+    except InputError:
+        raise
+    except _MALFORMED as error:
+        raise InputError(
+            f"{graph.path}: its shapes do not fit together: {node.label}: "
+            f"{one_line(str(error) or type(error).__name__)}"
+        ) from None
+    for name, value in found.items():
+        if value.size > MOST_ELEMENTS:
+            raise graph.refusal(
+                node, f"makes {value.size:.3g} elements; the limit is {MOST_ELEMENTS:.3g}"
+            )
+        graph.values[name] = value
+
+
+def _values_of(graph: Graph, node: Node) -> dict[str, Value]:
+    if not all(_has_shape(graph, name) for name in node.inputs if name):
+        return {}  # behind an operator whose results have no known shape
+    domain, _, op = node.op.rpartition(".")
+    names = [name for name in node.outputs if name]
+    own = getattr(handler_of(node.op), "infer", None)
+    special = own(graph, node) if own else contributed_values(graph, node)
+    if special is not None:
+        return dict(zip(names, special, strict=False))
+    declared = {name: graph.declared[name] for name in names if name in graph.declared}
+    if domain not in ("", "ai.onnx.ml"):
+        return declared
+    try:
+        schema = defs.get_schema(op, graph.opsets.get(domain, 1), domain)
+    except defs.SchemaError:
+        return declared
+    types, data = {}, {}
+    for name in node.inputs:
+        if not name or name in types:
+            continue
+        constant = graph.constants.get(name)
+        if constant is None:
+            value = graph.values[name]
+            types[name] = helper.make_tensor_type_proto(value.elem_type, list(value.shape))
+            continue
+        types[name] = helper.make_tensor_type_proto(constant.elem_type, list(constant.shape))
+        if constant.value is not None and constant.value.size:
+            data[name] = numpy_helper.from_array(constant.value)
+    if op in _ARITHMETIC and len({t.tensor_type.elem_type for t in types.values()}) > 1:
+        # Where a quantized network adds integers, the one read from it may add floats.
+        for t in types.values():
+            t.tensor_type.elem_type = TensorProto.FLOAT
+        data = {}
+    proto = helper.make_node(op, node.inputs, node.outputs, domain=domain)
+    proto.attribute.extend(
+        helper.make_attribute(key, a) for key, a in node.attributes.items() if a != []
+    )
+    opsets = [helper.make_opsetid(d, v) for d, v in graph.opsets.items()]
+    result = shape_inference.infer_node_outputs(
+        schema, proto, types, data, opset_imports=opsets, ir_version=graph.ir_version
+    )
+    found = {}
+    for name in node.outputs:
+        inferred = _value(result[name]) if name and name in result else None
+        if inferred is not None:
+            found[name] = inferred
+    return found
+
+
+def _value(proto: onnx.TypeProto) -> Value | None:
+    """A definite shape, or None."""
+    tensor = proto.tensor_type
+    if not proto.HasField("tensor_type") or not tensor.HasField("shape"):
+        return None
+    dims = tensor.shape.dim
+    if not all(d.HasField("dim_value") and d.dim_value >= 0 for d in dims):
+        return None
+    return Value(tuple(d.dim_value for d in dims), tensor.elem_type)

@@ -1,0 +1,281 @@
+"""``flash check``: do models keep limits on targets? One verdict each, for continuous integration.
+
+    flash check model.onnx --target rpi4b --max-latency 30ms --max-flash 4MB --markdown -
+
+A measured latency in CI drowns in the runner's noise; a predicted one is the same every time.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any, Final, Literal
+
+from flash.command import CommandParser
+from flash.errors import FlashError, LimitError, UsageError
+from flash.estimate.options import add_model_options, end_with, input_sizes, only_shape
+from flash.estimate.pricing import Row, load_targets, price_models, read_models, target_name
+from flash.estimate.table import aligned, latency_cell, short
+from flash.files.writing import write_text
+from flash.quantities import (
+    format_energy,
+    format_latency,
+    format_memory,
+    parse_energy_mj,
+    parse_latency_ms,
+    parse_memory_mb,
+    parse_number,
+)
+from flash.targets import Given
+
+__all__ = ["Check", "Verdict", "check", "main"]
+
+SCHEMA: Final = "flash.check/1"
+#: Intervals of targets hold 90 % of the true values.
+_INTERVAL: Final = 0.9
+#: Quantity -> (how it is shown, the end of its interval that a limit may be held at).
+_QUANTITIES: Final = {
+    "latency_ms": (format_latency, "latency_high_ms"),
+    "energy_mj": (format_energy, "energy_high_mj"),
+    "ram_mb": (format_memory, ""),
+    "flash_mb": (format_memory, ""),
+}
+_LABELS: Final = {
+    "latency_ms": "latency", "energy_mj": "energy", "ram_mb": "RAM", "flash_mb": "flash",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Check:
+    """One limit on one model and target.
+
+    value:   predicted; judged: what is held against the limit (the far end of the interval where
+             a confidence was asked for), in the unit of the quantity's name.
+    verdict: ``pass`` or ``fail``; certain: the whole 90 % interval is on that side.
+    """
+
+    quantity: str
+    limit: float
+    value: float
+    judged: float
+    verdict: Literal["pass", "fail"]
+    certain: bool
+
+    def __str__(self) -> str:
+        show = _QUANTITIES[self.quantity][0]
+        sign = "<=" if self.verdict == "pass" else ">"
+        at = f" (judged at {show(self.judged)})" if self.judged != self.value else ""
+        return f"{_LABELS[self.quantity]} {show(self.value)}{at} {sign} {show(self.limit)}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one model on one target; ``estimate`` is its row of ``flash estimate``."""
+
+    model: str
+    target: str
+    verdict: Literal["pass", "fail"]
+    checks: tuple[Check, ...]
+    estimate: Row
+
+    def __str__(self) -> str:
+        why = "; ".join(str(c) for c in self.checks if c.verdict == self.verdict)
+        return f"{self.verdict} {self.model} on {self.target}: {why}"
+
+
+def check(
+    model: str | Path | Sequence[str | Path],
+    *,
+    target: str | Sequence[str],
+    max_latency_ms: float | None = None,
+    max_energy_mj: float | None = None,
+    max_ram_mb: float | None = None,
+    max_flash_mb: float | None = None,
+    confidence: float | None = None,
+    runtime: str | None = None,
+    hardware: Given | None = None,
+    input_shape: Sequence[int] | None = None,
+    inputs: Mapping[str, Sequence[int]] | None = None,
+) -> list[Verdict]:
+    """One verdict a model and target; the limits are on predictions.
+
+    max_ram_mb:   most activations alive at one time; max_flash_mb: weights; 10^6 bytes each, in the
+                  number format of the file, else of the target.
+    confidence:   0.5 to 0.99: latency and energy are held at the far end of that interval; None
+                  holds the predicted value.
+
+    Raises ``UsageError`` without any limit, ``InputError`` for a file that is no model.
+    """
+    paths = [model] if isinstance(model, str | Path) else list(model)
+    limits = _limits(max_latency_ms, max_energy_mj, max_ram_mb, max_flash_mb)
+    targets = load_targets(target, runtime, hardware)
+    read, errors = read_models(paths, input_shape, inputs)
+    if errors:
+        raise errors[0]
+    rows = price_models(read, targets)
+    names = [target_name(t) for _ in read for t in targets]
+    return [_judge(row, name, limits, confidence) for row, name in zip(rows, names, strict=True)]
+
+
+def _limits(
+    latency_ms: float | None, energy_mj: float | None, ram_mb: float | None, flash_mb: float | None
+) -> dict[str, float]:
+    given = {
+        "latency_ms": latency_ms, "energy_mj": energy_mj, "ram_mb": ram_mb, "flash_mb": flash_mb,
+    }  # fmt: skip
+    limits = {name: value for name, value in given.items() if value is not None}
+    if not limits:
+        raise UsageError(
+            "give at least one limit: --max-latency, --max-energy, --max-ram or --max-flash"
+        )
+    return limits
+
+
+def _judge(row: Row, target: str, limits: Mapping[str, float], confidence: float | None) -> Verdict:
+    values = row | {"ram_mb": row["activation_kb"] / 1e3, "flash_mb": row["weight_kb"] / 1e3}
+    checks = []
+    for name, limit in limits.items():
+        value = values.get(name)
+        if value is None:
+            raise UsageError(
+                f"nobody measured the {_LABELS[name]} of {target}: leave --max-{_LABELS[name]} out"
+            )
+        high = _QUANTITIES[name][1] or name
+        far, near = float(values[high]), float(values[high.replace("high", "low")])
+        judged = value if confidence is None else value * _spread(far / value, confidence)
+        passed = judged <= limit
+        certain = far <= limit if passed else near > limit
+        checks.append(
+            Check(name, limit, value, judged, "pass" if passed else "fail", bool(certain))
+        )
+    failed = any(c.verdict == "fail" for c in checks)
+    return Verdict(str(row["design"]), target, "fail" if failed else "pass", tuple(checks), row)
+
+
+def _spread(ratio: float, confidence: float) -> float:
+    """Factor to the far end of another interval than the 90 % one: errors are log-normal."""
+    normal = NormalDist()
+    wanted, known = (normal.inv_cdf((1 + c) / 2) for c in (confidence, _INTERVAL))
+    return float(ratio ** (wanted / known))
+
+
+# ------------------------------------------------------------------------------- the command
+def _parser() -> CommandParser:
+    parser = CommandParser(
+        "check", "Do models keep limits on targets? Exit code 0 if all do, 3 if one does not."
+    )
+    parser.prog = "flash check"
+    add = parser.add_argument
+    add("models", nargs="+", metavar="MODEL.onnx", help="networks as ONNX files")
+    add_model_options(parser)
+    add("--max-latency", metavar="30ms", help="of one inference, as predicted")
+    add("--max-energy", metavar="5mJ", help="the same of the energy, where it was measured")
+    add("--max-ram", metavar="256KiB", help="of activations alive at one time")
+    add("--max-flash", metavar="1MB", help="of weights")
+    add("--confidence", metavar="90%", help="hold limits at the far end of this interval")
+    add("--json", metavar="FILE", help="write JSON to FILE or to stdout with '-'")
+    add("--markdown", metavar="FILE", help="write a table for a pull request likewise")
+    return parser
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command; raises ``LimitError`` (exit code 3) where a model exceeds a limit."""
+    options = _parser().parse_args(arguments)
+    if not options.target:
+        raise UsageError("give a --target, e.g. --target rpi4b")
+    if options.json == "-" and options.markdown == "-":
+        raise UsageError("--json and --markdown cannot both go to standard output")
+    limits = _limits(
+        _read(parse_latency_ms, options.max_latency, "--max-latency"),
+        _read(parse_energy_mj, options.max_energy, "--max-energy"),
+        _read(parse_memory_mb, options.max_ram, "--max-ram"),
+        _read(parse_memory_mb, options.max_flash, "--max-flash"),
+    )
+    confidence = _confidence(options.confidence)
+    targets = load_targets(options.target, options.runtime, options.hardware)
+    models, errors = read_models(options.models, only_shape(options), input_sizes(options))
+    rows = price_models(models, targets)
+    names = [target_name(t) for _ in models for t in targets]
+    verdicts = [_judge(row, n, limits, confidence) for row, n in zip(rows, names, strict=True)]
+    if options.json:
+        _put(options.json, _as_json(verdicts, errors, limits, confidence))
+    if options.markdown:
+        _put(options.markdown, _as_markdown(verdicts, errors))
+    if "-" not in (options.json, options.markdown) and verdicts:
+        sys.stdout.write(_as_text(verdicts))
+    end_with(errors)
+    failed = [v for v in verdicts if v.verdict == "fail"]
+    if failed:
+        more = f" (and {len(failed) - 1} more)" if failed[1:] else ""
+        raise LimitError(f"{failed[0]}{more}")
+
+
+def _read(parse: Any, text: str | None, option: str) -> float | None:
+    return None if text is None else float(parse(text, option))
+
+
+def _confidence(text: str | None) -> float | None:
+    if text is None:
+        return None
+    value = parse_number(text.strip().removesuffix("%"), "--confidence")
+    if not 50 <= value <= 99:
+        raise UsageError(f"--confidence {text}: expected per cent from 50 to 99, e.g. 90%")
+    return value / 100
+
+
+def _as_text(verdicts: Sequence[Verdict]) -> str:
+    cells = [["verdict", "model", "target", "why"]]
+    for v in verdicts:
+        decisive = [c for c in v.checks if c.verdict == v.verdict]
+        doubt = "" if all(c.certain for c in decisive) else "; the 90 % interval holds the limit"
+        why = "; ".join(str(c) for c in decisive) + doubt
+        cells.append([v.verdict, short(v.model), v.target, why])
+    return aligned(cells)
+
+
+def _as_json(
+    verdicts: Sequence[Verdict], errors: Sequence[FlashError], limits: Mapping[str, float],
+    confidence: float | None,
+) -> str:  # fmt: skip
+    document = {
+        "schema": SCHEMA,
+        "limits": dict(limits),
+        "confidence": confidence,
+        "passed": not errors and all(v.verdict == "pass" for v in verdicts),
+        "verdicts": [asdict(v) for v in verdicts],
+        "errors": [str(error) for error in errors],
+    }
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+def _as_markdown(verdicts: Sequence[Verdict], errors: Sequence[FlashError]) -> str:
+    lines = [
+        "| verdict | model | target | latency (90 %) | RAM | flash | limits |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for v in verdicts:
+        row, mark = v.estimate, "✅ pass" if v.verdict == "pass" else "❌ **fail**"
+        memory = (format_memory(row[name] / 1e3) for name in ("activation_kb", "weight_kb"))
+        limits = "; ".join(str(c) for c in v.checks)
+        cells = (mark, f"`{v.model}`", v.target, latency_cell(row), *memory, limits)
+        lines.append("| " + " | ".join(_escaped(cell) for cell in cells) + " |")
+    lines += [f"\n⚠️ {_escaped(str(error))}" for error in errors]
+    if any(v.estimate.get("extrapolated") for v in verdicts):
+        lines.append("\n\\* unlike anything the cost model was fitted to: its interval is widened")
+    return "\n".join(lines) + "\n"
+
+
+def _escaped(text: str) -> str:
+    """A cell's text: one line, no column of its own."""
+    return "".join(c if c.isprintable() else " " for c in text).replace("|", "\\|")
+
+
+def _put(place: str, text: str) -> None:
+    if place == "-":
+        sys.stdout.write(text)
+    else:
+        write_text(place, text)

@@ -1,0 +1,54 @@
+"""Options that ``flash estimate`` and ``flash check`` share."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+
+from flash.command import CommandParser
+from flash.errors import FlashError, UsageError
+from flash.quantities import parse_sizes
+
+__all__ = ["add_model_options", "end_with", "input_sizes", "only_shape"]
+
+
+def add_model_options(parser: CommandParser) -> None:
+    """Inputs, targets and runtimes."""
+    add = parser.add_argument
+    add(
+        "--target", metavar="T[,T]", help="profile names or TOML files; rpi4b:armnn names a runtime"
+    )
+    add("--runtime", metavar="R", help="one of the profile's runtimes (its default one)")
+    add("--hardware", metavar="A=N,B=N", help="an accelerator's chip (its default one)")
+    add("--input-shape", metavar="1x3x224x224", help="sizes of the models' only input")
+    add(
+        "--input", metavar="NAME=1x3x224x224", action="append", default=[],
+        help="sizes of an input by name, once for each",
+    )  # fmt: skip
+
+
+def only_shape(options: argparse.Namespace) -> Sequence[int] | None:
+    """Sizes of the only input, if given."""
+    return parse_sizes(options.input_shape, "--input-shape") if options.input_shape else None
+
+
+def input_sizes(options: argparse.Namespace) -> Mapping[str, Sequence[int]]:
+    """Sizes by name of the input."""
+    found: dict[str, Sequence[int]] = {}
+    for text in options.input:
+        name, equals, sizes = text.rpartition("=")
+        if not equals or not name:
+            raise UsageError(f"--input {text}: expected NAME=1x3x224x224")
+        if name in found:
+            raise UsageError(f"--input {name} is given twice")
+        found[name] = parse_sizes(sizes, f"--input {name}=")
+    return found
+
+
+def end_with(errors: Sequence[FlashError]) -> None:
+    """Tell all errors but the last, and raise that: the command ends with its exit code."""
+    for error in errors[:-1]:
+        sys.stderr.write("".join(c if c.isprintable() else " " for c in f"flash: {error}") + "\n")
+    if errors:
+        raise errors[-1]

@@ -1,0 +1,326 @@
+"""Networks and designs priced: rows that ``flash estimate`` shows and ``flash check`` judges."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flash.errors import FlashError, InputError, UsageError
+from flash.evaluation import (
+    Evaluation,
+    Metrics,
+    evaluate,
+    evaluate_network,
+    measure,
+    measure_network,
+)
+from flash.metrics import network_scores, scores
+from flash.proxies.metric import metric_scores
+from flash.proxies.options import ProxyOptions
+from flash.quantities import quantity
+from flash.spaces.network import Network
+from flash.spaces.space import SearchSpace, load_space
+from flash.spaces.stage_tables import Floats
+from flash.targets import Given, Target, load_target
+
+if TYPE_CHECKING:
+    from flash.accuracy import Prediction
+
+__all__ = ["DEFAULT_SPACE", "SHOWN", "Model", "Row", "estimate", "load_targets", "price_models",
+           "read_models"]  # fmt: skip
+
+#: A value is None where it is not known; ``layers``, where asked for, is a list of such rows.
+Row = dict[str, Any]
+
+#: Metrics of every row, in this order; any other is a column where it is asked for.
+SHOWN = ("nn_degree", "nn_mass", "sed", "rank_score")
+DEFAULT_SPACE = "cifar10-concat"
+#: Share of a latency in operations without a rate of their own from which on it is told.
+_TOLD_SHARE = 0.05
+#: Operations named in such a note.
+_MOST_NAMED = 4
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network with the name its rows have."""
+
+    name: str
+    network: Network
+
+
+def estimate(
+    model: Any = None,
+    example_input: Any = None,
+    *,
+    models: Sequence[str | Path] = (),
+    space: str = "",
+    designs: Sequence[str] = (),
+    target: str | Sequence[str] | None = None,
+    runtime: str | None = None,
+    hardware: Given | None = None,
+    input_shape: Sequence[int] | None = None,
+    inputs: Mapping[str, Sequence[int]] | None = None,
+    layers: bool = False,
+    metrics: Sequence[str] = (),
+    proxy: str | None = None,
+    seed: int = 0,
+    scoring: ProxyOptions | None = None,
+) -> list[Row]:
+    """One row a network and target, in the order given.
+
+    model:   an ONNX file, several, or a torch module with ``example_input`` (a tensor or a tuple
+             of tensors), which PyTorch's exporter turns into the same network as its file.
+    models:  ONNX files; ``design`` is then the file as named here. NN-Mass is None: a file does
+             not say which layers form a cell. A quantized one counts as the network it quantizes;
+             its memory is that of the numbers it stores.
+    designs: instead, of a space: each a JSON object of its variables, ``w1=8 d1=3 ...``, or the
+             benchmark's own string; those of a calibrated space have their predicted accuracy.
+    target:  a profile's name or file, with a runtime if you like (``rpi4b:tflite``); several as
+             a sequence or with commas between. Without one there are no latency and energy; with
+             several, rows have a column ``target``.
+    hardware: the chip of an accelerator, ``rows=16,cols=32``; its default one otherwise.
+    input_shape: sizes of the models' only input, e.g. ``(1, 3, 224, 224)``.
+    inputs:  sizes by name of the input, for models of several.
+    layers:  rows have ``layers``: where the latency goes, a row a layer.
+    metrics: further ones of ``flash.metrics.METRICS``, a column each.
+    proxy:   a score of ``flash.proxies`` that runs each network, more is better, as one more
+             column; None where it says nothing. ``seed`` and ``scoring`` say how.
+
+    Raises ``InputError`` with the line's number for a design that is not of the space, and
+    with the file's name for one that is no model or has operators without a known cost.
+    """
+    given = _given_models(model, example_input, models)
+    if given and (space or designs):
+        raise UsageError("give ONNX files or a space and its designs, not both")
+    targets = load_targets(target, runtime, hardware)
+    wanted = (*SHOWN, *metrics)
+    if given:
+        read, errors = read_models(given, input_shape, inputs)
+        if errors:
+            raise errors[0]
+        rows = price_models(read, targets, wanted, layers)
+        networks = [m.network for m in read for _ in targets or (None,)]
+        return with_proxy(rows, networks, proxy, seed, scoring)
+    found = load_space(space or DEFAULT_SPACE)
+    parsed = []
+    for number, text in enumerate(designs, start=1):
+        try:
+            parsed.append(found.parse(text))
+        except FlashError as error:
+            raise InputError(f"design {number}: {error}") from None
+    if not parsed:
+        raise InputError("no designs given; expected one a line")
+    indices = np.array(parsed)
+    known = scores(found, indices, wanted)
+    predicted = _accuracy(found, indices)
+    rows, networks = [], []
+    for place in targets or (None,):
+        result = evaluate(found, place, indices) if place else measure(found, indices)
+        for i, text in enumerate(designs):
+            rows.append(_row(text, result, known, i, place, len(targets) > 1, predicted))
+            if layers and place:
+                rows[-1]["layers"] = layer_rows(found.network(indices[i]), place)
+        networks += [found.network(row) for row in indices] if proxy else []
+    return with_proxy(rows, networks, proxy, seed, scoring)
+
+
+def load_targets(
+    target: str | Sequence[str] | None, runtime: str | None = None, hardware: Given | None = None
+) -> list[Target]:
+    """The targets named: a name, several with commas between, or a sequence of names."""
+    names = target.split(",") if isinstance(target, str) else list(target or ())
+    names = [name.strip() for name in names]
+    if not all(names):
+        raise UsageError("--target: expected names with single commas between, got an empty one")
+    if not names and (hardware is not None or runtime):
+        what = "--runtime" if runtime else "hardware variables"
+        raise UsageError(f"{what} need a target, e.g. --target systolic")
+    return [load_target(name, runtime, hardware) for name in dict.fromkeys(names)]
+
+
+def _given_models(
+    model: Any, example_input: Any, models: Sequence[str | Path]
+) -> list[str | Path | Model]:
+    given: list[str | Path | Model] = list(models)
+    if model is None:
+        return given
+    if isinstance(model, str | Path):
+        return [model, *given]
+    if callable(getattr(model, "state_dict", None)):
+        from flash.backends import module_model, network_of  # noqa: PLC0415 (an extra)
+
+        if example_input is None:
+            raise UsageError("a torch module needs an example_input, a tensor or a tuple of them")
+        name = type(model).__name__
+        return [Model(name, network_of(module_model(model, example_input), name)), *given]
+    return [*model, *given]
+
+
+def read_models(
+    paths: Iterable[str | Path | Model],
+    input_shape: Sequence[int] | None = None,
+    inputs: Mapping[str, Sequence[int]] | None = None,
+) -> tuple[list[Model], list[FlashError]]:
+    """The models that can be read, in order, and why the others cannot.
+
+    Notes about how a file was read go to standard error.
+    """
+    from flash.backends import read_onnx  # noqa: PLC0415 (an extra)
+
+    read, errors = list[Model](), list[FlashError]()
+    for path in paths:
+        if isinstance(path, Model):
+            read.append(path)
+            continue
+        try:
+            network = read_onnx(path, input_shape, inputs)
+        except FlashError as error:
+            errors.append(error)
+            continue
+        for note in network.notes:
+            sys.stderr.write(f"note: {path}: {note}\n")
+        read.append(Model(str(path), network))
+    return read, errors
+
+
+def price_models(
+    models: Sequence[Model], targets: Sequence[Target], metrics: Sequence[str] = SHOWN,
+    layers: bool = False,
+) -> list[Row]:  # fmt: skip
+    """A row a model and target, models first."""
+    rows = []
+    for model in models:
+        network = model.network
+        values = {n: np.array([v]) for n, v in network_scores(network, metrics).items()}
+        for target in targets or (None,):
+            result = evaluate_network(network, target) if target else measure_network(network)
+            row = _row(model.name, result, values, 0, target, len(targets) > 1)
+            if target is not None:
+                where = layer_rows(network, target)
+                _tell_unrated(model.name, target, where)
+                if layers:
+                    row["layers"] = where
+            rows.append(row)
+    return rows
+
+
+def layer_rows(network: Network, target: Target) -> list[Row]:
+    """Where the latency of a network goes, layer by layer as the target runs it.
+
+    ``bound``: what a layer's time is spent on, ``compute``, ``memory`` or ``overhead``; empty
+    where the target does not say. ``rated``: whether its operation has a rate of its own.
+    """
+    found = target.breakdown(network).layers
+    total = sum(layer.latency_ms for layer in found)
+    return [
+        {
+            "layer": layer.name,
+            "op": layer.op,
+            "latency_ms": layer.latency_ms,
+            "share": layer.latency_ms / total if total else 0.0,
+            **{name: value for name, value in layer.details.items() if name in _SHOWN_DETAILS},
+            "bound": layer.bound,
+            "rated": layer.rated,
+        }
+        for layer in found
+    ]
+
+
+_SHOWN_DETAILS = ("macs", "bytes", "dram_bytes", "cycles", "tiles")
+
+
+def _tell_unrated(name: str, target: Target, layers: Sequence[Row]) -> None:
+    unrated = [layer for layer in layers if not layer["rated"]]
+    share = sum(layer["share"] for layer in unrated)
+    if share < _TOLD_SHARE:
+        return
+    by_op: dict[str, float] = {}
+    for layer in unrated:
+        by_op[layer["op"]] = by_op.get(layer["op"], 0.0) + layer["share"]
+    ops = sorted(by_op, key=lambda op: -by_op[op])[:_MOST_NAMED]
+    sys.stderr.write(
+        f"note: {name} on {target.name}: {share:.0%} of the time is in operations or number "
+        f"formats without a rate of their own there ({', '.join(ops)}); its interval is widened\n"
+    )
+
+
+def _accuracy(space: SearchSpace, designs: NDArray[np.int64]) -> Prediction | None:
+    """Predicted accuracy of designs, None without a model; why not goes to standard error."""
+    if space.accuracy is None:
+        return None
+    from flash.accuracy import accuracy_of, why_no_accuracy  # noqa: PLC0415 (few spaces have one)
+
+    model = accuracy_of(space)
+    if model is None:
+        sys.stderr.write(f"note: no accuracy: {why_no_accuracy(space)}\n")
+        return None
+    predicted = model.predict(space, designs)
+    if outside := int(predicted.outside.sum()):
+        sys.stderr.write(
+            f"note: {outside} of {len(designs)} designs lie beyond the trained networks: their "
+            "accuracy is extrapolated\n"
+        )
+    return predicted
+
+
+def with_proxy(
+    rows: list[Row], networks: Sequence[Network], proxy: str | None, seed: int,
+    scoring: ProxyOptions | None,
+) -> list[Row]:  # fmt: skip
+    """The rows with one more column; why some have no score goes to standard error."""
+    if proxy is None:
+        return rows
+    found = metric_scores(networks, proxy, seed, scoring or ProxyOptions())
+    for line in found.notes:
+        sys.stderr.write(f"note: {line}\n")
+    values = iter(found.values[proxy].tolist())
+    return [
+        row | {proxy: next(values) if ok else None}
+        for row, ok in zip(rows, found.scored, strict=True)
+    ]
+
+
+def _row(
+    text: str, found: Metrics, values: Mapping[str, Floats], i: int, target: Target | None,
+    named: bool, accuracy: Prediction | None = None,
+) -> Row:  # fmt: skip
+    row: Row = {
+        "design": text,
+        **({"target": target_name(target)} if named and target else {}),
+        **{name: _known(column[i]) for name, column in values.items()},
+        "params": int(found.params[i]),
+        "macs": int(found.macs[i]),
+        "weight_kb": float(found.weight_mb[i]) * 1e3,
+        "activation_kb": float(found.activation_mb[i]) * 1e3,
+    }
+    if accuracy is not None:
+        ends = (float(v[i]) for v in (accuracy.value, accuracy.low, accuracy.high))
+        row |= dict(zip(quantity("accuracy").columns, ends, strict=True))
+        row["accuracy_extrapolated"] = bool(accuracy.outside[i])
+    if isinstance(found, Evaluation):
+        for name in ("latency_ms", "energy_mj", "area_mm2"):
+            triple = getattr(found, name)
+            if triple is None or (name == "energy_mj" and target and not target.energy_how):
+                continue
+            row |= dict(zip(quantity(name).columns, (float(v[i]) for v in triple), strict=True))
+        row |= {name: float(v[i]) for name, v in found.details.items()}
+        row["extrapolated"] = bool(found.extrapolated[i])
+    return row
+
+
+def target_name(target: Target) -> str:
+    """Name of a target with its runtime, where it has several."""
+    runtime = target.summary().get("runtime")
+    return f"{target.name}:{runtime}" if runtime else target.name
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)

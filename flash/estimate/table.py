@@ -1,0 +1,99 @@
+"""Estimates as text for people: aligned columns, units, the interval beside the value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from flash.estimate.pricing import Row
+from flash.quantities import format_count, format_energy, format_latency, format_memory
+
+__all__ = ["aligned", "estimate_table", "layer_table"]
+
+#: Layers of a network that its table shows; the others are one line.
+_MOST_LAYERS: Final = 25
+#: Longer names are cut at the front, where paths differ least.
+_LONGEST_NAME: Final = 40
+
+
+def estimate_table(rows: Sequence[Row]) -> str:
+    """Model, target, latency, energy, memory, parameters, MACs: a row each."""
+    columns: list[tuple[str, Callable[[Row], str]]] = [
+        ("model", lambda row: short(str(row["design"])))
+    ]
+    if "target" in rows[0]:
+        columns.append(("target", lambda row: str(row["target"])))
+    if any("latency_ms" in row for row in rows):
+        columns.append(("latency (90 %)", latency_cell))
+    if any("energy_mj" in row for row in rows):
+        columns.append(("energy", lambda row: _cell(row, "energy_mj", format_energy)))
+    if any("area_mm2" in row for row in rows):
+        columns.append(("area", lambda row: f"{row['area_mm2']:.3g} mm2"))
+    columns += [
+        ("weights", lambda row: format_memory(row["weight_kb"] / 1e3)),
+        ("activations", lambda row: format_memory(row["activation_kb"] / 1e3)),
+        ("params", lambda row: format_count(row["params"])),
+        ("MACs", lambda row: format_count(row["macs"])),
+    ]
+    cells = [[title for title, _ in columns]]
+    cells += [[cell(row) for _, cell in columns] for row in rows]
+    text = aligned(cells)
+    if any(row.get("extrapolated") for row in rows):
+        text += "* unlike anything the cost model was fitted to: its interval is widened\n"
+    return text
+
+
+def latency_cell(row: Row) -> str:
+    """``12.3 ms (10.1 to 15)``, with a star outside what was fitted."""
+    if row.get("latency_ms") is None:
+        return ""
+    value, low, high = (
+        format_latency(row[name]) for name in ("latency_ms", "latency_low_ms", "latency_high_ms")
+    )
+    return f"{value} ({low} to {high}){'*' if row.get('extrapolated') else ''}"
+
+
+def layer_table(row: Row) -> str:
+    """The layers that take longest, with what bounds each."""
+    layers = sorted(row["layers"], key=lambda layer: -layer["latency_ms"])
+    where = f" on {row['target']}" if "target" in row else ""
+    cells = [["layer", "operation", "time", "share", "MACs", "bytes", "bound by"]]
+    for layer in layers[:_MOST_LAYERS]:
+        moved = layer.get("bytes", layer.get("dram_bytes"))
+        cells.append(
+            [
+                short(layer["layer"]),
+                layer["op"],
+                format_latency(layer["latency_ms"]),
+                f"{layer['share']:.1%}",
+                format_count(layer["macs"]) if layer.get("macs") else "",
+                format_memory(moved / 1e6) if moved else "",
+                layer["bound"] + ("" if layer["rated"] else " (no rate of its own)"),
+            ]
+        )
+    rest = layers[_MOST_LAYERS:]
+    text = f"{row['design']}{where}\n{aligned(cells)}"
+    if rest:
+        share = sum(layer["share"] for layer in rest)
+        text += f"and {len(rest)} more layers, {share:.1%} of the time\n"
+    return text
+
+
+def short(name: str) -> str:
+    """A name of at most 40 characters, its end kept."""
+    return name if len(name) <= _LONGEST_NAME else f"...{name[3 - _LONGEST_NAME :]}"
+
+
+def aligned(cells: Sequence[Sequence[str]]) -> str:
+    """Lines of columns that stand below each other; the first row is the heading."""
+    widths = [max(len(line[k]) for line in cells) for k in range(len(cells[0]))]
+    lines = (
+        "  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip()
+        for line in cells
+    )
+    return "".join("".join(c if c.isprintable() else " " for c in x) + "\n" for x in lines)
+
+
+def _cell(row: Row, name: str, show: Callable[[float], str]) -> str:
+    value: Any = row.get(name)
+    return "" if value is None else show(value)

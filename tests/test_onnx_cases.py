@@ -1,0 +1,259 @@
+"""Every small file of ../shared/cases gets its right value, and so does each of its kind."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flash.command import run_command
+from flash.errors import InputError
+from flash.estimate import estimate
+from flash.evaluation import evaluate_network
+from flash.targets import load_target
+
+onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
+
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+from onnx_models import model, node, normal  # noqa: E402
+
+from flash.backends import network_of, read_onnx  # noqa: E402
+from flash.estimate import command as estimate_command  # noqa: E402
+
+CASES = Path(__file__).resolve().parents[2] / "shared" / "cases"
+needs_cases = pytest.mark.skipif(not CASES.is_dir(), reason="../shared/cases is not there")
+
+#: Multiply-accumulates that the READMEs of the cases state.
+MACS = {
+    "refused_but_common/conv1d": 192_000, "refused_but_common/conv3d": 691_200,
+    "refused_but_common/convT_s2": 48, "refused_but_common/convT_outpad": 115_200,
+    "refused_but_common/convT_dw": 2304, "refused_but_common/lstm_T100": 3_276_800,
+    "refused_but_common/gru_T100": 2_457_600, "refused_but_common/resize_unet": 136_800,
+    "refused_but_common/pixelshuffle_d2s": 172_800, "refused_but_common/einsum": 100_352,
+    "refused_but_common/layernorm": 2048, "refused_but_common/matmul3d": 100_352,
+    "refused_but_common/attention": 708_736, "refused_but_common/two_outputs": 1_843_200,
+    "refused_but_common/two_inputs": 1_843_200, "refused_but_common/gemm_transA": 2048,
+    "refused_but_common/matmul_constleft": 20_480, "refused_but_common/batch_fixed8": 7_372_800,
+    "rows_times_matrix/rows196": 3_211_264, "rows_times_matrix/patch_matmul": 551_936,
+    "rows_times_matrix/batch_reshape_gemm": 10_240,
+}  # fmt: skip
+
+
+@needs_cases
+@pytest.mark.parametrize("name", MACS)
+def test_a_case_has_the_multiply_accumulates_its_readme_states(name):
+    network = read_onnx(CASES / f"{name}.onnx")
+    assert network.macs == MACS[name]
+    found = evaluate_network(network, load_target("x86-avx512"))
+    assert 0 < found.latency_ms[1][0] <= found.latency_ms[0][0] <= found.latency_ms[2][0] < 10
+
+
+@needs_cases
+def test_the_batch_that_input_shape_gives_is_priced():
+    folder = CASES / "batch_by_input_shape"
+    assert read_onnx(folder / "mlp.onnx", (8, 64)).macs == 16_384
+    one, eight = (read_onnx(folder / "conv.onnx", (n, 16, 20, 20)) for n in (1, 8))
+    assert eight.macs == 8 * one.macs and eight.params == one.params
+
+
+@needs_cases
+def test_parameters_are_those_of_the_file():
+    assert read_onnx(CASES / "prelu_params/prelu.onnx").params == 2320
+    assert read_onnx(CASES / "shared_weights/siamese_shared.onnx").params == 2304
+
+
+@needs_cases
+def test_half_precision_weighs_half_and_says_that_its_time_is_a_guess(capsys):
+    (row,) = estimate(CASES / "fp16/fp16conv.onnx", target="x86-avx512")
+    assert row["weight_kb"] == pytest.approx(73.728)
+    assert row["extrapolated"] and row["latency_high_ms"] > 4 * row["latency_ms"]
+    assert "stored in fp16" in capsys.readouterr().err
+
+
+@needs_cases
+@pytest.mark.parametrize(("name", "measured_ms"), [("mish", 6.96), ("elu", 2.90),
+                                                    ("softmax_channels", 5.01)])  # fmt: skip
+def test_slow_activations_are_within_their_interval_of_what_onnxruntime_took(name, measured_ms):
+    (row,) = estimate(CASES / f"slow_activations/{name}.onnx", target="x86-avx512")
+    assert row["latency_low_ms"] <= measured_ms <= row["latency_high_ms"]
+    assert row["latency_ms"] == pytest.approx(measured_ms, rel=0.25)
+
+
+@needs_cases
+def test_a_bad_file_among_good_ones_is_named_and_the_others_are_done(capsys, tmp_path):
+    folder = CASES / "one_bad_among_good"
+    bad = tmp_path / "bad.onnx"
+    bad.write_bytes(b"no model")
+    files = [*map(str, sorted(folder.glob("*.onnx"))), str(bad)]
+    assert _run(*files, "--target", "rpi4b", "--json", "-") == 4
+    printed = capsys.readouterr()
+    assert [row["design"] for row in json.loads(printed.out)] == files[:-1]
+    assert f"flash: {bad}: not an ONNX model" in printed.err
+
+
+@needs_cases
+@pytest.mark.parametrize(("name", "message"), [
+    ("onnx_function_bomb", "expand to"), ("onnx_range_2e40", "the limit is"),
+])  # fmt: skip
+def test_a_file_that_would_grow_without_end_is_refused_at_once(name, message):
+    start = time.perf_counter()
+    with pytest.raises(InputError, match=message):
+        read_onnx(CASES / "faults" / name / "m.onnx")
+    assert time.perf_counter() - start < 5
+
+
+def _run(*arguments):
+    return run_command(estimate_command.main, list(arguments))
+
+
+# ------------------------------------------------------------- the same kinds, written here
+def _macs(nodes, shape, weights, **given):
+    return network_of(model(nodes, {"x": shape}, weights, **given)).macs
+
+
+@pytest.mark.parametrize(("axes", "groups", "dilation"), [(1, 1, 1), (1, 4, 2), (2, 2, 1),
+                                                          (3, 1, 1), (3, 4, 2)])  # fmt: skip
+def test_convolutions_over_any_axes_count_positions_times_weights(axes, groups, dilation):
+    weight = normal(8, 4 // groups, *[3] * axes)
+    made = [node("Conv", ["x", "w"], ["y"], group=groups, dilations=[dilation] * axes)]
+    positions = (12 - 2 * dilation) ** axes
+    found = network_of(model(made, {"x": [2, 4, *[12] * axes]}, {"w": weight}))
+    assert found.macs == 2 * positions * weight.size
+    assert found.params == weight.size
+
+
+@pytest.mark.parametrize(("axes", "groups"), [(1, 1), (2, 1), (2, 4), (3, 2)])
+def test_transposed_convolutions_count_positions_read(axes, groups):
+    weight = normal(4, 8 // groups, *[3] * axes)
+    made = [node("ConvTranspose", ["x", "w"], ["y"], group=groups, strides=[2] * axes,
+                 output_padding=[1] * axes)]  # fmt: skip
+    assert _macs(made, [1, 4, *[6] * axes], {"w": weight}) == 6**axes * weight.size
+
+
+@pytest.mark.parametrize(("kind", "gates"), [("LSTM", 4), ("GRU", 3), ("RNN", 1)])
+@pytest.mark.parametrize("directions", [1, 2])
+def test_recurrent_layers_multiply_all_their_weights_each_step(kind, gates, directions):
+    w, r = normal(directions, gates * 8, 6), normal(directions, gates * 8, 8)
+    way = {"direction": "bidirectional"} if directions == 2 else {}
+    made = [node(kind, ["x", "w", "r"], ["y"], hidden_size=8, **way)]
+    found = network_of(model(made, {"x": [5, 3, 6]}, {"w": w, "r": r}))
+    assert found.macs == 5 * 3 * (w.size + r.size)
+    assert found.params == w.size + r.size
+
+
+@pytest.mark.parametrize(("a", "b", "macs"), [
+    ([7, 5], [5, 3], 105), ([2, 7, 5], [5, 3], 210), ([2, 4, 7, 5], [2, 4, 5, 3], 840),
+    ([2, 1, 7, 5], [4, 5, 3], 840), ([5], [5, 3], 15), ([7, 5], [5], 35),
+])  # fmt: skip
+def test_products_count_rows_and_stacks(a, b, macs):
+    made = [node("MatMul", ["a", "b"], ["y"])]
+    both = network_of(model(made, {"a": a, "b": b}))
+    one = network_of(model(made, {"a": a}, {"b": normal(*b)}))
+    assert both.macs == one.macs == macs
+    assert (both.params, one.params) == (0, normal(*b).size)
+
+
+@pytest.mark.parametrize(("equation", "a", "b", "macs"), [
+    ("ij,jk->ik", [7, 5], [5, 3], 105), ("bij,bkj->bik", [2, 7, 5], [2, 3, 5], 210),
+    ("...ij,jk->...ik", [2, 4, 7, 5], [5, 3], 840), ("bhid,bhjd->bhij", [1, 2, 7, 5], [1, 2, 7, 5], 490),
+])  # fmt: skip
+def test_einsum_counts_as_the_product_it_is(equation, a, b, macs):
+    made = [node("Einsum", ["a", "b"], ["y"], equation=equation)]
+    assert network_of(model(made, {"a": a, "b": b})).macs == macs
+
+
+def test_a_number_of_trees_is_counted_in_comparisons():
+    ids = [0, 1, 2]
+    made = node(
+        "TreeEnsembleRegressor", ["x"], ["y"], domain="ai.onnx.ml", n_targets=1,
+        nodes_treeids=[0] * 3, nodes_nodeids=ids, nodes_featureids=[0] * 3,
+        nodes_values=[0.5, 0.0, 0.0], nodes_modes=["BRANCH_LEQ", "LEAF", "LEAF"],
+        nodes_truenodeids=[1, 0, 0], nodes_falsenodeids=[2, 0, 0], nodes_hitrates=[1.0] * 3,
+        nodes_missing_value_tracks_true=[0] * 3, target_treeids=[0, 0], target_nodeids=[1, 2],
+        target_ids=[0, 0], target_weights=[1.0, 2.0],
+    )  # fmt: skip
+    found = network_of(model([made], {"x": [4, 3]}, domains=["ai.onnx.ml"]))
+    assert [layer.op for layer in found.layers] == ["trees"]
+    assert (found.macs, found.params) == (0, 3)
+
+
+def test_several_inputs_are_bound_by_name_and_axes_of_one_name_agree():
+    made = [node("MatMul", ["a", "w"], ["p"]), node("Add", ["p", "b"], ["y"])]
+    given = model(made, {"a": ["n", "length", 4], "b": ["n", "length", 3]}, {"w": normal(4, 3)})
+    with pytest.raises(InputError, match=r"axis 1 \('length'\) of input 'a'.*--input a=1x128x128"):
+        network_of(given)
+    assert network_of(given, inputs={"a": (2, 5, 4)}).macs == 2 * 5 * 12
+
+
+def test_several_outputs_stay_alive_to_the_end():
+    made = [
+        node("Conv", ["x", "w"], ["a"], pads=[1] * 4), node("Relu", ["a"], ["b"]),
+        node("Conv", ["b", "w"], ["c"], pads=[1] * 4),
+    ]  # fmt: skip
+    weights = {"w": normal(4, 4, 3, 3)}
+    one, two = (
+        network_of(model(made, {"x": [1, 4, 8, 8]}, weights, outputs))
+        for outputs in (["c"], ["a", "c"])
+    )
+    assert len(two.outputs) == 2 and two.macs == one.macs and two.params == one.params
+    assert two.live().macs == two.macs
+
+
+def test_rows_that_depend_on_the_data_count_at_most_and_are_noted():
+    made = [node("NonMaxSuppression", ["boxes", "scores", "most"], ["y"])]
+    found = network_of(model(made, {"boxes": [1, 50, 4], "scores": [1, 3, 50]},
+                             {"most": np.array([10])}))  # fmt: skip
+    assert found.layers[-1].out_channels == 1 * 3 * 10 * 3
+    assert "the most possible" in found.notes[0]
+
+
+def test_control_flow_with_a_known_condition_is_resolved_and_other_is_refused_by_name():
+    def branch(kind):
+        value = helper.make_tensor_value_info("inner", TensorProto.FLOAT, None)
+        return helper.make_graph([node(kind, ["x"], ["inner"])], "b", [], [value])
+
+    taken = node("If", ["c"], ["y"], "choice", then_branch=branch("Relu"),
+                 else_branch=branch("Sigmoid"))  # fmt: skip
+    for value, act in ((True, "relu"), (False, "sigmoid")):
+        found = network_of(model([taken], {"x": [1, 4]}, {"c": np.array(value)}))
+        assert [layer.act for layer in found.layers] == [act]
+    with pytest.raises(InputError, match=r"If \(node 'choice'\).*export the branch"):
+        network_of(model([taken], {"x": [1, 4], "c": []}, types={"c": TensorProto.BOOL}))
+
+
+@pytest.mark.parametrize(("kind", "size"), [(np.float16, 2), (np.float64, 8)])
+def test_weights_weigh_what_their_format_says(kind, size):
+    made = [node("Conv", ["x", "w"], ["y"])]
+    elem_type = helper.np_dtype_to_tensor_dtype(np.dtype(kind))
+    given = model(made, {"x": [1, 4, 8, 8]}, {"w": normal(8, 4, 1, 1).astype(kind)},
+                  types={"x": elem_type})  # fmt: skip
+    found = evaluate_network(network_of(given), load_target("x86-avx512"))
+    assert found.weight_mb[0] == pytest.approx(32 * size / 1e6)
+    assert found.activation_mb[0] == pytest.approx((256 * 4 + 512 * size) / 1e6)
+    assert found.extrapolated[0]
+
+
+def test_an_accelerator_refuses_what_it_has_no_cost_for():
+    made = [node("LayerNormalization", ["x", "s"], ["y"])]
+    network = network_of(model(made, {"x": [1, 7, 64]}, {"s": normal(64)}))
+    for target in ("systolic", "imc"):
+        with pytest.raises(InputError, match=rf"target {target} has no cost for 'layer_norm'"):
+            evaluate_network(network, load_target(target))
+
+
+def test_weights_with_two_readers_count_once_in_whatever_form_they_are_read():
+    made = [
+        node("MatMul", ["x", "w"], ["a"]), node("Transpose", ["w"], ["t"]),
+        node("MatMul", ["a", "t"], ["y"]),
+    ]  # fmt: skip
+    found = network_of(model(made, {"x": [1, 6]}, {"w": normal(6, 3)}))
+    assert (found.params, found.macs) == (18, 36)
+
+
+def test_tensors_of_a_file_can_be_constants_in_nodes():
+    stored = numpy_helper.from_array(normal(6, 3))
+    made = [node("Constant", [], ["w"], value=stored), node("MatMul", ["x", "w"], ["y"])]
+    assert network_of(model(made, {"x": [1, 6]})).params == 18
