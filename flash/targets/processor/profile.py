@@ -3,29 +3,6 @@
 A profile is a TOML file in ``hw_profiles/`` or of the user's own. It holds one or more
 *runtimes* (a framework with its version, threads, clock and precision): a latency without
 those means nothing, so each has coefficients, held-out errors and sources of its own.
-
-Which layers of a network a runtime runs is its ``executes``. Of five layers, say
-
-    A  a convolution of the input, whose result the output needs
-    B  a pool of A's result, whose own result nothing reads
-    C  a convolution of A's result, whose own result nothing reads
-    D  a convolution of constant zeros, whose result the output needs
-    E  a pool of constant zeros, whose result nothing reads
-
-the five words mean
-
-========  ==========================================================  =========  =================
-executes  runs a layer if                                             of these   found on
-========  ==========================================================  =========  =================
-all       (always)                                                    A B C D E  PyTorch
-used      its result reaches the output                               A D        TVM, TensorRT
-kept      as used; and convolutions that nothing reads, with what     A C D      TFLite on the
-          makes their operands                                                   Raspberry Pi 4
-live      it depends on the input and its result reaches the output   A          (none yet)
-fed       it depends on the input                                     A B C      onnxruntime
-========  ==========================================================  =========  =================
-
-What it then merges into one kernel is its ``fusion`` (``flash.targets.processor.fusion``).
 """
 
 from __future__ import annotations
@@ -40,8 +17,21 @@ from typing import Any
 from flash.errors import ProfileError, UsageError, did_you_mean, shown
 from flash.files.reading import parse_toml
 from flash.files.section import Section
-from flash.targets.processor.kernel_evidence import KernelEvidence, read_evidence
+from flash.targets.processor.kernel_evidence import read_evidence
 from flash.targets.processor.kernels import KERNEL_CLASSES, LANES
+from flash.targets.processor.runtime import (
+    BOX_FEATURES,
+    BYTES,
+    EXECUTES,
+    FUSIONS,
+    NO_ENERGY,
+    Coefficients,
+    Energy,
+    Interval,
+    Provenance,
+    Runtime,
+    Variant,
+)
 from flash.targets.profile_files import check_schema, find_profile, load_document, read_document
 
 __all__ = [
@@ -51,15 +41,6 @@ __all__ = [
 ]  # fmt: skip
 
 SCHEMA = "flash.profile/1"
-#: Bytes an element takes, by precision.
-BYTES: Mapping[str, int] = {"fp32": 4, "fp16": 2, "int8": 1}
-#: Which layers a runtime runs: the table above.
-EXECUTES = ("all", "used", "kept", "live", "fed")
-#: What a runtime merges into one kernel; "eager" only where it executes "all".
-FUSIONS = ("conv", "graph", "sum", "eager")
-#: Totals of a network that say whether it resembles the fitted ones.
-BOX_FEATURES = ("macs", "bytes", "kernels", "conv_share")
-
 #: Larger than any coefficient of hardware; keeps every cost a finite number.
 _LARGEST = 1e9
 
@@ -85,145 +66,6 @@ class Tvm:
 
     mtriple: str
     mcpu: str
-
-
-@dataclass(frozen=True, slots=True)
-class Coefficients:
-    """Coefficients of the kernel-time formula (see ``flash.targets.processor.costs``).
-
-    One value a kernel class, in the order of ``KERNEL_CLASSES``: overhead_us the fixed time
-    of a kernel, gmac_s the rate at full efficiency, gb_s the bandwidth, reduction_half and
-    outputs_half the reduction length and output channels at which half that rate is reached.
-    What a kernel moves beyond cache_mb passes spill_gb_s too; both may be infinite.
-    """
-
-    overhead_us: tuple[float, ...]
-    gmac_s: tuple[float, ...]
-    gb_s: tuple[float, ...]
-    reduction_half: tuple[float, ...]
-    outputs_half: tuple[float, ...]
-    cache_mb: float = math.inf
-    spill_gb_s: float = math.inf
-
-
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """One reading of what a runtime runs and merges, with its coefficients and its weight.
-
-    A runtime's latency is the average of its variants', with weights that sum to one.
-    """
-
-    weight: float
-    executes: str
-    fusion: str
-    lanes: int
-    coefficients: Coefficients
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """90 % prediction interval: a latency times ``low`` to ``high``.
-
-    low, high: for networks like the fitted ones (their held-out errors); outside_low,
-    outside_high: once beyond them by a factor of two (a kind left out).
-    bounding_box: smallest and largest value in the fitted networks of each of ``BOX_FEATURES``.
-    classes: of kernels that were measured; empty where that is not stated.
-    """
-
-    low: float
-    high: float
-    outside_low: float
-    outside_high: float
-    bounding_box: Mapping[str, tuple[float, float]]
-    classes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Energy:
-    """Energy = power_w * latency + mj_per_gmac * GMAC + mj_per_gb * GB; the whole board.
-    low, high: 90 % interval of the energy at the true latency, as factors."""
-
-    power_w: float
-    mj_per_gmac: float
-    mj_per_gb: float
-    low: float
-    high: float
-    how: str
-    networks: int
-    sources: tuple[str, ...]
-
-
-#: Where nobody measured: a watt, of which reports say nothing.
-NO_ENERGY = Energy(1.0, 0.0, 0.0, 1e-3, 1e3, "not measured on this device", 0, ())
-
-
-@dataclass(frozen=True, slots=True)
-class Provenance:
-    """Where the latency coefficients come from and how well they did on held-out networks.
-
-    how: "fitted" (to measurements, under a data-sheet prior) or "prior" (no measurement).
-    held_out: the protocol. Errors are of networks left out of the fit: median and mean absolute
-    error in per cent, Spearman's rank correlation.
-    """
-
-    how: str
-    networks: int
-    held_out: str
-    median_error_percent: float
-    mape_percent: float
-    spearman: float
-    date: str
-    sources: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Runtime:
-    """One way to run networks on the device, with its cost model.
-
-    executes, fusion, lanes: what it runs and merges, and the channels it computes at once.
-    threads and clock_mhz are 0, energy is ``NO_ENERGY`` where the source does not state them.
-    alternatives: other readings that the measurements do not rule out, and their weights.
-    kernels: measured alone, beside the networks; None where there are none.
-    """
-
-    name: str
-    framework: str
-    version: str
-    threads: int
-    clock_mhz: float
-    precision: str
-    executes: str
-    coefficients: Coefficients
-    interval: Interval
-    energy: Energy
-    provenance: Provenance
-    fusion: str = "conv"
-    lanes: int = LANES[0]
-    alternatives: tuple[Variant, ...] = ()
-    kernels: KernelEvidence | None = None
-
-    @property
-    def variants(self) -> tuple[Variant, ...]:
-        """All readings of the runtime, the main one first."""
-        weight = 1.0 - sum(v.weight for v in self.alternatives)
-        main = Variant(weight, self.executes, self.fusion, self.lanes, self.coefficients)
-        return (main, *self.alternatives)
-
-    @property
-    def provenance_line(self) -> str:
-        """Origin and held-out quality in one line."""
-        p = self.provenance
-        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
-        run = threads if self.threads else "threads not stated"
-        alone = f" and {self.kernels.count} single kernels" if self.kernels else ""
-        clock = f"{self.clock_mhz:g} MHz" if self.clock_mhz else "clock not stated"
-        return (
-            f"{self.framework} {self.version}, {run}, {clock}, {self.precision}: "
-            f"{p.how}, {p.networks} networks{alone}, {p.date}; held out ({p.held_out}): "
-            f"median error {p.median_error_percent:g} %, MAPE {p.mape_percent:g} %, "
-            f"Spearman {p.spearman:g}; 90 % interval x{self.interval.low:g} to "
-            f"x{self.interval.high:g}"
-        )
 
 
 @dataclass(frozen=True, slots=True)
