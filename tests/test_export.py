@@ -293,7 +293,7 @@ def _no_such_value(text):
     ("change", "message"),
     [
         (_cut, "not valid JSON"),
-        (lambda _: '{"schema": "flash.profile/1"}', "expected schema 'flash.search/1'"),
+        (lambda _: '{"schema": "flash.profile/1"}', 'expected schema = "flash.search/1"'),
         (_other_params, "does not have the id, params and MACs"),
         (_no_such_value, "w1=7 is not in space"),
     ],
