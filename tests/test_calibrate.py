@@ -353,7 +353,7 @@ def test_enough_networks_become_the_accuracy_model_of_the_space(place, capsys, l
     [
         (("--space", "nowhere"), 2, "unknown space 'nowhere'"),
         (("--space", "cifar10-add"), 4, "has 3 classes, the space is for 10"),
-        (("--data", "missing"), 2, "no such file or folder: missing"),
+        (("--data", "missing"), 4, "no such file or folder: missing"),
         (("--recipe", "gpus"), 2, "unknown recipe 'gpus' (did you mean 'gpu'?)"),
         (("--max-macs", "20"), 2, "--max-macs 20: expected a number with k, M or G"),
         (("--designs", "missing.txt"), 4, "no such file: missing.txt"),

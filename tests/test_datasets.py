@@ -12,7 +12,7 @@ pytest.importorskip("PIL", reason="needs the extra train")
 from image_sets import coloured, write_archive, write_folders  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from flash.errors import InputError, UsageError  # noqa: E402
+from flash.errors import InputError  # noqa: E402
 from flash.spaces.family import InputShape  # noqa: E402
 from flash.training.datasets import read_images  # noqa: E402
 from flash.training.images import ImageSet  # noqa: E402
@@ -115,15 +115,15 @@ def test_missing_arrays_pickles_and_damaged_files_are_told(tmp_path):
             _write(tmp_path, x_train=_parts()["x_train"], y_train=np.arange(12) % 3), SHAPE, 3
         )
     pickled = _write(tmp_path, **_parts(y_train=np.array([None] * 12, dtype=object)))
-    with pytest.raises(InputError, match="no .npz archive of plain arrays"):
+    with pytest.raises(InputError, match="holds Python objects, which are not read"):
         read_images(pickled, SHAPE, 3)
     (tmp_path / "cut.npz").write_bytes(write_archive(tmp_path).read_bytes()[:500])
-    with pytest.raises(InputError, match="no .npz archive of plain arrays, or a damaged one"):
+    with pytest.raises(InputError, match="no .npy or .npz file of plain arrays, or a damaged one"):
         read_images(tmp_path / "cut.npz", SHAPE, 3)
 
 
 def test_places_without_images_are_told(tmp_path):
-    with pytest.raises(UsageError, match="no such file or folder"):
+    with pytest.raises(InputError, match="no such file or folder"):
         read_images(tmp_path / "none", SHAPE, 3)
     with pytest.raises(InputError, match="has no class folders"):
         read_images(tmp_path, SHAPE, 3)

@@ -107,6 +107,17 @@ def test_a_file_that_is_no_cache_is_refused_and_left_alone(tmp_path):
     assert path.read_text().startswith("my notes")
 
 
+def test_a_base_of_somebody_else_gets_no_table(tmp_path):
+    path = tmp_path / "photos.sqlite"
+    with sqlite3.connect(path) as base:
+        base.execute("CREATE TABLE photos (name TEXT)")
+    base.close()
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="a cache of scores: it has the table 'photos'"):
+        ScoreCache(path)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
 def test_half_written_transactions_are_undone(tmp_path):
     path, key = tmp_path / "s.sqlite", Key("a", "snip", 0, 2)
     with ScoreCache(path) as cache:

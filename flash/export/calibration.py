@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +10,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.errors import InputError, UsageError, shown
+from flash.errors import InputError, shown
+from flash.files.arrays import read_arrays
+from flash.files.image_sets import is_image_set, pixel_statistics, read_parts
 
 __all__ = ["MOST_IMAGES", "Images", "load_images", "noise_images"]
 
@@ -65,16 +66,19 @@ def noise_images(shape: tuple[int, int, int], seed: int) -> Images:
 
 
 def load_images(path: str | Path, shape: tuple[int, int, int]) -> Images:
-    """The first ``MOST_IMAGES`` images in a ``.npy`` or ``.npz`` file, or a folder of them.
+    """The first ``MOST_IMAGES`` images at a place.
 
-    Every array is one image (channels, height, width) or several of them, already
-    preprocessed as the network is fed. A folder's files are taken by name. Raises
-    ``UsageError`` where there is no such file or folder and ``InputError`` for one without
-    usable arrays.
+    A set of labelled images (``flash.files.image_sets``): those for training, in the size that
+    the network reads, each channel normalised by its mean and spread over them, as in training.
+    Otherwise a ``.npy`` or ``.npz`` file, or a folder of them, taken by name: every array is one
+    image (channels, height, width) or several of them, already preprocessed as the network is
+    fed. Raises ``InputError`` for a place that is not there or has nothing usable.
     """
     place = Path(path)
     if not place.exists():
-        raise UsageError(f"--calibration: no such file or folder: {place}")
+        raise InputError(f"--calibration: no such file or folder: {place}")
+    if is_image_set(place):
+        return _normalised(place, shape)
     if place.is_dir():
         files = sorted(f for f in place.iterdir() if f.suffix in (".npy", ".npz"))
         if not files:
@@ -93,18 +97,20 @@ def load_images(path: str | Path, shape: tuple[int, int, int]) -> Images:
     return Images(np.concatenate(found)[:MOST_IMAGES], f"images of {place.name}")
 
 
+def _normalised(place: Path, shape: tuple[int, int, int]) -> Images:
+    part, _ = read_parts(place, shape, [])
+    mean, spread = pixel_statistics(part.images)
+    # Sets are often sorted by class.
+    chosen = np.random.default_rng(0).permutation(len(part.images))[:MOST_IMAGES]
+    pixels = (part.images[chosen].astype(np.float32) - np.array(mean)) / np.array(spread)
+    source = f"images of {place.name}, normalised by the means and spreads of their channels"
+    return Images(pixels.transpose(0, 3, 1, 2).astype(np.float32), source)
+
+
 def _arrays(file: Path) -> dict[str, NDArray[Any]]:
     """The arrays in a file; an archive's by `` [name]``."""
-    try:
-        loaded = np.load(file, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {"": loaded}
-        with loaded:
-            arrays = {f" [{name}]": loaded[name] for name in sorted(loaded.files)}
-    except OSError as error:
-        raise InputError(f"{file}: {error.strerror or 'cannot be read'}") from None
-    except (ValueError, EOFError, KeyError, zipfile.BadZipFile):
-        raise InputError(f"{file}: no .npy or .npz file of plain arrays") from None
+    found = read_arrays(file)
+    arrays = {f" [{name}]" if name else "": found[name] for name in sorted(found)}
     if not arrays:
         raise InputError(f"{file}: holds no array")
     return arrays

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.backends.weights import Weights, random_weights
-from flash.errors import InputError, UsageError
+from flash.errors import InputError
+from flash.files.arrays import read_arrays
+from flash.files.limits import UNPACKED_BYTES
+from flash.files.reading import read_bytes
 from flash.spaces.network import Network
 
 __all__ = ["read_weights"]
@@ -26,33 +27,21 @@ def read_weights(path: str | Path, network: Network) -> tuple[Weights, str]:
           (``numpy.savez(path, **flash.backends.module_weights(module))``), or ``.pt``, tensors
           by the same names. Nothing in a file is executed.
 
-    Raises ``UsageError`` for a file that is not there and ``InputError`` for one that does not
-    hold exactly this network's weights, finite and of its shapes.
+    Raises ``InputError`` for a file that is not there or does not hold exactly this network's
+    weights, finite and of its shapes.
     """
     place = Path(path)
-    try:
-        content = place.read_bytes()
-    except FileNotFoundError:
-        raise UsageError(f"--weights: no such file: {place}") from None
-    except OSError as error:
-        raise InputError(f"{place}: {error.strerror}") from None
+    content = read_bytes(place, most=UNPACKED_BYTES)
     if place.suffix == ".pt":
         from flash.backends import read_state  # noqa: PLC0415 (an extra)
 
         found = read_state(content, place)
     else:
-        found = _archive(content, place)
+        found = dict(read_arrays(place))
+        if "" in found:
+            raise InputError(f"{place}: no .npz file of arrays by name")
     weights = _fitting(found, network, place)
     return weights, f"{place.name}, SHA-256 {hashlib.sha256(content).hexdigest()}"
-
-
-def _archive(content: bytes, path: Path) -> dict[str, NDArray[Any]]:
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    # A lone array has no context manager (AttributeError, TypeError).
-    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile):
-        raise InputError(f"{path}: no .npz file of plain arrays by name") from None
 
 
 def _fitting(found: Mapping[str, NDArray[Any]], network: Network, path: Path) -> Weights:

@@ -7,6 +7,7 @@ without waiting for them.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -15,14 +16,15 @@ import stat
 import sys
 import tomllib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 from flash.errors import InputError, shown
 from flash.files.limits import JSON_BYTES, LINES_BYTES, NESTING, TOML_BYTES
 
 __all__ = [
+    "opened",
     "parse_json",
     "parse_toml",
     "read_bytes",
@@ -43,10 +45,9 @@ _KINDS = (
 )
 
 
-def read_bytes(
-    path: str | Path, kind: type[InputError] = InputError, most: int = LINES_BYTES
-) -> bytes:
-    """The content of a regular file of at most ``most`` bytes."""
+@contextlib.contextmanager
+def opened(path: str | Path, kind: type[InputError] = InputError) -> Iterator[BinaryIO]:
+    """A regular file opened for reading; what goes wrong while it is read is told as well."""
     try:
         # A pipe that nobody writes to would be waited for.
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -56,15 +57,25 @@ def read_bytes(
                 if is_kind(mode):
                     raise kind(f"{path}: cannot be read: it is {what}, no regular file")
             with os.fdopen(os.dup(handle), "rb") as file:
-                content = file.read(most + 1)
+                yield file
         finally:
             os.close(handle)
     except OSError as error:
         if error.errno in _ABSENT:
             raise kind(f"no such file: {path}") from None
         raise kind(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError:  # a null character in the path
-        raise kind(f"no such file: {shown(str(path))}") from None
+    except ValueError as error:
+        if "\0" not in str(path):
+            raise
+        raise kind(f"no such file: {shown(str(path))}") from error
+
+
+def read_bytes(
+    path: str | Path, kind: type[InputError] = InputError, most: int = LINES_BYTES
+) -> bytes:
+    """The content of a regular file of at most ``most`` bytes."""
+    with opened(path, kind) as file:
+        content = file.read(most + 1)
     if len(content) > most:
         raise kind(f"{path}: has more than {most >> 20} MiB, the most that is read")
     return content

@@ -24,6 +24,13 @@ class Section:
         self._place, self._values, self._kind = place, values, kind
         self._read: set[str] = set()
 
+    @classmethod
+    def of(cls, document: Any, kind: type[InputError]) -> Section:
+        """The outermost table of a JSON document, which may be anything."""
+        if not isinstance(document, dict):
+            raise kind(f"the document must be an object, got {shown(document)}")
+        return cls("", document, kind)
+
     def done(self) -> None:
         """Refuse keys that nothing has read."""
         for key in self._values:
@@ -36,6 +43,14 @@ class Section:
         for key in self._values:
             if key not in wanted:
                 raise self._kind(f"unknown key '{self._at(key)}'{did_you_mean(key, wanted)}")
+
+    def exactly(self, known: Iterable[str]) -> None:
+        """Refuse a table without some of these keys, or with any other."""
+        wanted = tuple(known)
+        self.only(wanted)
+        missing = [key for key in wanted if key not in self._values]
+        if missing:
+            raise self._kind(f"{self._place or 'the document'} lacks {', '.join(missing)}")
 
     def names(self) -> tuple[str, ...]:
         """The keys of the table, in file order; at least one."""
@@ -50,6 +65,10 @@ class Section:
         """Whether the table holds ``key``."""
         return key in self._values
 
+    def has_value(self, key: str) -> bool:
+        """Whether the table holds ``key`` with a value that is not null."""
+        return self._values.get(key) is not None
+
     def is_table(self, key: str) -> bool:
         """Whether ``key`` holds a table."""
         return isinstance(self._values.get(key), dict)
@@ -60,6 +79,17 @@ class Section:
         if not isinstance(value, dict):
             raise self._kind(f"{self._at(key)} must be a table, got {shown(value)}")
         return Section(self._at(key), value, self._kind)
+
+    def sections(self, key: str) -> list[Section]:
+        """A list of tables."""
+        value = self._get(key)
+        if not isinstance(value, list):
+            self.refuse(key, f"must be a list, got {shown(value)}")
+        for number, item in enumerate(value):
+            if not isinstance(item, dict):
+                self.refuse(f"{key}[{number}]", f"must be a table, got {shown(item)}")
+        place = self._at(key)
+        return [Section(f"{place}[{n}]", item, self._kind) for n, item in enumerate(value)]
 
     def table(self, key: str) -> Mapping[str, Any]:
         """The table inside this one as it is; empty where the key is missing."""
@@ -90,6 +120,30 @@ class Section:
             raise self._kind(f"{self._at(key)} must be a list of texts, got {shown(value)}")
         return tuple(value)
 
+    def string(self, key: str) -> str:
+        """Any string, empty ones too."""
+        value = self._get(key)
+        if not isinstance(value, str):
+            self.refuse(key, f"must be a string, got {shown(value)}")
+        return value
+
+    def strings(self, key: str) -> tuple[str, ...]:
+        """A list of strings, each as ``string``."""
+        value = self._get(key)
+        if not isinstance(value, list):
+            self.refuse(key, f"must be a list, got {shown(value)}")
+        for number, item in enumerate(value):
+            if not isinstance(item, str):
+                self.refuse(f"{key}[{number}]", f"must be a string, got {shown(item)}")
+        return tuple(value)
+
+    def flag(self, key: str) -> bool:
+        """True or false."""
+        value = self._get(key)
+        if not isinstance(value, bool):
+            self.refuse(key, f"must be true or false, got {shown(value)}")
+        return value
+
     def choice(self, key: str, known: Sequence[str]) -> str:
         """One of ``known``."""
         value = self.text(key)
@@ -97,12 +151,25 @@ class Section:
             raise self._kind(f"{self._at(key)} is '{value}'{did_you_mean(value, known)}")
         return value
 
-    def integer(self, key: str, least: int = 1, most: int = 1_000_000) -> int:
-        """A whole number in [least, most]."""
+    def integer(self, key: str, least: int = 1, most: int | None = 1_000_000) -> int:
+        """A whole number in [least, most], or of ``least`` and more where ``most`` is None."""
         value = self._get(key)
-        if type(value) is not int or not least <= value <= most:
-            self.refuse(key, f"must be a whole number from {least} to {most}, got {shown(value)}")
+        if type(value) is not int or value < least or (most is not None and value > most):
+            limits = f"from {least}" + ("" if most is None else f" to {most}")
+            self.refuse(key, f"must be a whole number {limits}, got {shown(value)}")
         return value
+
+    def integers(self) -> dict[str, int]:
+        """The whole table: names with whole numbers of 64 bits."""
+        return {key: self.integer(key, -(2**63), 2**63 - 1) for key in self._values}
+
+    def numbers(self) -> dict[str, float]:
+        """The whole table: names with finite numbers."""
+        return {key: self.finite(key) for key in self._values}
+
+    def finite(self, key: str) -> float:
+        """A finite number of either sign."""
+        return self.number(key, -math.inf)
 
     def number(self, key: str, least: float = 0.0, most: float = math.inf) -> float:
         """A finite number in [least, most]."""
@@ -156,8 +223,9 @@ class Section:
         except OverflowError:  # an integer of 400 digits
             number = math.nan
         if not math.isfinite(number) or not least <= number <= most:
-            limits = f"from {least:g}" + ("" if most == math.inf else f" to {most:g}")
-            self.refuse(key, f"must be a number {limits}, got {shown(value)}")
+            limits = f" from {least:g}" + ("" if most == math.inf else f" to {most:g}")
+            what = "a finite number" if least == -math.inf else f"a number{limits}"
+            self.refuse(key, f"must be {what}, got {shown(value)}")
         return number
 
     def _get(self, key: str) -> Any:

@@ -11,7 +11,8 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from types import TracebackType
 
-from flash.errors import InputError
+from flash.errors import InputError, shown
+from flash.files.reading import opened
 from flash.proxies.registry import PROXIES
 from flash.spaces.network import Network
 
@@ -74,8 +75,10 @@ def default_cache() -> Path:
 class ScoreCache:
     """A file of scores; several processes may use it at once.
 
-    Each score is committed by itself: a kill loses what was being computed, nothing else.
-    ``None`` for the path keeps nothing. Raises ``InputError`` for a file that is something else.
+    Each score is committed by itself: a kill loses what was being computed, nothing else. An
+    SQLite base and no journal of lines, because a run looks up a few keys among millions that
+    other runs wrote. ``None`` for the path keeps nothing. Raises ``InputError`` for a file that
+    is something else, before it is opened for writing.
     """
 
     def __init__(self, path: str | Path | None) -> None:
@@ -83,6 +86,7 @@ class ScoreCache:
         with self._told():
             if path is not None:
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
+                _recognise(Path(path))
             self._base = sqlite3.connect(self._path, timeout=60, isolation_level=None)
             self._base.execute(
                 "CREATE TABLE IF NOT EXISTS scores (network TEXT, proxy TEXT, seed INTEGER, "
@@ -133,3 +137,21 @@ class ScoreCache:
             raise InputError(
                 f"{self._path}: cannot be used as a cache of scores: {error}"
             ) from None
+
+
+def _recognise(path: Path) -> None:
+    """Raise ``InputError`` for a file that has anything but the table of scores."""
+    if not path.exists():
+        return
+    with opened(path) as file:
+        if not file.read(1):
+            return
+    base = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=60)
+    try:
+        names = {name for (name,) in base.execute("SELECT name FROM sqlite_master")}
+    finally:
+        base.close()
+    foreign = sorted(name for name in names if name != "scores" and "sqlite_" not in name)
+    if foreign or not names:
+        what = f"it has the table {shown(foreign[0])}" if foreign else "it has no scores"
+        raise InputError(f"{path}: cannot be used as a cache of scores: {what}")

@@ -1,9 +1,8 @@
-"""Real images for proxies, read from a NumPy archive."""
+"""Real images for proxies."""
 
 from __future__ import annotations
 
-import io
-import zipfile
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.errors import InputError, UsageError
+from flash.files.image_sets import read_parts
 
 __all__ = ["Images", "read_images"]
 
@@ -50,48 +50,16 @@ class Images:
 
 
 def read_images(path: str | Path, most: int = 10_000) -> Images:
-    """Images of an ``.npz`` file: ``images`` (n, height, width, channels) bytes and ``labels``.
+    """The first ``most`` training images of a set (``flash.files.image_sets``).
 
-    Also understood: ``jpeg`` (all files joined, bytes), ``offset`` (n + 1) and ``label``; that
-    takes Pillow. Reads the first ``most`` images. Raises ``InputError`` for anything else.
+    Raises ``InputError`` for anything else, and for images that cannot be read.
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        reason = getattr(error, "strerror", None) or "not a NumPy archive (.npz)"
-        raise InputError(f"{path}: {reason}") from None
-    if {"jpeg", "offset", "label"} <= arrays.keys():
-        labels = arrays["label"][:most]
-        images = _decoded(arrays["jpeg"], arrays["offset"][: len(labels) + 1], str(path))
-    elif {"images", "labels"} <= arrays.keys():
-        images, labels = arrays["images"][:most], arrays["labels"][:most]
-    else:
-        raise InputError(f"{path}: expected the arrays images and labels")
-    return _checked(images, labels, str(path))
-
-
-def _checked(images: NDArray[np.uint8], labels: NDArray[np.int64], path: str) -> Images:
-    if images.ndim != 4 or images.dtype != np.uint8 or len(images) == 0:
-        raise InputError(f"{path}: images must be bytes of shape (n, height, width, channels)")
-    if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu" or labels.min() < 0:
+    notes: list[str] = []
+    part, _ = read_parts(path, None, notes)
+    if notes:
+        raise InputError(notes[0].removesuffix("; left out"))
+    images, labels = part.images[:most], part.labels[:most]
+    if labels.min() < 0:
         raise InputError(f"{path}: labels must be whole numbers from 0, one an image")
-    import hashlib  # noqa: PLC0415 (only where data is given)
-
     digest = hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()[:16]
-    return Images(images, labels.astype(np.int64), digest)
-
-
-def _decoded(jpeg: NDArray[np.uint8], offset: NDArray[np.int64], path: str) -> NDArray[np.uint8]:
-    try:
-        from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 (an extra)
-    except ImportError:
-        raise UsageError(f"{path} holds JPEG images: pip install pillow") from None
-    try:
-        found = [
-            np.asarray(Image.open(io.BytesIO(jpeg[a:b].tobytes())).convert("RGB"))
-            for a, b in zip(offset, offset[1:], strict=False)
-        ]
-        return np.stack(found)
-    except (UnidentifiedImageError, OSError, ValueError) as error:
-        raise InputError(f"{path}: an image cannot be decoded: {error}") from None
+    return Images(images, labels, digest)

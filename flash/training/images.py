@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.errors import InputError
+from flash.files.image_sets import pixel_statistics
 
 __all__ = ["ImageSet"]
 
@@ -91,16 +92,7 @@ class ImageSet:
 
     def pixel_statistics(self) -> tuple[list[float], list[float]]:
         """Mean and standard deviation of each channel over the training images, in bytes."""
-        channels = self.train_images.shape[3]
-        counts = [np.bincount(self.train_images[..., c].ravel(), minlength=256)
-                  for c in range(channels)]  # fmt: skip
-        values = np.arange(256)
-        means = [float(np.average(values, weights=n)) for n in counts]
-        spreads = [
-            float(np.sqrt(np.average((values - mean) ** 2, weights=n)))
-            for n, mean in zip(counts, means, strict=True)
-        ]
-        return means, [max(spread, 1.0) for spread in spreads]
+        return pixel_statistics(self.train_images)
 
     def save(self, file: BinaryIO) -> None:
         """Write the set to an open file, as ``load`` reads it."""
