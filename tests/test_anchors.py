@@ -1,5 +1,7 @@
 """Levels by anchors, and power laws of the error in size."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from calibrated import PROVENANCE
@@ -15,7 +17,7 @@ from flash.accuracy.level import Anchor, Level, fit_anchors
 from flash.accuracy.power import PowerLaw
 from flash.accuracy.regression import Samples
 from flash.accuracy.trend import depth_and_width_trend
-from flash.calibrate.anchors import lift_of, pairs, read_anchors
+from flash.calibrate.anchors import LongTraining, lift_of, long_trainings, pairs, read_anchors
 from flash.errors import InputError
 from flash.files.locations import data_file
 from flash.spaces.space import load_space
@@ -172,3 +174,32 @@ def test_a_model_that_contradicts_full_training_is_told(sign, word):
     assert np.sign(trend.depth) == sign and trend.width > 0
     assert (word in trend.contradiction) if word else trend.contradiction == ""
     assert len(trend.lines()) == (2 if word else 1)
+
+
+def test_long_trainings_of_the_same_images_are_anchors_and_of_others_are_not():
+    space = load_space(ADD)
+    rows = [row(RESNETS[b], 80 + b) for b in (3, 5, 7)]
+    long = [row(RESNETS[b], 86 + b, recipe="long", epochs=50) for b in (3, 5, 7)]
+    strange = replace(row(RESNETS[9], 95.0, recipe="long", epochs=50), digest="other")
+    found = long_trainings([*rows, *long, strange], space, "abc", 10)
+    assert [one.accuracy for one in found] == [89, 91, 93]
+    lift = lift_of(space, rows, found)
+    assert lift.recipe == "recipe long, 50 epochs" and lift.law.counts == {ADD: 3}
+    # Of two recipes that with most anchors counts: a level has one.
+    published = [LongTraining(RESNETS[b], 93.0, "published") for b in (3, 5)]
+    assert pairs(space, rows, [*found, *published])[1] == "recipe long, 50 epochs"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("design,accuracy\n", "lacks the column recipe"),
+        ("design,accuracy,recipe\nw=1,2 b=3,4 t=5,6,90,r\n", "line 2: "),
+        ('design,accuracy,recipe\n"w=16,32,64 b=3,3,3 t=16,32,64",190,r\n', "line 2: expected an"),
+    ],
+)
+def test_wrong_anchors_are_one_line(tmp_path, text, message):
+    path = tmp_path / "anchors.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_anchors(path, load_space(ADD))

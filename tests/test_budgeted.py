@@ -208,6 +208,29 @@ def test_mistakes_are_one_line(tiny, tmp_path, monkeypatch, capsys, arguments, c
     assert told in error
 
 
+def test_where_every_training_fails_nothing_was_done(tiny, program, tmp_path, capsys):
+    words, _ = program
+    code = command(
+        "--space", tiny[1], "--target", "rpi4b", "--search", "random", "--budget", 3,
+        "--evaluator", " ".join([*words, "fails"]), "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert code == 5
+    assert "all 3 trainings failed; left with exit status 7" in capsys.readouterr().err
+    document = json.loads((tmp_path / "out" / "random.json").read_text())
+    assert [trial["accuracy"] for trial in document["evaluations"]] == [None] * 3
+
+
+def test_a_table_in_fractions_is_one_of_per_cents(tiny, tmp_path):
+    space, _ = tiny
+    table = table_file(space, tmp_path / "table.csv")
+    designs, per_cent = read_accuracies(table, space)
+    rows = list(csv.reader(table.read_text().splitlines()))
+    with table.open("w", newline="") as stream:
+        csv.writer(stream).writerows([rows[0], *([d, float(a) / 100] for d, a in rows[1:])])
+    same, fractions = read_accuracies(table, space)
+    assert same.tolist() == designs.tolist() and fractions == pytest.approx(per_cent)
+
+
 def test_ctrl_c_keeps_what_is_trained(tiny, program, tmp_path):
     space, path = tiny
     words, calls = program

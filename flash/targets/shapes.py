@@ -24,7 +24,7 @@ __all__ = ["SIZES", "distinct_layers"]
 #: What the cost of a layer depends on, beside its operation and whether it has an offset.
 SIZES: Final = (
     "in_channels", "out_channels", "in_height", "in_width", "out_height", "out_width",
-    "kernel_height", "kernel_width", "groups", "operands",
+    "kernel_height", "kernel_width", "pad_height", "pad_width", "groups", "operands",
 )  # fmt: skip
 
 #: Odd random factors of the hash in ``_distinct_rows``.
