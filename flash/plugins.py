@@ -44,6 +44,7 @@ _HOMES: Mapping[str, str] = {
     "flash.exporters": "flash.export.exporter:EXPORTERS",
     "flash.families": "flash.spaces.family:FAMILIES",
     "flash.metrics": "flash.metrics.scores:METRICS",
+    "flash.operators": "flash.backends.onnx.operators:OPERATORS",
     "flash.optimizers": "flash.optimize.optimizer:OPTIMIZERS",
     "flash.proxies": "flash.proxies.registry:SCORES",
     "flash.sensors": "flash.device.registry:SENSORS",

@@ -118,6 +118,10 @@ def _reduced(imports: Mapping[str, set[str]]) -> list[tuple[str, str]]:
     )
 
 
+def _without_ground(imports: Mapping[str, set[str]]) -> dict[str, set[str]]:
+    return {room: others - GROUND for room, others in imports.items() if room not in GROUND}
+
+
 def _kind(room: str) -> str:
     if room == "testing":
         return "above"
@@ -137,9 +141,12 @@ def _purpose(room: str) -> str:
 # ------------------------------------------------------------------------------ what is written
 def _table(imports: Mapping[str, set[str]]) -> str:
     levels = _levels(imports)
+    below: dict[str, list[str]] = {room: [] for room in imports}
+    for room, other in _reduced(_without_ground(imports)):
+        below[room].append(f"`{other}`")
     lines = ["| room | kind | what it is | stands on |", "| --- | --- | --- | --- |"]
     for room in sorted(imports, key=lambda name: (-levels[name], name)):
-        others = ", ".join(f"`{name}`" for name in sorted(imports[room] - GROUND)) or "ground"
+        others = ", ".join(below[room]) or "ground"
         purpose = _purpose(room).replace("``", "`").replace("|", "\\|")
         lines.append(f"| `{room}` | {_kind(room)} | {purpose} | {others} |")
     return "\n".join(lines)
@@ -151,7 +158,7 @@ def _places(imports: Mapping[str, set[str]]) -> tuple[dict[str, tuple[float, flo
     Verbs and nouns in rows by height, ordered by the mean place of what they stand on; below them
     the ground, as many boxes a row as fit.
     """
-    above = {room: others - GROUND for room, others in imports.items() if room not in GROUND}
+    above = _without_ground(imports)
     levels = _levels(above)
     rows = [sorted(r for r in above if levels[r] == k) for k in range(max(levels.values()) + 1)]
     most = max(len(row) for row in rows)
@@ -194,8 +201,7 @@ def _svg(imports: Mapping[str, set[str]]) -> str:
         f'<rect x="{MARGIN / 2:.0f}" y="{floor:.0f}" width="{width - MARGIN}" '
         f'height="{height - floor - 36:.0f}" rx="5" fill="#e2e8f0"/>'
     )
-    above = {room: others - GROUND for room, others in imports.items() if room not in GROUND}
-    for room, other in _reduced(above):
+    for room, other in _reduced(_without_ground(imports)):
         (x1, y1), (x2, y2) = places[room], places[other]
         y1, y2 = y1 + BOX_HEIGHT / 2, y2 - BOX_HEIGHT / 2
         bend = min(40.0, (y2 - y1) / 2)

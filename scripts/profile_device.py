@@ -74,7 +74,23 @@ from typing import (
     Sequence,
 )
 
-# ======================================================================================== system.py
+# ================================================================================ ground/refusal.py
+# The one error of the measuring program that a user can mend.
+
+
+class Refused(Exception):
+    """What the user can mend, in one line.
+
+    code: the program's exit code: 1 the machine failed, 2 wrong arguments, 4 a bad file,
+          5 nothing was measured.
+    """
+
+    def __init__(self, message: str, code: int = 2) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+# ================================================================================= ground/system.py
 # Small files and programs of the operating system.
 #
 # ``root`` is the folder that stands for ``/``: tests show a made-up machine.
@@ -199,22 +215,6 @@ class Throttling:
         values = [read_number(path) for path in glob.glob(os.path.join(self._root, pattern))]
         known = [value for value in values if value is not None]
         return sum(known) if known else None
-
-
-# ======================================================================================= refusal.py
-# The one error of the measuring program that a user can mend.
-
-
-class Refused(Exception):
-    """What the user can mend, in one line.
-
-    code: the program's exit code: 1 the machine failed, 2 wrong arguments, 4 a bad file,
-          5 nothing was measured.
-    """
-
-    def __init__(self, message: str, code: int = 2) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 # ===================================================================================== libraries.py
@@ -1433,509 +1433,6 @@ class Bench:
         return record
 
 
-# ======================================================================================== folder.py
-# The folder for files of the moment beside a result file, and what deaths left behind.
-
-
-def remove_leftovers(path: str) -> None:
-    """Remove what a run that was killed left beside its result file; only while it is locked."""
-    folder, name = os.path.split(os.path.abspath(os.path.realpath(path)))
-    pattern = re.compile(rf"\.{re.escape(name[:100])}\.[a-z0-9_]{{8}}\.(?:new|work)$")
-    for entry in os.listdir(folder):
-        place = os.path.join(folder, entry)
-        if pattern.match(entry) and not os.path.islink(place):
-            if os.path.isdir(place):
-                shutil.rmtree(place, ignore_errors=True)
-            else:
-                with contextlib.suppress(OSError):
-                    os.unlink(place)
-
-
-@contextlib.contextmanager
-def work_folder(path: str) -> Iterator[str]:
-    """A new folder beside a result file, gone afterwards: models and weights of the moment."""
-    folder, name = os.path.split(os.path.abspath(os.path.realpath(path)))
-    place = tempfile.mkdtemp(prefix=f".{name[:100]}.", suffix=".work", dir=folder)
-    try:
-        yield place
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
-
-
-# ======================================================================================= journal.py
-# The result file: a header, then a line a network, each on disk before the next begins.
-#
-# It is log, cache and resume point. A file of something else is recognised before anything in it
-# changes. One run at a time writes it (a lock); a last line that a death cut off is removed.
-
-
-SCHEMA = "flash.measurements/1"
-#: Largest result file, in bytes: 60 networks in 100 passes, with their kernels, take 20 MB. In
-#: memory its records take up to 20 times as much.
-LARGEST_JOURNAL = 64 << 20
-#: What has to agree for measurements to stand in one file.
-SAME = ("schema", "suite", "threads", "precision", "batch", "runtime", "device")
-
-
-def as_line(value: dict[str, Any]) -> bytes:
-    """A line of a result file, with its end."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.encode("utf-8", "backslashreplace") + b"\n"
-
-
-class Journal:
-    """A result file that is open for writing, with its ``records``."""
-
-    def __init__(self, path: str, header: dict[str, Any] | None, resume: bool = True) -> None:
-        """Open a result file; without a ``header`` it must be there, whatever its settings."""
-        self.path = path
-        if header is None:
-            open_file(path).close()
-        self._stream = self._opened()
-        self.records: list[dict[str, Any]] = []
-        try:
-            self._begin(header, resume)
-        except BaseException:
-            self.close()
-            raise
-
-    def _begin(self, header: dict[str, Any] | None, resume: bool) -> None:
-        lines, length = self._complete_lines(_is_any_record if header is None else _is_record)
-        nothing = all("error" in line for line in lines[1:])
-        if not resume or (nothing and header is not None and not _is_same(lines[:1], header)):
-            lines, length = [], 0  # refusals under other settings are nothing to keep
-        if header is not None and lines:
-            self._check(lines[0], header)
-        elif header is None and (not lines or lines[0].get("schema") != SCHEMA):
-            raise Refused(f"{self.path}: no measurements of schema {SCHEMA}", 4)
-        self._stream.truncate(length)
-        if header is not None and not lines:
-            self._write(header)
-        self.records = lines[1:]
-
-    def _opened(self) -> BinaryIO:
-        try:
-            if os.path.exists(self.path) and not stat.S_ISREG(os.stat(self.path).st_mode):
-                raise Refused(f"{self.path}: is no regular file: name another with --out")
-            stream = open(self.path, "a+b")
-        except (OSError, ValueError) as error:
-            what = getattr(error, "strerror", None) or str(error)
-            raise Refused(f"cannot write {self.path}: {what}", 1) from None
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not os.path.samestat(os.fstat(stream.fileno()), os.stat(self.path)):
-                raise OSError("written anew between opening and locking")
-        except OSError:
-            stream.close()
-            raise Refused(f"{self.path}: another run is writing it") from None
-        return stream
-
-    def _complete_lines(self, is_record: Callable[[Any], bool]) -> tuple[list[dict[str, Any]], int]:
-        """The lines in the file, and how many bytes they take: a last one may be cut off."""
-        if os.fstat(self._stream.fileno()).st_size > LARGEST_JOURNAL:
-            raise Refused(f"{self.path}: has more than {LARGEST_JOURNAL >> 20} MiB", 4)
-        self._stream.seek(0)
-        content = self._stream.read()
-        whole = content.rfind(b"\n") + 1
-        if whole == 0 and not b'{"schema":"flash.measurements/'.startswith(content[:30]):
-            raise self._damaged(1)
-        lines = []
-        for number, line in enumerate(content[:whole].split(b"\n")[:-1], start=1):
-            try:
-                value = json.loads(line.decode("utf-8"))
-            except (ValueError, RecursionError):
-                value = None
-            if not (_is_header(value) if number == 1 else is_record(value)):
-                raise self._damaged(number)
-            lines.append(value)
-        return lines, whole
-
-    def _damaged(self, number: int) -> Refused:
-        return Refused(
-            f"{self.path}, line {number}: damaged, or no measurements; name another file "
-            "with --out",
-            4,
-        )
-
-    def _check(self, found: dict[str, Any], header: dict[str, Any]) -> None:
-        for name in SAME:
-            if found.get(name) != header[name]:
-                raise Refused(
-                    f"{self.path} has measurements with {name} {short(found.get(name))}; now it "
-                    f"is {short(header[name])}: name another file with --out, or write over it "
-                    "with --no-resume"
-                )
-
-    def close(self) -> None:
-        """Give the file and its lock back."""
-        self._stream.close()
-
-    def append(self, record: dict[str, Any]) -> None:
-        """Add a record; it is on disk when this returns."""
-        self._write(record)
-        self.records.append(record)
-
-    def _write(self, value: dict[str, Any]) -> None:
-        self._stream.write(as_line(value))
-        self._stream.flush()
-        os.fsync(self._stream.fileno())
-
-    def replace(self, records: Sequence[dict[str, Any]]) -> None:
-        """Write the file anew with these records, all or nothing; the lock stays."""
-        self._stream.seek(0)
-        head = self._stream.readline()
-        folder, name = os.path.split(os.path.abspath(os.path.realpath(self.path)))
-        handle, partial = tempfile.mkstemp(prefix=f".{name[:100]}.", suffix=".new", dir=folder)
-        try:
-            with os.fdopen(handle, "w+b") as stream:
-                stream.write(head + b"".join(map(as_line, records)))
-                stream.flush()
-                os.fchmod(stream.fileno(), stat.S_IMODE(os.fstat(self._stream.fileno()).st_mode))
-                os.fsync(stream.fileno())
-            renewed = open(partial, "a+b")
-            fcntl.flock(renewed, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.replace(partial, os.path.join(folder, name))
-        except BaseException:
-            os.unlink(partial)
-            raise
-        self._stream.close()
-        self._stream, self.records = renewed, list(records)
-
-
-def _is_same(found: Sequence[dict[str, Any]], header: dict[str, Any]) -> bool:
-    return all(line.get(name) == header[name] for line in found for name in SAME)
-
-
-def _is_header(value: Any) -> bool:
-    return isinstance(value, dict) and str(value.get("schema", "")).startswith(
-        "flash.measurements/"
-    )
-
-
-def _is_record(value: Any) -> bool:
-    """Whether a line has what measuring further passes relies on, be it measured or refused."""
-    if not _is_any_record(value):
-        return False
-    if "error" in value:
-        return True
-    latency, kernels = value.get("latency_ms"), value.get("kernels")
-    medians = value.get("medians", [1.0])
-    return (
-        isinstance(latency, dict)
-        and _is_positive(latency.get("median"))
-        and isinstance(medians, list)
-        and all(map(_is_positive, medians))
-        and _is_positive(value.get("passes", 1))
-        and (kernels is None or (isinstance(kernels, list) and all(map(_is_kernel, kernels))))
-    )
-
-
-def _is_any_record(value: Any) -> bool:
-    """Whether a line has what the merging of a meter's readings relies on."""
-    if not isinstance(value, dict) or not isinstance(value.get("network"), dict):
-        return False
-    window, energy = value.get("window"), value.get("energy_mj")
-    problems, error = value.get("energy_problems"), value.get("error", "")
-    clock, groups = value.get("clock_mhz"), value.get("core_groups")
-    stopped = value.get("quota_stopped_s")
-    return (
-        (clock is None or (isinstance(clock, dict) and _are_positive(clock, "low", "high")))
-        and (groups is None or isinstance(groups, list))
-        and (stopped is None or stopped == 0 or _is_positive(stopped))
-        and (window is None or _is_window(window))
-        and (energy is None or isinstance(energy, (dict, int, float)))
-        and (problems is None or isinstance(problems, dict))
-        and isinstance(error, str)
-    )
-
-
-def _is_positive(value: Any) -> bool:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return is_number and 0 < value < 1e300 and math.isfinite(value)
-
-
-def _is_kernel(value: Any) -> bool:
-    ms = value.get("ms") if isinstance(value, dict) else None
-    return ms == 0 or _is_positive(ms)
-
-
-def _is_window(value: Any) -> bool:
-    if not isinstance(value, dict) or not _are_positive(value, "start", "seconds", "runs"):
-        return False
-    return _is_positive(value.get("pause_s", 1.0))
-
-
-def _are_positive(value: dict[str, Any], *keys: str) -> bool:
-    return all(_is_positive(value.get(key)) for key in keys)
-
-
-# ======================================================================================= machine.py
-# What the device is, as far as its system files tell: for the header of a result file.
-
-
-def device_info(root: str = "/") -> dict[str, Any]:
-    """Model, processor, usable cores, architecture, vector width in bits, memory in 10^6 bytes."""
-    cpuinfo = read_text(root, "proc/cpuinfo") or ""
-    names = re.findall(r"^(?:model name|Model|Hardware)\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
-    model = read_text(root, "proc/device-tree/model")
-    vendor = (read_text(root, "sys/class/dmi/id", n) for n in ("sys_vendor", "product_name"))
-    memory = re.search(r"MemTotal:\s*(\d{1,15}) kB", read_text(root, "proc/meminfo") or "")
-    return {
-        "model": model or " ".join(word for word in vendor if word) or platform.machine(),
-        "cpu": _cpu_name(cpuinfo) or (names[0].strip() if names else platform.processor()),
-        "cores": usable_cores(root),
-        "arch": platform.machine(),
-        "simd_bits": simd_width(cpuinfo),
-        "memory_mb": round(int(memory.group(1)) * 1024e-6) if memory else None,
-    }
-
-
-def simd_width(cpuinfo: str) -> int | None:
-    """Bits of the widest vector instructions (x86 and 64-bit ARM), if the system tells."""
-    found = re.search(r"^(?:flags|Features)\s*:(.*)$", cpuinfo, re.MULTILINE)
-    flags = found.group(1).split() if found else []
-    for name, bits in (("avx512f", 512), ("avx", 256), ("sse2", 128), ("asimd", 128)):
-        if name in flags:
-            return bits
-    return None
-
-
-#: Implementer and part of ARM cores (MIDR_EL1) that boards of our users have.
-_ARM_PARTS = {
-    "0xd03": "Cortex-A53", "0xd04": "Cortex-A35", "0xd05": "Cortex-A55", "0xd07": "Cortex-A57",
-    "0xd08": "Cortex-A72", "0xd09": "Cortex-A73", "0xd0a": "Cortex-A75", "0xd0b": "Cortex-A76",
-    "0xd0c": "Neoverse-N1", "0xd42": "Cortex-A78AE", "0xd41": "Cortex-A78", "0xd40": "Neoverse-V1",
-}  # fmt: skip
-
-
-def _cpu_name(cpuinfo: str) -> str:
-    parts = re.findall(r"^CPU part\s*:\s*(0x\w+)$", cpuinfo, re.MULTILINE)
-    return " + ".join(dict.fromkeys(_ARM_PARTS.get(p.lower(), p) for p in parts))
-
-
-def governor(root: str = "/") -> str | None:
-    """How the clock is chosen, such as ``performance``."""
-    return read_text(root, "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or None
-
-
-def system_name() -> str:
-    """Distribution and kernel."""
-    text = read_text("/etc/os-release") or ""
-    match = re.search(r'^PRETTY_NAME="?([^"\n]+)', text, re.MULTILINE)
-    return f"{match.group(1) if match else platform.system()}, Linux {platform.release()}"
-
-
-# =================================================================================== meter_clock.py
-# How far an external meter's clock is off, found from the windows' edges.
-#
-# Before and after each window nothing runs, so the power rises at its begin and falls at its end.
-# For an offset, each window with its flanks is split into inside and outside; what the two means
-# explain of the power's variation, less what they leave, is the offset's score (the difference of
-# the between-class and within-class sums of squares, as in Otsu's threshold). Windows whose
-# power is lower inside than outside count negatively.
-#
-# Domain of validity: offsets up to ten minutes, three windows or more. Windows at equal distances
-# look alike when shifted by that distance: the nearest offset is taken if it is clearly nearer,
-# else none is. A lag of the meter, half its period on average, is part of the offset.
-
-
-#: Largest offset that is looked for, in seconds; a meter that is further off has no clock.
-LARGEST_OFFSET_S = 600.0
-#: Fewest windows that tell.
-FEWEST_WINDOWS = 3
-#: Power that changes by less than this share at the edges tells nothing, and costs no more.
-FLAT = 0.05
-#: Share of the variation around the windows that the right offset explains at least.
-EXPLAINED = 0.6
-#: Offsets whose scores are this close to the best are as good as the best.
-AS_GOOD = 0.9
-#: An offset is clearly nearer than another at half its size.
-NEARER = 0.5
-#: Length of the flanks where the file does not tell how long the pauses were, in seconds.
-FLANK_S = 1.0
-#: Half a coarse step beside the top, the score is still more than this share of it.
-COARSE = 0.5
-#: Most steps of the coarse search.
-MOST_STEPS = 6000
-
-
-class Offset(NamedTuple):
-    """A meter's clock less this device's.
-
-    checked: whether the readings rise and fall with the windows at this offset.
-    windows: how many windows tell so.
-    """
-
-    seconds: float
-    checked: bool
-    windows: int
-
-
-class _Integral:
-    """Integrals over time of a meter's power and of its square, each reading held to the next."""
-
-    def __init__(self, samples: Sequence[tuple[float, float]]) -> None:
-        self.times = [moment for moment, _ in samples]
-        self.watts = [watts for _, watts in samples]
-        self.first, self.second = [0.0], [0.0]
-        for number, watts in enumerate(self.watts[:-1]):
-            length = self.times[number + 1] - self.times[number]
-            self.first.append(self.first[-1] + watts * length)
-            self.second.append(self.second[-1] + watts * watts * length)
-
-    def to(self, moment: float) -> tuple[float, float]:
-        """Both integrals from the first reading to ``moment``."""
-        number = min(max(bisect_right(self.times, moment) - 1, 0), len(self.times) - 1)
-        beyond, watts = moment - self.times[number], self.watts[number]
-        return self.first[number] + watts * beyond, self.second[number] + watts * watts * beyond
-
-    def between(self, begin: float, end: float) -> tuple[float, float]:
-        """Both integrals over a stretch of time."""
-        (a, b), (c, d) = self.to(begin), self.to(end)
-        return c - a, d - b
-
-
-class _Score(NamedTuple):
-    """How well an offset explains the power around the windows.
-
-    score: between less within, in W^2 s; total: their sum. windows: how many have readings.
-    rise: how much higher the power is inside than outside, as a share.
-    varies: standard deviation of the power around the windows, as a share of that inside.
-    """
-
-    score: float
-    total: float
-    windows: int
-    rise: float
-    varies: float
-
-    @property
-    def explained(self) -> float:
-        """Share of the variation that lies between inside and outside, from 0 to 1."""
-        return (1.0 + self.score / self.total) / 2.0 if self.total > 0 else 0.0
-
-
-def find_offset(
-    windows: Sequence[dict[str, Any]], samples: Sequence[tuple[float, float]]
-) -> Offset:
-    """The offset of a meter's clock; raises ``Refused`` where there is one that nobody can tell.
-
-    ``checked`` is false where too few windows or a steady power tell nothing of the clock.
-    """
-    usable = [w for w in windows if w["seconds"] > 0]
-    if len(usable) < FEWEST_WINDOWS or len(samples) < 2 * len(usable):
-        return Offset(0.0, False, 0)
-    integral = _Integral(samples)
-    shortest = min(w["seconds"] for w in usable)
-    step = max(2 * LARGEST_OFFSET_S / MOST_STEPS, 0.1 * shortest)
-    count = int(LARGEST_OFFSET_S / step)
-    coarse = [(k * step, _scored(k * step, usable, integral)) for k in range(-count, count + 1)]
-    best = max(score.score for _, score in coarse)
-    if best <= 0:
-        return _unexplained(usable, integral)
-    peaks = _peaks(coarse, AS_GOOD * best, shortest)
-    for finer in (0.1 * step, 0.01 * step):
-        peaks = [_refined(peak, 10 * finer, finer, usable, integral) for peak in peaks]
-    most = max((score.windows for _, score in peaks), default=0)
-    if most < FEWEST_WINDOWS:
-        return _unexplained(usable, integral)
-    top = max(score.score for _, score in peaks if score.windows == most)
-    found = [p for p in peaks if p[1].windows == most and p[1].score >= AS_GOOD * top]
-    found.sort(key=lambda pair: abs(pair[0]))
-    offset, score = found[0]
-    if score.rise < FLAT:
-        return Offset(0.0, False, 0)
-    if score.explained < EXPLAINED:
-        return _unexplained(usable, integral)
-    if len(found) > 1 and abs(offset) > NEARER * abs(found[1][0]):
-        raise Refused(
-            f"the meter's clock may be off by {offset:.1f} s or by {found[1][0]:.1f} s: set both "
-            "clocks, or say --meter-offset",
-            4,
-        )
-    return Offset(offset, True, score.windows)
-
-
-def _scored(offset: float, windows: Sequence[dict[str, Any]], integral: _Integral) -> _Score:
-    """How well the windows, shifted by ``offset``, explain the power around them."""
-    score = total = inside_sum = outside_sum = length_s = 0.0
-    covered = 0
-    for window in windows:
-        flank = window.get("pause_s") or FLANK_S
-        begin = window["start"] + offset
-        end = begin + window["seconds"]
-        if begin < integral.times[0] or end > integral.times[-1]:
-            continue
-        left = max(begin - flank, integral.times[0])
-        inside, _ = integral.between(begin, end)
-        whole, squares = integral.between(left, end + flank)
-        outside_s = begin - left + flank
-        inside_s = end - begin
-        inside_w, outside_w = inside / inside_s, (whole - inside) / outside_s
-        mean = whole / (inside_s + outside_s)
-        spread = max(squares - mean * whole, 0.0)
-        between = inside_s * (inside_w - mean) ** 2 + outside_s * (outside_w - mean) ** 2
-        sign = 1.0 if inside_w > outside_w else -1.0
-        score += sign * between - (spread - between)
-        total += spread
-        length_s += inside_s + outside_s
-        covered += 1
-        inside_sum, outside_sum = inside_sum + inside_w, outside_sum + outside_w
-    rise = (inside_sum - outside_sum) / inside_sum if inside_sum > 0 else 0.0
-    varies = math.sqrt(total / length_s) * covered / inside_sum if inside_sum > 0 else 0.0
-    return _Score(score, total, covered, rise, varies)
-
-
-def _peaks(
-    scores: Sequence[tuple[float, _Score]], least: float, apart: float
-) -> list[tuple[float, _Score]]:
-    """The best of each group of neighbouring offsets that score at least ``least``."""
-    peaks: list[tuple[float, _Score]] = []
-    for offset, score in scores:
-        if score.score < COARSE * least:
-            continue
-        if peaks and offset - peaks[-1][0] < apart:
-            if score.score > peaks[-1][1].score:
-                peaks[-1] = (offset, score)
-        else:
-            peaks.append((offset, score))
-    return peaks
-
-
-def _refined(
-    peak: tuple[float, _Score],
-    width_s: float,
-    step_s: float,
-    windows: Sequence[dict[str, Any]],
-    integral: _Integral,
-) -> tuple[float, _Score]:
-    """The best offset near a peak; of several equal ones the middle."""
-    count = int(width_s / step_s) + 1
-    near = [
-        (offset, _scored(offset, windows, integral))
-        for offset in (peak[0] + k * step_s for k in range(-count, count + 1))
-    ]
-    near.append(peak)
-    near.sort(key=lambda pair: pair[0])
-    top = max(score.score for _, score in near)
-    equal = [pair for pair in near if pair[1].score >= top - 1e-9 * abs(top)]
-    return equal[len(equal) // 2]
-
-
-def _unexplained(windows: Sequence[dict[str, Any]], integral: _Integral) -> Offset:
-    """No offset explains the readings: refused where that shows, else the clock is unchecked."""
-    now = _scored(0.0, windows, integral)
-    paused = all(window.get("pause_s") for window in windows)
-    against = now.rise < -FLAT or (paused and now.explained < EXPLAINED)
-    if now.windows >= FEWEST_WINDOWS and against and now.varies > FLAT:
-        raise Refused(
-            "the meter's readings do not rise and fall with the networks at any offset: set both "
-            "clocks, or say --meter-offset",
-            4,
-        )
-    return Offset(0.0, False, 0)
-
-
 # ================================================================================= sensors/power.py
 # Sensors that show power: sampled while the network runs.
 #
@@ -2119,424 +1616,6 @@ class RailMeter(PowerMeter):
             * mean_power([(t, rails.get(name, 0.0)) for t, rails in self._rails], self._begin, end)
             for name in self._latest
         }
-
-
-# ========================================================================================= meter.py
-# An external meter's CSV: the energy it saw in each network's window.
-#
-# Columns ``time`` (or ``timestamp``; unix seconds or ISO 8601) and ``power_w`` (or ``power_mw``).
-# A reading holds until the next one, so means are weighted by time: a meter that logs more often
-# when the power changes counts rightly. The first and last tenth of a window are left out,
-# because meters lag. A window in which no reading came for more than half of it has no energy.
-
-
-#: Largest file, in bytes, and most readings: 200 a second for five hours. A reading takes about
-#: 200 bytes of memory.
-LARGEST_METER = 256 << 20
-MOST_READINGS = 4_000_000
-#: What is left out at each end of a window, as a share of it.
-METER_MARGIN = 0.1
-#: Offset of a meter's zero, as a share of its largest reading: below zero by more, its wires
-#: are the other way round.
-METER_ZERO = 0.01
-
-Samples = Sequence["tuple[float, float]"]
-
-
-class Merged(NamedTuple):
-    """What came of a meter's readings: networks that got an energy, and why others did not."""
-
-    networks: int
-    offset: Offset
-    problems: list[str]
-
-
-def read_meter(path: str) -> list[tuple[float, float]]:
-    """(unix seconds, watts) in order of time; raises ``Refused``, with the line, for a bad one."""
-    samples: list[tuple[float, float]] = []
-    number = 1
-    with open_file(path, LARGEST_METER) as stream:
-        rows = csv.reader(io.TextIOWrapper(stream, "utf-8-sig", "replace", newline=""))
-        try:
-            names = [name.strip().lower() for name in next(rows, [])]
-            clock, power, factor = _columns(path, names)
-            number = 2
-            for cells in rows:
-                number = rows.line_num
-                if cells:
-                    samples.append(_sample(cells, clock, power, factor))
-                number += 1
-                if len(samples) > MOST_READINGS:
-                    raise ValueError(f"more than {MOST_READINGS} readings: cut the file")
-        except (csv.Error, ValueError) as error:
-            raise Refused(f"{path}, line {number}: {error}", 4) from None
-    largest = max((abs(watts) for _, watts in samples), default=0.0)
-    for at, (_, watts) in enumerate(samples, start=2):
-        if watts < -METER_ZERO * largest:
-            raise Refused(
-                f"{path}, line {at}: {watts:g} W is below zero: the meter is wired the other way "
-                "round",
-                4,
-            )
-    return sorted(samples)
-
-
-def _columns(path: str, names: list[str]) -> tuple[int, int, float]:
-    for power, factor in (("power_w", 1.0), ("power_mw", 1e-3)):
-        for clock in ("time", "timestamp"):
-            if power in names and clock in names:
-                return names.index(clock), names.index(power), factor
-    got = short(", ".join(names))[1:-1]
-    raise Refused(f"{path}: expected columns time and power_w, got {got}", 4)
-
-
-def _sample(cells: list[str], clock: int, power: int, factor: float) -> tuple[float, float]:
-    """The reading in a line; raises ``ValueError`` with what is wrong."""
-    if len(cells) <= max(clock, power):
-        raise ValueError("expected a time and a number")
-    try:
-        moment, watts = _unix(cells[clock]), float(cells[power]) * factor
-    except (TypeError, ValueError, OverflowError):
-        raise ValueError("expected a time and a number") from None
-    if not math.isfinite(moment) or not math.isfinite(watts):
-        raise ValueError(
-            f"expected a time and a number, got {short(cells[clock])}, {short(cells[power])}: the "
-            "meter dropped out; delete the line"
-        )
-    return moment, watts
-
-
-def _unix(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        moment = datetime.datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
-        return moment.timestamp()  # local time where the text names no zone
-
-
-def merge_meter(
-    records: list[dict[str, Any]], samples: Samples, offset_s: float | None = None
-) -> Merged:
-    """Give records the energy that the meter saw in their windows.
-
-    offset_s: the meter's clock less this device's; None finds it from the windows' edges.
-
-    Raises ``Refused`` where the readings rise and fall at other times than the windows and no
-    one offset explains that.
-    """
-    held = [r for r in records if r.get("window") and not r["window"].get("clock_was_set")]
-    if offset_s is None:
-        offset = find_offset([r["window"] for r in held], samples)
-    else:
-        offset = Offset(offset_s, True, 0)
-    times = [moment for moment, _ in samples]
-    problems: list[str] = []
-    merged = 0
-    for record in held:
-        problem = _merge_one(record, samples, times, offset)
-        if problem:
-            problems.append(problem)
-        else:
-            merged += 1
-    return Merged(merged, offset, problems)
-
-
-def _merge_one(
-    record: dict[str, Any], samples: Samples, times: Sequence[float], offset: Offset
-) -> str:
-    """Give one record its energy; returns why it got none."""
-    window, name = record["window"], short(record.get("network"))
-    margin = METER_MARGIN * window["seconds"]
-    start = window["start"] + offset.seconds
-    begin, end = start + margin, start + window["seconds"] - margin
-    first, last = bisect_left(times, begin), bisect_right(times, end)
-    if first == last:
-        return f"{name}: no reading in its window"
-    at, gap = longest_gap(times[max(first - 1, 0) : last + 1], begin, end)
-    if gap > LONGEST_GAP * (end - begin):
-        return f"{name}: no reading for {gap:.3g} s from {at:.3f} on"
-    power = mean_power(samples[max(first - 1, 0) : last], begin, end)
-    if not power > 0:
-        return f"{name}: {power:.3g} W while it ran"
-    energy: dict[str, Any] = {
-        "mean": rounded(1e3 * power * window["seconds"] / window["runs"]),
-        "runs": window["runs"],
-        "samples": last - first,
-        "sensor": "external meter",
-    }
-    if offset.seconds:
-        energy["clock_offset_s"] = round(offset.seconds, 3)
-    others = _others(record.get("energy_mj"))
-    if others:
-        energy["others"] = others
-    record["energy_mj"], record["power_w"] = energy, rounded(power)
-    return ""
-
-
-def _others(before: Any) -> dict[str, Any]:
-    """What other sensors said of a network before a meter did, by their names."""
-    if not isinstance(before, dict):
-        return {}
-    known = before.get("others")
-    others = dict(known) if isinstance(known, dict) else {}
-    if "mean" in before and before.get("sensor") != "external meter":
-        others[str(before.get("sensor"))] = before["mean"]
-    return others
-
-
-def merge(journal: Journal, meter: str, offset_s: float | None = None) -> Merged:
-    """Write the meter's energies into a result file."""
-    samples = read_meter(meter)
-    records = [dict(record) for record in journal.records]
-    merged = merge_meter(records, samples, offset_s)
-    if not merged.networks:
-        raise Refused(
-            f"{meter} has no reading in any network's time: {_spans(records, samples)}", 4
-        )
-    journal.replace(records)
-    return merged
-
-
-def _spans(records: Sequence[dict[str, Any]], samples: Samples) -> str:
-    """From when to when the meter read and the networks ran."""
-    windows = [record["window"] for record in records if record.get("window")]
-    if not windows:
-        return "measure with --hold"
-    starts = [window["start"] for window in windows]
-    if not samples:
-        return "it has no reading at all"
-    return (
-        f"it read from {samples[0][0]:.0f} to {samples[-1][0]:.0f}, networks ran from "
-        f"{min(starts):.0f} to {max(starts):.0f}: set both clocks, or say --meter-offset"
-    )
-
-
-# ======================================================================================= options.py
-# The command line of the measuring program.
-
-
-_UNITS = {"s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0}
-_NUMBER = r"[0-9]{1,9}(?:\.[0-9]{1,9})?"
-
-
-def parse_seconds(text: str) -> float:
-    """Seconds from ``90s``, ``5min`` or ``1h``."""
-    match = re.match(rf"({_NUMBER})\s*([a-z]+)$", text.strip())
-    if match is None or match.group(2) not in _UNITS or float(match.group(1)) <= 0:
-        raise Refused(f"{short(text)[1:-1]}: expected a time with its unit such as 90s, 5min or 1h")
-    return float(match.group(1)) * _UNITS[match.group(2)]
-
-
-def parse_offset(text: str) -> float:
-    """Seconds, perhaps below zero, from ``4s`` or ``-90s``."""
-    match = re.match(rf"(-?)({_NUMBER})s$", text.strip())
-    if match is None:
-        raise Refused(f"--meter-offset {short(text)[1:-1]}: expected seconds such as 4s or -1.5s")
-    return float(match.group(2)) * (-1.0 if match.group(1) else 1.0)
-
-
-def parse_shapes(texts: Sequence[str]) -> dict[str, list[int]]:
-    """Shapes by input from ``NAME=1x3x224x224``; without a name, of a model's only input."""
-    found: dict[str, list[int]] = {}
-    for text in texts:
-        name, _, sizes = text.rpartition("=")
-        if not re.match(r"[0-9]{1,10}(?:x[0-9]{1,10})*$", sizes) or name in found:
-            raise Refused(f"--input {short(text)[1:-1]}: expected NAME=1x3x224x224, once a name")
-        found[name] = [int(size) for size in sizes.split("x")]
-        try:
-            check_shapes({name: found[name]})
-        except ValueError:
-            raise Refused(f"--input {short(text)[1:-1]}: a size is 0, or too large") from None
-    return found
-
-
-def whole_number(option: str, text: str, most: int) -> int:
-    """A whole number from 1 to ``most``."""
-    if not re.match(r"[0-9]{1,9}$", text) or not 1 <= int(text) <= most:
-        raise Refused(f"{option} {short(text)[1:-1]}: expected a whole number from 1 to {most}")
-    return int(text)
-
-
-class _Parser(argparse.ArgumentParser):
-    """Errors are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise Refused(f"{message} (see {self.prog} --help)")
-
-
-def parser() -> argparse.ArgumentParser:
-    """The parser of the command line."""
-    made = _Parser(
-        prog="profile_device.py",
-        description="Measure how long networks take on this device (onnxruntime).",
-        epilog="Exit codes: 0 done, 1 the machine failed, 2 wrong arguments, 4 bad file, "
-        "5 nothing was measured, 130, 143, 129 interrupted, terminated, hung up (what was "
-        "measured is kept; the same command goes on).",
-        allow_abbrev=False,
-    )
-    add = made.add_argument
-    add("models", nargs="*", metavar="MODEL.onnx", help="your own models")
-    add("--suite", metavar="FILE", help="or a suite (flash.profile --write-suite FILE makes it)")
-    add("--out", metavar="FILE", default="measurements.jsonl", help="result (%(default)s)")
-    add("--threads", metavar="N", help="threads of an operator (all cores)")
-    add("--provider", choices=("cpu", "cuda"), default="cpu", help="where to run (%(default)s)")
-    add("--budget", metavar="T", default="5min", help="stop after this time (%(default)s)")
-    add("--passes", metavar="N", default="1", help="go round N times, for busy devices (1)")
-    add("--kernels", action="store_true", help="time every kernel too (onnxruntime's profiler)")
-    add("--precision", choices=("fp32", "fp16", "int8"), help="of your own models, to be noted")
-    add("--batch", metavar="N", help="of your own models, where it is free (1)")
-    add(
-        "--input",
-        metavar="NAME=SHAPE",
-        action="append",
-        default=[],
-        help="of your own models: an input's shape, such as x=1x3x224x224, where sizes are free",
-    )
-    add("--hold", metavar="T", help="run each network that long for slow power sensors (3s)")
-    add(
-        "--meter",
-        metavar="CSV",
-        help="an external meter's readings (columns time, power_w), merged by time after the "
-        "run; without a suite, into a result file measured with --hold",
-    )
-    add(
-        "--meter-offset",
-        metavar="T",
-        help="the meter's clock less this device's, such as -1.5s (found from the windows' edges)",
-    )
-    add("--i2c", metavar="BUS:ADDRESS", help="an INA219 or INA226, such as 1:0x40")
-    add("--shunt", metavar="OHM", default="0.1", help="its shunt resistor (%(default)s ohm)")
-    add("--sensor", metavar="NAME", help="believe the sensor whose name has this in it")
-    add("--plugin", metavar="MODULE:NAME", action="append", default=[], help="a sensor's factory")
-    add("--no-resume", action="store_true", help="write over the result file")
-    add("--quiet", action="store_true", help="no progress")
-    return made
-
-
-def checked(arguments: Sequence[str]) -> argparse.Namespace:
-    """The options, with numbers, times and shapes in place of their texts."""
-    options = parser().parse_args(arguments)
-    for name in (
-        "suite",
-        "out",
-        "meter",
-        "meter_offset",
-        "i2c",
-        "sensor",
-        "threads",
-        "batch",
-        "hold",
-    ):
-        if getattr(options, name) == "":
-            raise Refused(f"--{name.replace('_', '-')}: is empty")
-    options.merges = bool(options.meter and not options.suite and not options.models)
-    if bool(options.suite) == bool(options.models) and not options.merges:
-        raise Refused("give --suite FILE, or ONNX files")
-    if options.suite and (options.precision or options.batch or options.input):
-        raise Refused("--precision, --batch and --input are fixed when a suite is made")
-    cores = device_info()["cores"]
-    options.threads = whole_number("--threads", options.threads or str(cores), 1024)
-    options.passes = whole_number("--passes", options.passes, 100)
-    options.batch = whole_number("--batch", options.batch or "1", 4096)
-    options.shapes = parse_shapes(options.input)
-    options.budget_s = parse_seconds(options.budget)
-    options.offset_s = parse_offset(options.meter_offset) if options.meter_offset else None
-    if not re.match(rf"{_NUMBER}$", options.shunt) or not 0 < float(options.shunt) < 100:
-        raise Refused("--shunt: expected the resistance in ohm, such as 0.1")
-    options.shunt = float(options.shunt)
-    return options
-
-
-# ====================================================================================== progress.py
-# What is told while measuring, on standard error, and the summary at the end.
-
-
-class Progress:
-    """A line a network on standard error, with the time left."""
-
-    def __init__(self, total: int, quiet: bool) -> None:
-        self._total, self._quiet = total, quiet
-
-    def tell(self, message: str) -> None:
-        """One line."""
-        if self._quiet or sys.stderr is None:
-            return
-        line = "".join(c if c.isprintable() else " " for c in message)
-        try:
-            sys.stderr.write(line + "\n")
-            sys.stderr.flush()
-        except (OSError, ValueError):  # whoever watched is gone: the connection was cut
-            raise KeyboardInterrupt from None
-
-    def done(self, number: int, task: Task, record: dict[str, Any], left_s: float) -> None:
-        """A network is done."""
-        if "error" in record:
-            what = f"refused: {record['error'][:80]}"
-        else:
-            latency = record["latency_ms"]
-            what = f"{latency['median']:>9.4g} ms  {latency['runs']:>5} runs"
-        left = f"{int(left_s) // 60}:{int(left_s) % 60:02d} left"
-        self.tell(f"[{number:>3}/{self._total}] {what}  {left}  {task.text[:100]}")
-
-
-def clock_moved(record: dict[str, Any]) -> bool:
-    """Whether the clock changed while a network was measured."""
-    clock = record.get("clock_mhz")
-    return isinstance(clock, dict) and clock["high"] > CLOCK_MOVED * clock["low"]
-
-
-def summary(
-    path: str,
-    records: Sequence[dict[str, Any]],
-    left_out: Sequence[str],
-    inference_s: float,
-    total_s: float,
-) -> str:
-    """What was measured, in one or more lines."""
-    refused = [r for r in records if "error" in r]
-    measured = {network_key(r["network"]) for r in records if "error" not in r}
-    lines = [f"written: {path}: {len(measured)} networks measured"]
-    if refused:
-        lines[0] += f", {len(refused)} refused (each says why in its line)"
-    if left_out:
-        lines[0] += f", {len(left_out)} left out for the budget (run again to go on)"
-    if inference_s:
-        lines.append(
-            f"time: {total_s:.1f} s, of which {100 * (1 - inference_s / total_s):.1f} % not "
-            "inference"
-        )
-    warnings = (
-        ("the clock was throttled", "cool the device", lambda r: r.get("throttled")),
-        ("the clock changed by more than 10 %", "set the governor to performance", clock_moved),
-        (
-            "the container's CPU quota stopped the process",
-            "raise it, or use fewer threads",
-            lambda r: (r.get("quota_stopped_s") or 0.0) > 0.0,
-        ),
-        (
-            "threads ran on unlike cores",
-            "pin them with taskset",
-            lambda r: len(r.get("core_groups") or ()) > 1,
-        ),
-    )
-    for what, mend, holds in warnings:
-        count = sum(1 for record in records if holds(record))
-        if count:
-            lines.append(f"warning: {what} in {count} of them: {mend}")
-    lines += _energy_problems(records)
-    return "\n".join(lines) + "\n"
-
-
-def _energy_problems(records: Sequence[dict[str, Any]]) -> list[str]:
-    """A line for each sensor without energy, with the first reason."""
-    found: dict[str, list[str]] = {}
-    for record in records:
-        for sensor, problem in (record.get("energy_problems") or {}).items():
-            found.setdefault(sensor, []).append(str(problem))
-    return [
-        f"warning: {sensor}: no energy of {len(problems)} of them: {problems[0]}"
-        for sensor, problems in found.items()
-    ]
 
 
 # =============================================================================== sensors/battery.py
@@ -3046,7 +2125,7 @@ def _period_s(folders: list[str]) -> float:
     return max([INA3221_PERIOD_S, *(1e-3 * ms for ms in told)])
 
 
-# ================================================================================= sensors/hwmon.py
+# ============================================================================= sensors/soc/hwmon.py
 # Power sensors behind the kernel's hwmon files: INA219, INA226 and their like; ACPI meters.
 #
 # Units are the interface's (Documentation/hwmon/sysfs-interface): power in microwatts, current in
@@ -3207,7 +2286,7 @@ def pmic_sensors(root: str = "/") -> Iterator[Any]:
     )
 
 
-# ================================================================================== sensors/find.py
+# ========================================================================================== find.py
 # The sensors of this device, the one to be believed first.
 
 
@@ -3267,6 +2346,927 @@ _MEMBERS = (
     "start",
     "stop",
 )
+
+
+# ======================================================================================== folder.py
+# The folder for files of the moment beside a result file, and what deaths left behind.
+
+
+def remove_leftovers(path: str) -> None:
+    """Remove what a run that was killed left beside its result file; only while it is locked."""
+    folder, name = os.path.split(os.path.abspath(os.path.realpath(path)))
+    pattern = re.compile(rf"\.{re.escape(name[:100])}\.[a-z0-9_]{{8}}\.(?:new|work)$")
+    for entry in os.listdir(folder):
+        place = os.path.join(folder, entry)
+        if pattern.match(entry) and not os.path.islink(place):
+            if os.path.isdir(place):
+                shutil.rmtree(place, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):
+                    os.unlink(place)
+
+
+@contextlib.contextmanager
+def work_folder(path: str) -> Iterator[str]:
+    """A new folder beside a result file, gone afterwards: models and weights of the moment."""
+    folder, name = os.path.split(os.path.abspath(os.path.realpath(path)))
+    place = tempfile.mkdtemp(prefix=f".{name[:100]}.", suffix=".work", dir=folder)
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+# ======================================================================================= journal.py
+# The result file: a header, then a line a network, each on disk before the next begins.
+#
+# It is log, cache and resume point. A file of something else is recognised before anything in it
+# changes. One run at a time writes it (a lock); a last line that a death cut off is removed.
+
+
+SCHEMA = "flash.measurements/1"
+#: Largest result file, in bytes: 60 networks in 100 passes, with their kernels, take 20 MB. In
+#: memory its records take up to 20 times as much.
+LARGEST_JOURNAL = 64 << 20
+#: What has to agree for measurements to stand in one file.
+SAME = ("schema", "suite", "threads", "precision", "batch", "runtime", "device")
+
+
+def as_line(value: dict[str, Any]) -> bytes:
+    """A line of a result file, with its end."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.encode("utf-8", "backslashreplace") + b"\n"
+
+
+class Journal:
+    """A result file that is open for writing, with its ``records``."""
+
+    def __init__(self, path: str, header: dict[str, Any] | None, resume: bool = True) -> None:
+        """Open a result file; without a ``header`` it must be there, whatever its settings."""
+        self.path = path
+        if header is None:
+            open_file(path).close()
+        self._stream = self._opened()
+        self.records: list[dict[str, Any]] = []
+        try:
+            self._begin(header, resume)
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, header: dict[str, Any] | None, resume: bool) -> None:
+        lines, length = self._complete_lines(_is_any_record if header is None else _is_record)
+        nothing = all("error" in line for line in lines[1:])
+        if not resume or (nothing and header is not None and not _is_same(lines[:1], header)):
+            lines, length = [], 0  # refusals under other settings are nothing to keep
+        if header is not None and lines:
+            self._check(lines[0], header)
+        elif header is None and (not lines or lines[0].get("schema") != SCHEMA):
+            raise Refused(f"{self.path}: no measurements of schema {SCHEMA}", 4)
+        self._stream.truncate(length)
+        if header is not None and not lines:
+            self._write(header)
+        self.records = lines[1:]
+
+    def _opened(self) -> BinaryIO:
+        try:
+            if os.path.exists(self.path) and not stat.S_ISREG(os.stat(self.path).st_mode):
+                raise Refused(f"{self.path}: is no regular file: name another with --out")
+            stream = open(self.path, "a+b")
+        except (OSError, ValueError) as error:
+            what = getattr(error, "strerror", None) or str(error)
+            raise Refused(f"cannot write {self.path}: {what}", 1) from None
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.path.samestat(os.fstat(stream.fileno()), os.stat(self.path)):
+                raise OSError("written anew between opening and locking")
+        except OSError:
+            stream.close()
+            raise Refused(f"{self.path}: another run is writing it") from None
+        return stream
+
+    def _complete_lines(self, is_record: Callable[[Any], bool]) -> tuple[list[dict[str, Any]], int]:
+        """The lines in the file, and how many bytes they take: a last one may be cut off."""
+        if os.fstat(self._stream.fileno()).st_size > LARGEST_JOURNAL:
+            raise Refused(f"{self.path}: has more than {LARGEST_JOURNAL >> 20} MiB", 4)
+        self._stream.seek(0)
+        content = self._stream.read()
+        whole = content.rfind(b"\n") + 1
+        if whole == 0 and not b'{"schema":"flash.measurements/'.startswith(content[:30]):
+            raise self._damaged(1)
+        lines = []
+        for number, line in enumerate(content[:whole].split(b"\n")[:-1], start=1):
+            try:
+                value = json.loads(line.decode("utf-8"))
+            except (ValueError, RecursionError):
+                value = None
+            if not (_is_header(value) if number == 1 else is_record(value)):
+                raise self._damaged(number)
+            lines.append(value)
+        return lines, whole
+
+    def _damaged(self, number: int) -> Refused:
+        return Refused(
+            f"{self.path}, line {number}: damaged, or no measurements; name another file "
+            "with --out",
+            4,
+        )
+
+    def _check(self, found: dict[str, Any], header: dict[str, Any]) -> None:
+        for name in SAME:
+            if found.get(name) != header[name]:
+                raise Refused(
+                    f"{self.path} has measurements with {name} {short(found.get(name))}; now it "
+                    f"is {short(header[name])}: name another file with --out, or write over it "
+                    "with --no-resume"
+                )
+
+    def close(self) -> None:
+        """Give the file and its lock back."""
+        self._stream.close()
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Add a record; it is on disk when this returns."""
+        self._write(record)
+        self.records.append(record)
+
+    def _write(self, value: dict[str, Any]) -> None:
+        self._stream.write(as_line(value))
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+
+    def replace(self, records: Sequence[dict[str, Any]]) -> None:
+        """Write the file anew with these records, all or nothing; the lock stays."""
+        self._stream.seek(0)
+        head = self._stream.readline()
+        folder, name = os.path.split(os.path.abspath(os.path.realpath(self.path)))
+        handle, partial = tempfile.mkstemp(prefix=f".{name[:100]}.", suffix=".new", dir=folder)
+        try:
+            with os.fdopen(handle, "w+b") as stream:
+                stream.write(head + b"".join(map(as_line, records)))
+                stream.flush()
+                os.fchmod(stream.fileno(), stat.S_IMODE(os.fstat(self._stream.fileno()).st_mode))
+                os.fsync(stream.fileno())
+            renewed = open(partial, "a+b")
+            fcntl.flock(renewed, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.replace(partial, os.path.join(folder, name))
+        except BaseException:
+            os.unlink(partial)
+            raise
+        self._stream.close()
+        self._stream, self.records = renewed, list(records)
+
+
+def _is_same(found: Sequence[dict[str, Any]], header: dict[str, Any]) -> bool:
+    return all(line.get(name) == header[name] for line in found for name in SAME)
+
+
+def _is_header(value: Any) -> bool:
+    return isinstance(value, dict) and str(value.get("schema", "")).startswith(
+        "flash.measurements/"
+    )
+
+
+def _is_record(value: Any) -> bool:
+    """Whether a line has what measuring further passes relies on, be it measured or refused."""
+    if not _is_any_record(value):
+        return False
+    if "error" in value:
+        return True
+    latency, kernels = value.get("latency_ms"), value.get("kernels")
+    medians = value.get("medians", [1.0])
+    return (
+        isinstance(latency, dict)
+        and _is_positive(latency.get("median"))
+        and isinstance(medians, list)
+        and all(map(_is_positive, medians))
+        and _is_positive(value.get("passes", 1))
+        and (kernels is None or (isinstance(kernels, list) and all(map(_is_kernel, kernels))))
+    )
+
+
+def _is_any_record(value: Any) -> bool:
+    """Whether a line has what the merging of a meter's readings relies on."""
+    if not isinstance(value, dict) or not isinstance(value.get("network"), dict):
+        return False
+    window, energy = value.get("window"), value.get("energy_mj")
+    problems, error = value.get("energy_problems"), value.get("error", "")
+    clock, groups = value.get("clock_mhz"), value.get("core_groups")
+    stopped = value.get("quota_stopped_s")
+    return (
+        (clock is None or (isinstance(clock, dict) and _are_positive(clock, "low", "high")))
+        and (groups is None or isinstance(groups, list))
+        and (stopped is None or stopped == 0 or _is_positive(stopped))
+        and (window is None or _is_window(window))
+        and (energy is None or isinstance(energy, (dict, int, float)))
+        and (problems is None or isinstance(problems, dict))
+        and isinstance(error, str)
+    )
+
+
+def _is_positive(value: Any) -> bool:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and 0 < value < 1e300 and math.isfinite(value)
+
+
+def _is_kernel(value: Any) -> bool:
+    ms = value.get("ms") if isinstance(value, dict) else None
+    return ms == 0 or _is_positive(ms)
+
+
+def _is_window(value: Any) -> bool:
+    if not isinstance(value, dict) or not _are_positive(value, "start", "seconds", "runs"):
+        return False
+    return _is_positive(value.get("pause_s", 1.0))
+
+
+def _are_positive(value: dict[str, Any], *keys: str) -> bool:
+    return all(_is_positive(value.get(key)) for key in keys)
+
+
+# ======================================================================================= machine.py
+# What the device is, as far as its system files tell: for the header of a result file.
+
+
+def device_info(root: str = "/") -> dict[str, Any]:
+    """Model, processor, usable cores, architecture, vector width in bits, memory in 10^6 bytes."""
+    cpuinfo = read_text(root, "proc/cpuinfo") or ""
+    names = re.findall(r"^(?:model name|Model|Hardware)\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
+    model = read_text(root, "proc/device-tree/model")
+    vendor = (read_text(root, "sys/class/dmi/id", n) for n in ("sys_vendor", "product_name"))
+    memory = re.search(r"MemTotal:\s*(\d{1,15}) kB", read_text(root, "proc/meminfo") or "")
+    return {
+        "model": model or " ".join(word for word in vendor if word) or platform.machine(),
+        "cpu": _cpu_name(cpuinfo) or (names[0].strip() if names else platform.processor()),
+        "cores": usable_cores(root),
+        "arch": platform.machine(),
+        "simd_bits": simd_width(cpuinfo),
+        "memory_mb": round(int(memory.group(1)) * 1024e-6) if memory else None,
+    }
+
+
+def simd_width(cpuinfo: str) -> int | None:
+    """Bits of the widest vector instructions (x86 and 64-bit ARM), if the system tells."""
+    found = re.search(r"^(?:flags|Features)\s*:(.*)$", cpuinfo, re.MULTILINE)
+    flags = found.group(1).split() if found else []
+    for name, bits in (("avx512f", 512), ("avx", 256), ("sse2", 128), ("asimd", 128)):
+        if name in flags:
+            return bits
+    return None
+
+
+#: Implementer and part of ARM cores (MIDR_EL1) that boards of our users have.
+_ARM_PARTS = {
+    "0xd03": "Cortex-A53", "0xd04": "Cortex-A35", "0xd05": "Cortex-A55", "0xd07": "Cortex-A57",
+    "0xd08": "Cortex-A72", "0xd09": "Cortex-A73", "0xd0a": "Cortex-A75", "0xd0b": "Cortex-A76",
+    "0xd0c": "Neoverse-N1", "0xd42": "Cortex-A78AE", "0xd41": "Cortex-A78", "0xd40": "Neoverse-V1",
+}  # fmt: skip
+
+
+def _cpu_name(cpuinfo: str) -> str:
+    parts = re.findall(r"^CPU part\s*:\s*(0x\w+)$", cpuinfo, re.MULTILINE)
+    return " + ".join(dict.fromkeys(_ARM_PARTS.get(p.lower(), p) for p in parts))
+
+
+def governor(root: str = "/") -> str | None:
+    """How the clock is chosen, such as ``performance``."""
+    return read_text(root, "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or None
+
+
+def system_name() -> str:
+    """Distribution and kernel."""
+    text = read_text("/etc/os-release") or ""
+    match = re.search(r'^PRETTY_NAME="?([^"\n]+)', text, re.MULTILINE)
+    return f"{match.group(1) if match else platform.system()}, Linux {platform.release()}"
+
+
+# =================================================================================== meter_clock.py
+# How far an external meter's clock is off, found from the windows' edges.
+#
+# Before and after each window nothing runs, so the power rises at its begin and falls at its end.
+# For an offset, each window with its flanks is split into inside and outside; what the two means
+# explain of the power's variation, less what they leave, is the offset's score (the difference of
+# the between-class and within-class sums of squares, as in Otsu's threshold). Windows whose
+# power is lower inside than outside count negatively.
+#
+# Domain of validity: offsets up to ten minutes, three windows or more. Windows at equal distances
+# look alike when shifted by that distance: the nearest offset is taken if it is clearly nearer,
+# else none is. A lag of the meter, half its period on average, is part of the offset.
+
+
+#: Largest offset that is looked for, in seconds; a meter that is further off has no clock.
+LARGEST_OFFSET_S = 600.0
+#: Fewest windows that tell.
+FEWEST_WINDOWS = 3
+#: Power that changes by less than this share at the edges tells nothing, and costs no more.
+FLAT = 0.05
+#: Share of the variation around the windows that the right offset explains at least.
+EXPLAINED = 0.6
+#: Offsets whose scores are this close to the best are as good as the best.
+AS_GOOD = 0.9
+#: An offset is clearly nearer than another at half its size.
+NEARER = 0.5
+#: Length of the flanks where the file does not tell how long the pauses were, in seconds.
+FLANK_S = 1.0
+#: Half a coarse step beside the top, the score is still more than this share of it.
+COARSE = 0.5
+#: Most steps of the coarse search.
+MOST_STEPS = 6000
+
+
+class Offset(NamedTuple):
+    """A meter's clock less this device's.
+
+    checked: whether the readings rise and fall with the windows at this offset.
+    windows: how many windows tell so.
+    """
+
+    seconds: float
+    checked: bool
+    windows: int
+
+
+class _Integral:
+    """Integrals over time of a meter's power and of its square, each reading held to the next."""
+
+    def __init__(self, samples: Sequence[tuple[float, float]]) -> None:
+        self.times = [moment for moment, _ in samples]
+        self.watts = [watts for _, watts in samples]
+        self.first, self.second = [0.0], [0.0]
+        for number, watts in enumerate(self.watts[:-1]):
+            length = self.times[number + 1] - self.times[number]
+            self.first.append(self.first[-1] + watts * length)
+            self.second.append(self.second[-1] + watts * watts * length)
+
+    def to(self, moment: float) -> tuple[float, float]:
+        """Both integrals from the first reading to ``moment``."""
+        number = min(max(bisect_right(self.times, moment) - 1, 0), len(self.times) - 1)
+        beyond, watts = moment - self.times[number], self.watts[number]
+        return self.first[number] + watts * beyond, self.second[number] + watts * watts * beyond
+
+    def between(self, begin: float, end: float) -> tuple[float, float]:
+        """Both integrals over a stretch of time."""
+        (a, b), (c, d) = self.to(begin), self.to(end)
+        return c - a, d - b
+
+
+class _Score(NamedTuple):
+    """How well an offset explains the power around the windows.
+
+    score: between less within, in W^2 s; total: their sum. windows: how many have readings.
+    rise: how much higher the power is inside than outside, as a share.
+    varies: standard deviation of the power around the windows, as a share of that inside.
+    """
+
+    score: float
+    total: float
+    windows: int
+    rise: float
+    varies: float
+
+    @property
+    def explained(self) -> float:
+        """Share of the variation that lies between inside and outside, from 0 to 1."""
+        return (1.0 + self.score / self.total) / 2.0 if self.total > 0 else 0.0
+
+
+def find_offset(
+    windows: Sequence[dict[str, Any]], samples: Sequence[tuple[float, float]]
+) -> Offset:
+    """The offset of a meter's clock; raises ``Refused`` where there is one that nobody can tell.
+
+    ``checked`` is false where too few windows or a steady power tell nothing of the clock.
+    """
+    usable = [w for w in windows if w["seconds"] > 0]
+    if len(usable) < FEWEST_WINDOWS or len(samples) < 2 * len(usable):
+        return Offset(0.0, False, 0)
+    integral = _Integral(samples)
+    shortest = min(w["seconds"] for w in usable)
+    step = max(2 * LARGEST_OFFSET_S / MOST_STEPS, 0.1 * shortest)
+    count = int(LARGEST_OFFSET_S / step)
+    coarse = [(k * step, _scored(k * step, usable, integral)) for k in range(-count, count + 1)]
+    best = max(score.score for _, score in coarse)
+    if best <= 0:
+        return _unexplained(usable, integral)
+    peaks = _peaks(coarse, AS_GOOD * best, shortest)
+    for finer in (0.1 * step, 0.01 * step):
+        peaks = [_refined(peak, 10 * finer, finer, usable, integral) for peak in peaks]
+    most = max((score.windows for _, score in peaks), default=0)
+    if most < FEWEST_WINDOWS:
+        return _unexplained(usable, integral)
+    top = max(score.score for _, score in peaks if score.windows == most)
+    found = [p for p in peaks if p[1].windows == most and p[1].score >= AS_GOOD * top]
+    found.sort(key=lambda pair: abs(pair[0]))
+    offset, score = found[0]
+    if score.rise < FLAT:
+        return Offset(0.0, False, 0)
+    if score.explained < EXPLAINED:
+        return _unexplained(usable, integral)
+    if len(found) > 1 and abs(offset) > NEARER * abs(found[1][0]):
+        raise Refused(
+            f"the meter's clock may be off by {offset:.1f} s or by {found[1][0]:.1f} s: set both "
+            "clocks, or say --meter-offset",
+            4,
+        )
+    return Offset(offset, True, score.windows)
+
+
+def _scored(offset: float, windows: Sequence[dict[str, Any]], integral: _Integral) -> _Score:
+    """How well the windows, shifted by ``offset``, explain the power around them."""
+    score = total = inside_sum = outside_sum = length_s = 0.0
+    covered = 0
+    for window in windows:
+        flank = window.get("pause_s") or FLANK_S
+        begin = window["start"] + offset
+        end = begin + window["seconds"]
+        if begin < integral.times[0] or end > integral.times[-1]:
+            continue
+        left = max(begin - flank, integral.times[0])
+        inside, _ = integral.between(begin, end)
+        whole, squares = integral.between(left, end + flank)
+        outside_s = begin - left + flank
+        inside_s = end - begin
+        inside_w, outside_w = inside / inside_s, (whole - inside) / outside_s
+        mean = whole / (inside_s + outside_s)
+        spread = max(squares - mean * whole, 0.0)
+        between = inside_s * (inside_w - mean) ** 2 + outside_s * (outside_w - mean) ** 2
+        sign = 1.0 if inside_w > outside_w else -1.0
+        score += sign * between - (spread - between)
+        total += spread
+        length_s += inside_s + outside_s
+        covered += 1
+        inside_sum, outside_sum = inside_sum + inside_w, outside_sum + outside_w
+    rise = (inside_sum - outside_sum) / inside_sum if inside_sum > 0 else 0.0
+    varies = math.sqrt(total / length_s) * covered / inside_sum if inside_sum > 0 else 0.0
+    return _Score(score, total, covered, rise, varies)
+
+
+def _peaks(
+    scores: Sequence[tuple[float, _Score]], least: float, apart: float
+) -> list[tuple[float, _Score]]:
+    """The best of each group of neighbouring offsets that score at least ``least``."""
+    peaks: list[tuple[float, _Score]] = []
+    for offset, score in scores:
+        if score.score < COARSE * least:
+            continue
+        if peaks and offset - peaks[-1][0] < apart:
+            if score.score > peaks[-1][1].score:
+                peaks[-1] = (offset, score)
+        else:
+            peaks.append((offset, score))
+    return peaks
+
+
+def _refined(
+    peak: tuple[float, _Score],
+    width_s: float,
+    step_s: float,
+    windows: Sequence[dict[str, Any]],
+    integral: _Integral,
+) -> tuple[float, _Score]:
+    """The best offset near a peak; of several equal ones the middle."""
+    count = int(width_s / step_s) + 1
+    near = [
+        (offset, _scored(offset, windows, integral))
+        for offset in (peak[0] + k * step_s for k in range(-count, count + 1))
+    ]
+    near.append(peak)
+    near.sort(key=lambda pair: pair[0])
+    top = max(score.score for _, score in near)
+    equal = [pair for pair in near if pair[1].score >= top - 1e-9 * abs(top)]
+    return equal[len(equal) // 2]
+
+
+def _unexplained(windows: Sequence[dict[str, Any]], integral: _Integral) -> Offset:
+    """No offset explains the readings: refused where that shows, else the clock is unchecked."""
+    now = _scored(0.0, windows, integral)
+    paused = all(window.get("pause_s") for window in windows)
+    against = now.rise < -FLAT or (paused and now.explained < EXPLAINED)
+    if now.windows >= FEWEST_WINDOWS and against and now.varies > FLAT:
+        raise Refused(
+            "the meter's readings do not rise and fall with the networks at any offset: set both "
+            "clocks, or say --meter-offset",
+            4,
+        )
+    return Offset(0.0, False, 0)
+
+
+# ========================================================================================= meter.py
+# An external meter's CSV: the energy it saw in each network's window.
+#
+# Columns ``time`` (or ``timestamp``; unix seconds or ISO 8601) and ``power_w`` (or ``power_mw``).
+# A reading holds until the next one, so means are weighted by time: a meter that logs more often
+# when the power changes counts rightly. The first and last tenth of a window are left out,
+# because meters lag. A window in which no reading came for more than half of it has no energy.
+
+
+#: Largest file, in bytes, and most readings: 200 a second for five hours. A reading takes about
+#: 200 bytes of memory.
+LARGEST_METER = 256 << 20
+MOST_READINGS = 4_000_000
+#: What is left out at each end of a window, as a share of it.
+METER_MARGIN = 0.1
+#: Offset of a meter's zero, as a share of its largest reading: below zero by more, its wires
+#: are the other way round.
+METER_ZERO = 0.01
+
+Samples = Sequence["tuple[float, float]"]
+
+
+class Merged(NamedTuple):
+    """What came of a meter's readings: networks that got an energy, and why others did not."""
+
+    networks: int
+    offset: Offset
+    problems: list[str]
+
+
+def read_meter(path: str) -> list[tuple[float, float]]:
+    """(unix seconds, watts) in order of time; raises ``Refused``, with the line, for a bad one."""
+    samples: list[tuple[float, float]] = []
+    number = 1
+    with open_file(path, LARGEST_METER) as stream:
+        rows = csv.reader(io.TextIOWrapper(stream, "utf-8-sig", "replace", newline=""))
+        try:
+            names = [name.strip().lower() for name in next(rows, [])]
+            clock, power, factor = _columns(path, names)
+            number = 2
+            for cells in rows:
+                number = rows.line_num
+                if cells:
+                    samples.append(_sample(cells, clock, power, factor))
+                number += 1
+                if len(samples) > MOST_READINGS:
+                    raise ValueError(f"more than {MOST_READINGS} readings: cut the file")
+        except (csv.Error, ValueError) as error:
+            raise Refused(f"{path}, line {number}: {error}", 4) from None
+    largest = max((abs(watts) for _, watts in samples), default=0.0)
+    for at, (_, watts) in enumerate(samples, start=2):
+        if watts < -METER_ZERO * largest:
+            raise Refused(
+                f"{path}, line {at}: {watts:g} W is below zero: the meter is wired the other way "
+                "round",
+                4,
+            )
+    return sorted(samples)
+
+
+def _columns(path: str, names: list[str]) -> tuple[int, int, float]:
+    for power, factor in (("power_w", 1.0), ("power_mw", 1e-3)):
+        for clock in ("time", "timestamp"):
+            if power in names and clock in names:
+                return names.index(clock), names.index(power), factor
+    got = short(", ".join(names))[1:-1]
+    raise Refused(f"{path}: expected columns time and power_w, got {got}", 4)
+
+
+def _sample(cells: list[str], clock: int, power: int, factor: float) -> tuple[float, float]:
+    """The reading in a line; raises ``ValueError`` with what is wrong."""
+    if len(cells) <= max(clock, power):
+        raise ValueError("expected a time and a number")
+    try:
+        moment, watts = _unix(cells[clock]), float(cells[power]) * factor
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError("expected a time and a number") from None
+    if not math.isfinite(moment) or not math.isfinite(watts):
+        raise ValueError(
+            f"expected a time and a number, got {short(cells[clock])}, {short(cells[power])}: the "
+            "meter dropped out; delete the line"
+        )
+    return moment, watts
+
+
+def _unix(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        moment = datetime.datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+        return moment.timestamp()  # local time where the text names no zone
+
+
+def merge_meter(
+    records: list[dict[str, Any]], samples: Samples, offset_s: float | None = None
+) -> Merged:
+    """Give records the energy that the meter saw in their windows.
+
+    offset_s: the meter's clock less this device's; None finds it from the windows' edges.
+
+    Raises ``Refused`` where the readings rise and fall at other times than the windows and no
+    one offset explains that.
+    """
+    held = [r for r in records if r.get("window") and not r["window"].get("clock_was_set")]
+    if offset_s is None:
+        offset = find_offset([r["window"] for r in held], samples)
+    else:
+        offset = Offset(offset_s, True, 0)
+    times = [moment for moment, _ in samples]
+    problems: list[str] = []
+    merged = 0
+    for record in held:
+        problem = _merge_one(record, samples, times, offset)
+        if problem:
+            problems.append(problem)
+        else:
+            merged += 1
+    return Merged(merged, offset, problems)
+
+
+def _merge_one(
+    record: dict[str, Any], samples: Samples, times: Sequence[float], offset: Offset
+) -> str:
+    """Give one record its energy; returns why it got none."""
+    window, name = record["window"], short(record.get("network"))
+    margin = METER_MARGIN * window["seconds"]
+    start = window["start"] + offset.seconds
+    begin, end = start + margin, start + window["seconds"] - margin
+    first, last = bisect_left(times, begin), bisect_right(times, end)
+    if first == last:
+        return f"{name}: no reading in its window"
+    at, gap = longest_gap(times[max(first - 1, 0) : last + 1], begin, end)
+    if gap > LONGEST_GAP * (end - begin):
+        return f"{name}: no reading for {gap:.3g} s from {at:.3f} on"
+    power = mean_power(samples[max(first - 1, 0) : last], begin, end)
+    if not power > 0:
+        return f"{name}: {power:.3g} W while it ran"
+    energy: dict[str, Any] = {
+        "mean": rounded(1e3 * power * window["seconds"] / window["runs"]),
+        "runs": window["runs"],
+        "samples": last - first,
+        "sensor": "external meter",
+    }
+    if offset.seconds:
+        energy["clock_offset_s"] = round(offset.seconds, 3)
+    others = _others(record.get("energy_mj"))
+    if others:
+        energy["others"] = others
+    record["energy_mj"], record["power_w"] = energy, rounded(power)
+    return ""
+
+
+def _others(before: Any) -> dict[str, Any]:
+    """What other sensors said of a network before a meter did, by their names."""
+    if not isinstance(before, dict):
+        return {}
+    known = before.get("others")
+    others = dict(known) if isinstance(known, dict) else {}
+    if "mean" in before and before.get("sensor") != "external meter":
+        others[str(before.get("sensor"))] = before["mean"]
+    return others
+
+
+def merge(journal: Journal, meter: str, offset_s: float | None = None) -> Merged:
+    """Write the meter's energies into a result file."""
+    samples = read_meter(meter)
+    records = [dict(record) for record in journal.records]
+    merged = merge_meter(records, samples, offset_s)
+    if not merged.networks:
+        raise Refused(
+            f"{meter} has no reading in any network's time: {_spans(records, samples)}", 4
+        )
+    journal.replace(records)
+    return merged
+
+
+def _spans(records: Sequence[dict[str, Any]], samples: Samples) -> str:
+    """From when to when the meter read and the networks ran."""
+    windows = [record["window"] for record in records if record.get("window")]
+    if not windows:
+        return "measure with --hold"
+    starts = [window["start"] for window in windows]
+    if not samples:
+        return "it has no reading at all"
+    return (
+        f"it read from {samples[0][0]:.0f} to {samples[-1][0]:.0f}, networks ran from "
+        f"{min(starts):.0f} to {max(starts):.0f}: set both clocks, or say --meter-offset"
+    )
+
+
+# ======================================================================================= options.py
+# The command line of the measuring program.
+
+
+_UNITS = {"s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0}
+_NUMBER = r"[0-9]{1,9}(?:\.[0-9]{1,9})?"
+
+
+def parse_seconds(text: str) -> float:
+    """Seconds from ``90s``, ``5min`` or ``1h``."""
+    match = re.match(rf"({_NUMBER})\s*([a-z]+)$", text.strip())
+    if match is None or match.group(2) not in _UNITS or float(match.group(1)) <= 0:
+        raise Refused(f"{short(text)[1:-1]}: expected a time with its unit such as 90s, 5min or 1h")
+    return float(match.group(1)) * _UNITS[match.group(2)]
+
+
+def parse_offset(text: str) -> float:
+    """Seconds, perhaps below zero, from ``4s`` or ``-90s``."""
+    match = re.match(rf"(-?)({_NUMBER})s$", text.strip())
+    if match is None:
+        raise Refused(f"--meter-offset {short(text)[1:-1]}: expected seconds such as 4s or -1.5s")
+    return float(match.group(2)) * (-1.0 if match.group(1) else 1.0)
+
+
+def parse_shapes(texts: Sequence[str]) -> dict[str, list[int]]:
+    """Shapes by input from ``NAME=1x3x224x224``; without a name, of a model's only input."""
+    found: dict[str, list[int]] = {}
+    for text in texts:
+        name, _, sizes = text.rpartition("=")
+        if not re.match(r"[0-9]{1,10}(?:x[0-9]{1,10})*$", sizes) or name in found:
+            raise Refused(f"--input {short(text)[1:-1]}: expected NAME=1x3x224x224, once a name")
+        found[name] = [int(size) for size in sizes.split("x")]
+        try:
+            check_shapes({name: found[name]})
+        except ValueError:
+            raise Refused(f"--input {short(text)[1:-1]}: a size is 0, or too large") from None
+    return found
+
+
+def whole_number(option: str, text: str, most: int) -> int:
+    """A whole number from 1 to ``most``."""
+    if not re.match(r"[0-9]{1,9}$", text) or not 1 <= int(text) <= most:
+        raise Refused(f"{option} {short(text)[1:-1]}: expected a whole number from 1 to {most}")
+    return int(text)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise Refused(f"{message} (see {self.prog} --help)")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the command line."""
+    made = _Parser(
+        prog="profile_device.py",
+        description="Measure how long networks take on this device (onnxruntime).",
+        epilog="Exit codes: 0 done, 1 the machine failed, 2 wrong arguments, 4 bad file, "
+        "5 nothing was measured, 130, 143, 129 interrupted, terminated, hung up (what was "
+        "measured is kept; the same command goes on).",
+        allow_abbrev=False,
+    )
+    add = made.add_argument
+    add("models", nargs="*", metavar="MODEL.onnx", help="your own models")
+    add("--suite", metavar="FILE", help="or a suite (flash.profile --write-suite FILE makes it)")
+    add("--out", metavar="FILE", default="measurements.jsonl", help="result (%(default)s)")
+    add("--threads", metavar="N", help="threads of an operator (all cores)")
+    add("--provider", choices=("cpu", "cuda"), default="cpu", help="where to run (%(default)s)")
+    add("--budget", metavar="T", default="5min", help="stop after this time (%(default)s)")
+    add("--passes", metavar="N", default="1", help="go round N times, for busy devices (1)")
+    add("--kernels", action="store_true", help="time every kernel too (onnxruntime's profiler)")
+    add("--precision", choices=("fp32", "fp16", "int8"), help="of your own models, to be noted")
+    add("--batch", metavar="N", help="of your own models, where it is free (1)")
+    add(
+        "--input",
+        metavar="NAME=SHAPE",
+        action="append",
+        default=[],
+        help="of your own models: an input's shape, such as x=1x3x224x224, where sizes are free",
+    )
+    add("--hold", metavar="T", help="run each network that long for slow power sensors (3s)")
+    add(
+        "--meter",
+        metavar="CSV",
+        help="an external meter's readings (columns time, power_w), merged by time after the "
+        "run; without a suite, into a result file measured with --hold",
+    )
+    add(
+        "--meter-offset",
+        metavar="T",
+        help="the meter's clock less this device's, such as -1.5s (found from the windows' edges)",
+    )
+    add("--i2c", metavar="BUS:ADDRESS", help="an INA219 or INA226, such as 1:0x40")
+    add("--shunt", metavar="OHM", default="0.1", help="its shunt resistor (%(default)s ohm)")
+    add("--sensor", metavar="NAME", help="believe the sensor whose name has this in it")
+    add("--plugin", metavar="MODULE:NAME", action="append", default=[], help="a sensor's factory")
+    add("--no-resume", action="store_true", help="write over the result file")
+    add("--quiet", action="store_true", help="no progress")
+    return made
+
+
+def checked(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options, with numbers, times and shapes in place of their texts."""
+    options = parser().parse_args(arguments)
+    for name in (
+        "suite",
+        "out",
+        "meter",
+        "meter_offset",
+        "i2c",
+        "sensor",
+        "threads",
+        "batch",
+        "hold",
+    ):
+        if getattr(options, name) == "":
+            raise Refused(f"--{name.replace('_', '-')}: is empty")
+    options.merges = bool(options.meter and not options.suite and not options.models)
+    if bool(options.suite) == bool(options.models) and not options.merges:
+        raise Refused("give --suite FILE, or ONNX files")
+    if options.suite and (options.precision or options.batch or options.input):
+        raise Refused("--precision, --batch and --input are fixed when a suite is made")
+    cores = device_info()["cores"]
+    options.threads = whole_number("--threads", options.threads or str(cores), 1024)
+    options.passes = whole_number("--passes", options.passes, 100)
+    options.batch = whole_number("--batch", options.batch or "1", 4096)
+    options.shapes = parse_shapes(options.input)
+    options.budget_s = parse_seconds(options.budget)
+    options.offset_s = parse_offset(options.meter_offset) if options.meter_offset else None
+    if not re.match(rf"{_NUMBER}$", options.shunt) or not 0 < float(options.shunt) < 100:
+        raise Refused("--shunt: expected the resistance in ohm, such as 0.1")
+    options.shunt = float(options.shunt)
+    return options
+
+
+# ====================================================================================== progress.py
+# What is told while measuring, on standard error, and the summary at the end.
+
+
+class Progress:
+    """A line a network on standard error, with the time left."""
+
+    def __init__(self, total: int, quiet: bool) -> None:
+        self._total, self._quiet = total, quiet
+
+    def tell(self, message: str) -> None:
+        """One line."""
+        if self._quiet or sys.stderr is None:
+            return
+        line = "".join(c if c.isprintable() else " " for c in message)
+        try:
+            sys.stderr.write(line + "\n")
+            sys.stderr.flush()
+        except (OSError, ValueError):  # whoever watched is gone: the connection was cut
+            raise KeyboardInterrupt from None
+
+    def done(self, number: int, task: Task, record: dict[str, Any], left_s: float) -> None:
+        """A network is done."""
+        if "error" in record:
+            what = f"refused: {record['error'][:80]}"
+        else:
+            latency = record["latency_ms"]
+            what = f"{latency['median']:>9.4g} ms  {latency['runs']:>5} runs"
+        left = f"{int(left_s) // 60}:{int(left_s) % 60:02d} left"
+        self.tell(f"[{number:>3}/{self._total}] {what}  {left}  {task.text[:100]}")
+
+
+def clock_moved(record: dict[str, Any]) -> bool:
+    """Whether the clock changed while a network was measured."""
+    clock = record.get("clock_mhz")
+    return isinstance(clock, dict) and clock["high"] > CLOCK_MOVED * clock["low"]
+
+
+def summary(
+    path: str,
+    records: Sequence[dict[str, Any]],
+    left_out: Sequence[str],
+    inference_s: float,
+    total_s: float,
+) -> str:
+    """What was measured, in one or more lines."""
+    refused = [r for r in records if "error" in r]
+    measured = {network_key(r["network"]) for r in records if "error" not in r}
+    lines = [f"written: {path}: {len(measured)} networks measured"]
+    if refused:
+        lines[0] += f", {len(refused)} refused (each says why in its line)"
+    if left_out:
+        lines[0] += f", {len(left_out)} left out for the budget (run again to go on)"
+    if inference_s:
+        lines.append(
+            f"time: {total_s:.1f} s, of which {100 * (1 - inference_s / total_s):.1f} % not "
+            "inference"
+        )
+    warnings = (
+        ("the clock was throttled", "cool the device", lambda r: r.get("throttled")),
+        ("the clock changed by more than 10 %", "set the governor to performance", clock_moved),
+        (
+            "the container's CPU quota stopped the process",
+            "raise it, or use fewer threads",
+            lambda r: (r.get("quota_stopped_s") or 0.0) > 0.0,
+        ),
+        (
+            "threads ran on unlike cores",
+            "pin them with taskset",
+            lambda r: len(r.get("core_groups") or ()) > 1,
+        ),
+    )
+    for what, mend, holds in warnings:
+        count = sum(1 for record in records if holds(record))
+        if count:
+            lines.append(f"warning: {what} in {count} of them: {mend}")
+    lines += _energy_problems(records)
+    return "\n".join(lines) + "\n"
+
+
+def _energy_problems(records: Sequence[dict[str, Any]]) -> list[str]:
+    """A line for each sensor without energy, with the first reason."""
+    found: dict[str, list[str]] = {}
+    for record in records:
+        for sensor, problem in (record.get("energy_problems") or {}).items():
+            found.setdefault(sensor, []).append(str(problem))
+    return [
+        f"warning: {sensor}: no energy of {len(problems)} of them: {problems[0]}"
+        for sensor, problems in found.items()
+    ]
 
 
 # =================================================================================== sensors/i2c.py

@@ -5,13 +5,16 @@ from __future__ import annotations
 import pytest
 
 from flash.device.registry import SENSORS
+from flash.errors import UsageError
 from flash.export import EXPORTERS
-from flash.metrics import METRICS
+from flash.metrics import METRICS, NetworkMetric
 from flash.optimize import OPTIMIZERS
 from flash.proxies.registry import PROXIES
+from flash.quantities import Quantity
 from flash.search.budgeted import STRATEGIES
 from flash.spaces.family import FAMILIES
 from flash.spaces.space import load_space
+from flash.spaces.stage_tables import tabulate
 from flash.targets import load_hardware
 from flash.testing import (
     ExporterConformance,
@@ -57,6 +60,27 @@ class TestMetrics(MetricConformance):
     @pytest.fixture(params=members(METRICS))
     def metric(self, request):
         return METRICS[request.param]
+
+
+class TestAMetricOfWholeNetworks(MetricConformance):
+    """Nothing adds up: it is tabulated where one stage holds every variable, refused elsewhere."""
+
+    @pytest.fixture
+    def metric(self):
+        return NetworkMetric(
+            quantity=Quantity("widest", "widest layer"),
+            source="a test",
+            network=lambda network: max(int(layer.out_channels) for layer in network.layers),
+        )
+
+    def test_only_spaces_of_one_stage_have_a_table(self, metric, spaces):
+        for space in spaces:
+            problem = tabulate(space, lambda t: {}, lambda t: {}, {})
+            if len(problem.stages) == 1:
+                assert "widest" in metric.tabulated(problem, space).combine
+            else:
+                with pytest.raises(UsageError, match="is no sum over the stages of space small-"):
+                    metric.tabulated(problem, space)
 
 
 class TestFamilies(FamilyConformance):

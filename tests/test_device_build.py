@@ -71,8 +71,8 @@ def test_python_3_8_runs_it(tmp_path):
     ("source", "said"),
     [
         ("from flash.errors import FlashError\n", "parts import parts"),
-        ("import flash.device.system\n", "parts import parts"),
-        ("from flash.device.system import read_text as read\n", "keep their names"),
+        ("import flash.device.ground.system\n", "parts import parts"),
+        ("from flash.device.ground.system import read_text as read\n", "keep their names"),
         ("from flash.device.main import main\n", "import each other"),
         ("def read_text() -> None: ...\n", "is defined in"),
     ],
@@ -88,7 +88,7 @@ def test_parts_that_cannot_stand_in_one_file_are_refused(source, said, tmp_path,
     assert builder.build() == builder.FILE.read_text(encoding="utf-8")
     place = here / "heat.py"
     text = place.read_text(encoding="utf-8")
-    end = text.index("from flash.device.system")
+    end = text.index("from flash.device.ground.system")
     place.write_text(text[:end] + source + text[end:], encoding="utf-8")
     with pytest.raises(ValueError, match=said):
         builder.build()

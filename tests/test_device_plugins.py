@@ -12,9 +12,9 @@ from device_programs import TINY, read_lines
 
 pytest.importorskip("onnxruntime")
 
+from flash.device.find import sort_out  # noqa: E402
 from flash.device.registry import SENSORS, sensors_of  # noqa: E402
 from flash.device.sensors.base import AbsentSensor  # noqa: E402
-from flash.device.sensors.find import sort_out  # noqa: E402
 from flash.device.timing import Stopwatch  # noqa: E402
 
 _MODULE = """

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import subprocess
 import sys
 
 import numpy as np
@@ -178,3 +179,16 @@ def test_members_added_by_running_code_can_be_taken_out_again():
     registry.remove("two")
     with pytest.raises(ValueError, match="no thing 'one' was added by running code"):
         registry.remove("one")
+
+
+def test_a_plain_search_looks_for_no_other_packages(tmp_path):
+    """Reading entry points takes 10 ms, which a search of flash's own names does not pay."""
+    code = (
+        "import sys\n"
+        "from flash.search.command import main\n"
+        f"main(['--target', 'rpi4b', '--quiet', '--json', {str(tmp_path / 'front.json')!r}])\n"
+        "from flash.metrics import METRICS\n"
+        "from flash.proxies.registry import PROXIES\n"
+        "assert not METRICS._read and not PROXIES._read\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=tmp_path)

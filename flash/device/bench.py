@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from typing import Any, Sequence
 
+from flash.device.ground.refusal import Refused
 from flash.device.heat import Throttling, temperature_c
 from flash.device.libraries import Libraries
 from flash.device.memory import PeakMemory
 from flash.device.processor import ClockWatch, frequency_mhz, quota_stops
-from flash.device.refusal import Refused
 from flash.device.session import PROFILED_RUNS, Settings, kernel_times, make_inputs, open_session
 from flash.device.suite import Task
 from flash.device.timing import WARM_UP, Stopwatch, rounded

@@ -6,7 +6,7 @@ import glob
 import os
 import re
 
-from flash.device.system import firmware, read_number, read_text
+from flash.device.ground.system import firmware, read_number, read_text
 
 
 def temperature_c(root: str = "/") -> float | None:

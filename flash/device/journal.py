@@ -14,7 +14,7 @@ import stat
 import tempfile
 from typing import Any, BinaryIO, Callable, Sequence
 
-from flash.device.refusal import Refused
+from flash.device.ground.refusal import Refused
 from flash.device.suite import open_file, short
 
 SCHEMA = "flash.measurements/1"

@@ -7,7 +7,7 @@ import signal
 import struct
 from typing import Any
 
-from flash.device.refusal import Refused
+from flash.device.ground.refusal import Refused
 
 
 class Libraries:

@@ -6,8 +6,8 @@ import platform
 import re
 from typing import Any
 
+from flash.device.ground.system import read_text
 from flash.device.processor import usable_cores
-from flash.device.system import read_text
 
 
 def device_info(root: str = "/") -> dict[str, Any]:

@@ -13,7 +13,9 @@ import time
 from typing import Any, Sequence
 
 from flash.device.bench import Bench
+from flash.device.find import added_sensors, find_sensors, sort_out
 from flash.device.folder import remove_leftovers, work_folder
+from flash.device.ground.refusal import Refused
 from flash.device.journal import SCHEMA, Journal
 from flash.device.libraries import Libraries, import_runtime
 from flash.device.machine import device_info, governor, system_name
@@ -22,9 +24,7 @@ from flash.device.options import checked, parse_seconds
 from flash.device.passes import merged_passes, network_key
 from flash.device.processor import core_groups, cpu_quota
 from flash.device.progress import Progress, summary
-from flash.device.refusal import Refused
 from flash.device.sensors.base import describe_sensor
-from flash.device.sensors.find import added_sensors, find_sensors, sort_out
 from flash.device.sensors.i2c import i2c_sensor
 from flash.device.session import Settings
 from flash.device.start import STARTED

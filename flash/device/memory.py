@@ -7,7 +7,7 @@ import re
 import resource
 from typing import Any
 
-from flash.device.system import read_text
+from flash.device.ground.system import read_text
 
 
 class PeakMemory:

@@ -15,9 +15,9 @@ import math
 from bisect import bisect_left, bisect_right
 from typing import Any, NamedTuple, Sequence
 
+from flash.device.ground.refusal import Refused
 from flash.device.journal import Journal
 from flash.device.meter_clock import Offset, find_offset
-from flash.device.refusal import Refused
 from flash.device.sensors.power import LONGEST_GAP, longest_gap, mean_power
 from flash.device.suite import open_file, short
 from flash.device.timing import rounded

@@ -17,7 +17,7 @@ import math
 from bisect import bisect_right
 from typing import Any, NamedTuple, Sequence
 
-from flash.device.refusal import Refused
+from flash.device.ground.refusal import Refused
 
 #: Largest offset that is looked for, in seconds; a meter that is further off has no clock.
 LARGEST_OFFSET_S = 600.0

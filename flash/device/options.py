@@ -6,8 +6,8 @@ import argparse
 import re
 from typing import NoReturn, Sequence
 
+from flash.device.ground.refusal import Refused
 from flash.device.machine import device_info
-from flash.device.refusal import Refused
 from flash.device.suite import check_shapes, short
 
 _UNITS = {"s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0}

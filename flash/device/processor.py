@@ -15,7 +15,7 @@ import os
 import re
 from typing import Any
 
-from flash.device.system import read_number, read_text
+from flash.device.ground.system import read_number, read_text
 
 #: A clock that moved by more than this while one network was measured is worth a word: the
 #: spread of its times is then the clock's. Governors step by 5 to 10 %.

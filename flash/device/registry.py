@@ -18,7 +18,7 @@ SENSORS: Final[Registry[Callable[[], Any]]] = Registry(
     "flash.sensors",
     "sensor",
     {
-        "hwmon": "flash.device.sensors.hwmon:hwmon_sensors",
+        "hwmon": "flash.device.sensors.soc.hwmon:hwmon_sensors",
         "pmic": "flash.device.sensors.soc.pmic:pmic_sensors",
         "battery": "flash.device.sensors.battery:supply_sensors",
         "rapl": "flash.device.sensors.cpu.rapl:rapl_sensors",

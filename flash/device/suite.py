@@ -15,9 +15,9 @@ import zipfile
 import zlib
 from typing import Any, BinaryIO, Sequence
 
+from flash.device.ground.refusal import Refused
 from flash.device.libraries import Libraries
 from flash.device.passes import network_key
-from flash.device.refusal import Refused
 
 SUITE_SCHEMA = "flash.suite/1"
 #: Largest file whose content is looked at piece by piece, and most weights that a suite may make,

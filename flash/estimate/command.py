@@ -31,7 +31,7 @@ from flash.files.reading import read_input
 from flash.files.writing import write_text
 from flash.measurements.comparison import comparison_table, read_comparison
 from flash.metrics import METRICS
-from flash.proxies.options import add_options, is_proxy, options_from, proxy_names
+from flash.proxies.options import add_options, is_proxy, options_from, own_proxy_names, proxy_names
 from flash.quantities import parse_seed
 from flash.targets import load_target
 
@@ -61,7 +61,7 @@ def _parser() -> CommandParser:
     add("models", nargs="*", metavar="MODEL.onnx", help="networks as ONNX files")
     add("--space", metavar="S", help=f"instead: space name or file ({DEFAULT_SPACE})")
     add("--designs", metavar="FILE", help="and its designs, one a line; '-' reads stdin")
-    add("--metric", metavar="M", help=f"only this of {', '.join((*_METRICS, *proxy_names()))}")
+    add("--metric", metavar="M", help=f"only this of {', '.join((*_METRICS, *own_proxy_names()))}")
     add("--seed", default="0", metavar="N", help="seed of a metric that runs the network (0)")
     add_options(parser)
     add_model_options(parser)

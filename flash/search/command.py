@@ -12,7 +12,7 @@ from flash.errors import UsageError
 from flash.files.writing import write_text
 from flash.metrics import METRICS
 from flash.optimize import OPTIMIZERS
-from flash.proxies.options import add_options, options_from, proxy_names
+from flash.proxies.options import add_options, options_from, own_proxy_names
 from flash.quantities import parse_number, parse_seed, parse_whole, quantity
 from flash.report.files import write_files
 from flash.report.table import print_report
@@ -152,7 +152,7 @@ def _parser() -> CommandParser:
     add(
         "--metric",
         metavar="M",
-        help=f"{', '.join((*METRICS.builtin, *proxy_names()))} (the space's own)",
+        help=f"{', '.join((*METRICS.builtin, *own_proxy_names()))} (the space's own)",
     )
     add(
         "--extrapolate",

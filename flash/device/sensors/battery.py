@@ -15,9 +15,9 @@ import glob
 import os
 from typing import Any, Iterator
 
+from flash.device.ground.system import product_reader, read_number, read_text
 from flash.device.sensors.base import AbsentSensor
 from flash.device.sensors.power import PowerMeter, WindowInvalid
-from flash.device.system import product_reader, read_number, read_text
 
 #: Seconds between samples; batteries are updated about once a second.
 BATTERY_PERIOD_S = 0.5

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from typing import Any, Callable
 
-from flash.device.refusal import Refused
+from flash.device.ground.refusal import Refused
 from flash.device.sensors.power import PowerMeter, WindowInvalid
 
 #: Seconds between samples: a conversion of both values takes about 1 ms.

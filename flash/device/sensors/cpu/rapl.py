@@ -22,9 +22,9 @@ import os
 import re
 from typing import Any, Iterator
 
+from flash.device.ground.system import number_reader, read_number, read_text
 from flash.device.sensors.base import AbsentSensor
 from flash.device.sensors.counter import Counter, SummedCounters
-from flash.device.system import number_reader, read_number, read_text
 
 #: Watts that no package exceeds: twice the largest sold (500 W). Twice as much would let a
 #: reset of the counter pass for a turn in windows twice as short.

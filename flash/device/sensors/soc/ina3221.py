@@ -19,10 +19,10 @@ import glob
 import os
 from typing import Any, Callable, Iterator
 
+from flash.device.ground.system import number_reader, product_reader, read_number, read_text
 from flash.device.sensors.base import AbsentSensor
 from flash.device.sensors.power import RailMeter
 from flash.device.sensors.rails import supply_rails
-from flash.device.system import number_reader, product_reader, read_number, read_text
 
 #: Seconds between samples where the driver tells no period.
 INA3221_PERIOD_S = 0.02

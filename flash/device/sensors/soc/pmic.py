@@ -15,9 +15,9 @@ from __future__ import annotations
 import re
 from typing import Any, Iterator
 
+from flash.device.ground.system import firmware, read_text
 from flash.device.sensors.base import AbsentSensor
 from flash.device.sensors.power import RailMeter
-from flash.device.system import firmware, read_text
 
 #: Seconds between readings, and the most that the supply of a Pi 5 gives (5 V, 5 A).
 PMIC_PERIOD_S = 0.2

@@ -17,10 +17,10 @@ import glob
 import os
 from typing import Any, Iterator
 
+from flash.device.ground.system import number_reader, product_reader, read_number, read_text
 from flash.device.sensors.base import LARGEST_W, AbsentSensor
 from flash.device.sensors.power import PowerMeter
 from flash.device.sensors.soc.ina3221 import ReadPower, ina3221_sensors, rail_meter
-from flash.device.system import number_reader, product_reader, read_number, read_text
 
 #: Below this product the steps of current and voltage are too coarse to compare, in watts.
 COMPARED_FROM_W = 0.05

@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from flash.device.refusal import Refused
+from flash.device.ground.refusal import Refused
 from flash.device.sensors.base import availability, sensors_of
 from flash.device.sensors.battery import supply_sensors
 from flash.device.sensors.cpu.rapl import rapl_sensors
 from flash.device.sensors.gpu.nvml import nvml_sensors
-from flash.device.sensors.hwmon import hwmon_sensors
+from flash.device.sensors.soc.hwmon import hwmon_sensors
 from flash.device.sensors.soc.pmic import pmic_sensors
 
 

@@ -1,0 +1,1 @@
+"""What every part of the measuring program stands on: system files, the one error."""
