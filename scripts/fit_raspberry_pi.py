@@ -1,6 +1,6 @@
-"""Fit hw_profiles/rpi3b.toml and rpi4b.toml to published measurements.
+"""Fit hw_profiles/rpi3b.toml and rpi4b.toml to published measurements, and derive their sisters.
 
-    python scripts/fit_raspberry_pi.py           write both profiles
+    python scripts/fit_raspberry_pi.py           write the profiles
     python scripts/fit_raspberry_pi.py --check   compare with the shipped ones (exit 1 if not)
 
 Reads ``shared/data`` beside the repository folder (or the folder FLASH_SHARED names). Every
@@ -10,7 +10,8 @@ choice that was made on held-out errors is named in ``CHOICES``.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from raspberry_pi_data import (
@@ -34,6 +35,7 @@ from raspberry_pi_data import (
     read_pi3,
 )  # fmt: skip
 
+from flash.fit.derived import derived_profile
 from flash.fitting.fit import fit_runtimes
 from flash.fitting.fitted import (
     bounding_box_of,
@@ -226,6 +228,22 @@ def measured_energy(m: Measured, load: Workload, source: str) -> Energy:
     )  # fmt: skip
 
 
+def pi3_sisters() -> Iterator[Profile]:
+    """Boards with the Pi 3B's cores at other clocks, on which no network was measured."""
+    known = load_profile("rpi3b")
+    for name, title, soc, clock_mhz in (
+        ("rpi3b-plus", "Raspberry Pi 3 Model B+", "BCM2837B0", 1400.0),
+        ("rpi-zero-2w", "Raspberry Pi Zero 2 W", "RP3A0 (BCM2710A1)", 1000.0),
+    ):
+        device = replace(
+            PI3, soc=soc, clock_mhz=clock_mhz, peak_gflops=PI3.peak_gflops * clock_mhz / 1200.0,
+            memory_gb_s=0.0, sources=(*PI3.sources, "https://www.raspberrypi.com/documentation"),
+        )  # fmt: skip
+        yield derived_profile(
+            known, name, clock_mhz, device, f"{title}, derived from rpi3b: nothing measured on it"
+        )
+
+
 def pi4_evidence() -> dict[str, tuple[Workload, Floats]]:
     """What was measured beside whole networks: cells with unknown threads, kernels of an RK3399."""
     cells, latency_ms = read_hw_nas()
@@ -414,15 +432,20 @@ SHIPPED_CELLS = 500
 CONVOLUTIONS = ("pointwise", "conv3x3", "conv", "depthwise")
 
 
+def every_profile() -> Iterator[Profile]:
+    """All shipped profiles of Raspberry Pis; later ones read the first from its file."""
+    yield pi3_profile()
+    yield from pi3_sisters()
+    yield pi4_profile()
+
+
 def main(arguments: Sequence[str]) -> int:
-    """Write or check both profiles; returns the exit code."""
+    """Write or check all profiles; returns the exit code."""
     if not (SHARED / "data").is_dir():
         print(f"no {SHARED / 'data'}: the measurements are needed", file=sys.stderr)
         return 4
     wrong = 0
-    # The Pi 4's derived runtime reads the Pi 3B's profile, so that one is written first.
-    for make in (pi3_profile, pi4_profile):
-        profile = make()
+    for profile in every_profile():
         path = ROOT / "hw_profiles" / f"{profile.name}.toml"
         comment = f"Written by scripts/fit_raspberry_pi.py; do not edit.\n{CHOICES}"
         if list(arguments) == ["--check"]:

@@ -51,7 +51,8 @@ class Learned:
     figures:   held-out quality; models and weights never saw the network they predict.
     kinds:     quality on each kind of network by fits without that kind.
     coverage:  share of networks inside an interval made from the other folds' errors; of those
-               with several kernels, where there are enough. coverage_of_kinds: the same for kinds
+               with several kernels, where there are enough; None of too few networks to leave any
+               out. coverage_of_kinds: the same for kinds
                left out, in the interval for networks unlike those measured; None without kinds.
     """
 
@@ -61,7 +62,7 @@ class Learned:
     figures: dict[str, float]
     kinds: dict[str, dict[str, float]]
     interval: Interval
-    coverage: float
+    coverage: float | None
     coverage_of_kinds: float | None
     baselines: tuple[Baseline, ...]
     energy: Energy | None
