@@ -132,18 +132,10 @@ def kernels_held_out(
 
 
 def evidence_of(
-    board: str, fitted: Coefficients, networks: Measured, error_percent: float
+    board: str, in_network: tuple[float, float, float], error_percent: float
 ) -> KernelEvidence:
-    """What a profile says of kernels measured alone.
-
-    fitted: coefficients of the kernels. networks: measured whole, for the in-network factor.
-    """
+    """What a profile says of kernels measured alone on a board."""
     load, latency_ms = read_kernels(board)
-    whole = workload(networks.networks(), "used")
-    kinds = np.asarray(whole.kernels.kind)
-    convolutions = np.isin(kinds, [KERNEL_CLASSES.index(c) for c in CONVOLUTIONS])
-    alone = whole.counts @ (kernel_ms(whole.kernels, fitted, 4) * convolutions)
-    factors = networks.latency_ms / alone
     ranges = {}
     for name in CONVOLUTIONS:
         own = np.asarray(load.kernels.kind) == KERNEL_CLASSES.index(name)
@@ -155,10 +147,23 @@ def evidence_of(
             **{k: (float(v.min()), float(v.max())) for k, v in sizes.items()}
         )
     return KernelEvidence(
-        len(latency_ms),
-        (significant(float(np.median(factors)), 3), significant(float(factors.min()), 3),
-         significant(float(factors.max()), 3)),
-        significant(error_percent), ranges, (TOPHUB,),
+        len(latency_ms), in_network, significant(error_percent), ranges, (TOPHUB,)
+    )
+
+
+def in_network_factor(fitted: Coefficients, networks: Measured) -> tuple[float, float, float]:
+    """What networks took over the sum of their convolutions: median, smallest, largest.
+
+    fitted: coefficients of the kernels measured alone on the same board.
+    """
+    whole = workload(networks.networks(), "used")
+    kinds = np.asarray(whole.kernels.kind)
+    convolutions = np.isin(kinds, [KERNEL_CLASSES.index(c) for c in CONVOLUTIONS])
+    alone = whole.counts @ (kernel_ms(whole.kernels, fitted, 4) * convolutions)
+    factors = networks.latency_ms / alone
+    return (
+        significant(float(np.median(factors)), 3), significant(float(factors.min()), 3),
+        significant(float(factors.max()), 3),
     )  # fmt: skip
 
 
@@ -200,7 +205,7 @@ def pi3_profile() -> Profile:
         evidence = None
         if name == "tvm":
             error = alone["median_error_percent"]
-            evidence = evidence_of(KERNELS_PI3, fitted[KERNELS], m, error)
+            evidence = evidence_of(KERNELS_PI3, in_network_factor(fitted[KERNELS], m), error)
         runtimes[name] = Runtime(
             name, framework, version, 4, 1200.0, "fp32", "used", rounded(fitted[name]),
             interval, PI3_ENERGY, provenance, kernels=evidence,
@@ -338,7 +343,9 @@ def derived_tvm(
             **{k: significant(v) for k, v in figures.items()}, date=DATE, sources=(TOPHUB, TVM),
         ),
         kernels=evidence_of(
-            KERNELS_PI4, kernels, read_pi3()["tvm"], figures["median_error_percent"]
+            KERNELS_PI4,
+            in_network_factor(pi3[KERNELS], read_pi3()["tvm"]),
+            figures["median_error_percent"],
         ),
     )  # fmt: skip
 
