@@ -1,6 +1,6 @@
-"""Fit hw_profiles/rpi3b.toml and rpi4b.toml to published measurements.
+"""Fit hw_profiles/rpi3b.toml and rpi4b.toml to published measurements, and derive their sisters.
 
-    python scripts/fit_raspberry_pi.py           write both profiles
+    python scripts/fit_raspberry_pi.py           write the profiles
     python scripts/fit_raspberry_pi.py --check   compare with the shipped ones (exit 1 if not)
 
 Reads ``shared/data`` beside the repository folder (or the folder FLASH_SHARED names). Every
@@ -10,7 +10,8 @@ choice that was made on held-out errors is named in ``CHOICES``.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from raspberry_pi_data import (
@@ -34,6 +35,7 @@ from raspberry_pi_data import (
     read_pi3,
 )  # fmt: skip
 
+from flash.fit.derived import derived_profile
 from flash.fitting.fit import fit_runtimes
 from flash.fitting.fitted import (
     bounding_box_of,
@@ -130,18 +132,10 @@ def kernels_held_out(
 
 
 def evidence_of(
-    board: str, fitted: Coefficients, networks: Measured, error_percent: float
+    board: str, in_network: tuple[float, float, float], error_percent: float
 ) -> KernelEvidence:
-    """What a profile says of kernels measured alone.
-
-    fitted: coefficients of the kernels. networks: measured whole, for the in-network factor.
-    """
+    """What a profile says of kernels measured alone on a board."""
     load, latency_ms = read_kernels(board)
-    whole = workload(networks.networks(), "used")
-    kinds = np.asarray(whole.kernels.kind)
-    convolutions = np.isin(kinds, [KERNEL_CLASSES.index(c) for c in CONVOLUTIONS])
-    alone = whole.counts @ (kernel_ms(whole.kernels, fitted, 4) * convolutions)
-    factors = networks.latency_ms / alone
     ranges = {}
     for name in CONVOLUTIONS:
         own = np.asarray(load.kernels.kind) == KERNEL_CLASSES.index(name)
@@ -153,10 +147,23 @@ def evidence_of(
             **{k: (float(v.min()), float(v.max())) for k, v in sizes.items()}
         )
     return KernelEvidence(
-        len(latency_ms),
-        (significant(float(np.median(factors)), 3), significant(float(factors.min()), 3),
-         significant(float(factors.max()), 3)),
-        significant(error_percent), ranges, (TOPHUB,),
+        len(latency_ms), in_network, significant(error_percent), ranges, (TOPHUB,)
+    )
+
+
+def in_network_factor(fitted: Coefficients, networks: Measured) -> tuple[float, float, float]:
+    """What networks took over the sum of their convolutions: median, smallest, largest.
+
+    fitted: coefficients of the kernels measured alone on the same board.
+    """
+    whole = workload(networks.networks(), "used")
+    kinds = np.asarray(whole.kernels.kind)
+    convolutions = np.isin(kinds, [KERNEL_CLASSES.index(c) for c in CONVOLUTIONS])
+    alone = whole.counts @ (kernel_ms(whole.kernels, fitted, 4) * convolutions)
+    factors = networks.latency_ms / alone
+    return (
+        significant(float(np.median(factors)), 3), significant(float(factors.min()), 3),
+        significant(float(factors.max()), 3),
     )  # fmt: skip
 
 
@@ -198,7 +205,7 @@ def pi3_profile() -> Profile:
         evidence = None
         if name == "tvm":
             error = alone["median_error_percent"]
-            evidence = evidence_of(KERNELS_PI3, fitted[KERNELS], m, error)
+            evidence = evidence_of(KERNELS_PI3, in_network_factor(fitted[KERNELS], m), error)
         runtimes[name] = Runtime(
             name, framework, version, 4, 1200.0, "fp32", "used", rounded(fitted[name]),
             interval, PI3_ENERGY, provenance, kernels=evidence,
@@ -224,6 +231,22 @@ def measured_energy(m: Measured, load: Workload, source: str) -> Energy:
         significant(high), "fitted to wall power of the whole board, idle included",
         len(m.models), (source,),
     )  # fmt: skip
+
+
+def pi3_sisters() -> Iterator[Profile]:
+    """Boards with the Pi 3B's cores at other clocks, on which no network was measured."""
+    known = load_profile("rpi3b")
+    for name, title, soc, clock_mhz in (
+        ("rpi3b-plus", "Raspberry Pi 3 Model B+", "BCM2837B0", 1400.0),
+        ("rpi-zero-2w", "Raspberry Pi Zero 2 W", "RP3A0 (BCM2710A1)", 1000.0),
+    ):
+        device = replace(
+            PI3, soc=soc, clock_mhz=clock_mhz, peak_gflops=PI3.peak_gflops * clock_mhz / 1200.0,
+            memory_gb_s=0.0, sources=(*PI3.sources, "https://www.raspberrypi.com/documentation"),
+        )  # fmt: skip
+        yield derived_profile(
+            known, name, clock_mhz, device, f"{title}, derived from rpi3b: nothing measured on it"
+        )
 
 
 def pi4_evidence() -> dict[str, tuple[Workload, Floats]]:
@@ -320,7 +343,9 @@ def derived_tvm(
             **{k: significant(v) for k, v in figures.items()}, date=DATE, sources=(TOPHUB, TVM),
         ),
         kernels=evidence_of(
-            KERNELS_PI4, kernels, read_pi3()["tvm"], figures["median_error_percent"]
+            KERNELS_PI4,
+            in_network_factor(pi3[KERNELS], read_pi3()["tvm"]),
+            figures["median_error_percent"],
         ),
     )  # fmt: skip
 
@@ -414,15 +439,20 @@ SHIPPED_CELLS = 500
 CONVOLUTIONS = ("pointwise", "conv3x3", "conv", "depthwise")
 
 
+def every_profile() -> Iterator[Profile]:
+    """All shipped profiles of Raspberry Pis; later ones read the first from its file."""
+    yield pi3_profile()
+    yield from pi3_sisters()
+    yield pi4_profile()
+
+
 def main(arguments: Sequence[str]) -> int:
-    """Write or check both profiles; returns the exit code."""
+    """Write or check all profiles; returns the exit code."""
     if not (SHARED / "data").is_dir():
         print(f"no {SHARED / 'data'}: the measurements are needed", file=sys.stderr)
         return 4
     wrong = 0
-    # The Pi 4's derived runtime reads the Pi 3B's profile, so that one is written first.
-    for make in (pi3_profile, pi4_profile):
-        profile = make()
+    for profile in every_profile():
         path = ROOT / "hw_profiles" / f"{profile.name}.toml"
         comment = f"Written by scripts/fit_raspberry_pi.py; do not edit.\n{CHOICES}"
         if list(arguments) == ["--check"]:

@@ -10,18 +10,20 @@ import json
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from flash.command import CommandParser
 from flash.errors import UsageError, shown
 from flash.files.writing import write_text
+from flash.fit.derived import derived_profile
+from flash.fit.report import FitReport
 from flash.fitting.learning import Learned, learn
 from flash.fitting.prior import Prior, data_sheet_prior, profile_prior, unknown_prior
 from flash.fitting.selection import FOLDS
+from flash.fitting.sisters import FEW_RUNS, learn_sister
 from flash.fitting.structure import known_structure
-from flash.measurements.reading import Measurements, read_measurements
+from flash.measurements.reading import FEWEST_NETWORKS, Measurements, read_measurements
 from flash.targets.processor.profile import (
     BYTES,
     EXECUTES,
@@ -37,127 +39,7 @@ from flash.targets.processor.profile_file import profile_text
 
 __all__ = ["FitReport", "main", "fit"]
 
-_SCHEMA = "flash.fit/1"
-_VARIANT_FIELDS = ("weight", "executes", "fusion", "lanes")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-
-
-@dataclass(frozen=True)
-class FitReport:
-    """A fitted profile and how each of its runtimes did; prints itself as a table.
-
-    learned: runtime -> its fit. problems: rows that could not be used, a line each.
-    """
-
-    profile: Profile
-    learned: Mapping[str, Learned]
-    problems: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return "\n".join(
-            line for name, found in self.learned.items() for line in self._lines(name, found)
-        )
-
-    def _lines(self, name: str, found: Learned) -> list[str]:
-        runtime, interval = self.profile.runtimes[name], found.interval
-        lines = [
-            f"{self.profile.name}:{name}   {runtime.framework} {runtime.version}, "
-            f"{runtime.provenance.networks} networks, {runtime.precision}",
-            *_runs(found),
-            "",
-            f"{_held_out(runtime):38s}{'median error':>13s}{'MAPE':>10s}{'Spearman':>10s}",
-            _line("this profile", found.figures),
-        ]
-        lines += [_line(b.name, b.figures, b.note) for b in found.baselines]
-        if found.kinds:
-            lines += ["", "a kind of network left out altogether"]
-            lines += [_line(kind, figures) for kind, figures in found.kinds.items()]
-        if found.energy_figures:
-            lines += ["", _line("energy", found.energy_figures)]
-        else:
-            lines += ["", f"energy     {runtime.energy.how}"]
-        better = found.baselines and _best_baseline(found)
-        if better:
-            lines += ["", f"note: {better} has a smaller held-out error than this profile"]
-        lines += [
-            "",
-            f"90 % interval x{interval.low:g} to x{interval.high:g}; made without each fold it "
-            f"covers {found.coverage:.0%} of that fold's networks",
-        ]
-        if found.coverage_of_kinds is not None:
-            lines.append(
-                f"for unlike networks x{interval.outside_low:g} to x{interval.outside_high:g}, "
-                f"which covers {found.coverage_of_kinds:.0%} of those left out with their kind"
-            )
-        return lines
-
-    def document(self) -> dict[str, Any]:
-        """The report as plain values, for JSON."""
-        runtimes = {
-            name: {
-                "executes": found.variants[0].executes,
-                "fusion": found.variants[0].fusion,
-                "lanes": found.variants[0].lanes,
-                "variants": [
-                    {name: getattr(v, name) for name in _VARIANT_FIELDS} for v in found.variants
-                ],
-                "fitted_by": found.fitted_by,
-                "networks": self.profile.runtimes[name].provenance.networks,
-                "held_out": found.figures,
-                "candidates": found.errors,
-                "kinds_left_out": found.kinds,
-                "baselines": [asdict(b) for b in found.baselines],
-                "energy_held_out": found.energy_figures,
-                "interval": {"low": found.interval.low, "high": found.interval.high},
-                "coverage": found.coverage,
-                "coverage_of_kinds": found.coverage_of_kinds,
-            }
-            for name, found in self.learned.items()
-        }
-        return {
-            "schema": _SCHEMA, "name": self.profile.name, "runtimes": runtimes,
-            "problems": list(self.problems), "profile": profile_text(self.profile),
-        }  # fmt: skip
-
-
-def _runs(found: Learned) -> list[str]:
-    """What the runtime may run, by weight, and how the coefficients were estimated."""
-    shares: dict[tuple[str, str, int], float] = {}
-    for v in found.variants:
-        key = v.executes, v.fusion, v.lanes
-        shares[key] = shares.get(key, 0.0) + v.weight
-    runs = [
-        f"executes {executes}, fusion {fusion}, {lanes} lanes ({share:.0%})"
-        for (executes, fusion, lanes), share in sorted(shares.items(), key=lambda x: -x[1])
-    ]
-    by = sorted(found.fitted_by.items(), key=lambda x: -x[1])
-    return [
-        *(f"{'runs' if k == 0 else '':11s}{text}" for k, text in enumerate(runs)),
-        "fitted by  " + "; ".join(f"{name} ({share:.0%})" for name, share in by),
-    ]
-
-
-def _held_out(runtime: Runtime) -> str:
-    """The title of the table of errors: which networks each fit has not seen."""
-    return f"held out ({runtime.provenance.held_out.partition(';')[0]})"
-
-
-def _line(name: str, figures: Mapping[str, float] | None, note: str = "") -> str:
-    if figures is None:
-        return f"  {name:36s}{note:>33s}"
-    return (
-        f"  {name:36s}{figures['median_error_percent']:11.1f} %"
-        f"{figures['mape_percent']:8.1f} %{figures['spearman']:10.3f}"
-    )
-
-
-def _best_baseline(found: Learned) -> str:
-    """The baseline that beats the profile by median error and MAPE; empty if none does."""
-    both = ("median_error_percent", "mape_percent")
-    for b in found.baselines:
-        if b.figures is not None and all(b.figures[k] < found.figures[k] for k in both):
-            return b.name
-    return ""
 
 
 def fit(
@@ -170,31 +52,39 @@ def fit(
     memory_gb_s: float | None = None,
     power_w: float | None = None,
     runs: str | None = None,
+    clock_mhz: float | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> FitReport:
     """Fit a profile to measurement files, one runtime a file.
 
     runs: what the runtime executes and merges, as in ``all,eager``; found where it is not given.
-    prior: a profile of a sister device. space: of the designs of CSV files.
+    prior: a profile of a device with the same cores. Fewer than ten runs are then enough: one fixes
+    the speed, three the overhead as well. clock_mhz: of the device; with a prior and without any
+    measurement its profile is derived by the clock alone. space: of the designs of CSV files.
     peak_gflops, memory_gb_s: from the data sheet, fp32 and of all cores; both or none.
     power_w: assumed where no energy was measured.
 
     Raises ``UsageError`` for arguments that make no sense, ``InputError`` for files that cannot
     be used.
     """
-    if not measurements:
-        raise UsageError("give a file of measurements")
+    if not measurements and (prior is None or clock_mhz is None):
+        raise UsageError("give a file of measurements (or --prior and --clock: none is needed)")
     if not _NAME.fullmatch(name):
         raise UsageError(f"--name {name!r}: letters, digits, '.', '-' and '_' only")
     if (peak_gflops is None) != (memory_gb_s is None):
         raise UsageError("--peak-gflops and --memory-gb-s go together")
     if prior and peak_gflops is not None:
         raise UsageError("give --prior or --peak-gflops, not both")
+    if not measurements and prior is not None and clock_mhz is not None:
+        derived = derived_profile(load_profile(prior), name, clock_mhz)
+        return FitReport(derived, {}, ())
+    sister = load_profile(prior).runtime if prior is not None else None
     expected, told = _prior(prior, peak_gflops, memory_gb_s), _told(runs)
     learned: dict[str, Learned] = {}
     runtimes: dict[str, Runtime] = {}
     problems: list[str] = []
-    files = [read_measurements(path, space) for path in measurements]
+    fewest = FEWEST_NETWORKS if sister is None else 1
+    files = [read_measurements(path, space, fewest) for path in measurements]
     _one_device(files)
     for file in files:
         problems += file.problems
@@ -205,19 +95,37 @@ def fit(
             )
         own = _runtime_name(file, runtimes)
         progress(f"{own}: {len(file.rows)} networks")
-        learned[own] = found = learn(
-            [row.network for row in file.rows], [row.kind for row in file.rows],
-            file.latency_ms, file.energy_mj, expected,
-            element_bytes=BYTES[precision], data_sheet=peak_gflops is not None,
-            known=None if told else known_structure(file.header), told=told,
-            progress=lambda text, own=own: progress(f"{own}: {text}"),  # type: ignore[misc]
-        )  # fmt: skip
+        networks, latency_ms = [row.network for row in file.rows], file.latency_ms
+        if sister is not None and len(networks) < FEW_RUNS:
+            found = learn_sister(networks, latency_ms, sister, BYTES[precision])
+        else:
+            found = learn(
+                networks, [row.kind for row in file.rows], latency_ms, file.energy_mj, expected,
+                element_bytes=BYTES[precision], data_sheet=peak_gflops is not None,
+                known=None if told else known_structure(file.header), told=told,
+                progress=lambda text, own=own: progress(f"{own}: {text}"),  # type: ignore[misc]
+            )  # fmt: skip
+        learned[own] = found
         runtimes[own] = _runtime(own, file, found, precision, power_w)
+        if found.coverage is None and sister is not None:
+            runtimes[own] = replace(runtimes[own], kernels=sister.kernels)
+        if clock_mhz is not None:
+            runtimes[own] = replace(runtimes[own], clock_mhz=clock_mhz)
     profile = Profile(
         name, _described(files[0]), "processor",
         _device(files[0], peak_gflops, memory_gb_s), runtimes, next(iter(runtimes)),
     )  # fmt: skip
     return FitReport(profile, learned, tuple(problems))
+
+
+def _clock_given(text: str | None) -> float | None:
+    """MHz of ``1400MHz`` or ``1.4GHz``; a bare number is refused."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(MHz|GHz)", text.strip(), re.IGNORECASE)
+    if not found or float(found[1]) <= 0:
+        raise UsageError(f"--clock {shown(text)}: write it as 1400MHz or 1.4GHz")
+    return float(found[1]) * (1000.0 if found[2].lower() == "ghz" else 1.0)
 
 
 def _told(runs: str | None) -> tuple[str, str] | None:
@@ -318,6 +226,8 @@ def _runtime(
     kinds = len(found.kinds)
     main, *others = found.variants
     how = "each network" if len(file.rows) <= FOLDS else "10 folds"
+    if found.coverage is None:
+        how = "other boards of the same cores, from as many runs"
     return Runtime(
         name=name, framework=_one_line(framework),
         version=_one_line(str(runtime.get("version") or "not stated")),
@@ -338,10 +248,11 @@ def _runtime(
 def _parser() -> CommandParser:
     parser = CommandParser("fit", "Measurements of a device -> its profile, with held-out error.")
     add = parser.add_argument
-    add("measurements", nargs="+", metavar="MEASUREMENTS", help="files of flash.profile, or CSV")
+    add("measurements", nargs="*", metavar="MEASUREMENTS", help="files of flash.profile, or CSV")
     add("--name", required=True, metavar="NAME", help="name of the profile")
     add("--out", metavar="FILE.toml", help="where to write it (NAME.toml)")
-    add("--prior", metavar="T", help="profile of a sister device, to need fewer runs")
+    add("--prior", metavar="T", help="profile of a board with the same cores: one run is enough")
+    add("--clock", metavar="X", help="of the device, as in 1400MHz; with --prior no run is needed")
     add("--space", metavar="S", help="space of the designs of a CSV file")
     add("--peak-gflops", type=float, metavar="X", help="fp32, all cores, from the data sheet")
     add("--memory-gb-s", type=float, metavar="X", help="read bandwidth, from the data sheet")
@@ -370,7 +281,8 @@ def main(arguments: Sequence[str]) -> None:
     report = fit(
         options.measurements, options.name, prior=options.prior, space=options.space or "",
         peak_gflops=options.peak_gflops, memory_gb_s=options.memory_gb_s,
-        power_w=options.power_w, runs=options.runs, progress=progress,
+        power_w=options.power_w, runs=options.runs, clock_mhz=_clock_given(options.clock),
+        progress=progress,
     )  # fmt: skip
     if sys.stderr is not None:
         for problem in report.problems:

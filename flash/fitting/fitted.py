@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,8 @@ from flash.targets.processor.kernels import KERNEL_CLASSES
 from flash.targets.processor.profile import Coefficients, Interval
 
 __all__ = [
-    "classes_of", "energy_terms", "fit_energy", "held_out_energy", "bounding_box_of", "interval_of",
-    "quality", "rounded", "significant",
+    "bounding_box_of", "classes_of", "coverage_of_groups", "energy_terms", "fit_energy",
+    "held_out_energy", "interval_of", "quality", "rounded", "significant",
 ]  # fmt: skip
 
 Floats = NDArray[np.float64]
@@ -79,6 +79,31 @@ def interval_of(
         significant(min(low, outside[0])), significant(max(high, outside[1])),
         box, classes,
     )  # fmt: skip
+
+
+def coverage_of_groups(
+    near: Floats,
+    far: Floats,
+    groups: Sequence[str],
+    pool: tuple[Floats, Sequence[str]] | None = None,
+) -> float | None:
+    """Share of networks, left out with their group, inside an interval that knows nothing of it.
+
+    near, far: log residuals of each network left out alone, and with its group (not a number where
+    that was not tried). pool: log residuals and groups that the interval for unlike networks is
+    made from, where those are more than ``far``. None where there are not two groups.
+    """
+    own, inside = np.array(groups), []
+    pool_far, pool_groups = (far, own) if pool is None else (pool[0], np.array(pool[1]))
+    tried = ~np.isnan(far)
+    for group in sorted(set(own[tried])):
+        others = pool_far[(pool_groups != group) & ~np.isnan(pool_far)]
+        if not len(others) or not np.any(own != group):
+            return None
+        interval = interval_of({}, near[own != group], others)
+        r = far[tried & (own == group)]
+        inside.append((r >= np.log(interval.outside_low)) & (r <= np.log(interval.outside_high)))
+    return float(np.mean(np.concatenate(inside))) if inside else None
 
 
 def classes_of(load: Workload) -> tuple[str, ...]:

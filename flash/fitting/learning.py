@@ -13,6 +13,7 @@ from flash.fitting.baselines import Baseline, baseline_rows
 from flash.fitting.fitted import (
     bounding_box_of,
     classes_of,
+    coverage_of_groups,
     energy_terms,
     fit_energy,
     held_out_energy,
@@ -51,8 +52,9 @@ class Learned:
     figures:   held-out quality; models and weights never saw the network they predict.
     kinds:     quality on each kind of network by fits without that kind.
     coverage:  share of networks inside an interval made from the other folds' errors; of those
-               with several kernels, where there are enough. coverage_of_kinds: the same for kinds
-               left out, in the interval for networks unlike those measured; None without kinds.
+               with several kernels, where there are enough; None of too few networks to leave any
+               out. coverage_of_kinds: the same for kinds left out, in the interval for unlike
+               networks made from the other kinds' errors; None of one kind.
     """
 
     variants: tuple[Variant, ...]
@@ -61,7 +63,7 @@ class Learned:
     figures: dict[str, float]
     kinds: dict[str, dict[str, float]]
     interval: Interval
-    coverage: float
+    coverage: float | None
     coverage_of_kinds: float | None
     baselines: tuple[Baseline, ...]
     energy: Energy | None
@@ -116,6 +118,7 @@ def learn(
     whole = load.distinct() >= _WHOLE
     if whole.sum() < _FEWEST_WHOLE:
         whole[:] = True
+    of_kinds = coverage_of_groups(residuals[whole], far[whole], list(np.array(kinds)[whole]))
     near, far = residuals[whole], far[whole & ~np.isnan(far)]
     # One kind only: nothing says how others do, so the interval is taken twice as wide (ours).
     interval = interval_of(
@@ -129,7 +132,7 @@ def learn(
         by[model.candidate.name] += float(weight)
     return Learned(
         variants, by, dict(average.errors), quality(latency_ms, average.predicted), figures,
-        interval, _coverage(residuals, folds, whole), _coverage_of_kinds(far, interval),
+        interval, _coverage(residuals, folds, whole), of_kinds,
         tuple(rows), energy, energy_figures,
     )  # fmt: skip
 
@@ -165,14 +168,6 @@ def _variants(average: Average, latency_ms: Floats) -> tuple[Variant, ...]:
 
 def _structure(variant: Variant, structure: Structure) -> bool:
     return structure == Structure(variant.executes, variant.fusion, variant.lanes)
-
-
-def _coverage_of_kinds(far: Floats, interval: Interval) -> float | None:
-    """Share of networks, left out with their kind, inside the interval for unlike networks."""
-    if not len(far):
-        return None
-    low, high = np.log(interval.outside_low), np.log(interval.outside_high)
-    return float(np.mean((far >= low) & (far <= high)))
 
 
 def _coverage(residuals: Floats, folds: Sequence[Ints], whole: NDArray[np.bool_]) -> float:

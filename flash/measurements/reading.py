@@ -39,12 +39,12 @@ from flash.measurements.workloads import workload_kind, workload_network
 from flash.spaces.network import Network
 from flash.spaces.space import load_space
 
-__all__ = ["Measured", "Measurements", "read_measurements"]
+__all__ = ["FEWEST_NETWORKS", "Measured", "Measurements", "read_measurements"]
 
 Floats = NDArray[np.float64]
 
-#: Fewer networks than this say nothing about a device.
-_FEWEST = 5
+#: Fewer networks than this say nothing about a device of which nothing is known.
+FEWEST_NETWORKS = 5
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,12 @@ class Measurements:
         return np.array(found) if len(found) == len(self.rows) else None
 
 
-def read_measurements(path: str | Path, space: str = "") -> Measurements:
+def read_measurements(
+    path: str | Path, space: str = "", fewest: int = FEWEST_NETWORKS
+) -> Measurements:
     """The measurements in a file, with their networks.
 
-    space: of the designs of a CSV file.
+    space: of the designs of a CSV file. fewest: usable networks, with fewer it is refused.
 
     Raises ``InputError`` for a file that is missing or of which too little can be used, and
     ``UsageError`` where a space is needed.
@@ -104,10 +106,10 @@ def read_measurements(path: str | Path, space: str = "") -> Measurements:
         except (BadRecord, FlashError) as error:
             tally.unusable(record.line, error)
     tally.check(len(rows))
-    if len(rows) < _FEWEST:
+    if len(rows) < fewest:
         problems = tally.problems
         raise InputError(
-            f"{path}: {len(rows)} networks can be used, a fit needs {_FEWEST} or more"
+            f"{path}: {len(rows)} networks can be used, a fit needs {fewest} or more"
             + (f"; {problems[0]}" if problems else "")
         )
     return Measurements(path, found.header, tuple(rows), tally.problems)

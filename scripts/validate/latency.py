@@ -18,11 +18,15 @@ from scipy.optimize import nnls
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from fit_raspberry_pi import (  # noqa: E402
+    KERNELS,
     PI3_PRIOR,
     PI4_PRIOR,
-    SHIPPED_CELLS,
     held_out,
+    kernels_held_out,
     nas_bench_draws,
+    pi3_evidence,
+    pi4_evidence,
+    read_pi4,
 )  # fmt: skip
 from raspberry_pi_data import (  # noqa: E402
     SHARED,
@@ -62,18 +66,24 @@ def macs_only(m: Measured) -> Floats:
 
 
 def pi3() -> None:
-    """TVM and ncnn on the Pi 3B: each network left out of both."""
-    measured = read_pi3()
-    for title, groups in (("network", "groups"), ("family", "families")):
-        predicted = held_out(measured, {}, PI3_PRIOR, attrgetter(groups))
-        both = [np.concatenate(x) for x in zip(
-            *((m.latency_ms, predicted[k]) for k, m in measured.items()), strict=True
-        )]  # fmt: skip
-        show(f"Pi 3B, {len(both[0])} rows, each {title} left out", quality(*both))
-        for name, m in measured.items():
-            show(f"    {name}", quality(m.latency_ms, predicted[name]))
-            for model, ms, p in zip(m.models, m.latency_ms, predicted[name], strict=True):
-                print(f"        {model:28s} {ms:8.1f} ms, predicted {p:8.1f} ({p / ms - 1:+.0%})")
+    """TVM and ncnn on the Pi 3B, each network or family left out of both; kernels alone."""
+    measured, everything = read_pi3(), pi3_evidence()
+    kernels = {KERNELS: everything[KERNELS]}
+    for how, fixed in (("without kernels", {}), ("with kernels", kernels)):
+        for title, groups in (("network", "groups"), ("family", "families")):
+            predicted = held_out(measured, fixed, PI3_PRIOR, attrgetter(groups))
+            for name, m in measured.items():
+                figures = quality(m.latency_ms, predicted[name])
+                show(f"Pi 3B {name}, {how}, each {title} left out", figures)
+                if fixed and (title, name) == ("family", "tvm"):
+                    good = figures["median_error_percent"] <= 11
+                    print(f"    median <= 11 %: {'ok' if good else 'MISSED'}")
+    others = {k: v for k, v in everything.items() if k != KERNELS}
+    figures, residuals = kernels_held_out(kernels[KERNELS], others, PI3_PRIOR)
+    show("Pi 3B, kernels measured alone, half left out, 3 draws", figures)
+    within = float(np.exp(np.quantile(np.abs(residuals), 0.9)))
+    good = figures["median_error_percent"] <= 12 and within <= 1.6
+    print(f"    90 % within x{within:.2f}; median <= 12 %, x1.6: {'ok' if good else 'MISSED'}")
     for name, m in measured.items():
         show(f"    baseline, MACs only: {name}", quality(m.latency_ms, macs_only(m)))
 
@@ -122,20 +132,13 @@ def same_kernels(load: Workload, latency_ms: Floats) -> tuple[Floats, Floats]:
 
 
 def pi4() -> None:
-    """MLPerf on the Pi 4: latency and energy, each network (then each family) left out."""
-    cells, latency_ms = read_hw_nas()
-    table = nas_bench_table(cells)
-    chosen, _ = draw(table, 0, SHIPPED_CELLS)
-    fixed = {"cells": (nas_bench_workload(table, "used").subset(chosen), latency_ms[chosen])}
-    measured = {
-        "TFLite 2.7.1": read_mlperf("rpi4-tflite-v2.7.1-ruy"),
-        "ArmNN 21.11": read_mlperf("rpi4-armnn-v21.11-neon"),
-    }
+    """TFLite, ArmNN and ncnn on the Pi 4, each network (then each family) left out; energy."""
+    measured, fixed = read_pi4(), pi4_evidence()
     for title, groups in (("network", "groups"), ("family", "families")):
         predicted = held_out(measured, fixed, PI4_PRIOR, attrgetter(groups))
         for name, m in measured.items():
             show(f"Pi 4 {name}, each {title} left out", quality(m.latency_ms, predicted[name]))
-            if title == "network":
+            if title == "network" and len(m.energy_mj):
                 load = workload(m.networks(), "used")
                 energy_mj = held_out_energy(load, m.latency_ms, predicted[name], m.energy_mj)
                 show("    energy, from held-out latency", quality(m.energy_mj, energy_mj))
