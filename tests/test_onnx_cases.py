@@ -158,7 +158,8 @@ def test_products_count_rows_and_stacks(a, b, macs):
 
 @pytest.mark.parametrize(("equation", "a", "b", "macs"), [
     ("ij,jk->ik", [7, 5], [5, 3], 105), ("bij,bkj->bik", [2, 7, 5], [2, 3, 5], 210),
-    ("...ij,jk->...ik", [2, 4, 7, 5], [5, 3], 840), ("bhid,bhjd->bhij", [1, 2, 7, 5], [1, 2, 7, 5], 490),
+    ("...ij,jk->...ik", [2, 4, 7, 5], [5, 3], 840),
+    ("bhid,bhjd->bhij", [1, 2, 7, 5], [1, 2, 7, 5], 490),
 ])  # fmt: skip
 def test_einsum_counts_as_the_product_it_is(equation, a, b, macs):
     made = [node("Einsum", ["a", "b"], ["y"], equation=equation)]

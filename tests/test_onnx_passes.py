@@ -166,7 +166,9 @@ def test_a_norm_whose_inside_is_read_elsewhere_stays_as_it_is():
 
 def _erf_gelu(order):
     start = [
-        node("Div", ["x", "root"], ["a"]), node("Erf", ["a"], ["e"]), node("Add", ["e", "one"], ["p"]),
+        node("Div", ["x", "root"], ["a"]),
+        node("Erf", ["a"], ["e"]),
+        node("Add", ["e", "one"], ["p"]),
     ]  # fmt: skip
     return (
         start

@@ -24,6 +24,7 @@ import time
 import types
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -88,12 +89,12 @@ def _timm() -> Iterator[tuple[str, Callable[[], Case]]]:
     import timm  # noqa: PLC0415 (after what stands in for torchvision)
 
     def made(name: str) -> Case:
-        module = timm.create_model(name)
+        module: Any = timm.create_model(name)
         return module, (torch.randn(1, *module.default_cfg["input_size"]),)
 
     for kind, names in TIMM.items():
         for name in names:
-            yield f"{kind}/timm-{name}", lambda name=name: made(name)
+            yield f"{kind}/timm-{name}", partial(made, name)
 
 
 def _prepared(module: nn.Module) -> nn.Module:
@@ -115,7 +116,7 @@ def _macs(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> int | None:
     torch.backends.mha.set_fastpath_enabled(False)
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.no_grad():
         module(*inputs)
-    return counter.get_total_flops() // 2
+    return int(counter.get_total_flops()) // 2
 
 
 def _initializers(path: Path) -> int:

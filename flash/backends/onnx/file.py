@@ -12,7 +12,7 @@ from typing import Final
 import onnx
 from onnx import helper, shape_inference
 
-from flash.backends.onnx.graph import Graph, graph_of, one_line
+from flash.backends.onnx.ir.graph import Graph, graph_of, one_line
 from flash.backends.onnx.passes.functions import MOST_NODES, inline_functions
 from flash.backends.onnx.writer import PRODUCER
 from flash.errors import InputError

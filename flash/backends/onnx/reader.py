@@ -22,8 +22,8 @@ from typing import Final
 import onnx
 
 from flash.backends.onnx.file import checked_graph, load_model
-from flash.backends.onnx.graph import Graph, Node
-from flash.backends.onnx.mapper import Mapper
+from flash.backends.onnx.ir.graph import Graph, Node
+from flash.backends.onnx.ir.mapper import Mapper
 from flash.backends.onnx.operators import handler_of
 from flash.backends.onnx.operators.moving import traffic
 from flash.backends.onnx.passes import run_passes

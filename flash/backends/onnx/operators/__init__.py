@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from flash.plugins import Registry
 
 if TYPE_CHECKING:
-    from flash.backends.onnx.graph import Node
-    from flash.backends.onnx.mapper import Mapper
+    from flash.backends.onnx.ir.graph import Node
+    from flash.backends.onnx.ir.mapper import Mapper
 
 __all__ = ["OPERATORS", "Handler", "handler_of"]
 

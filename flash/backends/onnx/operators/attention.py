@@ -5,8 +5,8 @@ The network read is the same as that of a file which writes them as separate nod
 
 from __future__ import annotations
 
-from flash.backends.onnx.graph import Node
-from flash.backends.onnx.mapper import Mapper
+from flash.backends.onnx.ir.graph import Node
+from flash.backends.onnx.ir.mapper import Mapper
 from flash.backends.onnx.operators.products import linear, stack
 
 __all__ = ["attention", "multi_head", "packed_attention"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import log2, prod
 from typing import Any
 
-from flash.backends.onnx.graph import Node
-from flash.backends.onnx.mapper import Mapper
+from flash.backends.onnx.ir.graph import Node
+from flash.backends.onnx.ir.mapper import Mapper
 
 __all__ = ["linear", "support_vectors", "trees"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from flash.backends.onnx.graph import Node
-from flash.backends.onnx.mapper import Mapper, map_sizes
-from flash.backends.onnx.vocabulary import ACTIVATIONS
+from flash.backends.onnx.ir.graph import Node
+from flash.backends.onnx.ir.mapper import Mapper, map_sizes
+from flash.backends.onnx.ir.vocabulary import ACTIVATIONS
 
 __all__ = ["activation", "bias_gelu", "binary", "unary"]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from flash.backends.onnx.graph import Node
-from flash.backends.onnx.mapper import Mapper, map_sizes
+from flash.backends.onnx.ir.graph import Node
+from flash.backends.onnx.ir.mapper import Mapper, map_sizes
 
 __all__ = [
     "concat", "copy", "gather", "pad", "resize", "scatter", "slice_", "sort", "split", "traffic",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from flash.backends.onnx.graph import Node
-from flash.backends.onnx.mapper import Mapper
+from flash.backends.onnx.ir.graph import Node
+from flash.backends.onnx.ir.mapper import Mapper
 
 __all__ = ["batch_norm", "embedding_norm", "layer_norm", "skip_norm"]
 

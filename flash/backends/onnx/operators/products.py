@@ -7,8 +7,8 @@ from math import prod
 
 import numpy as np
 
-from flash.backends.onnx.graph import Constant, Node
-from flash.backends.onnx.mapper import Mapper
+from flash.backends.onnx.ir.graph import Constant, Node
+from flash.backends.onnx.ir.mapper import Mapper
 
 __all__ = ["einsum", "gemm", "matmul", "matmul_bits"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from flash.backends.onnx.graph import Node
-from flash.backends.onnx.mapper import Mapper
+from flash.backends.onnx.ir.graph import Node
+from flash.backends.onnx.ir.mapper import Mapper
 
 __all__ = ["recurrent"]
 

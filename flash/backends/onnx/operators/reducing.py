@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from math import prod
 
-from flash.backends.onnx.graph import Node
-from flash.backends.onnx.mapper import Mapper
+from flash.backends.onnx.ir.graph import Node
+from flash.backends.onnx.ir.mapper import Mapper
 from flash.backends.onnx.operators.windows import global_pool
 
 __all__ = ["reduce"]

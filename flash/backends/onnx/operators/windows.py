@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from flash.backends.onnx.graph import Node
-from flash.backends.onnx.mapper import Mapper
+from flash.backends.onnx.ir.graph import Node
+from flash.backends.onnx.ir.mapper import Mapper
 
 __all__ = ["conv", "conv_transpose", "global_pool", "pool"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from flash.backends.onnx.graph import Graph
+from flash.backends.onnx.ir.graph import Graph
 from flash.backends.onnx.passes.activations import fuse_activations
 from flash.backends.onnx.passes.axes import bind_axes
 from flash.backends.onnx.passes.clean import clean

@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import isclose, pi, prod, sqrt
 from typing import Final
 
-from flash.backends.onnx.graph import Graph, Node
+from flash.backends.onnx.ir.graph import Graph, Node
 from flash.backends.onnx.passes.patterns import Patterns
 
 __all__ = ["fuse_activations"]

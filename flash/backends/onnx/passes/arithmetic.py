@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from flash.backends.onnx.graph import Node
+from flash.backends.onnx.ir.graph import Node
 
 __all__ = ["evaluated"]
 

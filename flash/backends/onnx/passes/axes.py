@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from flash.backends.onnx.graph import Graph, Value
+from flash.backends.onnx.ir.graph import Graph, Value
 from flash.errors import InputError, UsageError
 
 __all__ = ["bind_axes"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from flash.backends.onnx.graph import Graph, Node
+from flash.backends.onnx.ir.graph import Graph, Node
 
 __all__ = ["clean"]
 

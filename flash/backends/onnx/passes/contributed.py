@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from onnx import TensorProto
 
-from flash.backends.onnx.graph import Graph, Node, Value
+from flash.backends.onnx.ir.graph import Graph, Node, Value
 
 __all__ = ["inferred"]
 

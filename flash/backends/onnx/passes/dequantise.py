@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 from onnx import TensorProto
 
-from flash.backends.onnx.graph import FORMATS, Constant, Graph, Node, Value
+from flash.backends.onnx.ir.graph import FORMATS, Constant, Graph, Node, Value
 
 __all__ = ["dequantise", "is_quantized"]
 

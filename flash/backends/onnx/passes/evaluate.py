@@ -20,7 +20,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, defs, helper, numpy_helper, shape_inference
 
-from flash.backends.onnx.graph import (
+from flash.backends.onnx.ir.graph import (
     SMALL,
     Constant,
     Graph,

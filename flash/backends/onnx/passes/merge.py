@@ -13,8 +13,8 @@ from collections import Counter
 from math import prod
 from typing import Final
 
-from flash.backends.onnx.graph import Graph, Node
-from flash.backends.onnx.vocabulary import ACTIVATIONS, VIEWS
+from flash.backends.onnx.ir.graph import Graph, Node
+from flash.backends.onnx.ir.vocabulary import ACTIVATIONS, VIEWS
 
 __all__ = ["merge_followers"]
 

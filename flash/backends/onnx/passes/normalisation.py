@@ -7,7 +7,7 @@ between two reshapes is one ``GroupNormalization``. Scale and shift behind them 
 
 from __future__ import annotations
 
-from flash.backends.onnx.graph import Graph, Node
+from flash.backends.onnx.ir.graph import Graph, Node
 from flash.backends.onnx.passes.patterns import Patterns
 
 __all__ = ["fuse_normalisation"]

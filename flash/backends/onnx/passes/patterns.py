@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flash.backends.onnx.graph import Graph, Node
+from flash.backends.onnx.ir.graph import Graph, Node
 
 __all__ = ["Patterns"]
 

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from numpy.typing import NDArray
 
-from flash.backends.onnx.graph import FLOATS, Graph, Node, Value
-from flash.backends.onnx.vocabulary import ACTIVATIONS
+from flash.backends.onnx.ir.graph import FLOATS, Graph, Node, Value
+from flash.backends.onnx.ir.vocabulary import ACTIVATIONS
 from flash.errors import InputError
 from flash.spaces.layers import (
     INPUT,
