@@ -356,12 +356,11 @@ def _layer_totals(
             if times is None:
                 times = kernel_ms(kernel, variant.coefficients, element_bytes) * weight
             yield "unmeasured_ms", times * np.isin(kernel.kind, missing)
-    rated = has_rate(layer, runtime.precision)
-    if "measured_ms" in wanted and runtime.kernels is not None and rated:
+    if "measured_ms" in wanted and runtime.kernels is not None and is_rated(layer):
         if times is None:
             times = kernel_ms(kernel, variant.coefficients, element_bytes) * weight
         yield "measured_ms", times * like_measured(kernel, runtime.kernels)
-    if "unrated_ms" in wanted and not rated:
+    if "unrated_ms" in wanted and not has_rate(layer, runtime.precision):
         if times is None:
             times = kernel_ms(kernel, variant.coefficients, element_bytes) * weight
         yield "unrated_ms", times
