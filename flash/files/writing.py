@@ -21,10 +21,11 @@ import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from flash.errors import FlashError, UsageError
 
-__all__ = ["cannot_write", "write_all", "write_bytes", "write_folder", "write_text"]
+__all__ = ["cannot_write", "write_all", "write_bytes", "write_folder", "write_text", "whole_file"]
 
 # The folder or name given cannot work: the user's arguments, exit code 2. The rest (disk
 # full, quota, input/output error) is the machine's and leaves with exit code 1.
@@ -81,12 +82,26 @@ def write_bytes(path: str | Path, content: bytes) -> None:
         if place.exists() and not place.is_file() and not place.is_dir():
             place.write_bytes(content)
             return
-        _refuse_folder(place)
-        _remove_leftovers(place.parent)
-        with _temporary_file(place.parent) as (temporary, handle):
-            write_all(handle, content)
-            temporary.replace(place)
-            _sync_folder(place.parent)
+        with whole_file(place) as file:
+            write_all(file.fileno(), content)
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to, which becomes ``path`` at the end of the block, and only then.
+
+    For what a library writes by itself, and for what is too large to be held twice. Raises
+    ``OSError`` as it comes.
+    """
+    _refuse_folder(path)
+    _remove_leftovers(path.parent)
+    with _temporary_file(path.parent) as (temporary, handle):
+        with os.fdopen(os.dup(handle), "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(handle)
+        temporary.replace(path)
+        _sync_folder(path.parent)
 
 
 # ----------------------------------------------------------------------------------- folders
@@ -105,7 +120,8 @@ def _write_new(folder: Path, contents: Mapping[str, str | bytes]) -> None:
 
 def _write_into(folder: Path, contents: Mapping[str, str | bytes]) -> None:
     for name in contents:
-        _refuse_folder(folder / name)
+        with _named(folder / name):
+            _refuse_folder(folder / name)
     with _temporary_folder(folder) as temporary:
         _fill(temporary, contents, folder)
         whole = temporary.with_suffix(".whole")
@@ -159,8 +175,7 @@ def _make_parents(folder: Path) -> list[Path]:
 
 def _refuse_folder(path: Path) -> None:
     if path.is_dir():
-        with _named(path):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
 
 
 # --------------------------------------------------------------------------- temporary things

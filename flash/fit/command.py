@@ -24,6 +24,7 @@ from flash.fitting.selection import FOLDS
 from flash.fitting.sisters import FEW_RUNS, learn_sister
 from flash.fitting.structure import known_structure
 from flash.measurements.reading import FEWEST_NETWORKS, Measurements, read_measurements
+from flash.quantities import parse_number
 from flash.targets.processor.profile import (
     BYTES,
     EXECUTES,
@@ -254,9 +255,9 @@ def _parser() -> CommandParser:
     add("--prior", metavar="T", help="profile of a board with the same cores: one run is enough")
     add("--clock", metavar="X", help="of the device, as in 1400MHz; with --prior no run is needed")
     add("--space", metavar="S", help="space of the designs of a CSV file")
-    add("--peak-gflops", type=float, metavar="X", help="fp32, all cores, from the data sheet")
-    add("--memory-gb-s", type=float, metavar="X", help="read bandwidth, from the data sheet")
-    add("--power-w", type=float, metavar="W", help="assumed where no energy was measured")
+    add("--peak-gflops", metavar="X", help="fp32, all cores, from the data sheet")
+    add("--memory-gb-s", metavar="X", help="read bandwidth, from the data sheet")
+    add("--power-w", metavar="W", help="assumed where no energy was measured")
     add(
         "--runs",
         metavar="WHAT",
@@ -280,9 +281,10 @@ def main(arguments: Sequence[str]) -> None:
 
     report = fit(
         options.measurements, options.name, prior=options.prior, space=options.space or "",
-        peak_gflops=options.peak_gflops, memory_gb_s=options.memory_gb_s,
-        power_w=options.power_w, runs=options.runs, clock_mhz=_clock_given(options.clock),
-        progress=progress,
+        peak_gflops=_given(options.peak_gflops, "--peak-gflops"),
+        memory_gb_s=_given(options.memory_gb_s, "--memory-gb-s"),
+        power_w=_given(options.power_w, "--power-w"), runs=options.runs,
+        clock_mhz=_clock_given(options.clock), progress=progress,
     )  # fmt: skip
     if sys.stderr is not None:
         for problem in report.problems:
@@ -297,3 +299,7 @@ def main(arguments: Sequence[str]) -> None:
         write_text(options.json, json.dumps(report.document(), indent=1, ensure_ascii=False) + "\n")
     write_text(out, profile_text(report.profile, "Written by flash.fit; its error is below."))
     progress(f"written: {out}")
+
+
+def _given(text: str | None, option: str) -> float | None:
+    return None if text is None else parse_number(text, option, 1e-6, 1e9)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +10,7 @@ from pathlib import Path
 from flash.accuracy.sampling import sample_designs
 from flash.errors import FlashError, InputError, SpaceError, UsageError
 from flash.files.reading import read_text
+from flash.files.writing import cannot_write, whole_file
 from flash.spaces.space import SearchSpace
 from flash.training.images import ImageSet
 from flash.training.jobs import Event, Failed, Finished, Job
@@ -188,17 +187,10 @@ def _work_folder(results: Path, images: ImageSet) -> Path:
     folder = results.parent / f"{results.stem}.training"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f"images.{os.getpid()}.tmp"
-        try:
-            with temporary.open("wb") as file:
-                images.save(file)
-            temporary.replace(folder / "images.npz")
-        finally:
-            temporary.unlink(missing_ok=True)
+        with whole_file(folder / "images.npz") as file:
+            images.save(file)
     except OSError as error:
-        line = f"cannot write {error.filename or folder}: {error.strerror or error}"
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
-        raise (FlashError if full else UsageError)(line) from None
+        raise cannot_write(Path(error.filename or folder), error) from None
     return folder
 
 

@@ -8,7 +8,6 @@ with the same bits as one that was not (one CPU thread; GPU kernels may add in a
 from __future__ import annotations
 
 import functools
-import os
 import platform
 import time
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from torch.nn import functional
 
 from flash.backends.torch.module import TorchNetwork, torch_network
 from flash.errors import FlashError, UsageError
+from flash.files.writing import whole_file
 from flash.spaces.network import Network
 from flash.training.images import ImageSet
 from flash.training.recipe import Recipe
@@ -342,7 +342,6 @@ def _accuracy(module: TorchNetwork, part: _Part, batches: _Batches) -> float:
 # --------------------------------------------------------------------------------- checkpoint
 def _save(state: _State, path: Path, label: str) -> None:
     """The state on disk, whole or as it was before."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     content = {
         "label": label,
         "epoch": state.epoch,
@@ -351,14 +350,8 @@ def _save(state: _State, path: Path, label: str) -> None:
         "module": state.module.state_dict(),
         "optimizer": state.optimizer.state_dict(),
     }
-    try:
-        with temporary.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as file:
+        torch.save(content, file)
 
 
 def _restore(state: _State, path: Path, label: str) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from flash.files.writing import write_text
 from flash.targets.processor.kernel_evidence import KernelEvidence
 from flash.targets.processor.kernels import KERNEL_CLASSES, LANES
 from flash.targets.processor.profile import (
@@ -47,12 +47,7 @@ def profile_text(profile: Profile, comment: str = "") -> str:
 
 def write_profile(profile: Profile, path: Path, comment: str = "") -> None:
     """Write the profile to ``path``: complete or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        partial.write_text(profile_text(profile, comment), encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_text(path, profile_text(profile, comment))
 
 
 def _runtime(lines: list[str], place: str, runtime: Runtime) -> None:
