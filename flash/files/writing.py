@@ -17,8 +17,6 @@ import errno
 import fcntl
 import os
 import re
-import secrets
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
@@ -129,7 +127,7 @@ def _write_into(folder: Path, contents: Mapping[str, str | bytes]) -> None:
         try:
             _move_out(whole)
         except BaseException:
-            shutil.rmtree(whole, ignore_errors=True)
+            _remove_tree(whole)
             raise
 
 
@@ -186,7 +184,7 @@ _EXCLUSIVE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 def _temporary_file(folder: Path) -> Iterator[tuple[Path, int]]:
     """A new locked file and its handle; removed at the end if it is still there."""
     while True:
-        path = folder / f".flash-{secrets.token_hex(8)}.tmp"
+        path = folder / _new_name()
         handle = os.open(path, _EXCLUSIVE, 0o666)
         _lock(handle)
         if os.fstat(handle).st_nlink:  # else another run took it for a leftover before the lock
@@ -204,7 +202,7 @@ def _temporary_file(folder: Path) -> Iterator[tuple[Path, int]]:
 def _temporary_folder(parent: Path) -> Iterator[Path]:
     """A new locked folder; removed at the end if it is still there."""
     while True:
-        path = parent / f".flash-{secrets.token_hex(8)}.tmp"
+        path = parent / _new_name()
         path.mkdir()
         try:
             handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -217,8 +215,20 @@ def _temporary_folder(parent: Path) -> Iterator[Path]:
     try:
         yield path
     finally:
-        shutil.rmtree(path, ignore_errors=True)
+        _remove_tree(path)
         os.close(handle)
+
+
+def _new_name() -> str:
+    return f".flash-{os.urandom(8).hex()}.tmp"
+
+
+def _remove_tree(folder: Path) -> None:
+    """Remove a folder of files, as far as that can be done."""
+    with contextlib.suppress(OSError):
+        for file in folder.iterdir():
+            file.unlink()
+        folder.rmdir()
 
 
 def _lock(handle: int) -> None:
@@ -246,7 +256,7 @@ def _remove_leftover(path: Path) -> None:
         elif _WHOLE.fullmatch(path.name):
             _move_out(path)
         else:
-            shutil.rmtree(path)
+            _remove_tree(path)
     finally:
         os.close(handle)
 

@@ -67,7 +67,7 @@ def add_options(parser: CommandParser) -> Callable[..., Any]:
     add("--ray", metavar="ADDRESS", help="score on a Ray cluster; 'local' starts one here")
     add("--device", default="cpu", metavar="D", help="cpu or cuda (%(default)s)")
     add("--proxy-batch", metavar="N", help="images a batch (each proxy's own number)")
-    add("--data", metavar="FILE.npz", help="real images and labels (random ones)")
+    add("--data", metavar="DIR", help="labelled images, as flash.calibrate takes (random ones)")
     add("--proxy-cache", metavar="FILE", help="where scores are kept (the user's cache folder)")
     return add
 
