@@ -113,6 +113,22 @@ def test_a_search_with_a_budget(tmp_path, capsys):
     compare("flash.budgeted/1", json.loads(capsys.readouterr().out))
 
 
+def test_models_and_their_verdicts(tmp_path, capsys):
+    pytest.importorskip("onnxruntime")
+    from flash.backends import network_model, random_weights
+    from flash.testing.small import small_network
+
+    network, place = small_network(), tmp_path / "small.onnx"
+    model = network_model(network, random_weights(network, 0), "small")
+    place.write_bytes(model.SerializeToString())
+    words = [str(place), "--target", "rpi4b,systolic"]
+    assert run_command(_dispatch, ["estimate", *words, "--layers", "--json", "-"]) == 0
+    compare("estimate", *golden("estimate"), json.loads(capsys.readouterr().out))
+    limits = ["--max-latency", "1s", "--json", "-"]
+    assert run_command(_dispatch, ["check", *words, *limits]) == 0
+    compare("flash.check/1", json.loads(capsys.readouterr().out))
+
+
 def test_a_suite(tmp_path):
     pytest.importorskip("onnx")
     place = tmp_path / "suite.zip"
