@@ -14,7 +14,7 @@ from flash.accuracy.sampling import sample_designs
 from flash.errors import FlashError, UsageError
 from flash.estimate import estimate
 from flash.metrics import METRICS, scores
-from flash.plugins import Registry
+from flash.plugins import GROUPS, Registry, registry
 from flash.report.reading import read_search
 from flash.search import search
 from flash.spaces.space import load_space
@@ -192,3 +192,12 @@ def test_a_plain_search_looks_for_no_other_packages(tmp_path):
         "assert not METRICS._read and not PROXIES._read\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=tmp_path)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_group_has_a_registry_with_members_of_ours(group):
+    members = registry(group)
+    assert len(list(members)) > 0
+    assert isinstance(members, Registry) == (group != "flash.proxies")  # proxies and aggregates
+    if isinstance(members, Registry):
+        assert members.group == group and members.builtin
