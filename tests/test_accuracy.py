@@ -428,7 +428,8 @@ def test_estimates_of_a_calibrated_space_have_its_accuracy(tmp_path, capsys):
     designs = sample_designs(space, 5, 3)
     texts = [space.describe(design) for design in designs]
     predicted = model.predict(space, designs)
-    for rows in (estimate(str(path), texts), estimate(str(path), texts, "rpi3b")):
+    for target in (None, "rpi3b"):
+        rows = estimate(space=str(path), designs=texts, target=target)
         assert [row["accuracy"] for row in rows] == pytest.approx(predicted.value)
         assert [row["accuracy_low"] for row in rows] == pytest.approx(predicted.low)
         assert [row["accuracy_high"] for row in rows] == pytest.approx(predicted.high)
@@ -436,7 +437,7 @@ def test_estimates_of_a_calibrated_space_have_its_accuracy(tmp_path, capsys):
     text = path.read_text(encoding="utf-8")
     path.write_text(text.replace("\nclasses = 10\n", "\nclasses = 100\n", 1), encoding="utf-8")
     capsys.readouterr()
-    assert "accuracy" not in estimate(str(path), texts)[0]
+    assert "accuracy" not in estimate(space=str(path), designs=texts)[0]
     assert "no accuracy: the accuracy model of space cifar10-concat is for 10" in (
         capsys.readouterr().err
     )

@@ -262,13 +262,7 @@ def _accuracy(space: SearchSpace, designs: NDArray[np.int64]) -> Prediction | No
     if model is None:
         sys.stderr.write(f"note: no accuracy: {why_no_accuracy(space)}\n")
         return None
-    predicted = model.predict(space, designs)
-    if outside := int(predicted.outside.sum()):
-        sys.stderr.write(
-            f"note: {outside} of {len(designs)} designs lie beyond the trained networks: their "
-            "accuracy is extrapolated\n"
-        )
-    return predicted
+    return model.predict(space, designs)
 
 
 def with_proxy(
