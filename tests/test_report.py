@@ -401,8 +401,8 @@ def test_colour_is_for_terminals_that_want_it(monkeypatch):
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLUMNS", "100")
     rich, pipe = Terminal(), io.StringIO()
-    print_report(make_report(), stream=rich)
-    print_report(make_report(), stream=pipe)
+    print_report(make_report(), stream=rich, verbose=True)
+    print_report(make_report(), stream=pipe, verbose=True)
     assert "\x1b[" in rich.getvalue()
     assert "\x1b" not in pipe.getvalue()
     plain = re.sub(r"\x1b\[[0-9;]*m", "", rich.getvalue())
@@ -414,7 +414,7 @@ def test_colour_is_for_terminals_that_want_it(monkeypatch):
             for name, value in switch.items():
                 patch.setenv(name, value)
             quiet = Terminal()
-            print_report(make_report(), stream=quiet)
+            print_report(make_report(), stream=quiet, verbose=True)
             assert "\x1b" not in quiet.getvalue()
 
 
@@ -422,14 +422,14 @@ def test_words_in_square_brackets_are_no_markup(monkeypatch):
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
     stream = Terminal()
-    print_report(make_report(notes=["see [red]this[/nothing]"]), stream=stream)
+    print_report(make_report(notes=["see [red]this[/nothing]"]), stream=stream, verbose=True)
     assert "[red]this[/nothing]" in stream.getvalue()
 
 
 def test_a_stream_that_knows_only_ascii_gets_all_it_can_show():
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding="ascii")
-    print_report(make_report(notes=["mesuré à Paris"]), stream=stream)
+    print_report(make_report(notes=["mesuré à Paris"]), stream=stream, verbose=True)
     stream.flush()
     assert b"mesur\\xe9" in raw.getvalue()
 

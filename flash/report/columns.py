@@ -13,7 +13,7 @@ from flash.report.interval import Interval
 if TYPE_CHECKING:
     from flash.report.result import DesignReport, SearchReport
 
-__all__ = ["Column", "Row", "choose_columns", "rows_of"]
+__all__ = ["Column", "Row", "breakable", "choose_columns", "rows_of"]
 
 #: Characters between two columns.
 _GAP = 2
@@ -126,7 +126,7 @@ def choose_columns(
     return list(columns.values())
 
 
-def _breakable(text: str) -> str:
+def breakable(text: str) -> str:
     """A benchmark's string has no blanks; its nodes are joined by ``+``, where a line may end."""
     return text if " " in text else text.replace("+", "+ ")
 
@@ -144,7 +144,7 @@ def _columns(report: SearchReport, rows: Sequence[Row], dash: str) -> list[Colum
     designs = [row.design for row in rows]
     columns = [
         Column("label", "", "", tuple(row.label for row in rows), right=False),
-        Column("design", "design", "", tuple(_breakable(d.short) for d in designs), right=False),
+        Column("design", "design", "", tuple(breakable(d.short) for d in designs), right=False),
     ]
     predicted = ("accuracy",) if report.accuracy.calibrated else ()
     for name in dict.fromkeys((*predicted, report.score, "nn_degree")):

@@ -16,6 +16,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from flash.report.brief import render_brief
 from flash.report.columns import Column, Row, choose_columns, rows_of
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ __all__ = ["print_report", "render_plain"]
 
 #: Characters a line where the output is a file or a pipe.
 _PIPE_WIDTH = 120
+#: Characters a line of the short form where the output is a file or a pipe, and the least.
+_BRIEF_WIDTH, _LEAST_WIDTH = 80, 60
 #: What the marks in the table mean.
 _EXTRAPOLATED = "* unlike anything the cost model was fitted to: its interval is widened"
 _UNTRAINED = (
@@ -39,14 +42,20 @@ def print_report(
     *,
     stream: TextIO | None = None,
     quiet: bool = False,
+    verbose: bool = False,
 ) -> None:
-    """Print a search: sources, picks, some of the front, certificate, notes, files written.
+    """Print a search: the picks on one screen, or all there is to say.
 
-    stream: standard output unless given. Colour only if it is a terminal that wants it
-    (``NO_COLOR`` unset, ``TERM`` not ``dumb``); COLUMNS overrides the width.
-    quiet:  plain, and no more than sources, picks and the certificate.
+    stream:  standard output unless given; COLUMNS overrides the width.
+    verbose: sources, picks, some of the front, certificate, notes and files written, in colour
+        on a terminal that wants it (``NO_COLOR`` unset, ``TERM`` not ``dumb``).
+    quiet:   plain, and no more than sources, picks and the certificate.
     """
     out = sys.stdout if stream is None else stream
+    if not quiet and not verbose:
+        width = min(shutil.get_terminal_size((_BRIEF_WIDTH, 24)).columns, _PIPE_WIDTH)
+        _write(out, render_brief(report, files, max(width, _LEAST_WIDTH)))
+        return
     terminal = out.isatty() and os.environ.get("TERM") != "dumb"
     if terminal and not quiet and not os.environ.get("NO_COLOR"):
         _print_rich(report, files, out, shutil.get_terminal_size().columns)
@@ -54,6 +63,10 @@ def print_report(
     # A file or a pipe has no width of its own.
     width = shutil.get_terminal_size((_PIPE_WIDTH, 24)).columns
     text = render_plain(report, width=width, files=files, quiet=quiet)
+    _write(out, text)
+
+
+def _write(out: TextIO, text: str) -> None:
     encoding = getattr(out, "encoding", None) or "utf-8"
     out.write(text.encode(encoding, errors="backslashreplace").decode(encoding))
 

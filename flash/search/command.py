@@ -60,7 +60,7 @@ def _search(options: argparse.Namespace, request: Request) -> None:
     if options.export:
         written += _export(options, folder, request.seed)
     if options.json != "-":
-        print_report(report, files=written, quiet=options.quiet)
+        print_report(report, files=written, quiet=options.quiet, verbose=options.verbose)
 
 
 def _spend_budget(options: argparse.Namespace, request: Request) -> None:
@@ -172,5 +172,6 @@ def _parser() -> CommandParser:
     add("--export", metavar="F,G", help="the balanced design too, as flash.export --format writes")
     add("--json", metavar="FILE", help="write the JSON document to FILE, or to stdout with '-'")
     add("--quiet", action="store_true", help="plain text, nothing but the result")
+    add("--verbose", action="store_true", help="more of the front, and where each number is from")
     add_budget_options(parser)
     return parser

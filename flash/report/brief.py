@@ -1,0 +1,157 @@
+"""A search on one screen: the picks with their intervals, what to believe, what to do next.
+
+At most 24 lines of 80 columns. Everything else is in the files, and behind ``--verbose``.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flash.quantities import format_count, format_number, quantity
+from flash.report.columns import breakable, rows_of
+from flash.report.interval import Interval
+
+if TYPE_CHECKING:
+    from flash.report.result import DesignReport, SearchReport
+
+__all__ = ["render_brief"]
+
+#: Characters of the names of the picks, and the blanks behind them.
+_MARGIN = 15
+#: Lines of a screen; blank ones are left out where they would not fit.
+_LINES = 24
+#: High over low from which an interval is wide: its numbers then have two digits, not three.
+_WIDE = 1.5
+
+
+def render_brief(report: SearchReport, files: Sequence[str | Path] = (), width: int = 80) -> str:
+    """The search in a few lines of at most ``width`` characters (60 or more).
+
+    files: what was written; the next command names the first of them.
+    """
+    lines = _wrap(_headline(report), width)
+    if report.limits:
+        lines += _wrap(f"limits: {_limits(report)}", width)
+    lines.append("")
+    for row in rows_of(report, quiet=True):
+        parts = (breakable(row.design.short), *_quantities(report, row.design))
+        label, margin = row.label, _MARGIN
+        if len(label) >= _MARGIN:  # one design is several picks
+            lines.append(label)
+            label = ""
+        block = _joined(parts, width - margin)
+        lines += [f"{label:<{margin}}{block[0]}", *(" " * margin + words for words in block[1:])]
+    lines.append("")
+    for words in (*_beliefs(report), _certificate(report), *_next(files)):
+        lines += _wrap(words, width)
+    if len(lines) > _LINES:
+        lines = [line for line in lines if line]
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _headline(report: SearchReport) -> str:
+    objectives = ", ".join(quantity(name).label for name in report.objectives)
+    return (
+        f"{report.space.name} on {report.target['name']}: front over {objectives}, "
+        f"{len(report.front):,} of {format_count(report.space.size)} designs"
+    )
+
+
+def _limits(report: SearchReport) -> str:
+    return ", ".join(
+        f"{quantity(name).label} {'at least' if quantity(name).sense == 'max' else 'at most'} "
+        f"{quantity(name).format(bound)}"
+        for name, bound in report.limits.items()
+    )
+
+
+def _quantities(report: SearchReport, design: DesignReport) -> list[str]:
+    """The design's quantities in words, those with an interval first."""
+    predicted = ("accuracy",) if report.accuracy.calibrated else ()
+    score = () if predicted and report.score not in report.objectives else (report.score,)
+    names = dict.fromkeys((*predicted, *score, "latency_ms", "energy_mj", "area_mm2"))
+    words = []
+    for name in names:
+        value = design.estimate(name)
+        if value is None:
+            continue
+        of = quantity(name)
+        mark = _mark(design, name)
+        if isinstance(value, Interval):
+            digits = 2 if value.high > _WIDE * value.low else 3
+            numbers = (value.value, value.low, value.high)
+            middle, low, high = (format_number(number, digits) for number in numbers)
+            words.append(f"{of.label} {middle}{mark} ({low} to {high}) {of.unit}".rstrip())
+        else:
+            words.append(f"{of.label} {of.number(value)}{mark}")
+    words.append(f"memory {quantity('memory_mb').format(design.memory_mb)}")
+    return words
+
+
+def _mark(design: DesignReport, name: str) -> str:
+    if name == "latency_ms" and design.extrapolated:
+        return "*"
+    if name == "accuracy" and design.accuracy is not None and design.accuracy.extrapolated:
+        return "^"
+    return ""
+
+
+def _beliefs(report: SearchReport) -> list[str]:
+    """What to believe: how many designs lie outside what was measured or trained."""
+    count = len(report.front)
+    outside = sum(design.extrapolated for design in report.front)
+    untrained = sum(d.accuracy is not None and d.accuracy.extrapolated for d in report.front)
+    words = []
+    if outside:
+        words.append(f"* {outside:,} of {count:,} designs are outside what was measured")
+    if untrained:
+        words.append(f"^ {untrained:,} of {count:,} are beyond the networks that were trained")
+    if words:
+        return ["; ".join(words) + ": measure or train one before you rely on it"]
+    if not report.accuracy.calibrated:
+        return [f"{quantity(report.score).label} ranks designs; it is no accuracy"]
+    return ["every design is inside what was measured and trained"]
+
+
+def _certificate(report: SearchReport) -> str:
+    """How good the front is, in one line; the whole sentence is in the files."""
+    done = report.optimizer
+    if done.certified:
+        alone = done.name == "exact" or done.gap is None
+        by = "" if alone else f"; {done.name} came within {100 * (done.gap or 0.0):.2g} %"
+        return f"certified: no design of the space beats one shown, under the models{by}"
+    if done.gap is not None:
+        share = f"{100 * done.gap:.2g} %"
+        return f"not certified: at most {share} of any front's hypervolume is missing"
+    return f"not certified: {done.message.split(';')[0] or 'the gap to the optimum is not known'}"
+
+
+def _next(files: Sequence[str | Path]) -> list[str]:
+    front = next((path for path in map(Path, files) if path.suffix == ".json"), None)
+    if front is None:
+        return ["next: --verbose shows more of the front and where each number comes from"]
+    names = ", ".join(Path(path).name for path in files)
+    return [
+        f"written to {front.parent}: {names}",
+        f"next: flash export {front} --format onnx (more: --verbose)",
+    ]
+
+
+def _joined(parts: Sequence[str], width: int) -> list[str]:
+    """The design on the first line, then its quantities, as many a line as fit."""
+    lines = textwrap.wrap(parts[0], width, break_on_hyphens=False) or [""]
+    current = ""
+    for part in parts[1:]:
+        longer = f"{current}, {part}" if current else part
+        if len(longer) >= width and current:  # a comma follows where the line goes on
+            lines.append(current + ",")
+            longer = part
+        current = longer
+    return [*lines, current]
+
+
+def _wrap(words: str, width: int) -> list[str]:
+    return textwrap.wrap(words, width, subsequent_indent="  ", break_on_hyphens=False) or [""]

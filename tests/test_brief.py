@@ -1,0 +1,71 @@
+"""The short form of a search: one screen, every number with its interval, what to do next."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from flash.report.brief import render_brief
+from flash.report.table import print_report
+from flash.search import search
+
+TARGETS = (
+    ("rpi3b", "cifar10-concat", {"optimizer": "exact"}),
+    ("rpi4b", "nasbench201", {"optimizer": "exact"}),
+    ("x86-avx512", "nasbench-macro", {"optimizer": "exact"}),
+    ("systolic", "nasbench-macro", {"hardware": "default"}),
+    ("edge-tpu-like", "cifar10-concat", {"hardware": "default", "optimizer": "exact"}),
+    ("imc", "nasbench-macro", {"hardware": "default"}),
+)
+
+
+@pytest.fixture(scope="module", params=TARGETS, ids=lambda given: given[0])
+def report(request):
+    target, space, options = request.param
+    return search(target, space, **options)
+
+
+def test_it_fits_on_a_screen_of_24_lines_and_80_columns(report):
+    lines = render_brief(report, ["out/front.json", "out/front.csv"], 80).splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+
+
+def test_every_pick_has_its_intervals(report):
+    text = render_brief(report)
+    picks = len({identity for _, identity in report.picks.items()})
+    assert text.count("latency ") >= picks
+    for design in {design.id: design for _, design in report.picked}.values():
+        assert "".join(design.short.split()) in "".join(text.split())
+    known = sum(
+        value is not None
+        for design in {d.id: d for _, d in report.picked}.values()
+        for value in (design.accuracy, design.latency_ms, design.energy_mj, design.area_mm2)
+    )
+    assert text.count(" to ") >= known  # each interval is written "(low to high)"
+
+
+def test_it_says_how_many_designs_nothing_measured_is_like(report):
+    outside = sum(design.extrapolated for design in report.front)
+    said = f"* {outside:,} of {len(report.front):,} designs are outside what was measured"
+    assert (said in " ".join(render_brief(report).split())) == (outside > 0)
+
+
+def test_the_next_command_names_the_file_written(report):
+    text = render_brief(report, ["some/front.json", "some/front.csv"])
+    assert "written to some: front.json, front.csv" in text
+    assert "next: flash export some/front.json --format onnx" in text
+    assert "export" not in render_brief(report)
+
+
+def test_verbose_has_the_sources_and_quiet_no_next_command(report):
+    shown = {}
+    for name in ("brief", "verbose", "quiet"):
+        options = {} if name == "brief" else {name: True}
+        stream = io.StringIO()
+        print_report(report, ["out/front.json"], stream=stream, **options)
+        shown[name] = stream.getvalue()
+    assert shown["brief"] == render_brief(report, ["out/front.json"], 80)
+    assert "note: " in shown["verbose"] and "space      " in shown["verbose"]
+    assert "next: " not in shown["quiet"]
