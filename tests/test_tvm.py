@@ -56,7 +56,9 @@ def test_a_chip_tvm_does_not_compile_for_is_refused(front, target, tmp_path, cap
     options = ["--format", "onnx,tvm", "--target", target, "--out", tmp_path / "build"]
     assert _export(front, *options) == 2
     error = capsys.readouterr().err
-    assert f"target {target} is no processor that TVM compiles for: host, rpi-zero-2w, rpi3b" in error
+    assert (
+        f"target {target} is no processor that TVM compiles for: host, rpi-zero-2w, rpi3b" in error
+    )
     assert error.count("\n") == 1
     assert not (tmp_path / "build").exists()
 
