@@ -88,7 +88,10 @@ class Mapper:
         if all(layer.op == "input" for layer in self._layers):
             raise InputError(self._no_path())
         output = self._output()
-        return Network(tuple(self._layers), self._source, output, notes=tuple(self._notes()))
+        return Network(
+            tuple(self._layers), self._source, output,
+            notes=tuple(self._notes()), input_names=tuple(self.graph.inputs),
+        )  # fmt: skip
 
     def _notes(self) -> Iterator[str]:
         formats = {x.format for x in self._layers} | {x.out_format for x in self._layers}
