@@ -36,7 +36,7 @@ __all__ = ["Mapper", "map_sizes"]
 _LARGEST: Final = 2**53
 #: What a handler meets in a node that lacks something.
 _MALFORMED: Final = (
-    ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError,
+    ArithmeticError, AttributeError, IndexError, KeyError, StopIteration, TypeError, ValueError,
 )  # fmt: skip
 _WEIGHTED: Final = ("conv", "conv_transpose", "linear", "recurrent")
 _WINDOWED: Final = ("conv", "max_pool", "avg_pool", "global_pool")
