@@ -103,6 +103,18 @@ def test_what_commands_print(capsys):
     compare("flash.doctor/1", json.loads(capsys.readouterr().out))
 
 
+def test_a_check(tmp_path, capsys):
+    onnx = pytest.importorskip("onnx")
+    from onnx_models import model, node, normal
+
+    made = model([node("MatMul", ["x", "w"], ["y"])], {"x": [1, 64]}, {"w": normal(64, 8)})
+    onnx.save(made, tmp_path / "m.onnx")
+    words = ["check", str(tmp_path / "m.onnx"), str(tmp_path / "none.onnx"), "--target", "rpi4b",
+             "--max-latency", "1s", "--json", "-"]  # fmt: skip
+    assert run_command(_dispatch, words) == 4
+    compare("flash.check/1", json.loads(capsys.readouterr().out))
+
+
 def test_a_search_with_a_budget(tmp_path, capsys):
     rest = "|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"
     rows = [f"|{op}~0{rest},{90 + k}" for k, op in enumerate(("nor_conv_3x3", "nor_conv_1x1"))]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.errors import FlashError, InputError, UsageError
+from flash.errors import FlashError, InputError, UsageError, did_you_mean
 from flash.evaluation import (
     Evaluation,
     Metrics,
@@ -188,6 +188,11 @@ def read_models(
         for note in network.notes:
             sys.stderr.write(f"note: {path}: {note}\n")
         read.append(Model(str(path), network))
+    known = {name for model in read for name in model.network.input_names}
+    unknown = [name for name in inputs or () if name not in known]
+    if unknown and not errors:
+        hint = did_you_mean(unknown[0], known)
+        raise UsageError(f"--input {unknown[0]}: no model has such an input{hint}")
     return read, errors
 
 

@@ -16,9 +16,9 @@ class Network:
     """Layers in execution order; the inputs of each name the layers that produce them.
 
     ``source`` is the network's input, ``output`` the tensor it returns. ``lone_sums`` are sums
-    of fewer than two tensors, which are no layers (see ``Emitter.add``). ``notes`` are sentences
-    about how a file was read. Inputs beside the first are layers ``input``; several outputs are
-    what a last layer ``output`` reads.
+    of fewer than two tensors, which are no layers (see ``Emitter.add``). Of a network from a file,
+    ``notes`` are sentences about how it was read, ``input_names`` what it calls its inputs. Inputs
+    beside the first are layers ``input``; several outputs are what a last layer ``output`` reads.
     """
 
     layers: tuple[Layer, ...]
@@ -26,6 +26,7 @@ class Network:
     output: Tensor
     lone_sums: tuple[Layer, ...] = ()
     notes: tuple[str, ...] = ()
+    input_names: tuple[str, ...] = ()
 
     @property
     def outputs(self) -> tuple[Tensor, ...]:
@@ -89,7 +90,9 @@ class Network:
 
         layers = tuple(rewired(self.layers[n]) for n in numbers)
         lone_sums = tuple(rewired(x) for x in self.lone_sums)
-        return Network(layers, self.source, moved(self.output), lone_sums, self.notes)
+        return Network(
+            layers, self.source, moved(self.output), lone_sums, self.notes, self.input_names
+        )
 
 
 class GraphEmitter(Emitter):

@@ -105,7 +105,7 @@ def _prepared(module: nn.Module) -> nn.Module:
             if tensor.is_floating_point() and tensor.numel():
                 noise = torch.rand(tensor.shape, generator=generator) * 0.02
                 tensor.add_(noise.to(tensor.dtype).abs() if "var" in name else noise - 0.01)
-    return module.eval()
+    return module.eval().requires_grad_(False)
 
 
 def _macs(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> int | None:

@@ -36,7 +36,7 @@ __all__ = ["Mapper", "map_sizes"]
 _LARGEST: Final = 2**53
 #: What a handler meets in a node that lacks something.
 _MALFORMED: Final = (
-    ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError,
+    ArithmeticError, AttributeError, IndexError, KeyError, StopIteration, TypeError, ValueError,
 )  # fmt: skip
 _WEIGHTED: Final = ("conv", "conv_transpose", "linear", "recurrent")
 _WINDOWED: Final = ("conv", "max_pool", "avg_pool", "global_pool")
@@ -88,7 +88,10 @@ class Mapper:
         if all(layer.op == "input" for layer in self._layers):
             raise InputError(self._no_path())
         output = self._output()
-        return Network(tuple(self._layers), self._source, output, notes=tuple(self._notes()))
+        return Network(
+            tuple(self._layers), self._source, output,
+            notes=tuple(self._notes()), input_names=tuple(self.graph.inputs),
+        )  # fmt: skip
 
     def _notes(self) -> Iterator[str]:
         formats = {x.format for x in self._layers} | {x.out_format for x in self._layers}

@@ -25,7 +25,7 @@ def recurrent(mapper: Mapper, node: Node) -> None:
     steps, batch, features = (x[1], x[0], x[2]) if node.attributes.get("layout") else x
     directions, hidden = weights[0], mapper.shape(node.input(2))[-1]
     gates = _GATES[node.op]
-    made = next(name for name in node.outputs if mapper.used(name))
+    made = next((n for n in node.outputs if mapper.used(n)), node.outputs[0])
     mapper.record(
         "recurrent", node, [node.input(0)], made,
         weights=[node.input(k) for k in (1, 2, 3, 7)],

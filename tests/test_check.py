@@ -1,0 +1,209 @@
+"""``flash check`` and what ``flash estimate`` says of files: several targets, layers, tables."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+
+from flash.command import run_command
+from flash.errors import UsageError
+from flash.estimate import check, estimate
+
+onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
+
+from onnx_models import model, node, normal  # noqa: E402
+
+from flash.estimate import checking, command  # noqa: E402
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A small and a larger network."""
+    paths = []
+    for name, width in (("small", 8), ("large", 64)):
+        made = [
+            node("Conv", ["x", "w"], ["a"], "first", pads=[1] * 4), node("Mish", ["a"], ["b"], "m"),
+            node("GlobalAveragePool", ["b"], ["c"]), node("Flatten", ["c"], ["d"]),
+            node("Gemm", ["d", "v"], ["y"], "last"),
+        ]  # fmt: skip
+        weights = {"w": normal(width, 3, 3, 3), "v": normal(width, 10)}
+        path = tmp_path / f"{name}.onnx"
+        onnx.save(model(made, {"x": ["n", 3, 32, 32]}, weights, opset=18), path)
+        paths.append(path)
+    return paths
+
+
+def _estimate(*arguments):
+    return run_command(command.main, list(map(str, arguments)))
+
+
+def _check(*arguments):
+    return run_command(checking.main, list(map(str, arguments)))
+
+
+# -------------------------------------------------------------------------------- estimate
+def test_several_targets_give_a_row_each_and_the_same_numbers_as_alone(files):
+    both = estimate(files, target="rpi4b,x86-avx512")
+    assert [row["target"].partition(":")[0] for row in both] == ["rpi4b", "x86-avx512"] * 2
+    alone = estimate(files, target="x86-avx512")
+    assert [{k: v for k, v in row.items() if k != "target"} for row in both[1::2]] == alone
+
+
+def test_a_target_may_name_its_runtime(files):
+    (row,) = estimate(files[0], target=["rpi4b:armnn"])
+    (same,) = estimate(files[0], target="rpi4b", runtime="armnn")
+    assert row == same
+
+
+def test_layers_add_up_and_say_what_bounds_them(files, capsys):
+    (row,) = estimate(files[1], target="x86-avx512", layers=True)
+    layers = row["layers"]
+    assert sum(layer["latency_ms"] for layer in layers) == pytest.approx(row["latency_ms"])
+    assert sum(layer["share"] for layer in layers) == pytest.approx(1)
+    assert sum(layer["macs"] for layer in layers if "macs" in layer) == row["macs"]
+    assert {layer["bound"] for layer in layers} <= {"compute", "memory", "overhead"}
+    assert [layer["rated"] for layer in layers if layer["layer"] == "m"] == [False]
+    assert "without a rate of their own there (act)" in capsys.readouterr().err
+
+
+def test_a_table_has_units_and_rows_in_the_order_asked_for(files, capsys):
+    assert _estimate(*files[::-1], "--target", "rpi4b", "--table", "--sort", "latency") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[:2] == ["model", "latency"]
+    assert "small.onnx" in lines[1] and "large.onnx" in lines[2]
+    assert " kB" in lines[1]
+    assert _estimate(*files, "--target", "rpi4b", "--table", "--layers") == 0
+    assert "bound by" in capsys.readouterr().out
+
+
+def test_layers_as_csv_are_a_row_each(files, capsys):
+    assert _estimate(files[0], "--target", "rpi4b,x86-avx512", "--layers", "--csv", "-") == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert {row["layer"] for row in rows} >= {"first", "m", "last"}
+    assert len({row["target"] for row in rows}) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--layers"], "--layers needs a --target"),
+        (["--target", "rpi4b", "--sort", "speed"], "--sort speed"),
+        (["--sort", "latency"], "needs a --target"),
+        (["--target", "rpi4b,"], "single commas"),
+        (["--input", "x"], "NAME=1x3x224x224"),
+        (["--input", "x=1x3x8x8", "--input", "x=1x3x8x8"], "given twice"),
+        (["--csv", "-", "--table"], "one of --csv"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(files, arguments, message, capsys):
+    assert _estimate(files[0], *arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and message in printed.err
+
+
+def test_sizes_are_given_by_name_and_contradictions_are_named(files, capsys):
+    assert _estimate(*files, "--input", "x=4x3x32x32", "--json", "-") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert rows[0]["macs"] == 4 * (8 * 27 * 1024 + 80)
+    assert _estimate(*files, "--input", "x=1x3x16x16", "--json", "-") == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.count("it is fixed at 32") == 2
+    assert _estimate(*files, "--input", "image=1x3x32x32") == 2
+    assert "no model has such an input" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_torch_module_is_priced_as_its_file(tmp_path):
+    torch = pytest.importorskip("torch", reason="needs torch")
+    net = torch.nn.Sequential(torch.nn.Linear(64, 32), torch.nn.GELU(), torch.nn.Linear(32, 5))
+    net.train()
+    x = torch.randn(3, 64)
+    (row,) = estimate(net, x, target="x86-avx512")
+    assert net.training
+    assert (row["macs"], row["params"]) == (3 * (64 * 32 + 32 * 5), 64 * 32 + 32 + 32 * 5 + 5)
+    path = tmp_path / "net.onnx"
+    torch.onnx.export(net.eval(), (x,), path, dynamo=False, verbose=False)
+    (file_row,) = estimate(path, target="x86-avx512")
+    assert {k: v for k, v in row.items() if k != "design"} == {
+        k: v for k, v in file_row.items() if k != "design"
+    }
+    with pytest.raises(UsageError, match="needs an example_input"):
+        estimate(net, target="rpi4b")
+
+
+# ----------------------------------------------------------------------------------- check
+def test_a_model_within_its_limits_passes_and_one_beyond_exits_with_3(files, capsys):
+    (row,) = estimate(files[1], target="rpi4b")
+    limit = f"{row['latency_ms'] * 0.9:.6f}ms"
+    assert _check(*files, "--target", "rpi4b", "--max-latency", limit, "--json", "-") == 3
+    printed = capsys.readouterr()
+    document = json.loads(printed.out)
+    assert [v["verdict"] for v in document["verdicts"]] == ["pass", "fail"]
+    assert not document["passed"] and document["schema"] == "flash.check/1"
+    assert "flash: fail" in printed.err and "large.onnx" in printed.err
+    assert _check(files[0], "--target", "rpi4b", "--max-latency", limit) == 0
+
+
+def test_confidence_holds_the_limit_at_the_far_end_of_the_interval(files):
+    (row,) = estimate(files[0], target="rpi4b")
+    between = (row["latency_ms"] * row["latency_high_ms"]) ** 0.5
+    verdicts = [
+        check(files[0], target="rpi4b", max_latency_ms=between, confidence=c)[0]
+        for c in (None, 0.5, 0.9)
+    ]
+    assert verdicts[0].verdict == "pass" and not verdicts[0].checks[0].certain
+    judged = [v.checks[0].judged for v in verdicts]
+    assert judged[0] == row["latency_ms"] < judged[1] < judged[2]
+    assert judged[2] == pytest.approx(row["latency_high_ms"])
+    assert verdicts[2].verdict == "fail"
+
+
+def test_memory_limits_are_of_activations_and_weights(files):
+    (row,) = estimate(files[0])
+    (fits,) = check(files[0], target="rpi4b", max_ram_mb=row["activation_kb"] / 1e3,
+                    max_flash_mb=row["weight_kb"] / 1e3)  # fmt: skip
+    assert fits.verdict == "pass" and all(c.certain for c in fits.checks)
+    (large,) = check(files[0], target="rpi4b", max_flash_mb=row["weight_kb"] / 1e3 * 0.99)
+    assert large.verdict == "fail"
+
+
+def test_a_bad_file_comes_before_a_limit_that_is_not_kept(files, tmp_path, capsys):
+    bad = tmp_path / "none.onnx"
+    assert _check(files[1], bad, "--target", "rpi4b", "--max-latency", "1us", "--json", "-") == 4
+    document = json.loads(capsys.readouterr().out)
+    assert len(document["verdicts"]) == 1 and "none.onnx" in document["errors"][0]
+
+
+def test_a_table_for_a_pull_request_has_a_row_a_verdict(files, tmp_path):
+    place = tmp_path / "check.md"
+    code = _check(*files, "--target", "rpi4b,x86-avx512", "--max-latency", "1s",
+                  "--markdown", place)  # fmt: skip
+    lines = place.read_text(encoding="utf-8").splitlines()
+    assert code == 0 and sum("pass" in line for line in lines) == 4
+    assert all(line.count("|") == 8 for line in lines[:6])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--max-latency", "30ms"], "give a --target"),
+        (["--target", "rpi4b"], "at least one limit"),
+        (["--target", "rpi4b", "--max-latency", "30"], "30"),
+        (["--target", "rpi4b", "--max-ram", "1MB", "--confidence", "120%"], "from 50 to 99"),
+        (["--target", "x86-avx512", "--max-energy", "1mJ"], "nobody measured the energy"),
+    ],
+)
+def test_check_refuses_what_means_nothing(files, arguments, message, capsys):
+    assert _check(files[0], *arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_check_is_a_command_of_flash(files, capsys):
+    from flash.__main__ import _dispatch
+
+    arguments = ["check", str(files[0]), "--target", "rpi4b", "--max-latency", "1s"]
+    assert run_command(_dispatch, arguments) == 0
+    assert capsys.readouterr().out.startswith("verdict")
