@@ -74,6 +74,8 @@ def _network(
     try:
         return _read(checked_graph(model, path), input_shape, inputs)
     except FlashError as error:
+        if str(error).isprintable():
+            raise
         # A file may call its tensors whatever it likes, line breaks included.
         raise type(error)(" ".join(str(error).split())) from None
 
