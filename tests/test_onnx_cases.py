@@ -269,3 +269,10 @@ def test_a_depth_multiplier_is_not_priced_at_a_depthwise_rate():
         times[outputs] = evaluate_network(network_of(given), target).latency_ms[0][0]
     # Measured with onnxruntime 1.32 on one thread: 65 and 318 us, a ratio of 4.9.
     assert 3 < times[128] / times[64] < 20
+
+
+def test_a_name_with_a_line_break_stays_in_one_line():
+    given = model([node("Relu", ["a\nb"], ["y"])], {"a\nb": [1, "side"]})
+    with pytest.raises(InputError, match="input 'a b' is dynamic") as error:
+        network_of(given)
+    assert "\n" not in str(error.value)

@@ -27,7 +27,7 @@ from flash.backends.onnx.ir.mapper import Mapper
 from flash.backends.onnx.operators import handler_of
 from flash.backends.onnx.operators.moving import traffic
 from flash.backends.onnx.passes import run_passes
-from flash.errors import InputError
+from flash.errors import FlashError, InputError
 from flash.spaces.network import Network
 
 __all__ = ["network_of", "read_onnx"]
@@ -50,7 +50,7 @@ def read_onnx(
     Raises ``InputError`` (one line, beginning with the path) for a file that is no ONNX model,
     and for operators whose cost is not known; ``UsageError`` for a shape that contradicts it.
     """
-    return _network(checked_graph(load_model(path), str(path)), input_shape, inputs)
+    return _network(load_model(path), str(path), input_shape, inputs)
 
 
 def network_of(
@@ -62,10 +62,25 @@ def network_of(
     """The network in a model already loaded; ``name`` begins messages. As ``read_onnx``."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    return _network(checked_graph(copy, name), input_shape, inputs)
+    return _network(copy, name, input_shape, inputs)
 
 
 def _network(
+    model: onnx.ModelProto,
+    path: str,
+    input_shape: Sequence[int] | None,
+    inputs: Mapping[str, Sequence[int]] | None,
+) -> Network:
+    try:
+        return _read(checked_graph(model, path), input_shape, inputs)
+    except FlashError as error:
+        if str(error).isprintable():
+            raise
+        # A file may call its tensors whatever it likes, line breaks included.
+        raise type(error)(" ".join(str(error).split())) from None
+
+
+def _read(
     graph: Graph,
     input_shape: Sequence[int] | None,
     inputs: Mapping[str, Sequence[int]] | None,
