@@ -114,9 +114,13 @@ def _least_squares(score: Floats, target: Floats, start: Floats) -> tuple[float,
         return np.stack([by_a, by_a * z / np.maximum(score, 1e-9), by_a * z, np.ones_like(z)], 1)
 
     found = least_squares(
-        lambda p: theta(p, score) - target, np.clip(start, _LOW + 1e-6, _HIGH - 1e-6), slopes,
-        bounds=(_LOW, _HIGH), x_scale=[1, 2, 2, 0.3], max_nfev=60,
-    )  # fmt: skip
+        lambda p: theta(p, score) - target,
+        np.clip(start, _LOW + 1e-6, _HIGH - 1e-6),
+        slopes,
+        bounds=(_LOW, _HIGH),
+        x_scale=[1, 2, 2, 0.3],
+        max_nfev=60,
+    )
     return float(found.cost), found.x
 
 

@@ -73,9 +73,11 @@ def depth_and_width_trend(space: SearchSpace, model: AccuracyModel) -> Trend:
 
 
 def _change(
-    space: SearchSpace, model: AccuracyModel, kept: list[np.typing.NDArray[np.int64]],
+    space: SearchSpace,
+    model: AccuracyModel,
+    kept: list[np.typing.NDArray[np.int64]],
     roles: tuple[str, ...],
-) -> float | None:  # fmt: skip
+) -> float | None:
     moved = [
         name.rstrip("0123456789") in roles and len(own) > 1
         for name, own in zip(space.variables, kept, strict=True)

@@ -39,10 +39,19 @@ def simd_width(cpuinfo: str) -> int | None:
 
 #: Implementer and part of ARM cores (MIDR_EL1) that boards of our users have.
 _ARM_PARTS = {
-    "0xd03": "Cortex-A53", "0xd04": "Cortex-A35", "0xd05": "Cortex-A55", "0xd07": "Cortex-A57",
-    "0xd08": "Cortex-A72", "0xd09": "Cortex-A73", "0xd0a": "Cortex-A75", "0xd0b": "Cortex-A76",
-    "0xd0c": "Neoverse-N1", "0xd42": "Cortex-A78AE", "0xd41": "Cortex-A78", "0xd40": "Neoverse-V1",
-}  # fmt: skip
+    "0xd03": "Cortex-A53",
+    "0xd04": "Cortex-A35",
+    "0xd05": "Cortex-A55",
+    "0xd07": "Cortex-A57",
+    "0xd08": "Cortex-A72",
+    "0xd09": "Cortex-A73",
+    "0xd0a": "Cortex-A75",
+    "0xd0b": "Cortex-A76",
+    "0xd0c": "Neoverse-N1",
+    "0xd42": "Cortex-A78AE",
+    "0xd41": "Cortex-A78",
+    "0xd40": "Neoverse-V1",
+}
 
 
 def _cpu_name(cpuinfo: str) -> str:

@@ -45,8 +45,11 @@ _QUANTITIES: Final = {
     "flash_mb": (format_memory, ""),
 }
 _LABELS: Final = {
-    "latency_ms": "latency", "energy_mj": "energy", "ram_mb": "RAM", "flash_mb": "flash",
-}  # fmt: skip
+    "latency_ms": "latency",
+    "energy_mj": "energy",
+    "ram_mb": "RAM",
+    "flash_mb": "flash",
+}
 
 
 @dataclass(frozen=True)
@@ -125,8 +128,11 @@ def _limits(
     latency_ms: float | None, energy_mj: float | None, ram_mb: float | None, flash_mb: float | None
 ) -> dict[str, float]:
     given = {
-        "latency_ms": latency_ms, "energy_mj": energy_mj, "ram_mb": ram_mb, "flash_mb": flash_mb,
-    }  # fmt: skip
+        "latency_ms": latency_ms,
+        "energy_mj": energy_mj,
+        "ram_mb": ram_mb,
+        "flash_mb": flash_mb,
+    }
     limits = {name: value for name, value in given.items() if value is not None}
     if not limits:
         raise UsageError(
@@ -238,9 +244,11 @@ def _as_text(verdicts: Sequence[Verdict]) -> str:
 
 
 def _as_json(
-    verdicts: Sequence[Verdict], errors: Sequence[FlashError], limits: Mapping[str, float],
+    verdicts: Sequence[Verdict],
+    errors: Sequence[FlashError],
+    limits: Mapping[str, float],
     confidence: float | None,
-) -> str:  # fmt: skip
+) -> str:
     document = {
         "schema": SCHEMA,
         "limits": dict(limits),

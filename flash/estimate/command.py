@@ -40,9 +40,14 @@ __all__ = ["estimate", "main"]
 _METRICS = (*SHOWN, "params", "macs")
 #: Word after --sort -> column.
 _SORTED_BY = {
-    "latency": "latency_ms", "energy": "energy_mj", "area": "area_mm2", "params": "params",
-    "macs": "macs", "weights": "weight_kb", "activations": "activation_kb",
-}  # fmt: skip
+    "latency": "latency_ms",
+    "energy": "energy_mj",
+    "area": "area_mm2",
+    "params": "params",
+    "macs": "macs",
+    "weights": "weight_kb",
+    "activations": "activation_kb",
+}
 
 
 def _csv(rows: Sequence[Row]) -> str:

@@ -23,9 +23,12 @@ def add_model_options(parser: CommandParser) -> None:
     add("--hardware", metavar="A=N,B=N", help="an accelerator's chip (its default one)")
     add("--input-shape", metavar="1x3x224x224", help="sizes of the models' only input")
     add(
-        "--input", metavar="NAME=1x3x224x224", action="append", default=[],
+        "--input",
+        metavar="NAME=1x3x224x224",
+        action="append",
+        default=[],
         help="sizes of an input by name, once for each",
-    )  # fmt: skip
+    )
 
 
 def only_shape(options: argparse.Namespace) -> Sequence[int] | None:

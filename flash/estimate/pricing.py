@@ -33,8 +33,16 @@ from flash.targets import Given, Target, load_target
 if TYPE_CHECKING:
     from flash.accuracy import Prediction
 
-__all__ = ["DEFAULT_SPACE", "SHOWN", "Model", "Row", "estimate", "load_targets", "price_models",
-           "read_models"]  # fmt: skip
+__all__ = [
+    "DEFAULT_SPACE",
+    "SHOWN",
+    "Model",
+    "Row",
+    "estimate",
+    "load_targets",
+    "price_models",
+    "read_models",
+]
 
 #: A value is None where it is not known; ``layers``, where asked for, is a list of such rows.
 Row = dict[str, Any]
@@ -197,9 +205,11 @@ def read_models(
 
 
 def price_models(
-    models: Sequence[Model], targets: Sequence[Target], metrics: Sequence[str] = SHOWN,
+    models: Sequence[Model],
+    targets: Sequence[Target],
+    metrics: Sequence[str] = SHOWN,
     layers: bool = False,
-) -> list[Row]:  # fmt: skip
+) -> list[Row]:
     """A row a model and target, models first."""
     rows = []
     for model in models:
@@ -271,9 +281,12 @@ def _accuracy(space: SearchSpace, designs: NDArray[np.int64]) -> Prediction | No
 
 
 def with_proxy(
-    rows: list[Row], networks: Sequence[Network], proxy: str | None, seed: int,
+    rows: list[Row],
+    networks: Sequence[Network],
+    proxy: str | None,
+    seed: int,
     scoring: ProxyOptions | None,
-) -> list[Row]:  # fmt: skip
+) -> list[Row]:
     """The rows with one more column; why some have no score goes to standard error."""
     if proxy is None:
         return rows
@@ -288,9 +301,14 @@ def with_proxy(
 
 
 def _row(
-    text: str, found: Metrics, values: Mapping[str, Floats], i: int, target: Target | None,
-    named: bool, accuracy: Prediction | None = None,
-) -> Row:  # fmt: skip
+    text: str,
+    found: Metrics,
+    values: Mapping[str, Floats],
+    i: int,
+    target: Target | None,
+    named: bool,
+    accuracy: Prediction | None = None,
+) -> Row:
     row: Row = {
         "design": text,
         **({"target": target_name(target)} if named and target else {}),

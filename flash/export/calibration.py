@@ -59,9 +59,7 @@ class Images:
 
 def noise_images(shape: tuple[int, int, int], seed: int) -> Images:
     """Standard normal noise: what there is when nobody gives images."""
-    pixels = np.random.default_rng(seed).standard_normal(
-        (_NOISE_IMAGES, *shape), dtype=np.float32
-    )  # fmt: skip
+    pixels = np.random.default_rng(seed).standard_normal((_NOISE_IMAGES, *shape), dtype=np.float32)
     return Images(pixels, f"normal noise of seed {seed}, no images")
 
 

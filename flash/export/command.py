@@ -202,9 +202,12 @@ def _file_name(text: str) -> str:
 
 # ----------------------------------------------------------------------------- what is written
 def _order(
-    network: Network, stem: str, weights: str | Path | None,
-    calibration: str | Path | None, seed: int,
-) -> Order:  # fmt: skip
+    network: Network,
+    stem: str,
+    weights: str | Path | None,
+    calibration: str | Path | None,
+    seed: int,
+) -> Order:
     given: Weights = random_weights(network, seed)
     source = f"random (He normal), seed {seed}; batch norms are the identity"
     if weights is not None:
@@ -281,12 +284,19 @@ def main(arguments: Sequence[str]) -> None:
     tune_trials = parse_whole(options.tune_trials, "--tune-trials")
     words = (options.designs or options.design or "balanced").split(",")
     manifest = export(
-        options.report, words, options.out,
-        format=options.format, space=options.space, weights=options.weights,
-        calibration=options.calibration, target=options.target,
-        tune_trials=tune_trials, tune_log=options.tune_log,
-        verify_with=options.verify_with, seed=seed,
-    )  # fmt: skip
+        options.report,
+        words,
+        options.out,
+        format=options.format,
+        space=options.space,
+        weights=options.weights,
+        calibration=options.calibration,
+        target=options.target,
+        tune_trials=tune_trials,
+        tune_log=options.tune_log,
+        verify_with=options.verify_with,
+        seed=seed,
+    )
     document = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
     if options.json == "-":
         sys.stdout.write(document)

@@ -76,9 +76,7 @@ def tvm_build(order: Order) -> Build:
     return Build({file: library, "run.py": _runner()}, entry)
 
 
-def _on_this_machine(
-    library: bytes, image: NDArray[np.float32], want: NDArray[np.float32]
-) -> str:  # fmt: skip
+def _on_this_machine(library: bytes, image: NDArray[np.float32], want: NDArray[np.float32]) -> str:
     from flash.backends import run_tvm  # noqa: PLC0415 (an extra)
 
     error = _difference(run_tvm(library, image), want, "TVM's build for this machine")
@@ -98,7 +96,7 @@ def _command(run_with: str) -> list[str]:
 
 def _on_the_target(
     library: bytes, command: list[str], image: NDArray[np.float32], want: NDArray[np.float32]
-) -> str:  # fmt: skip
+) -> str:
     """Run ``run.py`` on the library by the command that starts the target's Python."""
     with tempfile.TemporaryDirectory(prefix="flash-tvm-") as folder:
         place = Path(folder)

@@ -59,9 +59,14 @@ def read_arrays(path: str | Path, kind: type[InputError] = InputError) -> Mappin
     except OSError as error:
         raise kind(f"{path}: cannot be read: {error.strerror or error}") from None
     except (
-        ValueError, EOFError, KeyError, RuntimeError, NotImplementedError, zipfile.BadZipFile,
+        ValueError,
+        EOFError,
+        KeyError,
+        RuntimeError,
+        NotImplementedError,
+        zipfile.BadZipFile,
         zlib.error,
-    ):  # fmt: skip
+    ):
         raise kind(f"{path}: no .npy or .npz file of plain arrays, or a damaged one") from None
 
 

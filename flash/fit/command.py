@@ -101,11 +101,17 @@ def fit(
             found = learn_sister(networks, latency_ms, sister, BYTES[precision])
         else:
             found = learn(
-                networks, [row.kind for row in file.rows], latency_ms, file.energy_mj, expected,
-                element_bytes=BYTES[precision], data_sheet=peak_gflops is not None,
-                known=None if told else known_structure(file.header), told=told,
+                networks,
+                [row.kind for row in file.rows],
+                latency_ms,
+                file.energy_mj,
+                expected,
+                element_bytes=BYTES[precision],
+                data_sheet=peak_gflops is not None,
+                known=None if told else known_structure(file.header),
+                told=told,
                 progress=lambda text, own=own: progress(f"{own}: {text}"),  # type: ignore[misc]
-            )  # fmt: skip
+            )
         learned[own] = found
         runtimes[own] = _runtime(own, file, found, precision, power_w)
         if found.coverage is None and sister is not None:
@@ -113,9 +119,13 @@ def fit(
         if clock_mhz is not None:
             runtimes[own] = replace(runtimes[own], clock_mhz=clock_mhz)
     profile = Profile(
-        name, _described(files[0]), "processor",
-        _device(files[0], peak_gflops, memory_gb_s), runtimes, next(iter(runtimes)),
-    )  # fmt: skip
+        name,
+        _described(files[0]),
+        "processor",
+        _device(files[0], peak_gflops, memory_gb_s),
+        runtimes,
+        next(iter(runtimes)),
+    )
     return FitReport(profile, learned, tuple(problems))
 
 
@@ -197,9 +207,11 @@ def _device(file: Measurements, peak_gflops: float | None, memory_gb_s: float | 
         soc=_one_line(str(model)) if model and model != given.get("arch") else "not stated",
         cpu=_one_line(str(given.get("cpu") or "not stated")),
         cores=cores if isinstance(cores, int) and cores > 0 else 0,
-        clock_mhz=_clock(file), peak_gflops=peak_gflops or 0.0, memory_gb_s=memory_gb_s or 0.0,
+        clock_mhz=_clock(file),
+        peak_gflops=peak_gflops or 0.0,
+        memory_gb_s=memory_gb_s or 0.0,
         sources=("given with the fit",) if peak_gflops else ("the header of the measurements",),
-    )  # fmt: skip
+    )
 
 
 def _clock(file: Measurements) -> float:
@@ -219,30 +231,44 @@ def _runtime(
     provider = runtime.get("provider")
     framework = str(runtime.get("name") or "not stated") + (f" ({provider})" if provider else "")
     energy = found.energy or (
-        NO_ENERGY if power_w is None else replace(
-            NO_ENERGY, power_w=power_w, low=0.5, high=2.0,
+        NO_ENERGY
+        if power_w is None
+        else replace(
+            NO_ENERGY,
+            power_w=power_w,
+            low=0.5,
+            high=2.0,
             how=f"not measured: {power_w:g} W given, taken as right within a factor of two",
         )
-    )  # fmt: skip
+    )
     kinds = len(found.kinds)
     main, *others = found.variants
     how = "each network" if len(file.rows) <= FOLDS else "10 folds"
     if found.coverage is None:
         how = "other boards of the same cores, from as many runs"
     return Runtime(
-        name=name, framework=_one_line(framework),
+        name=name,
+        framework=_one_line(framework),
         version=_one_line(str(runtime.get("version") or "not stated")),
         threads=threads if isinstance(threads, int) and threads >= 0 else 0,
-        clock_mhz=_clock(file), precision=precision, executes=main.executes,
-        fusion=main.fusion, lanes=main.lanes, alternatives=tuple(others),
-        coefficients=main.coefficients, interval=found.interval, energy=energy,
+        clock_mhz=_clock(file),
+        precision=precision,
+        executes=main.executes,
+        fusion=main.fusion,
+        lanes=main.lanes,
+        alternatives=tuple(others),
+        coefficients=main.coefficients,
+        interval=found.interval,
+        energy=energy,
         provenance=Provenance(
-            how="fitted", networks=len(file.rows),
+            how="fitted",
+            networks=len(file.rows),
             held_out=how + (f"; outside, {kinds} kinds left out" if kinds else ""),
-            **found.figures, date=_one_line(str(header.get("date") or "not stated"))[:10],
+            **found.figures,
+            date=_one_line(str(header.get("date") or "not stated"))[:10],
             sources=(f"measured: {file.path.name}",),
         ),
-    )  # fmt: skip
+    )
 
 
 # ----------------------------------------------------------------------------- the command
@@ -280,12 +306,17 @@ def main(arguments: Sequence[str]) -> None:
             sys.stderr.write(f"{text}\n")
 
     report = fit(
-        options.measurements, options.name, prior=options.prior, space=options.space or "",
+        options.measurements,
+        options.name,
+        prior=options.prior,
+        space=options.space or "",
         peak_gflops=_given(options.peak_gflops, "--peak-gflops"),
         memory_gb_s=_given(options.memory_gb_s, "--memory-gb-s"),
-        power_w=_given(options.power_w, "--power-w"), runs=options.runs,
-        clock_mhz=_clock_given(options.clock), progress=progress,
-    )  # fmt: skip
+        power_w=_given(options.power_w, "--power-w"),
+        runs=options.runs,
+        clock_mhz=_clock_given(options.clock),
+        progress=progress,
+    )
     if sys.stderr is not None:
         for problem in report.problems:
             sys.stderr.write(f"left out: {problem}\n")

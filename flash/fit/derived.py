@@ -31,14 +31,25 @@ def derived_profile(
     if not runtimes:
         raise UsageError(f"--clock: profile {known.name} does not state its own clock")
     facts = device or replace(
-        known.device, soc="not stated", cpu="not stated", cores=0, clock_mhz=clock_mhz,
-        peak_gflops=0.0, memory_gb_s=0.0, sources=("given with the fit",),
-    )  # fmt: skip
+        known.device,
+        soc="not stated",
+        cpu="not stated",
+        cores=0,
+        clock_mhz=clock_mhz,
+        peak_gflops=0.0,
+        memory_gb_s=0.0,
+        sources=("given with the fit",),
+    )
     default = known.default_runtime if known.default_runtime in runtimes else next(iter(runtimes))
     return Profile(
-        name, title or f"derived from {known.name} at {clock_mhz:g} MHz", "processor", facts,
-        runtimes, default, known.tvm,
-    )  # fmt: skip
+        name,
+        title or f"derived from {known.name} at {clock_mhz:g} MHz",
+        "processor",
+        facts,
+        runtimes,
+        default,
+        known.tvm,
+    )
 
 
 def _derived(runtime: Runtime, known: str, clock_mhz: float) -> Runtime:
@@ -54,10 +65,12 @@ def _derived(runtime: Runtime, known: str, clock_mhz: float) -> Runtime:
         interval=sister_interval(runtime.interval, 0),
         energy=NO_ENERGY,
         provenance=replace(
-            runtime.provenance, how="prior", networks=0,
+            runtime.provenance,
+            how="prior",
+            networks=0,
             held_out=f"derived from {known} by the clock; other boards derived so",
             median_error_percent=figures["median_error_percent"],
             mape_percent=figures["mape_percent"],
             spearman=figures["spearman"],
         ),
-    )  # fmt: skip
+    )

@@ -102,9 +102,12 @@ class FitReport:
             for name, found in self.learned.items()
         }
         return {
-            "schema": _SCHEMA, "name": self.profile.name, "runtimes": runtimes,
-            "problems": list(self.problems), "profile": profile_text(self.profile),
-        }  # fmt: skip
+            "schema": _SCHEMA,
+            "name": self.profile.name,
+            "runtimes": runtimes,
+            "problems": list(self.problems),
+            "profile": profile_text(self.profile),
+        }
 
 
 def _runs(found: Learned) -> list[str]:

@@ -35,10 +35,13 @@ def physical_features(load: Workload) -> Floats:
     """GMACs of dense and of depthwise kernels, MB of activations and weights, kernels, 1."""
     t = load.totals()
     columns = [
-        (t["macs"] - t["depthwise_macs"]) / 1e9, t["depthwise_macs"] / 1e9,
-        t["activation_bytes"] / 1e6, t["weight_bytes"] / 1e6, t["kernels"],
+        (t["macs"] - t["depthwise_macs"]) / 1e9,
+        t["depthwise_macs"] / 1e9,
+        t["activation_bytes"] / 1e6,
+        t["weight_bytes"] / 1e6,
+        t["kernels"],
         np.ones(len(load.counts)),
-    ]  # fmt: skip
+    ]
     return np.stack(columns, axis=1)
 
 

@@ -15,9 +15,17 @@ from flash.targets.processor.kernels import KERNEL_CLASSES
 from flash.targets.processor.profile import Coefficients, Interval
 
 __all__ = [
-    "bounding_box_of", "classes_of", "coverage_of_groups", "energy_terms", "fit_energy",
-    "held_out_energy", "interval_of", "quality", "rounded", "significant",
-]  # fmt: skip
+    "bounding_box_of",
+    "classes_of",
+    "coverage_of_groups",
+    "energy_terms",
+    "fit_energy",
+    "held_out_energy",
+    "interval_of",
+    "quality",
+    "rounded",
+    "significant",
+]
 
 Floats = NDArray[np.float64]
 
@@ -47,8 +55,9 @@ def rounded(c: Coefficients) -> Coefficients:
     per_class = ("overhead_us", "gmac_s", "gb_s", "reduction_half", "outputs_half")
     return Coefficients(
         **{name: tuple(significant(v) for v in getattr(c, name)) for name in per_class},
-        cache_mb=significant(c.cache_mb), spill_gb_s=significant(c.spill_gb_s),
-    )  # fmt: skip
+        cache_mb=significant(c.cache_mb),
+        spill_gb_s=significant(c.spill_gb_s),
+    )
 
 
 # ------------------------------------------------------------------------------- intervals
@@ -65,9 +74,11 @@ def bounding_box_of(load: Workload) -> dict[str, tuple[float, float]]:
 
 
 def interval_of(
-    box: Mapping[str, tuple[float, float]], near: Floats, far: Floats,
+    box: Mapping[str, tuple[float, float]],
+    near: Floats,
+    far: Floats,
     classes: tuple[str, ...] = (),
-) -> Interval:  # fmt: skip
+) -> Interval:
     """Interval from log residuals of networks left out alone, and with their family.
 
     box, classes: of what was fitted (``bounding_box_of``, ``classes_of``).
@@ -75,10 +86,13 @@ def interval_of(
     low, high = (_within(x) for x in conformal_factors(near))
     outside = [_within(x) for x in conformal_factors(far)]
     return Interval(
-        significant(low), significant(high),
-        significant(min(low, outside[0])), significant(max(high, outside[1])),
-        box, classes,
-    )  # fmt: skip
+        significant(low),
+        significant(high),
+        significant(min(low, outside[0])),
+        significant(max(high, outside[1])),
+        box,
+        classes,
+    )
 
 
 def coverage_of_groups(

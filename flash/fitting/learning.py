@@ -103,9 +103,13 @@ def learn(
     options = Options(networks, element_bytes, known, told)
     apart = kinds_apart(kinds)
     average = averaged(
-        options, candidates(prior, processor=known is not None), latency_ms, folds,
-        list(apart.values()), progress,
-    )  # fmt: skip
+        options,
+        candidates(prior, processor=known is not None),
+        latency_ms,
+        folds,
+        list(apart.values()),
+        progress,
+    )
     variants = _variants(average, latency_ms)
     load = next(
         m.option.load for m in average.models if _structure(variants[0], m.option.structure)
@@ -131,10 +135,18 @@ def learn(
     for model, weight in zip(average.models, average.weights, strict=True):
         by[model.candidate.name] += float(weight)
     return Learned(
-        variants, by, dict(average.errors), quality(latency_ms, average.predicted), figures,
-        interval, _coverage(residuals, folds, whole), of_kinds,
-        tuple(rows), energy, energy_figures,
-    )  # fmt: skip
+        variants,
+        by,
+        dict(average.errors),
+        quality(latency_ms, average.predicted),
+        figures,
+        interval,
+        _coverage(residuals, folds, whole),
+        of_kinds,
+        tuple(rows),
+        energy,
+        energy_figures,
+    )
 
 
 def _variants(average: Average, latency_ms: Floats) -> tuple[Variant, ...]:
@@ -192,8 +204,13 @@ def _energy(
     predicted = held_out_energy(load, latency_ms, average.predicted, energy_mj)
     low, high = conformal_factors(np.log(energy_mj / np.maximum(at_truth, 1e-9)))
     energy = Energy(
-        max(significant(power), 1e-6), significant(gmac), significant(gb),
-        max(significant(low), 1e-3), min(significant(high), 1e3),
-        "fitted to measured energies", len(energy_mj), (),
-    )  # fmt: skip
+        max(significant(power), 1e-6),
+        significant(gmac),
+        significant(gb),
+        max(significant(low), 1e-3),
+        min(significant(high), 1e3),
+        "fitted to measured energies",
+        len(energy_mj),
+        (),
+    )
     return energy, quality(energy_mj, predicted)

@@ -17,18 +17,37 @@ from flash.targets.processor.kernels import KERNEL_CLASSES
 from flash.targets.processor.profile import Coefficients
 
 __all__ = [
-    "DENSE", "EXTRA", "MEMORY", "PARAMETERS", "Prior", "data_sheet_prior", "pack", "profile_prior",
-    "speed_direction", "unknown_prior", "unpack",
-]  # fmt: skip
+    "DENSE",
+    "EXTRA",
+    "MEMORY",
+    "PARAMETERS",
+    "Prior",
+    "data_sheet_prior",
+    "pack",
+    "profile_prior",
+    "speed_direction",
+    "unknown_prior",
+    "unpack",
+]
 
 Floats = NDArray[np.float64]
 
 #: What is fitted; ``unpack`` says how they make up the coefficients.
 PARAMETERS = (
-    "overhead_us", "pointwise", "conv3x3", "conv", "depthwise", "pool", "linear",
-    "memory_gb_s", "linear_gb_s", "elementwise_gb_s",
-    "reduction_half", "outputs_half", "window_half",
-)  # fmt: skip
+    "overhead_us",
+    "pointwise",
+    "conv3x3",
+    "conv",
+    "depthwise",
+    "pool",
+    "linear",
+    "memory_gb_s",
+    "linear_gb_s",
+    "elementwise_gb_s",
+    "reduction_half",
+    "outputs_half",
+    "window_half",
+)
 #: Fitted as well where a prior is extended: overheads by class (ratios to the common one), and
 #: the cache.
 EXTRA = (*(f"{c}_overhead" for c in KERNEL_CLASSES), "cache_mb", "spill_gb_s")
@@ -84,9 +103,13 @@ class Prior:
 
 #: Factors on the medians of a prior that knows a cache.
 _CACHED = {
-    "memory_gb_s": 4.0, "linear_gb_s": 4.0, "elementwise_gb_s": 4.0, "pool": 4.0,
-    "reduction_half": 0.5, "outputs_half": 0.5,
-}  # fmt: skip
+    "memory_gb_s": 4.0,
+    "linear_gb_s": 4.0,
+    "elementwise_gb_s": 4.0,
+    "pool": 4.0,
+    "reduction_half": 0.5,
+    "outputs_half": 0.5,
+}
 
 
 def speed_direction(size: int) -> Floats:
@@ -106,17 +129,35 @@ def data_sheet_prior(peak_gmac_s: float, memory_gb_s: float, **changes: float) -
     20 us. ``changes`` replaces fields of the prior.
     """
     median = {
-        "overhead_us": 20.0, "pointwise": 0.35 * peak_gmac_s, "conv3x3": 0.45 * peak_gmac_s,
-        "conv": 0.35 * peak_gmac_s, "depthwise": 0.08 * peak_gmac_s, "pool": 0.05 * peak_gmac_s,
-        "linear": 0.35 * peak_gmac_s, "memory_gb_s": memory_gb_s, "linear_gb_s": memory_gb_s,
-        "elementwise_gb_s": memory_gb_s, "reduction_half": 32.0, "outputs_half": 8.0,
+        "overhead_us": 20.0,
+        "pointwise": 0.35 * peak_gmac_s,
+        "conv3x3": 0.45 * peak_gmac_s,
+        "conv": 0.35 * peak_gmac_s,
+        "depthwise": 0.08 * peak_gmac_s,
+        "pool": 0.05 * peak_gmac_s,
+        "linear": 0.35 * peak_gmac_s,
+        "memory_gb_s": memory_gb_s,
+        "linear_gb_s": memory_gb_s,
+        "elementwise_gb_s": memory_gb_s,
+        "reduction_half": 32.0,
+        "outputs_half": 8.0,
         "window_half": 4.0,
-    }  # fmt: skip
+    }
     deviation = {
-        "overhead_us": 1.5, "pointwise": 0.7, "conv3x3": 0.7, "conv": 0.7, "depthwise": 1.0,
-        "pool": 1.0, "linear": 0.7, "memory_gb_s": 0.4, "linear_gb_s": 0.4,
-        "elementwise_gb_s": 0.6, "reduction_half": 0.7, "outputs_half": 0.7, "window_half": 0.7,
-    }  # fmt: skip
+        "overhead_us": 1.5,
+        "pointwise": 0.7,
+        "conv3x3": 0.7,
+        "conv": 0.7,
+        "depthwise": 1.0,
+        "pool": 1.0,
+        "linear": 0.7,
+        "memory_gb_s": 0.4,
+        "linear_gb_s": 0.4,
+        "elementwise_gb_s": 0.6,
+        "reduction_half": 0.7,
+        "outputs_half": 0.7,
+        "window_half": 0.7,
+    }
     ties = (("conv", "pointwise", 1.0, 0.3), ("conv3x3", "conv", 1.3, 0.4))
     return Prior(
         np.array([median[p] for p in PARAMETERS]),
@@ -135,8 +176,11 @@ def unknown_prior() -> Prior:
     prior = data_sheet_prior(20.0, 5.0, speed=5.0)
     wider = {"overhead_us": 2.5, "memory_gb_s": 1.0, "linear_gb_s": 1.0, "elementwise_gb_s": 1.0}
     deviation = [wider.get(p, float(d)) for p, d in zip(PARAMETERS, prior.deviation, strict=True)]
-    ties = (*prior.ties, ("linear_gb_s", "memory_gb_s", 1.0, 0.5),
-            ("elementwise_gb_s", "memory_gb_s", 1.0, 0.6))  # fmt: skip
+    ties = (
+        *prior.ties,
+        ("linear_gb_s", "memory_gb_s", 1.0, 0.5),
+        ("elementwise_gb_s", "memory_gb_s", 1.0, 0.6),
+    )
     return replace(prior, deviation=np.array(deviation), ties=ties)
 
 

@@ -21,8 +21,12 @@ from flash.fitting.workload import Workload
 from flash.targets.processor.profile import Coefficients
 
 __all__ = [
-    "FOLDS", "Candidate", "candidates", "folds_of", "kinds_apart",
-]  # fmt: skip
+    "FOLDS",
+    "Candidate",
+    "candidates",
+    "folds_of",
+    "kinds_apart",
+]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]

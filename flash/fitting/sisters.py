@@ -24,9 +24,14 @@ from flash.spaces.network import Network
 from flash.targets.processor.profile import Coefficients, Interval, Runtime, Variant
 
 __all__ = [
-    "FEW_RUNS", "at_clock", "expected_figures", "half_width", "learn_sister", "sister_interval",
+    "FEW_RUNS",
+    "at_clock",
+    "expected_figures",
+    "half_width",
+    "learn_sister",
+    "sister_interval",
     "sister_prior",
-]  # fmt: skip
+]
 
 Floats = NDArray[np.float64]
 
@@ -43,9 +48,12 @@ _WITHIN = {0: 1.75, 1: 1.75, 2: 1.7, 3: 1.6, 5: 1.55}
 #: Runs -> held-out median error and MAPE (%), Spearman: means of the same boards and draws; of the
 #: median error the median.
 _FIGURES = {
-    0: (10.0, 19.7, 0.964), 1: (12.4, 23.5, 0.952), 2: (11.0, 20.5, 0.950), 3: (10.3, 18.8, 0.942),
+    0: (10.0, 19.7, 0.964),
+    1: (12.4, 23.5, 0.952),
+    2: (11.0, 20.5, 0.950),
+    3: (10.3, 18.8, 0.942),
     5: (9.5, 16.8, 0.876),
-}  # fmt: skip
+}
 
 
 def sister_prior(known: Coefficients) -> Prior:
@@ -77,9 +85,12 @@ def sister_interval(known: Interval, runs: int) -> Interval:
         max(high * math.exp(half), known.outside_high),
     )
     return replace(
-        known, low=significant(low), high=significant(high),
-        outside_low=significant(outside[0]), outside_high=significant(outside[1]),
-    )  # fmt: skip
+        known,
+        low=significant(low),
+        high=significant(high),
+        outside_low=significant(outside[0]),
+        outside_high=significant(outside[1]),
+    )
 
 
 def learn_sister(
@@ -95,9 +106,18 @@ def learn_sister(
     variant = Variant(1.0, known.executes, known.fusion, known.lanes, rounded(fitted))
     runs = len(latency_ms)
     return Learned(
-        (variant,), {"sister board": 1.0}, {}, expected_figures(runs), {},
-        sister_interval(known.interval, runs), None, None, (), None, None,
-    )  # fmt: skip
+        (variant,),
+        {"sister board": 1.0},
+        {},
+        expected_figures(runs),
+        {},
+        sister_interval(known.interval, runs),
+        None,
+        None,
+        (),
+        None,
+        None,
+    )
 
 
 def at_clock(known: Coefficients, factor: float) -> Coefficients:

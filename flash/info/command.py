@@ -103,6 +103,10 @@ def _text(found: Examination) -> list[str]:
 def _hanging(first: str, words: str) -> list[str]:
     """``words`` after ``first``, further lines indented as far."""
     return textwrap.wrap(
-        words, _WIDTH, initial_indent=first, subsequent_indent=" " * len(first),
-        break_long_words=False, break_on_hyphens=False,
-    ) or [first.rstrip()]  # fmt: skip
+        words,
+        _WIDTH,
+        initial_indent=first,
+        subsequent_indent=" " * len(first),
+        break_long_words=False,
+        break_on_hyphens=False,
+    ) or [first.rstrip()]

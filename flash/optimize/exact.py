@@ -310,10 +310,16 @@ def exact_front(
     keep = np.flatnonzero(non_dominated(values, signs))
     keep = keep[np.lexsort((values[keep] * signs).T[::-1])]
     return OptimizerResult(
-        "exact", tuple(objectives), indices[keep], values[keep], search.evaluations,
-        time.perf_counter() - began, 0.0, True,
+        "exact",
+        tuple(objectives),
+        indices[keep],
+        values[keep],
+        search.evaluations,
+        time.perf_counter() - began,
+        0.0,
+        True,
         f"exact over {problem.size:.3g} designs",
-    )  # fmt: skip
+    )
 
 
 def exact_best(
@@ -327,10 +333,16 @@ def exact_best(
     front = exact_front(problem, scalar.objectives, limits)
     best = int(np.argmax(scalar.function(front.values)))
     return OptimizerResult(
-        "exact", front.objectives, front.indices[best : best + 1], front.values[best : best + 1],
-        front.evaluations, front.seconds, 0.0, True,
+        "exact",
+        front.objectives,
+        front.indices[best : best + 1],
+        front.values[best : best + 1],
+        front.evaluations,
+        front.seconds,
+        0.0,
+        True,
         f"the optimum of {scalar.name} over {problem.size:.3g} designs",
-    )  # fmt: skip
+    )
 
 
 def least_possible(problem: SeparableProblem, of: Objective) -> float:

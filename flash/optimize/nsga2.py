@@ -50,9 +50,13 @@ def nsga2_front(
 
         def __init__(self) -> None:
             super().__init__(
-                n_var=len(problem.sizes), n_obj=len(objectives), n_ieq_constr=len(limits),
-                xl=np.zeros(len(problem.sizes)), xu=np.array(problem.sizes) - 1, vtype=int,
-            )  # fmt: skip
+                n_var=len(problem.sizes),
+                n_obj=len(objectives),
+                n_ieq_constr=len(limits),
+                xl=np.zeros(len(problem.sizes)),
+                xu=np.array(problem.sizes) - 1,
+                vtype=int,
+            )
 
         def _evaluate(self, x: Floats, out: dict[str, Any], *_: Any, **__: Any) -> None:
             designs = np.asarray(x, dtype=np.int64)
@@ -70,10 +74,14 @@ def nsga2_front(
     keep = np.flatnonzero(non_dominated(values, signs.tolist()))
     keep = keep[np.lexsort((values[keep] * signs).T[::-1])]
     return OptimizerResult(
-        "nsga2", tuple(objectives), designs[keep], values[keep],
-        sum(map(len, scored)), time.perf_counter() - began,
+        "nsga2",
+        tuple(objectives),
+        designs[keep],
+        values[keep],
+        sum(map(len, scored)),
+        time.perf_counter() - began,
         message=f"population {population}, {generations} generations",
-    )  # fmt: skip
+    )
 
 
 def _excess(problem: SeparableProblem, designs: Ints, limits: Sequence[Limit]) -> Floats:

@@ -178,11 +178,15 @@ def _result(
     what: str,
 ) -> OptimizerResult:
     return OptimizerResult(
-        "shgo", tuple(objectives), indices, values, search.inside + search.outside,
+        "shgo",
+        tuple(objectives),
+        indices,
+        values,
+        search.inside + search.outside,
         time.perf_counter() - began,
         message=f"{what}: {search.inside} evaluations on shgo complexes, "
         f"{search.outside} in local search",
-    )  # fmt: skip
+    )
 
 
 class _Shgo:

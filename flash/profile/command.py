@@ -30,9 +30,17 @@ __all__ = ["main"]
 
 #: Options of the measuring program that other devices than this machine and ssh do not have.
 _PROGRAM = (
-    "threads", "provider", "budget", "passes", "hold", "meter", "meter_offset", "i2c", "shunt",
+    "threads",
+    "provider",
+    "budget",
+    "passes",
+    "hold",
+    "meter",
+    "meter_offset",
+    "i2c",
+    "shunt",
     "sensor",
-)  # fmt: skip
+)
 
 
 def _parser() -> CommandParser:

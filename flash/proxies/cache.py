@@ -56,10 +56,22 @@ def network_digest(network: Network) -> str:
     for layer in live.layers:
         inputs = [(int(x.producer), bool(x.present), int(x.channels)) for x in layer.inputs]
         numbers = (
-            layer.cell, layer.in_channels, layer.out_channels, layer.in_height, layer.in_width,
-            layer.out_height, layer.out_width, layer.kernel_height, layer.kernel_width,
-            layer.stride, layer.pad_height, layer.pad_width, layer.groups, layer.norm, layer.bias,
-        )  # fmt: skip
+            layer.cell,
+            layer.in_channels,
+            layer.out_channels,
+            layer.in_height,
+            layer.in_width,
+            layer.out_height,
+            layer.out_width,
+            layer.kernel_height,
+            layer.kernel_width,
+            layer.stride,
+            layer.pad_height,
+            layer.pad_width,
+            layer.groups,
+            layer.norm,
+            layer.bias,
+        )
         found.update(repr((layer.op, layer.act, inputs, [int(n) for n in numbers])).encode())
     ends = [(int(x.channels), int(x.height), int(x.width)) for x in (live.source, live.output)]
     found.update(repr((ends, int(live.output.producer))).encode())
@@ -124,9 +136,11 @@ class ScoreCache:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.close()
 
     @contextlib.contextmanager

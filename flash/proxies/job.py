@@ -43,11 +43,18 @@ def perform(setting: Setting, job: Job) -> Result:
     from flash.proxies import score_network  # noqa: PLC0415 (the parent may do without PyTorch)
 
     scores = score_network(
-        job.network, job.names, seed=setting.seed, batch=setting.batch,
-        device=setting.device, data=setting.data,
-    )  # fmt: skip
+        job.network,
+        job.names,
+        seed=setting.seed,
+        batch=setting.batch,
+        device=setting.device,
+        data=setting.data,
+    )
     return {
-        name: (None if name in scores.failures else value, scores.failures.get(name, ""),
-               scores.seconds[name])
+        name: (
+            None if name in scores.failures else value,
+            scores.failures.get(name, ""),
+            scores.seconds[name],
+        )
         for name, value in scores.items()
-    }  # fmt: skip
+    }

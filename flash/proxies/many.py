@@ -40,10 +40,15 @@ class NetworkScores:
 
 
 def score_networks(
-    networks: Sequence[Network], names: Iterable[str], setting: Setting | None = None, *,
-    cache: str | Path | None = None, workers: int = 1, ray: str | None = None,
+    networks: Sequence[Network],
+    names: Iterable[str],
+    setting: Setting | None = None,
+    *,
+    cache: str | Path | None = None,
+    workers: int = 1,
+    ray: str | None = None,
     progress: Progress = lambda done, total, seconds_left: None,
-) -> NetworkScores:  # fmt: skip
+) -> NetworkScores:
     """Scores of all networks; each is kept in ``cache`` as soon as it is known.
 
     cache:   file of scores, see ``ScoreCache``; None keeps nothing.

@@ -48,10 +48,14 @@ def metric_scores(
 
     data = None if options.data is None else read_images(options.data)
     computed = score_networks(
-        networks, [metric], Setting(seed, options.batch, options.device, data),
-        cache=options.cache or default_cache(), workers=options.workers, ray=options.ray,
+        networks,
+        [metric],
+        Setting(seed, options.batch, options.device, data),
+        cache=options.cache or default_cache(),
+        workers=options.workers,
+        ray=options.ray,
         progress=_progress(metric, options.quiet),
-    )  # fmt: skip
+    )
     finite = np.isfinite(np.stack(list(computed.values.values())))
     scored = np.asarray(finite.all(axis=0))
     reasons = "; ".join(dict.fromkeys(computed.failures.values()))

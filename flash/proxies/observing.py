@@ -72,8 +72,9 @@ def block_ends(network: Network) -> list[int]:
     heads = (n for n, x in enumerate(layers) if x.op in ("global_pool", "linear"))
     head = next(heads, len(layers))
     if any(layer.cell >= 0 for layer in layers):
-        ends = [n for n in range(head) if n + 1 == len(layers) or
-                layers[n].cell != layers[n + 1].cell]  # fmt: skip
+        ends = [
+            n for n in range(head) if n + 1 == len(layers) or layers[n].cell != layers[n + 1].cell
+        ]
         return [n for n in ends if n + 1 < head or layers[n].cell >= 0]
     last_read = {
         int(x.producer): n for n, layer in enumerate(layers) for x in layer.inputs if x.present
@@ -127,9 +128,11 @@ def loss_gradients(probe: Probe, draw: int = 0) -> LossGradients:
             loss = functional.cross_entropy(class_scores(module(images)), labels)
         found = torch.autograd.grad(loss, [*kernels, *outputs])
         return LossGradients(
-            [kernel.detach() for kernel in kernels], list(found[: len(kernels)]),
-            [output.detach() for output in outputs], list(found[len(kernels) :]),
-        )  # fmt: skip
+            [kernel.detach() for kernel in kernels],
+            list(found[: len(kernels)]),
+            [output.detach() for output in outputs],
+            list(found[len(kernels) :]),
+        )
 
     return probe.once(f"loss gradients {draw}", compute)
 

@@ -67,8 +67,16 @@ class Aggregate:
         return Quantity(self.name, self.name)
 
 
-def _own(name: str, module: str, cost: Cost, batch: int, source: str, *, rising: bool = True,
-         version: int = 1) -> Proxy:  # fmt: skip
+def _own(
+    name: str,
+    module: str,
+    cost: Cost,
+    batch: int,
+    source: str,
+    *,
+    rising: bool = True,
+    version: int = 1,
+) -> Proxy:
     """A proxy of ours: the function of its name in a module of this room."""
     return Proxy(name, f"flash.proxies.{module}:{name}", cost, batch, source, rising, version)
 
@@ -91,7 +99,10 @@ PROXIES: Registry[Proxy] = Registry(
             _own("synflow", "synflow", "backward", 1, "Tanaka et al., NeurIPS 2020; log, ours"),
             _own("meco", "meco", "forward", 1, "Jiang et al., MeCo, NeurIPS 2023"),
             _own(
-                "linear_regions", "te_nas", "forward", 1000,
+                "linear_regions",
+                "te_nas",
+                "forward",
+                1000,
                 f"{_TE}; of a copy of the network with few channels",
             ),
             _own("naswot", "naswot", "forward", 128, "Mellor et al., NASWOT, ICML 2021"),
@@ -99,13 +110,20 @@ PROXIES: Registry[Proxy] = Registry(
             _own("swap_reg", "swap", "several forwards", 16, f"{_SWAP}; mu and sigma ours"),
             _own("zen", "zen", "several forwards", 16, "Lin et al., Zen-NAS, ICCV 2021"),
             _own(
-                "epsinas", "epsinas", "several forwards", 256,
-                "Gracheva, Trainless model performance estimation, 2021", version=2,
+                "epsinas",
+                "epsinas",
+                "several forwards",
+                256,
+                "Gracheva, Trainless model performance estimation, 2021",
+                version=2,
             ),
             _own("grad_norm", "grad_norm", "backward", 64, _ZERO_COST),
             _own("snip", "snip", "backward", 64, "Lee et al., SNIP, ICLR 2019"),
             _own(
-                "fisher", "fisher", "backward", 64,
+                "fisher",
+                "fisher",
+                "backward",
+                64,
                 "Theis et al., 2018; Turner et al., BlockSwap, ICLR 2020",
             ),
             _own("jacob_cov", "jacob_cov", "backward", 64, f"Mellor et al., 2020; {_ZERO_COST}"),
@@ -115,12 +133,10 @@ PROXIES: Registry[Proxy] = Registry(
             _own("zico", "zico", "backward", 64, "Li et al., ZiCo, ICLR 2023"),
             _own("grasp", "grasp", "backward", 64, "Wang et al., GraSP, ICLR 2020"),
             _own("ntk_condition", "te_nas", "backward an image", 16, _TE, rising=False),
-            _own(
-                "hnas_trace", "hnas", "backward an image", 16, "Shu et al., HNAS, NeurIPS 2022"
-            ),
+            _own("hnas_trace", "hnas", "backward an image", 16, "Shu et al., HNAS, NeurIPS 2022"),
         )
     },
-)  # fmt: skip
+)
 
 #: Scores that exist among several networks only.
 AGGREGATES: Mapping[str, Aggregate] = MappingProxyType(

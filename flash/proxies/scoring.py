@@ -37,9 +37,14 @@ class ProxyScores(dict[str, float]):
 
 
 def score_network(
-    network: Network, names: Iterable[str], *, seed: int = 0, batch: int | None = None,
-    device: str = "cpu", data: Images | None = None,
-) -> ProxyScores:  # fmt: skip
+    network: Network,
+    names: Iterable[str],
+    *,
+    seed: int = 0,
+    batch: int | None = None,
+    device: str = "cpu",
+    data: Images | None = None,
+) -> ProxyScores:
     """Scores of the live part of ``network``; the same arguments give the same numbers.
 
     names:  of ``PROXIES``; the members are computed for an aggregate.

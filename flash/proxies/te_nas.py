@@ -50,8 +50,10 @@ def linear_regions(probe: Probe) -> float:
     """
     thin = Probe(
         thin_network(probe.network, _DIVISOR, _SIDE),
-        seed=probe.seed, batch=probe.batch, device=str(probe.device),
-    )  # fmt: skip
+        seed=probe.seed,
+        batch=probe.batch,
+        device=str(probe.device),
+    )
     codes: list[torch.Tensor] = []
     codes_seen(thin.module("fan_in"), thin.images(), codes.append)
     return float(distinct_codes(torch.cat(codes, dim=1)))

@@ -45,10 +45,16 @@ def _thin_layer(e: Emitter, layer: Layer, xs: list[Tensor], divisor: int) -> Ten
         case "conv":
             depthwise = layer.groups == layer.in_channels and layer.groups > 1
             return e.conv(
-                x, int(x.channels) if depthwise else wide, kernel, int(layer.stride),
-                int(x.channels) if depthwise else 1, pad=pad, norm=layer.norm, bias=layer.bias,
+                x,
+                int(x.channels) if depthwise else wide,
+                kernel,
+                int(layer.stride),
+                int(x.channels) if depthwise else 1,
+                pad=pad,
+                norm=layer.norm,
+                bias=layer.bias,
                 act=layer.act,
-            )  # fmt: skip
+            )
         case "linear":
             return e.linear(x, int(layer.out_channels), bias=layer.bias, act=layer.act)
         case "max_pool":

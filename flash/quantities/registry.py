@@ -107,9 +107,13 @@ def _percent(value: float) -> str:
 
 
 def _cost(
-    name: str, label: str, unit: str, text: Callable[[float], str], parse: Parser,
+    name: str,
+    label: str,
+    unit: str,
+    text: Callable[[float], str],
+    parse: Parser,
     terms: tuple[str, ...] = (),
-) -> Quantity:  # fmt: skip
+) -> Quantity:
     return Quantity(name, label, unit, "min", terms, format_number, text, parse)
 
 

@@ -78,9 +78,13 @@ def _export(options: argparse.Namespace, folder: Path, seed: int) -> tuple[Path,
     from flash.export import export  # noqa: PLC0415 (another verb, seldom asked for)
 
     manifest = export(
-        folder / "front.json", out=folder, format=options.export,
-        space=options.space, target=options.target, seed=seed,
-    )  # fmt: skip
+        folder / "front.json",
+        out=folder,
+        format=options.export,
+        space=options.space,
+        target=options.target,
+        seed=seed,
+    )
     builds = [build for design in manifest["designs"] for build in design["builds"]]
     return tuple(folder / name for name in [b["file"] for b in builds] + ["manifest.json"])
 

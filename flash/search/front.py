@@ -107,10 +107,17 @@ def evaluate_front(
     shown = goal.shown(behind[metric])
     utility = score if accuracy is None or goal.rises else accuracy.value
     return Front(
-        indices, names, objectives, costs, score, accuracy,
-        utility if proxy is None else proxy, kept, space,
+        indices,
+        names,
+        objectives,
+        costs,
+        score,
+        accuracy,
+        utility if proxy is None else proxy,
+        kept,
+        space,
         tuple(zip(behind["latency_ms"].tolist(), shown.tolist(), strict=True)),
-    )  # fmt: skip
+    )
 
 
 def report_on(
@@ -134,9 +141,14 @@ def report_on(
     target, facts = problem.target.summary(), problem.target.notes
     chip = problem.chip(front.indices[balanced], title)
     designs = design_reports(
-        problem, front.indices, front.names, front.costs, (goal.metric, front.score),
-        (front.accuracy, how), proxies,
-    )  # fmt: skip
+        problem,
+        front.indices,
+        front.names,
+        front.costs,
+        (goal.metric, front.score),
+        (front.accuracy, how),
+        proxies,
+    )
     shown = [designs[row] for row in kept]
     best = kept[[front.costs.latency_ms[0][kept].argmin(), front.utility[kept].argmax()]]
     picks = Picks(designs[best[0]].id, designs[balanced].id, designs[best[1]].id)

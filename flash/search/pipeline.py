@@ -137,9 +137,13 @@ def run(request: Request) -> Outcome:
     screened = screen_front(setup, found, request)
     result = replace(screened.result, seconds=time.perf_counter() - began)
     front = evaluate_front(
-        setup.problem, setup.tables, setup.goal, result,
-        screened.scores.get(request.proxy), request.seed,
-    )  # fmt: skip
+        setup.problem,
+        setup.tables,
+        setup.goal,
+        result,
+        screened.scores.get(request.proxy),
+        request.seed,
+    )
     report, chip = report_on(
         setup.problem, setup.goal, result, front, setup.limits(), screened.scores, screened.notes
     )
@@ -153,9 +157,12 @@ def prepare(request: Request, *, budgeted: bool = False) -> Setup:
     accuracy for limits to name.
     """
     problem = load_problem(
-        request.target, request.runtime, request.hardware, request.space,
+        request.target,
+        request.runtime,
+        request.hardware,
+        request.space,
         extrapolate=request.extrapolate or budgeted,
-    )  # fmt: skip
+    )
     needs_one_chip = f"--metric {request.proxy}" if request.proxy else "--search" * budgeted
     if needs_one_chip and not problem.one_chip:
         raise UsageError(f"{needs_one_chip} needs one chip: fix it with --hardware default")
@@ -189,6 +196,12 @@ def screen_front(setup: Setup, found: OptimizerResult, request: Request) -> Scre
     from flash.search.screening import screen  # noqa: PLC0415 (proxies are seldom asked for)
 
     return screen(
-        setup.problem, setup.tables, found, setup.criteria.bounds, request.proxy,
-        request.seed, request.shortlist, request.scoring,
-    )  # fmt: skip
+        setup.problem,
+        setup.tables,
+        found,
+        setup.criteria.bounds,
+        request.proxy,
+        request.seed,
+        request.shortlist,
+        request.scoring,
+    )

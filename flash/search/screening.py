@@ -30,9 +30,15 @@ __all__ = ["screen", "shortlisted"]
 
 
 def screen(
-    problem: Problem, tables: SeparableProblem, base: OptimizerResult,
-    limits: Sequence[Limit], metric: str, seed: int, size: int, options: ProxyOptions,
-) -> Screened:  # fmt: skip
+    problem: Problem,
+    tables: SeparableProblem,
+    base: OptimizerResult,
+    limits: Sequence[Limit],
+    metric: str,
+    seed: int,
+    size: int,
+    options: ProxyOptions,
+) -> Screened:
     """Score ``size`` designs on and around the front ``base``; keep those that none dominates.
 
     Raises ``FlashError`` if the metric can score no design, and as ``score_networks`` does.
@@ -56,17 +62,25 @@ def screen(
         f"front by {score_name} ({len(base)} designs, {before})"
     )
     result = replace(
-        base, objectives=objectives, indices=designs[best], values=values[best],
-        gap_percent=None, certified=False, message=message,
-    )  # fmt: skip
+        base,
+        objectives=objectives,
+        indices=designs[best],
+        values=values[best],
+        gap_percent=None,
+        certified=False,
+        message=message,
+    )
     kept = {name: values[best] for name, values in scores.values.items()}
     return Screened(result, kept, (source_of(metric, seed, options.data), *scores.notes))
 
 
 def shortlisted(
-    problem: Problem, tables: SeparableProblem, base: OptimizerResult,
-    limits: Sequence[Limit], size: int,
-) -> Ints:  # fmt: skip
+    problem: Problem,
+    tables: SeparableProblem,
+    base: OptimizerResult,
+    limits: Sequence[Limit],
+    size: int,
+) -> Ints:
     """Up to ``size`` designs, shape (k, variables): half of the front, the rest around it.
 
     Of the front those spread evenly over it, its ends included. Around it the designs one grid

@@ -110,9 +110,18 @@ class Emitter(ABC):
         ``skip`` says how many of the channels read come over long-range links.
         """
         return self._windowed(
-            "conv", x, channels, kernel, stride, pad,
-            groups=groups, norm=norm, bias=bias, act=act, skip=skip,
-        )  # fmt: skip
+            "conv",
+            x,
+            channels,
+            kernel,
+            stride,
+            pad,
+            groups=groups,
+            norm=norm,
+            bias=bias,
+            act=act,
+            skip=skip,
+        )
 
     def max_pool(self, x: Tensor, kernel: Ints, stride: Ints, pad: Ints | None = None) -> Tensor:
         """Max pooling; ``pad=None`` as in ``conv``."""
@@ -137,15 +146,25 @@ class Emitter(ABC):
             pad = ((kernel_height - 1) // 2, (kernel_width - 1) // 2)
         pad_height, pad_width = pad if isinstance(pad, tuple) else (pad, pad)
         layer = Layer(
-            op=op, name=self._name(op), stage=self._stage, cell=self._cell, inputs=(x,),
-            in_channels=x.channels, out_channels=channels,
-            in_height=x.height, in_width=x.width,
+            op=op,
+            name=self._name(op),
+            stage=self._stage,
+            cell=self._cell,
+            inputs=(x,),
+            in_channels=x.channels,
+            out_channels=channels,
+            in_height=x.height,
+            in_width=x.width,
             out_height=(x.height + 2 * pad_height - kernel_height) // stride + 1,
             out_width=(x.width + 2 * pad_width - kernel_width) // stride + 1,
-            kernel_height=kernel_height, kernel_width=kernel_width, stride=stride,
-            pad_height=pad_height, pad_width=pad_width,
-            signal=x.signal, **attributes,
-        )  # fmt: skip
+            kernel_height=kernel_height,
+            kernel_width=kernel_width,
+            stride=stride,
+            pad_height=pad_height,
+            pad_width=pad_width,
+            signal=x.signal,
+            **attributes,
+        )
         return self._record(layer)
 
     def global_pool(self, x: Tensor) -> Tensor:
@@ -157,11 +176,21 @@ class Emitter(ABC):
         """Fully connected layer on the flattened input."""
         flat = x.channels * x.height * x.width
         layer = Layer(
-            op="linear", name=self._name("linear"), stage=self._stage, cell=self._cell,
-            inputs=(x,), in_channels=flat, out_channels=features,
-            in_height=1, in_width=1, out_height=1, out_width=1, bias=bias, act=act,
+            op="linear",
+            name=self._name("linear"),
+            stage=self._stage,
+            cell=self._cell,
+            inputs=(x,),
+            in_channels=flat,
+            out_channels=features,
+            in_height=1,
+            in_width=1,
+            out_height=1,
+            out_width=1,
+            bias=bias,
+            act=act,
             signal=x.signal,
-        )  # fmt: skip
+        )
         return self._record(layer)
 
     def activation(self, x: Tensor, act: str = "relu") -> Tensor:
@@ -229,11 +258,20 @@ class Emitter(ABC):
         for operand in xs:
             signal = signal | operand.signal
         return Layer(
-            op=op, name=self._name(op), stage=self._stage, cell=self._cell, inputs=tuple(xs),
-            in_channels=in_channels, out_channels=out_channels,
-            in_height=x.height, in_width=x.width, out_height=x.height, out_width=x.width,
-            signal=signal, **attributes,
-        )  # fmt: skip
+            op=op,
+            name=self._name(op),
+            stage=self._stage,
+            cell=self._cell,
+            inputs=tuple(xs),
+            in_channels=in_channels,
+            out_channels=out_channels,
+            in_height=x.height,
+            in_width=x.width,
+            out_height=x.height,
+            out_width=x.width,
+            signal=signal,
+            **attributes,
+        )
 
     @staticmethod
     def _result(layer: Layer, producer: Ints) -> Tensor:

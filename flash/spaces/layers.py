@@ -48,8 +48,14 @@ ELEMENTWISE: Final = ("act", "add", "concat", "copy", "mul", "norm", "pad", "sli
 
 #: Bytes of an element in each number format a file may state.
 FORMAT_BYTES: Final[dict[str, float]] = {
-    "fp64": 8.0, "fp32": 4.0, "fp16": 2.0, "bf16": 2.0, "fp8": 1.0, "int8": 1.0, "int4": 0.5,
-}  # fmt: skip
+    "fp64": 8.0,
+    "fp32": 4.0,
+    "fp16": 2.0,
+    "bf16": 2.0,
+    "fp8": 1.0,
+    "int8": 1.0,
+    "int4": 0.5,
+}
 #: In these formats only the kernel is small: biases and offsets take 4 bytes.
 _INTEGER_FORMATS: Final = ("int8", "int4")
 

@@ -27,11 +27,22 @@ __all__ = ["LayerTable", "TableEmitter", "network_table"]
 
 _COLUMNS = frozenset(
     {
-        "in_channels", "out_channels", "in_height", "in_width", "out_height", "out_width",
-        "kernel_height", "kernel_width", "stride", "pad_height", "pad_width", "groups",
-        "operands", "skip",
+        "in_channels",
+        "out_channels",
+        "in_height",
+        "in_width",
+        "out_height",
+        "out_width",
+        "kernel_height",
+        "kernel_width",
+        "stride",
+        "pad_height",
+        "pad_width",
+        "groups",
+        "operands",
+        "skip",
     }
-)  # fmt: skip
+)
 
 
 class LayerTable:

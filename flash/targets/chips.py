@@ -11,9 +11,16 @@ from flash.errors import UsageError, did_you_mean, shown
 from flash.files.section import Section
 
 __all__ = [
-    "ChipGrid", "Given", "chip_of", "open_grid", "parse_hardware", "read_codesign",
-    "read_default", "read_grids", "values_of",
-]  # fmt: skip
+    "ChipGrid",
+    "Given",
+    "chip_of",
+    "open_grid",
+    "parse_hardware",
+    "read_codesign",
+    "read_default",
+    "read_grids",
+    "values_of",
+]
 
 #: What fixes a chip: ``rows=16,cols=32``, or a mapping.
 Given = str | Mapping[str, int | str]

@@ -23,9 +23,19 @@ __all__ = ["SIZES", "distinct_layers"]
 
 #: What the cost of a layer depends on, beside its operation and whether it has an offset.
 SIZES: Final = (
-    "in_channels", "out_channels", "in_height", "in_width", "out_height", "out_width",
-    "kernel_height", "kernel_width", "pad_height", "pad_width", "groups", "operands",
-)  # fmt: skip
+    "in_channels",
+    "out_channels",
+    "in_height",
+    "in_width",
+    "out_height",
+    "out_width",
+    "kernel_height",
+    "kernel_width",
+    "pad_height",
+    "pad_width",
+    "groups",
+    "operands",
+)
 
 #: Odd random factors of the hash in ``_distinct_rows``.
 _FACTORS: Final = np.random.default_rng(0).integers(2**62, size=len(SIZES)) * 2 + 1

@@ -14,9 +14,13 @@ __all__ = ["ComponentConformance"]
 
 #: Everything that a chip hands to a component, whatever the part is.
 _ATTRIBUTES: Mapping[str, Any] = {
-    "kib": 64.0, "bits": 8.0, "rows": 128.0, "width_bits": 64.0, "cycle_ns": 10.0,
+    "kib": 64.0,
+    "bits": 8.0,
+    "rows": 128.0,
+    "width_bits": 64.0,
+    "cycle_ns": 10.0,
     "leakage_mw_per_mm2": 12.0,
-}  # fmt: skip
+}
 
 
 class ComponentConformance:

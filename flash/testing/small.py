@@ -34,10 +34,15 @@ SMALL: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Sequence[int]]]] = {
     ),
     "nasbench_macro": (
         {"stem": 4, "head": 8},
-        {"o0": (0, 1), **{f"o{k}": (0, 2) for k in range(1, 4)}, **{f"o{k}": (1,) for k in (4, 5)},
-         "o6": (0, 1), "o7": (0, 2)},
+        {
+            "o0": (0, 1),
+            **{f"o{k}": (0, 2) for k in range(1, 4)},
+            **{f"o{k}": (1,) for k in (4, 5)},
+            "o6": (0, 1),
+            "o7": (0, 2),
+        },
     ),
-}  # fmt: skip
+}
 
 
 _SHAPE = InputShape(3, 8, 8)

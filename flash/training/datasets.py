@@ -27,9 +27,14 @@ def read_images(place: str | Path, shape: InputShape, classes: int) -> ImageSet:
         )
     names = _agreed(path, train, test, classes)
     return ImageSet(
-        path.resolve().stem, train.images, train.labels, test.images, test.labels, names,
+        path.resolve().stem,
+        train.images,
+        train.labels,
+        test.images,
+        test.labels,
+        names,
         tuple(notes),
-    )  # fmt: skip
+    )
 
 
 def _agreed(path: Path, train: ImagePart, test: ImagePart, classes: int) -> tuple[str, ...]:

@@ -23,9 +23,14 @@ __all__ = ["checked_graph", "load_model"]
 _LARGEST_BYTES: Final = 2**31 - 1
 #: What onnx raises on malformed models; it has no base class of its own.
 _MALFORMED: Final = (
-    onnx.checker.ValidationError, shape_inference.InferenceError, RuntimeError, TypeError,
-    ValueError, KeyError, IndexError,
-)  # fmt: skip
+    onnx.checker.ValidationError,
+    shape_inference.InferenceError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    KeyError,
+    IndexError,
+)
 
 
 def load_model(path: str | Path) -> onnx.ModelProto:

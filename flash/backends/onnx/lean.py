@@ -107,9 +107,11 @@ def _is_default(given: onnx.AttributeProto, schema: Any) -> bool:
     if given.name in _ORDINARY:
         return set(value) <= {_ORDINARY[given.name]}
     known = schema[given.name].default_value if given.name in schema else None
-    return known is not None and known.type == given.type and (
-        onnx.helper.get_attribute_value(known) == value
-    )  # fmt: skip
+    return (
+        known is not None
+        and known.type == given.type
+        and (onnx.helper.get_attribute_value(known) == value)
+    )
 
 
 def _rename(graph: onnx.GraphProto) -> None:

@@ -181,9 +181,7 @@ def _outside(name: str, shape: tuple[int, ...], region: Region, precision: str) 
     tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=shape)
     tensor.data_location = TensorProto.EXTERNAL
     length = math.prod(shape) * _ELEMENT_BYTES[precision]
-    for key, value in (
-        ("location", WEIGHTS_FILE), ("offset", region.offset), ("length", length)
-    ):  # fmt: skip
+    for key, value in (("location", WEIGHTS_FILE), ("offset", region.offset), ("length", length)):
         tensor.external_data.add(key=key, value=str(value))
     return tensor
 
@@ -227,9 +225,18 @@ def _to_fp16(model: onnx.ModelProto) -> None:
 
 #: Operators whose inputs and results are quantized.
 _QUANTIZED: Final = (
-    "Add", "AveragePool", "Concat", "Conv", "Flatten", "Gemm", "GlobalAveragePool", "MaxPool",
-    "Pad", "Reshape", "Slice",
-)  # fmt: skip
+    "Add",
+    "AveragePool",
+    "Concat",
+    "Conv",
+    "Flatten",
+    "Gemm",
+    "GlobalAveragePool",
+    "MaxPool",
+    "Pad",
+    "Reshape",
+    "Slice",
+)
 _CLAMPS: Final = ("Clip", "Relu")
 
 

@@ -42,8 +42,11 @@ _ACTIVATIONS: Final[dict[str, _Activation]] = {
 
 #: Part of a module -> name after the layer's in ``flash.backends.weights``.
 _NORM_PARTS: Final = {
-    "weight": "scale", "bias": "shift", "running_mean": "mean", "running_var": "variance",
-}  # fmt: skip
+    "weight": "scale",
+    "bias": "shift",
+    "running_mean": "mean",
+    "running_var": "variance",
+}
 
 
 def torch_network(network: Network, weights: Weights | None = None, seed: int = 0) -> TorchNetwork:
@@ -117,10 +120,18 @@ class TorchNetwork(nn.Module):
 
         match layer.op:
             case "conv":
-                convolve = self._part(layer.name, nn.Conv2d(
-                    int(layer.in_channels), channels, window, stride, pad,
-                    groups=int(layer.groups), bias=layer.bias,
-                ))  # fmt: skip
+                convolve = self._part(
+                    layer.name,
+                    nn.Conv2d(
+                        int(layer.in_channels),
+                        channels,
+                        window,
+                        stride,
+                        pad,
+                        groups=int(layer.groups),
+                        bias=layer.bias,
+                    ),
+                )
                 return lambda v: convolve(as_map(v[0]))
             case "linear":
                 dense = self._part(

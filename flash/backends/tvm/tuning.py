@@ -87,9 +87,12 @@ def tuned_library(content: bytes, machine: Machine, tuning: Tuning) -> bytes:
         (place / "order.json").write_text(json.dumps(order), encoding="utf-8")
         command = [sys.executable, "-m", __name__, folder, str(tuning.log.resolve())]
         process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             start_new_session=True,
-        )  # fmt: skip
+        )
         try:
             # Standard input stays open while this process lives, see main.
             with cast(IO[bytes], process.stdin), cast(IO[bytes], process.stderr) as stderr:

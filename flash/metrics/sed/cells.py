@@ -161,9 +161,14 @@ class _Batch:
         return {(a, b): sets[:, a, b] for b in range(1, _NODES) for a in range(b)}
 
     def _cell(
-        self, x: Floats, gains: dict[tuple[int, int], Floats], group: int, cell: int,
-        weight: float, total: Floats,
-    ) -> Floats:  # fmt: skip
+        self,
+        x: Floats,
+        gains: dict[tuple[int, int], Floats],
+        group: int,
+        cell: int,
+        weight: float,
+        total: Floats,
+    ) -> Floats:
         """The cell's output covariance; adds what its convolutions read and write."""
         fresh = [frequencies(x)] + [np.zeros_like(x) for _ in range(1, _NODES)]
         for node in range(_NODES):

@@ -281,9 +281,14 @@ class _Walk:
 
     # ------------------------------------------------------------------------------- helpers
     def _same(
-        self, key: Hashable, number: int, covariance: Floats,
-        channels: int, rank: float, factor: bool = False,
-    ) -> Map:  # fmt: skip
+        self,
+        key: Hashable,
+        number: int,
+        covariance: Floats,
+        channels: int,
+        rank: float,
+        factor: bool = False,
+    ) -> Map:
         """What ``key`` says layer ``number`` makes, and perhaps one before made."""
         name = self.known.setdefault(key, number)
         return self.made(name, covariance, channels, rank, factor)

@@ -39,14 +39,20 @@ _SPACES: Final = {
     "nasbench201": "nasbench201",
 }
 _REFERENCES: Final = {
-    "mobilenet_v1_0.25_128": "mobilenet", "mobilenet_v1_0.5_160": "mobilenet",
-    "mobilenet_v1_0.75_192": "mobilenet", "mobilenet_v1": "mobilenet",
-    "mobilenet_v2_0.35_96": "mobilenet", "mobilenet_v2_0.5_160": "mobilenet",
-    "mobilenet_v2_0.75_192": "mobilenet", "mobilenet_v2": "mobilenet",
-    "mobilenet_v3_small_minimalistic": "mobilenet", "mnasnet": "mobilenet",
-    "proxylessnas_mobile": "mobilenet", "efficientnet_lite0": "mobilenet",
+    "mobilenet_v1_0.25_128": "mobilenet",
+    "mobilenet_v1_0.5_160": "mobilenet",
+    "mobilenet_v1_0.75_192": "mobilenet",
+    "mobilenet_v1": "mobilenet",
+    "mobilenet_v2_0.35_96": "mobilenet",
+    "mobilenet_v2_0.5_160": "mobilenet",
+    "mobilenet_v2_0.75_192": "mobilenet",
+    "mobilenet_v2": "mobilenet",
+    "mobilenet_v3_small_minimalistic": "mobilenet",
+    "mnasnet": "mobilenet",
+    "proxylessnas_mobile": "mobilenet",
+    "efficientnet_lite0": "mobilenet",
     "squeezenet_1.1": "reference",
-}  # fmt: skip
+}
 #: A dense and a residual network of ordinary shapes, as chains.
 _PLAIN: Final = (
     "3x64x64: conv k7 s2 32; max k3 s2; conv k3 64 *3; max k2 s2; conv k3 128 *3; gap; linear 100",
@@ -122,12 +128,16 @@ def _chains(rng: np.random.Generator, count: int) -> list[str]:
     for _ in range(count):
         form = forms[int(rng.choice(len(forms), p=shares / shares.sum()))][0]
         pick = {
-            "c": int(rng.choice(_CHANNELS)), "n": int(rng.choice(_CHANNELS)),
-            "h": int(rng.choice(_SIDES)), "t": int(rng.choice((2, 4, 8))),
-            "k": int(rng.choice((3, 5, 7))), "e": int(rng.choice((2, 3, 4, 6))),
-            "f": int(rng.choice((64, 256, 1000, 2048, 4096))), "s": int(rng.choice((1, 2))),
+            "c": int(rng.choice(_CHANNELS)),
+            "n": int(rng.choice(_CHANNELS)),
+            "h": int(rng.choice(_SIDES)),
+            "t": int(rng.choice((2, 4, 8))),
+            "k": int(rng.choice((3, 5, 7))),
+            "e": int(rng.choice((2, 3, 4, 6))),
+            "f": int(rng.choice((64, 256, 1000, 2048, 4096))),
+            "s": int(rng.choice((1, 2))),
             "b": int(rng.choice((2, 3))),
-        }  # fmt: skip
+        }
         pick["g"] = int(rng.choice([g for g in (2, 4, 8) if pick["c"] % g == 0] or [1]))
         texts.append(form.format(**pick))
     return texts

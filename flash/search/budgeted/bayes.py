@@ -42,9 +42,12 @@ def suggest(
     gp = need("sklearn.gaussian_process", "strategies", "Bayesian optimization")
     kernels = gp.kernels
     model = gp.GaussianProcessRegressor(
-        kernels.Matern(nu=2.5), alpha=1e-6, normalize_y=True, n_restarts_optimizer=1,
+        kernels.Matern(nu=2.5),
+        alpha=1e-6,
+        normalize_y=True,
+        n_restarts_optimizer=1,
         random_state=int(rng.integers(2**31)),
-    )  # fmt: skip
+    )
     with warnings.catch_warnings():
         # A length scale at its bound is an answer here: the metric's weight does not matter.
         warnings.simplefilter("ignore")

@@ -56,10 +56,19 @@ def spend_budget(
     out = Path(options.out or "flash-out")
     only, make = _source(options, problem.networks, out)
     report = spend(
-        problem, tables, limits, options.search, make, options.evaluator,
-        budget=budget, metric=metric, metrics=_names(options.metrics),
-        candidates=_whole("--candidates", options.candidates, CANDIDATES), only=only, seed=seed,
-    )  # fmt: skip
+        problem,
+        tables,
+        limits,
+        options.search,
+        make,
+        options.evaluator,
+        budget=budget,
+        metric=metric,
+        metrics=_names(options.metrics),
+        candidates=_whole("--candidates", options.candidates, CANDIDATES),
+        only=only,
+        seed=seed,
+    )
     if options.json == "-":
         sys.stdout.write(report.to_json())
         _check_done(report)
@@ -125,8 +134,9 @@ def _training(
     def make(budget: int) -> Evaluator:
         results.parent.mkdir(parents=True, exist_ok=True)
         tell = _silent if options.quiet else _trained
-        return TrainingEvaluator(budget, space, options.space, images, recipe, trainer, results,
-                                 tell)  # fmt: skip
+        return TrainingEvaluator(
+            budget, space, options.space, images, recipe, trainer, results, tell
+        )
 
     return make
 

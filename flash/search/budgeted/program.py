@@ -92,9 +92,13 @@ class ProgramEvaluator(Evaluator):
         """Standard output of the program; it and its children end with this call."""
         try:
             process = subprocess.Popen(
-                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                start_new_session=True, encoding="utf-8", errors="replace",
-            )  # fmt: skip
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+                encoding="utf-8",
+                errors="replace",
+            )
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise UsageError(f"cannot run {shown(self._command[0])}: {reason}") from None

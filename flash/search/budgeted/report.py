@@ -71,11 +71,14 @@ class BudgetReport:
             "candidates": {"count": self.candidates, "all": self.whole},
             "metrics": list(self.metrics),
             "details": dict(found.details),
-            "best": None if self.best is None or found.best is None else {
-                **self.best.to_dict(), "trained_accuracy": found.best.accuracy,
+            "best": None
+            if self.best is None or found.best is None
+            else {
+                **self.best.to_dict(),
+                "trained_accuracy": found.best.accuracy,
             },
             "evaluations": [self._trial(trial) for trial in found.trials],
-        }  # fmt: skip
+        }
         return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     def _trial(self, trial: Trial) -> dict[str, Any]:

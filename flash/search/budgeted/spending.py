@@ -67,15 +67,26 @@ def spend(
             raise InfeasibleError(none_known())
     names, scores = _scored(space, designs, metrics or chosen.metrics or DATA_FREE)
     chosen_from = Candidates(
-        [len(grid) for grid in space.grids], designs, names, scores,
-        None if whole else data_free_scores(space, names), within,
+        [len(grid) for grid in space.grids],
+        designs,
+        names,
+        scores,
+        None if whole else data_free_scores(space, names),
+        within,
         lambda some: layer_statistics(space, some),
-    )  # fmt: skip
+    )
     outcome = run_strategy(strategy, chosen_from, evaluator, seed)
     return BudgetReport(
-        space, problem.target.summary(), {limit.quantity.name: limit.bound for limit in limits},
-        source, len(designs), whole, tuple(names), outcome, _best(problem, tables, metric, outcome),
-    )  # fmt: skip
+        space,
+        problem.target.summary(),
+        {limit.quantity.name: limit.bound for limit in limits},
+        source,
+        len(designs),
+        whole,
+        tuple(names),
+        outcome,
+        _best(problem, tables, metric, outcome),
+    )
 
 
 def _listed(

@@ -11,9 +11,18 @@ __all__ = ["layer_statistics"]
 
 #: In the order of ``LayerStatistics.values``; ``layer_statistics`` says what they are.
 _NAMES = (
-    "one", "conv", "pool", "in_channels", "out_channels", "kernel", "map", "params", "macs", "skip",
+    "one",
+    "conv",
+    "pool",
+    "in_channels",
+    "out_channels",
+    "kernel",
+    "map",
+    "params",
+    "macs",
+    "skip",
     "depth",
-)  # fmt: skip
+)
 
 
 def layer_statistics(space: SearchSpace, designs: Ints) -> LayerStatistics:
@@ -33,10 +42,14 @@ def layer_statistics(space: SearchSpace, designs: Ints) -> LayerStatistics:
     kernel = np.where(window, table["kernel_height"] * table["kernel_width"], 0)
     depth = (np.cumsum(live, axis=0) - 1) / np.maximum(live.sum(axis=0) - 1, 1)
     counts = {
-        "in_channels": table["in_channels"], "out_channels": table["out_channels"],
-        "kernel": kernel, "map": table["out_height"] * table["out_width"],
-        "params": table.params, "macs": table.macs, "skip": table["skip"],
-    }  # fmt: skip
+        "in_channels": table["in_channels"],
+        "out_channels": table["out_channels"],
+        "kernel": kernel,
+        "map": table["out_height"] * table["out_width"],
+        "params": table.params,
+        "macs": table.macs,
+        "skip": table["skip"],
+    }
     found = {
         "one": np.ones(shape),
         "conv": np.broadcast_to(operations == "conv", shape),

@@ -54,9 +54,12 @@ class TrainingEvaluator(Evaluator):
         """Train what the table lacks."""
         texts = dict.fromkeys(map(self._campaign.space.describe, designs), "extra")
         outcome = carry_out(
-            replace(self._campaign, designs=texts), self._images, self._results, self._trainer,
+            replace(self._campaign, designs=texts),
+            self._images,
+            self._results,
+            self._trainer,
             self._tell,
-        )  # fmt: skip
+        )
         self._rows |= {row.design: row for row in outcome.rows}
         self._new |= {row.design for row in outcome.trained}
         self._failures |= dict(outcome.failed)

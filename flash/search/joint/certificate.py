@@ -125,10 +125,12 @@ class _Branching:
         self.quantities = tuple(self._signs)
         count = len(space.chips)
         self.tables = [
-            {q: s.values[q].reshape(count, *s.values[q].shape[self.shift :])
-             for q in self.quantities}
+            {
+                q: s.values[q].reshape(count, *s.values[q].shape[self.shift :])
+                for q in self.quantities
+            }
             for s in problem.stages
-        ]  # fmt: skip
+        ]
         self.known = _Known(
             np.zeros((0, len(problem.sizes)), dtype=np.int64), np.zeros((0, len(self.objectives)))
         )
@@ -266,10 +268,15 @@ class _Branching:
         )
         return OptimizerResult(
             start.name if start is not None else "exact",
-            self.objectives, known.indices[order], known.values[order],
+            self.objectives,
+            known.indices[order],
+            known.values[order],
             self.evaluations + (start.evaluations if start is not None else 0),
-            seconds, 0.0 if certified else gap, certified, own + words + proof,
-        )  # fmt: skip
+            seconds,
+            0.0 if certified else gap,
+            certified,
+            own + words + proof,
+        )
 
     def _heuristic(self, start: OptimizerResult) -> str:
         """How close the front to begin with came to what is known in the end."""

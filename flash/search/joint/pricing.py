@@ -50,10 +50,15 @@ def evaluate_joint(
         for name in parts[0].details
     }
     return Evaluation(
-        plain("nn_degree"), plain("nn_mass"), plain("params"), plain("macs"),
-        plain("weight_mb"), plain("activation_mb"),
-        latency_ms=triple("latency_ms"), energy_mj=triple("energy_mj"),
+        plain("nn_degree"),
+        plain("nn_mass"),
+        plain("params"),
+        plain("macs"),
+        plain("weight_mb"),
+        plain("activation_mb"),
+        latency_ms=triple("latency_ms"),
+        energy_mj=triple("energy_mj"),
         extrapolated=plain("extrapolated").astype(np.bool_),
         area_mm2=None if parts[0].area_mm2 is None else triple("area_mm2"),
         details=details,
-    )  # fmt: skip
+    )

@@ -88,7 +88,14 @@ class NetworksAndChips:
     ) -> OptimizerResult:
         """The front over chips and networks, with its certificate or bound."""
         return search_joint(
-            self.space, tables, objectives, limits, exact=self.target.exact,
-            optimizer=effort.optimizer, seed=effort.seed, seconds=effort.certify_seconds,
-            single=effort.single, utility=effort.utility,
-        )  # fmt: skip
+            self.space,
+            tables,
+            objectives,
+            limits,
+            exact=self.target.exact,
+            optimizer=effort.optimizer,
+            seed=effort.seed,
+            seconds=effort.certify_seconds,
+            single=effort.single,
+            utility=effort.utility,
+        )

@@ -70,11 +70,16 @@ def best_design(
     gap = 100 * (1 - found.value / most)
     return OptimizerResult(
         start.name if start is not None else "exact",
-        scalar.objectives, found.design, found.values, found.evaluations,
-        time.perf_counter() - began, gap, False,
+        scalar.objectives,
+        found.design,
+        found.values,
+        found.evaluations,
+        time.perf_counter() - began,
+        gap,
+        False,
         f"{scalar.name} is {found.value:.4g}; no design of {space.size:,} has more than "
         f"{most:.4g} ({found.solved} fronts)",
-    )  # fmt: skip
+    )
 
 
 class _Best:

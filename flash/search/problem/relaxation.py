@@ -101,12 +101,18 @@ def bounded_front(
     keep = keep[np.lexsort((values[keep] * np.array(signs)).T[::-1])]
     gap = hypervolume_gap(values[keep], bound.values, signs)
     result = OptimizerResult(
-        "exact", tuple(objectives), indices[held][keep], values[keep], evaluations,
-        time.perf_counter() - began, gap, False,
+        "exact",
+        tuple(objectives),
+        indices[held][keep],
+        values[keep],
+        evaluations,
+        time.perf_counter() - began,
+        gap,
+        False,
         f"the exact front of a lower bound over {tables.size:.3g} designs "
         f"({len(bound):,} designs), priced with the real placement ({len(keep):,} stay); at most "
         f"{gap:.2g} % of any front's hypervolume is missing",
-    )  # fmt: skip
+    )
     return result if not more else replace(result, name=more[0].name)
 
 

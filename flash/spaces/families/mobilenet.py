@@ -101,9 +101,16 @@ class MobileNetV2Family(Family):
         return source, x
 
     def _blocks(
-        self, e: Emitter, x: Tensor, channels: Ints, stride: int,
-        expand: Ints, kernel: Ints, depth: Ints, skip: Ints,
-    ) -> Tensor:  # fmt: skip
+        self,
+        e: Emitter,
+        x: Tensor,
+        channels: Ints,
+        stride: int,
+        expand: Ints,
+        kernel: Ints,
+        depth: Ints,
+        skip: Ints,
+    ) -> Tensor:
         for i in e.repeat(depth):
             wide = x
             hidden = x.channels * expand

@@ -150,11 +150,14 @@ class PublishedPart:
         thrift = self._scale(energy_scale, node_nm)
         area = self.area_mm2 / self.count * self._scale(area_scale, node_nm)
         return Component(
-            self.name, node_nm, {"use": energy * thrift}, area,
+            self.name,
+            node_nm,
+            {"use": energy * thrift},
+            area,
             (leakage_mw_per_mm2 if self.leaks else 0.0) * area,
             dict.fromkeys(("use", "area"), self.source),
             busy_mw=self.power_mw / self.count * thrift,
-        )  # fmt: skip
+        )
 
     def _scale(self, scale: Callable[[float, float], float], node_nm: ArrayLike) -> Floats:
         if not self.scales:

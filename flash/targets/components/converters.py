@@ -42,9 +42,12 @@ Floats = NDArray[np.float64]
 
 
 def _converter(
-    energy_pj: ArrayLike, area_um2: ArrayLike, time_ns: ArrayLike,
-    at: tuple[ArrayLike, ...], source: str,
-) -> Component:  # fmt: skip
+    energy_pj: ArrayLike,
+    area_um2: ArrayLike,
+    time_ns: ArrayLike,
+    at: tuple[ArrayLike, ...],
+    source: str,
+) -> Component:
     """A converter in the shape of ``at``: bits, rows, nodes. Standby is part of its energy."""
     shape = np.broadcast_shapes(*map(np.shape, at))
     energy, area, time = (
@@ -113,9 +116,12 @@ ADC_SURVEY: Final = SurveyedConverter(
     (4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0),
     (0.739, 0.749, 0.852, 1.050, 1.543, 4.424, 13.135),
     (5190.0, 5211.0, 5416.0, 5765.0, 6469.0, 8865.0, 12275.0),
-    32.0, 1.88, 1.555, 1.28,
+    32.0,
+    1.88,
+    1.555,
+    1.28,
     "Murmann's survey at 1.28 GS/s, by hwcomponents-adc 1.0.21",
-)  # fmt: skip
+)
 
 
 def adc_zigzag(

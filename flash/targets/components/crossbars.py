@@ -14,13 +14,24 @@ _CYCLE_NS: Final = 100.0
 
 #: Drives one word line for one cycle.
 DAC_ISAAC: Final = PublishedPart(
-    "dac", 1024, 4.0, 0.00017,
+    "dac",
+    1024,
+    4.0,
+    0.00017,
     "ISAAC: 8 x 128 one-bit DACs of an IMA (hwcomponents' library has 0.417 pJ a drive)",
-    _NODE_NM, _CYCLE_NS,
-)  # fmt: skip
+    _NODE_NM,
+    _CYCLE_NS,
+)
 #: One cell of a resistive array. Its current flows as long as it is read, so a chip that reads
 #: faster than ISAAC's cycle pays for that long only (``imc`` profiles: ``array_read_ns``).
 CROSSBAR_ISAAC: Final = PublishedPart(
-    "crossbar", 131072, 2.4, 0.0002, "ISAAC: 8 arrays of 128 x 128 cells", _NODE_NM, _CYCLE_NS,
-    scales=False, leaks=False,
-)  # fmt: skip
+    "crossbar",
+    131072,
+    2.4,
+    0.0002,
+    "ISAAC: 8 arrays of 128 x 128 cells",
+    _NODE_NM,
+    _CYCLE_NS,
+    scales=False,
+    leaks=False,
+)

@@ -94,19 +94,26 @@ def _tail(coefficients: tuple[float, ...], logarithm: Floats) -> Floats:
 SRAM_CACTI7: Final = FittedSram(
     (22.0, 32.0, 45.0, 65.0),
     (
-        (0.0008737, 0.99298), (0.0017727, 0.99889), (0.0034924, 0.97905), (0.0069891, 0.98556),
+        (0.0008737, 0.99298),
+        (0.0017727, 0.99889),
+        (0.0034924, 0.97905),
+        (0.0069891, 0.98556),
     ),
     (
-        (0.41770, 0.70109, -0.01838), (0.89384, 0.74433, -0.02261),
-        (1.43769, 0.75201, -0.01896), (2.62079, 0.72865, -0.01488),
+        (0.41770, 0.70109, -0.01838),
+        (0.89384, 0.74433, -0.02261),
+        (1.43769, 0.75201, -0.01896),
+        (2.62079, 0.72865, -0.01488),
     ),
     (
-        (0.75576, 0.36384, 0.01338), (1.82654, 0.36924, 0.01214),
-        (3.40257, 0.40744, 0.00528), (7.22960, 0.37972, 0.00648),
+        (0.75576, 0.36384, 0.01338),
+        (1.82654, 0.36924, 0.01214),
+        (3.40257, 0.40744, 0.00528),
+        (7.22960, 0.37972, 0.00648),
     ),
     64,
     "our fit to runs of CACTI 7, 1 to 4096 KiB: area 10.2 %, read 19 %, write 12 % off at most",
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)
@@ -122,9 +129,13 @@ class Dram:
         energy = np.asarray(self.pj_per_bit)
         none = np.zeros(())
         return Component(
-            self.name, node_nm, {"read": energy, "write": energy}, none, none,
+            self.name,
+            node_nm,
+            {"read": energy, "write": energy},
+            none,
+            none,
             dict.fromkeys(("read", "write"), self.source),
-        )  # fmt: skip
+        )
 
 
 DDR3: Final = Dram("DDR3", 70.0)

@@ -67,9 +67,12 @@ class FixedRouter:
 
 
 def _router(
-    node_nm: ArrayLike, energy_pj: Floats, area_mm2: Floats, source: str,
+    node_nm: ArrayLike,
+    energy_pj: Floats,
+    area_mm2: Floats,
+    source: str,
     attributes: Mapping[str, Any],
-) -> Component:  # fmt: skip
+) -> Component:
     sources = dict.fromkeys(("route", "area"), source)
     leakage = attributes.get("leakage_mw_per_mm2", LEAKAGE_MW_PER_MM2) * area_mm2
     return Component("router", node_nm, {"route": energy_pj}, area_mm2, leakage, sources)
@@ -80,6 +83,9 @@ ROUTER_BOOKSIM: Final = FittedRouter(
     32.0, 0.048, 0.001125, 1.01e-5, 6.413e-7, "BookSim2 at 32 nm, 5 ports; fits ours"
 )
 ROUTER_ISAAC: Final = FixedRouter(
-    32.0, 0.03775, 10.5, 0.081,
+    32.0,
+    0.03775,
+    10.5,
+    0.081,
     "ISAAC: router of 32-bit flits and 8 ports (0.151 mm2, 42 mW), shared by four tiles",
-)  # fmt: skip
+)

@@ -87,9 +87,12 @@ def map_layers(table: LayerTable, precision: Precision, options: Options) -> Map
     crossbars = per_copy * copies
     inputs = np.where(mapped, table.in_elements, 0) / np.maximum(all_mvms, 1)
     sums, distance, input_copies = _traffic(
-        np.where(packed, 1, down), np.where(packed, 1, across), options,
-        weights * sum_bits(precision, options), inputs * precision.activation_bits,
-    )  # fmt: skip
+        np.where(packed, 1, down),
+        np.where(packed, 1, across),
+        options,
+        weights * sum_bits(precision, options),
+        inputs * precision.activation_bits,
+    )
     # Several groups share no inputs and no results.
     alone = number > 1
     sums, distance, input_copies = (

@@ -211,9 +211,13 @@ def _totals(work: Work, chip: Chip) -> dict[str, Floats]:
     if hardware.settings.chip_link:
         area = area + hardware.link.area_mm2
         standby_pj = standby_pj + hardware.link.power_mw * latency_ns
-    interval_ns, pipelined_ns = pipeline_ns(work.table, chip.compute_ns, work.traffic.busiest
-                                            / (work.options.frequency_mhz / 1000), layer_ns,
-                                            work.mapped)  # fmt: skip
+    interval_ns, pipelined_ns = pipeline_ns(
+        work.table,
+        chip.compute_ns,
+        work.traffic.busiest / (work.options.frequency_mhz / 1000),
+        layer_ns,
+        work.mapped,
+    )
     return {
         "latency_ms": latency_ns * 1e-6,
         "pipelined_latency_ms": pipelined_ns * 1e-6,

@@ -25,33 +25,63 @@ from flash.targets.components.routers import FittedRouter, FixedRouter
 from flash.targets.profile_files import check_schema, find_profile, load_document, read_document
 
 __all__ = [
-    "PARTS", "ChipLink", "ImcHardware", "Noc", "Options", "Part", "Precision",
-    "Settings", "load_imc", "read_imc",
-]  # fmt: skip
+    "PARTS",
+    "ChipLink",
+    "ImcHardware",
+    "Noc",
+    "Options",
+    "Part",
+    "Precision",
+    "Settings",
+    "load_imc",
+    "read_imc",
+]
 
 Floats = NDArray[np.float64]
 SCHEMA: Final = "flash.imc/1"
 _KEYS: Final = frozenset(
     {
-        "schema", "name", "description", "provenance", "precision", "settings", "chip_link",
-        "variables", "default", "codesign", "parts", "noc",
+        "schema",
+        "name",
+        "description",
+        "provenance",
+        "precision",
+        "settings",
+        "chip_link",
+        "variables",
+        "default",
+        "codesign",
+        "parts",
+        "noc",
     }
-)  # fmt: skip
+)
 #: What a part comes with: every row, column or cell of a crossbar, every row or column of a
 #: tile's crossbars (same number, but working at the tile's pace), every KiB of buffer.
 _PER: Final = ("row", "column", "cell", "tile_row", "tile_column", "kib")
 #: The parts the model charges for; a profile gives all of them and no others.
 PARTS: Final = (
-    "dac", "input_register", "sample_hold", "shift_add", "output_register", "array", "bus",
-    "buffer", "activation", "pooling", "accumulator", "tile_register",
-)  # fmt: skip
+    "dac",
+    "input_register",
+    "sample_hold",
+    "shift_add",
+    "output_register",
+    "array",
+    "bus",
+    "buffer",
+    "activation",
+    "pooling",
+    "accumulator",
+    "tile_register",
+)
 #: Parts whose standby current is no logic leakage: cells, wires and capacitors have none.
 _NOT_LEAKING: Final = ("array", "bus", "sample_hold")
 #: Figures of a profile's own router, in the order of ``FittedRouter``.
 _FITTED_ROUTER: Final = (
-    "router_pj_per_bit", "router_pj_per_bit_and_width", "router_area_mm2_per_bit",
+    "router_pj_per_bit",
+    "router_pj_per_bit_and_width",
+    "router_area_mm2_per_bit",
     "router_area_mm2_per_bit2",
-)  # fmt: skip
+)
 _IDLE: Final = ("on", "gated")
 
 
@@ -177,8 +207,9 @@ class ImcHardware:
         """
         for name in values:
             if name not in _VARIABLES:
-                raise UsageError(f"unknown hardware variable '{name}'"
-                                 f"{did_you_mean(name, _VARIABLES)}")  # fmt: skip
+                raise UsageError(
+                    f"unknown hardware variable '{name}'{did_you_mean(name, _VARIABLES)}"
+                )
         missing = [name for name in _VARIABLES if name not in values]
         if missing:
             raise UsageError(f"hardware variables without a value: {', '.join(missing)}")
@@ -236,9 +267,11 @@ def read_imc(top: Section) -> ImcHardware:
 def _precision(s: Section) -> Precision:
     s.only(Precision.__dataclass_fields__)
     return Precision(
-        s.integer("weight_bits"), s.integer("activation_bits"), s.integer("dac_bits"),
+        s.integer("weight_bits"),
+        s.integer("activation_bits"),
+        s.integer("dac_bits"),
         s.integer("columns_per_bit", most=2),
-    )  # fmt: skip
+    )
 
 
 def _settings(s: Section, own_routers: Collection[str]) -> Settings:
@@ -251,13 +284,16 @@ def _settings(s: Section, own_routers: Collection[str]) -> Settings:
     if not isinstance(link, bool):
         s.refuse("chip_link", f"must be true or false, got {shown(link)}")
     settings = Settings(
-        adc_model=s.text("adc_model"), adc_models=models,
-        router_model=s.text("router_model"), idle_tiles=s.choice("idle_tiles", _IDLE),
+        adc_model=s.text("adc_model"),
+        adc_models=models,
+        router_model=s.text("router_model"),
+        idle_tiles=s.choice("idle_tiles", _IDLE),
         array_read_ns=_positive(s, "array_read_ns"),
         cycle_ns=_positive(s, "cycle_ns"),
         reference_nm=s.number("reference_nm", *NODES_NM),
-        leakage_mw_per_mm2=s.number("leakage_mw_per_mm2"), chip_link=link,
-    )  # fmt: skip
+        leakage_mw_per_mm2=s.number("leakage_mw_per_mm2"),
+        chip_link=link,
+    )
     for key, part, known in (("adc_model", "adc", models), ("router_model", "router", own_routers)):
         model = getattr(settings, key)
         if model not in known and f"{part}.{model}" not in COMPONENTS:
@@ -291,10 +327,17 @@ def _part(s: Section, name: str, settings: Settings) -> Part:
     if not isinstance(scales, bool):
         s.refuse("scales", f"must be true or false, got {shown(scales)}")
     published = PublishedPart(
-        name, _positive(s, "count"), s.number("power_mw"), s.number("area_mm2"), s.text("source"),
-        settings.reference_nm, settings.cycle_ns,
-        s.number("energy_pj") if s.has("energy_pj") else -1.0, scales, name not in _NOT_LEAKING,
-    )  # fmt: skip
+        name,
+        _positive(s, "count"),
+        s.number("power_mw"),
+        s.number("area_mm2"),
+        s.text("source"),
+        settings.reference_nm,
+        settings.cycle_ns,
+        s.number("energy_pj") if s.has("energy_pj") else -1.0,
+        scales,
+        name not in _NOT_LEAKING,
+    )
     return Part(per, published)
 
 
@@ -311,13 +354,20 @@ def _noc(s: Section, reference_nm: float) -> Noc:
         r = s.section("isaac")
         r.only(("area_mm2", "power_mw", "pj_per_bit", "source"))
         routers["isaac"] = FixedRouter(
-            reference_nm, r.number("area_mm2"), r.number("power_mw"), r.number("pj_per_bit"),
+            reference_nm,
+            r.number("area_mm2"),
+            r.number("power_mw"),
+            r.number("pj_per_bit"),
             r.text("source"),
-        )  # fmt: skip
+        )
     return Noc(
-        s.number("pipeline_cycles"), s.number("ejection_cycles"), _positive(s, "capacity", 1.0),
-        s.number("wire_pj_per_bit_mm"), source, routers,
-    )  # fmt: skip
+        s.number("pipeline_cycles"),
+        s.number("ejection_cycles"),
+        _positive(s, "capacity", 1.0),
+        s.number("wire_pj_per_bit_mm"),
+        source,
+        routers,
+    )
 
 
 def _positive(s: Section, key: str, most: float = math.inf) -> float:

@@ -46,17 +46,34 @@ from flash.targets.processor.profile import (
 )
 
 __all__ = [
-    "VIEWS", "bound_of", "box_distance", "costs", "energy_interval", "executed",
-    "executed_layers", "features", "has_rate", "kernel_ms", "latency_interval", "layer_latency_ms",
-    "layer_totals", "measured_share", "network_costs", "network_features",
-]  # fmt: skip
+    "VIEWS",
+    "bound_of",
+    "box_distance",
+    "costs",
+    "energy_interval",
+    "executed",
+    "executed_layers",
+    "features",
+    "has_rate",
+    "kernel_ms",
+    "latency_interval",
+    "layer_latency_ms",
+    "layer_totals",
+    "measured_share",
+    "network_costs",
+    "network_features",
+]
 
 Floats = NDArray[np.float64]
 
 #: Execution mode -> the view of a table that holds what runs.
 VIEWS: Mapping[str, str] = {
-    "all": "active", "used": "used", "kept": "kept", "live": "live", "fed": "signal",
-}  # fmt: skip
+    "all": "active",
+    "used": "used",
+    "kept": "kept",
+    "live": "live",
+    "fed": "signal",
+}
 _WITH_MACS = ("conv", "linear", "matmul", "conv_transpose", "recurrent")
 _CONVOLUTIONS = tuple(KERNEL_CLASSES.index(c) for c in ("conv3x3", "conv"))
 
@@ -296,8 +313,14 @@ _MOST_UNRATED = 0.2
 
 # ---------------------------------------------------------------------------------- totals
 _FEATURES = (
-    "macs", "bytes", "kernels", "conv_macs", "unmeasured_ms", "unrated_ms", "measured_ms",
-)  # fmt: skip
+    "macs",
+    "bytes",
+    "kernels",
+    "conv_macs",
+    "unmeasured_ms",
+    "unrated_ms",
+    "measured_ms",
+)
 
 
 def _totals(table: LayerTable, profile: Profile, wanted: Sequence[str]) -> dict[str, Floats]:

@@ -74,9 +74,12 @@ def fused_network(network: Network, fusion: str) -> list[Layer]:
     ):
         return list(network.layers)
     table = LayerTable(
-        network.layers, [True] * len(network.layers), network.output, 1,
+        network.layers,
+        [True] * len(network.layers),
+        network.output,
+        1,
         [(layer, True) for layer in network.lone_sums],
-    )  # fmt: skip
+    )
     layers, grid = fused_table(table, table.active, fusion)
     left = [x for x, runs in zip(layers, grid[:, 0], strict=True) if runs]
     # Of the one design, sums by rule are columns of one number.
@@ -217,9 +220,11 @@ def _once(table: LayerTable, runs: Grid) -> tuple[NDArray[np.int64], Grid]:
 def _equal(a: Layer, b: Layer) -> Flags:
     """Whether two operations on one tensor make the same of it."""
     result: Flags = np.asarray(
-        (a.kernel_height == b.kernel_height) & (a.kernel_width == b.kernel_width)
-        & (a.stride == b.stride) & (a.out_channels == b.out_channels)
-    )  # fmt: skip
+        (a.kernel_height == b.kernel_height)
+        & (a.kernel_width == b.kernel_width)
+        & (a.stride == b.stride)
+        & (a.out_channels == b.out_channels)
+    )
     return result
 
 
@@ -238,9 +243,13 @@ def _as_written(table: LayerTable, runs: Grid) -> tuple[list[Layer], Grid]:
                 made = own & zeros & (np.asarray(x.lone_sum) == NO_SUM)
                 if np.any(made):
                     product = replace(
-                        layer, op="mul", name=f"{layer.name}.zeros{number}", inputs=(x,),
-                        operands=1, act="",
-                    )  # fmt: skip
+                        layer,
+                        op="mul",
+                        name=f"{layer.name}.zeros{number}",
+                        inputs=(x,),
+                        operands=1,
+                        act="",
+                    )
                     layers.append(product)
                     left.append(made)
             layer, own = replace(layer, operands=operands), own & (operands > 1)

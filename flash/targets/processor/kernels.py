@@ -16,16 +16,27 @@ from numpy.typing import NDArray
 from flash.spaces.layers import Ints, Layer, in_elements, layer_macs, out_elements
 
 __all__ = [
-    "KERNEL_CLASSES", "LANES", "SLOW_ACTIVATIONS", "Kernel", "is_rated", "kernel_of",
+    "KERNEL_CLASSES",
+    "LANES",
+    "SLOW_ACTIVATIONS",
+    "Kernel",
+    "is_rated",
+    "kernel_of",
     "lane_multiple",
-]  # fmt: skip
+]
 
 #: Kernel classes; ``Kernel.kind`` is a position in this tuple.
 #: conv3x3 is the 3x3 convolution with stride 1, which some runtimes compute by Winograd's
 #: method; conv any other window; grouped convolutions count with their window's class.
 KERNEL_CLASSES: Final = (
-    "pointwise", "conv3x3", "conv", "depthwise", "linear", "pool", "elementwise",
-)  # fmt: skip
+    "pointwise",
+    "conv3x3",
+    "conv",
+    "depthwise",
+    "linear",
+    "pool",
+    "elementwise",
+)
 _POINTWISE, _CONV3, _CONV, _DEPTHWISE, _LINEAR, _POOL, _ELEMENTWISE = range(7)
 
 #: Channels a runtime computes at once, its output channels rounded up: 4 fp32 lanes of a 128-bit
@@ -46,21 +57,58 @@ _REORDER: Final = 8
 #: taken off), times the 47 GMAC/s of ``x86-avx512``; mish, elu and strided softmax agree with whole
 #: networks measured on the machine of that profile. On other processors a guess.
 SLOW_ACTIVATIONS: Final[Mapping[str, int]] = {
-    "acos": 70, "acosh": 70, "asin": 70, "asinh": 70, "atan": 70, "atanh": 70, "celu": 92,
-    "cos": 57, "cosh": 70, "elu": 78, "erf": 16, "gelu": 21, "log": 68, "log_softmax": 20,
-    "mish": 500, "selu": 80, "sin": 57, "sinh": 70, "softmax": 18, "softplus": 490,
-    "pow": 300, "strided_log_softmax": 630, "strided_softmax": 630, "tan": 70,
-}  # fmt: skip
+    "acos": 70,
+    "acosh": 70,
+    "asin": 70,
+    "asinh": 70,
+    "atan": 70,
+    "atanh": 70,
+    "celu": 92,
+    "cos": 57,
+    "cosh": 70,
+    "elu": 78,
+    "erf": 16,
+    "gelu": 21,
+    "log": 68,
+    "log_softmax": 20,
+    "mish": 500,
+    "selu": 80,
+    "sin": 57,
+    "sinh": 70,
+    "softmax": 18,
+    "softplus": 490,
+    "pow": 300,
+    "strided_log_softmax": 630,
+    "strided_softmax": 630,
+    "tan": 70,
+}
 #: The same of other operations from files, an element read or written (the more of the two); by
 #: what the layer's ``act`` says of it where that is listed.
 _WORK: Final[Mapping[str, int]] = {
-    "cubic": 100, "layer_norm": 25, "linear": 52, "lrn": 1500, "reduce": 6, "sort": 22, "topk": 580,
-}  # fmt: skip
+    "cubic": 100,
+    "layer_norm": 25,
+    "linear": 52,
+    "lrn": 1500,
+    "reduce": 6,
+    "sort": 22,
+    "topk": 580,
+}
 #: Layers that only files have; the last two cost nothing.
 _FROM_FILES: Final = (
-    "matmul", "conv_transpose", "recurrent", "layer_norm", "reduce", "resize", "gather",
-    "scatter", "sort", "trees", "other", "input", "output",
-)  # fmt: skip
+    "matmul",
+    "conv_transpose",
+    "recurrent",
+    "layer_norm",
+    "reduce",
+    "resize",
+    "gather",
+    "scatter",
+    "sort",
+    "trees",
+    "other",
+    "input",
+    "output",
+)
 _NOTHING: Final = ("input", "output")
 #: Kernels that a sum of any number of tensors counts for, where it is one kernel: it takes as long
 #: as two activations (found on HW-NAS-Bench's edge GPU, Jetson TX2 with TensorRT).
@@ -177,18 +225,28 @@ def _from_files(layer: Layer, lanes: int) -> Kernel:
         window: Any = outputs // layer.groups * (layer.kernel_height * layer.kernel_width)
         columns = positions * window * layer.groups
         return Kernel(
-            _CONV, positions, inputs // layer.groups, lane_multiple(window, lanes) * layer.groups,
-            moved + 2 * columns, inputs * window, 2,
-        )  # fmt: skip
+            _CONV,
+            positions,
+            inputs // layer.groups,
+            lane_multiple(window, lanes) * layer.groups,
+            moved + 2 * columns,
+            inputs * window,
+            2,
+        )
     if layer.op == "recurrent":
         # Steps follow one another: each is a small product and its gates.
         steps: Any = layer.out_height
         matrices: Any = layer_macs(layer) // (steps * layer.batch)
         reduction: Any = inputs + outputs
         return Kernel(
-            _LINEAR, steps * layer.batch, reduction, matrices // reduction, moved, matrices,
+            _LINEAR,
+            steps * layer.batch,
+            reduction,
+            matrices // reduction,
+            moved,
+            matrices,
             1 + steps,
-        )  # fmt: skip
+        )
     work = _WORK.get(layer.act) or _WORK.get(layer.op, 0)
     touched = max(int(in_elements(layer)), int(out_elements(layer))) if work else 0
     return Kernel(_ELEMENTWISE, touched, work, 1, moved, 0, 1)
@@ -212,10 +270,14 @@ def _convolution(layer: Layer, lanes: int, reorder: int) -> Kernel:
         read, reordered = _blocks(layer.in_channels, lanes)
         there_and_back: Any = 2 * layer.in_channels * area_in * reordered
         return Kernel(
-            _window_class(layer), positions, read * window, lane_multiple(channels, lanes),
-            elements + reorder * there_and_back, channels * (layer.in_channels * window),
+            _window_class(layer),
+            positions,
+            read * window,
+            lane_multiple(channels, lanes),
+            elements + reorder * there_and_back,
+            channels * (layer.in_channels * window),
             1 + reordered,
-        )  # fmt: skip
+        )
     channelwise = Kernel(
         _DEPTHWISE,
         positions,
@@ -234,9 +296,14 @@ def _convolution(layer: Layer, lanes: int, reorder: int) -> Kernel:
         return channelwise
     reduction = layer.in_channels // groups * window
     grouped = Kernel(
-        _window_class(layer), positions, reduction,
-        lane_multiple(channels // groups, lanes) * groups, elements, channels * reduction, 1,
-    )  # fmt: skip
+        _window_class(layer),
+        positions,
+        reduction,
+        lane_multiple(channels // groups, lanes) * groups,
+        elements,
+        channels * reduction,
+        1,
+    )
     if not depthwise.any():
         return grouped
     return Kernel(*(np.where(depthwise, a, b) for a, b in zip(channelwise, grouped, strict=True)))

@@ -35,10 +35,24 @@ from flash.targets.processor.runtime import (
 from flash.targets.profile_files import check_schema, find_profile, load_document, read_document
 
 __all__ = [
-    "BYTES", "EXECUTES", "FUSIONS", "BOX_FEATURES", "NO_ENERGY", "Coefficients", "Device",
-    "Energy", "Interval", "Profile", "Provenance", "Runtime", "Tvm", "Variant",
-    "load_profile", "parse_profile", "read_profile",
-]  # fmt: skip
+    "BYTES",
+    "EXECUTES",
+    "FUSIONS",
+    "BOX_FEATURES",
+    "NO_ENERGY",
+    "Coefficients",
+    "Device",
+    "Energy",
+    "Interval",
+    "Profile",
+    "Provenance",
+    "Runtime",
+    "Tvm",
+    "Variant",
+    "load_profile",
+    "parse_profile",
+    "read_profile",
+]
 
 SCHEMA = "flash.profile/1"
 #: Larger than any coefficient of hardware; keeps every cost a finite number.
@@ -179,10 +193,14 @@ def read_profile(top: Section) -> Profile:
 
 def _device(s: Section) -> Device:
     device = Device(
-        soc=s.text("soc"), cpu=s.text("cpu"), cores=s.integer("cores", least=0),
-        clock_mhz=s.stated("clock_mhz"), peak_gflops=s.stated("peak_gflops"),
-        memory_gb_s=s.stated("memory_gb_s"), sources=s.texts("sources"),
-    )  # fmt: skip
+        soc=s.text("soc"),
+        cpu=s.text("cpu"),
+        cores=s.integer("cores", least=0),
+        clock_mhz=s.stated("clock_mhz"),
+        peak_gflops=s.stated("peak_gflops"),
+        memory_gb_s=s.stated("memory_gb_s"),
+        sources=s.texts("sources"),
+    )
     s.done()
     return device
 
@@ -199,9 +217,13 @@ def _tvm(s: Section) -> Tvm:
 
 def _runtime(name: str, s: Section) -> Runtime:
     runtime = Runtime(
-        name=name, framework=s.text("framework"), version=s.text("version"),
-        threads=s.integer("threads", least=0), clock_mhz=s.number("clock_mhz", most=_LARGEST),
-        precision=s.choice("precision", tuple(BYTES)), executes=s.choice("executes", EXECUTES),
+        name=name,
+        framework=s.text("framework"),
+        version=s.text("version"),
+        threads=s.integer("threads", least=0),
+        clock_mhz=s.number("clock_mhz", most=_LARGEST),
+        precision=s.choice("precision", tuple(BYTES)),
+        executes=s.choice("executes", EXECUTES),
         coefficients=_coefficients(s.section("coefficients")),
         interval=_interval(s.section("interval")),
         energy=_energy(s.section("energy")) if s.has("energy") else NO_ENERGY,
@@ -210,7 +232,7 @@ def _runtime(name: str, s: Section) -> Runtime:
         lanes=_lanes(s) if s.has("lanes") else LANES[0],
         alternatives=_alternatives(s.section("alternatives")) if s.has("alternatives") else (),
         kernels=read_evidence(s.section("kernels")) if s.has("kernels") else None,
-    )  # fmt: skip
+    )
     _check_eager(s, runtime)
     if sum(v.weight for v in runtime.alternatives) >= 1.0:
         s.refuse("alternatives", "must have weights of less than 1 together")
@@ -224,9 +246,11 @@ def _alternatives(s: Section) -> tuple[Variant, ...]:
         own = s.section(name)
         variant = Variant(
             weight=own.number("weight", least=0.0, most=1.0),
-            executes=own.choice("executes", EXECUTES), fusion=own.choice("fusion", FUSIONS),
-            lanes=_lanes(own), coefficients=_coefficients(own.section("coefficients")),
-        )  # fmt: skip
+            executes=own.choice("executes", EXECUTES),
+            fusion=own.choice("fusion", FUSIONS),
+            lanes=_lanes(own),
+            coefficients=_coefficients(own.section("coefficients")),
+        )
         _check_eager(own, variant)
         own.done()
         found.append(variant)
@@ -260,10 +284,11 @@ def _coefficients(s: Section) -> Coefficients:
         overhead = (s.number("overhead_us", most=_LARGEST),) * len(KERNEL_CLASSES)
     cached = s.has("cache_mb")
     coefficients = Coefficients(
-        overhead_us=overhead, **per_class,
+        overhead_us=overhead,
+        **per_class,
         cache_mb=s.rate("cache_mb") if cached else math.inf,
         spill_gb_s=s.rate("spill_gb_s") if cached else math.inf,
-    )  # fmt: skip
+    )
     s.done()
     return coefficients
 
@@ -279,10 +304,13 @@ def _interval(s: Section) -> Interval:
     if unknown:
         s.refuse("classes", f"'{unknown[0]}' is not one of {', '.join(KERNEL_CLASSES)}")
     interval = Interval(
-        low=s.low_factor("low"), high=s.high_factor("high"),
-        outside_low=s.low_factor("outside_low"), outside_high=s.high_factor("outside_high"),
-        bounding_box=box, classes=classes,
-    )  # fmt: skip
+        low=s.low_factor("low"),
+        high=s.high_factor("high"),
+        outside_low=s.low_factor("outside_low"),
+        outside_high=s.high_factor("outside_high"),
+        bounding_box=box,
+        classes=classes,
+    )
     # What nothing like it was measured for cannot be known better than what was fitted.
     if interval.outside_low > interval.low:
         s.refuse("outside_low", f"must be at most low, {interval.low:g}")
@@ -294,21 +322,29 @@ def _interval(s: Section) -> Interval:
 
 def _energy(s: Section) -> Energy:
     energy = Energy(
-        power_w=s.power("power_w"), mj_per_gmac=s.number("mj_per_gmac", most=_LARGEST),
+        power_w=s.power("power_w"),
+        mj_per_gmac=s.number("mj_per_gmac", most=_LARGEST),
         mj_per_gb=s.number("mj_per_gb", most=_LARGEST),
-        low=s.low_factor("low"), high=s.high_factor("high"),
-        how=s.text("how"), networks=s.integer("networks", least=0), sources=s.texts("sources"),
-    )  # fmt: skip
+        low=s.low_factor("low"),
+        high=s.high_factor("high"),
+        how=s.text("how"),
+        networks=s.integer("networks", least=0),
+        sources=s.texts("sources"),
+    )
     s.done()
     return energy
 
 
 def _provenance(s: Section) -> Provenance:
     provenance = Provenance(
-        how=s.choice("how", ("fitted", "prior")), networks=s.integer("networks", least=0),
-        held_out=s.text("held_out"), median_error_percent=s.number("median_error_percent"),
-        mape_percent=s.number("mape_percent"), spearman=s.correlation("spearman"),
-        date=s.text("date"), sources=s.texts("sources"),
-    )  # fmt: skip
+        how=s.choice("how", ("fitted", "prior")),
+        networks=s.integer("networks", least=0),
+        held_out=s.text("held_out"),
+        median_error_percent=s.number("median_error_percent"),
+        mape_percent=s.number("mape_percent"),
+        spearman=s.correlation("spearman"),
+        date=s.text("date"),
+        sources=s.texts("sources"),
+    )
     s.done()
     return provenance

@@ -34,9 +34,18 @@ from flash.targets.processor.kernel_evidence import KernelEvidence
 from flash.targets.processor.kernels import LANES
 
 __all__ = [
-    "BOX_FEATURES", "BYTES", "EXECUTES", "FUSIONS", "NO_ENERGY", "Coefficients", "Energy",
-    "Interval", "Provenance", "Runtime", "Variant",
-]  # fmt: skip
+    "BOX_FEATURES",
+    "BYTES",
+    "EXECUTES",
+    "FUSIONS",
+    "NO_ENERGY",
+    "Coefficients",
+    "Energy",
+    "Interval",
+    "Provenance",
+    "Runtime",
+    "Variant",
+]
 
 #: Bytes an element takes, by precision.
 BYTES: Mapping[str, int] = {"fp32": 4, "fp16": 2, "int8": 1}

@@ -137,9 +137,15 @@ class Chip(NamedTuple):
         shares = (hardware.input_share, hardware.weight_share, hardware.sum_share)
         halves = [kib * (share * 1024 / 2) for share in shares]
         array = Array(
-            values["rows"], values["cols"], values["dataflow"],
-            halves[0], halves[1], halves[2], bits / 8, sum_bits / 8,
-        )  # fmt: skip
+            values["rows"],
+            values["cols"],
+            values["dataflow"],
+            halves[0],
+            halves[1],
+            halves[2],
+            bits / 8,
+            sum_bits / 8,
+        )
         inputs, weights, sums = (Buffer.of(kib * share, hardware) for share in shares)
         # Output stationary: both operands move on and the sum stays; else one and the sum.
         moved = np.where(np.asarray(values["dataflow"]) == 0, 2 * bits, bits) + sum_bits

@@ -150,14 +150,21 @@ def layer_reports(
         latency_ms = cycles / (float(chip.frequency_mhz) * 1e3)
         reports.append(
             LayerReport(
-                layer.name, layer.op, macs, int(cost.compute_cycles), cycles,
+                layer.name,
+                layer.op,
+                macs,
+                int(cost.compute_cycles),
+                cycles,
                 macs / (multipliers * cycles) if cycles else 0.0,
-                float(cost.dram_bytes), latency_ms,
-                float(cost.mac_pj) / 1e6, float(cost.sram_pj) / 1e6,
-                float(cost.dram_pj) / 1e6, float(cost.vector_pj) / 1e6,
+                float(cost.dram_bytes),
+                latency_ms,
+                float(cost.mac_pj) / 1e6,
+                float(cost.sram_pj) / 1e6,
+                float(cost.dram_pj) / 1e6,
+                float(cost.vector_pj) / 1e6,
                 latency_ms * float(chip.leakage_mw),
             )
-        )  # fmt: skip
+        )
     return tuple(reports)
 
 
@@ -246,10 +253,9 @@ def _vector_cost(layer: Layer, chip: Chip) -> _LayerCost:
     written_bits = np.where(chip.keeps(outputs), 0, outputs) * chip.bits
     dram_bytes = (read_bits + written_bits) / 8
     compute = -(-operations // chip.cols)
-    sram_pj = (
-        (one_operand * operands * chip.bits + written_bits) * chip.inputs.read_pj
-        + (outputs * chip.bits + read_bits) * chip.inputs.write_pj
-    )  # fmt: skip
+    sram_pj = (one_operand * operands * chip.bits + written_bits) * chip.inputs.read_pj + (
+        outputs * chip.bits + read_bits
+    ) * chip.inputs.write_pj
     return _LayerCost(
         compute_cycles=compute,
         cycles=np.maximum(compute, dram_bytes / chip.bytes_per_cycle),

@@ -25,17 +25,19 @@ def pruned(grid: ChipGrid) -> ChipGrid:
     if "frequency_mhz" in grid.free:
         fastest = max(grid.free["frequency_mhz"])
         grid = grid.without(
-            "frequency_mhz", fastest,
+            "frequency_mhz",
+            fastest,
             f"frequency_mhz={fastest}: a faster clock costs nothing in this "
             "model (no voltage scaling), so slower ones are dominated",
-        )  # fmt: skip
+        )
     if "bits" in grid.free:
         fewest = min(grid.free["bits"])
         grid = grid.without(
-            "bits", fewest,
+            "bits",
+            fewest,
             f"bits={fewest}: fewer bits are smaller, faster and cheaper; what they cost "
             "in accuracy is not modelled; give --hardware bits=N for others",
-        )  # fmt: skip
+        )
     return grid
 
 

@@ -203,12 +203,17 @@ def graph_of(model: onnx.ModelProto, path: str, own: bool) -> Graph:
     """The graph of a model that ``onnx.checker`` accepts."""
     proto = model.graph
     graph = Graph(
-        path=path, nodes=[], inputs={}, axis_names={}, outputs=[x.name for x in proto.output],
-        constants={}, roots={}, own=own,
-        opsets={"" if o.domain == "ai.onnx" else o.domain: o.version
-                for o in model.opset_import},
+        path=path,
+        nodes=[],
+        inputs={},
+        axis_names={},
+        outputs=[x.name for x in proto.output],
+        constants={},
+        roots={},
+        own=own,
+        opsets={"" if o.domain == "ai.onnx" else o.domain: o.version for o in model.opset_import},
         ir_version=model.ir_version,
-    )  # fmt: skip
+    )
     add_constants(graph, proto.initializer)
     for sparse in proto.sparse_initializer:
         add_constant(graph, sparse.values.name, tuple(sparse.dims), sparse.values.data_type, None)

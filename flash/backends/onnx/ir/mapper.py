@@ -36,8 +36,14 @@ __all__ = ["Mapper", "map_sizes"]
 _LARGEST: Final = 2**53
 #: What a handler meets in a node that lacks something.
 _MALFORMED: Final = (
-    ArithmeticError, AttributeError, IndexError, KeyError, StopIteration, TypeError, ValueError,
-)  # fmt: skip
+    ArithmeticError,
+    AttributeError,
+    IndexError,
+    KeyError,
+    StopIteration,
+    TypeError,
+    ValueError,
+)
 _WEIGHTED: Final = ("conv", "conv_transpose", "linear", "recurrent")
 _WINDOWED: Final = ("conv", "max_pool", "avg_pool", "global_pool")
 
@@ -89,9 +95,12 @@ class Mapper:
             raise InputError(self._no_path())
         output = self._output()
         return Network(
-            tuple(self._layers), self._source, output,
-            notes=tuple(self._notes()), input_names=tuple(self.graph.inputs),
-        )  # fmt: skip
+            tuple(self._layers),
+            self._source,
+            output,
+            notes=tuple(self._notes()),
+            input_names=tuple(self.graph.inputs),
+        )
 
     def _notes(self) -> Iterator[str]:
         formats = {x.format for x in self._layers} | {x.out_format for x in self._layers}
@@ -108,11 +117,19 @@ class Mapper:
         channels, height, width = map_sizes(self.graph.shape(name))
         self._layers.append(
             Layer(
-                op="input", name=self._unique(name), stage="", cell=-1, inputs=(self._source,),
-                in_channels=0, out_channels=channels, in_height=1, in_width=1,
-                out_height=height, out_width=width,
+                op="input",
+                name=self._unique(name),
+                stage="",
+                cell=-1,
+                inputs=(self._source,),
+                in_channels=0,
+                out_channels=channels,
+                in_height=1,
+                in_width=1,
+                out_height=height,
+                out_width=width,
             )
-        )  # fmt: skip
+        )
         self._values[name] = Tensor(channels, height, width, len(self._layers) - 1)
 
     def _output(self) -> Tensor:
@@ -126,11 +143,21 @@ class Mapper:
         xs = tuple(self._values[name] for name in made)
         self._layers.append(
             Layer(
-                op="output", name=self._unique("outputs"), stage="", cell=-1, inputs=xs,
-                in_channels=0, out_channels=0, in_height=1, in_width=1, out_height=1,
-                out_width=1, operands=len(xs), signal=any(x.signal for x in xs),
+                op="output",
+                name=self._unique("outputs"),
+                stage="",
+                cell=-1,
+                inputs=xs,
+                in_channels=0,
+                out_channels=0,
+                in_height=1,
+                in_width=1,
+                out_height=1,
+                out_width=1,
+                operands=len(xs),
+                signal=any(x.signal for x in xs),
             )
-        )  # fmt: skip
+        )
         return Tensor(0, 1, 1, len(self._layers) - 1)
 
     def _no_path(self) -> str:
@@ -188,9 +215,14 @@ class Mapper:
 
     # ---------------------------------------------------------------------- what handlers say
     def record(
-        self, op: str, node: Node, inputs: Sequence[str], output: str = "",
-        weights: Iterable[str] = (), **fields: Any,
-    ) -> None:  # fmt: skip
+        self,
+        op: str,
+        node: Node,
+        inputs: Sequence[str],
+        output: str = "",
+        weights: Iterable[str] = (),
+        **fields: Any,
+    ) -> None:
         """Append a layer that makes ``output`` (the node's first); sizes default to its own.
 
         weights: names of the constants whose elements are parameters; those that an earlier
@@ -212,9 +244,14 @@ class Mapper:
         names = [name for name in weights if name and self.is_constant(name)]
         sizes |= self._merged(node) | {"format": self._weight_format(names)}
         layer = Layer(
-            op=op, name=self._name(node, output), stage="", cell=-1, inputs=xs,
-            signal=any(x.signal for x in xs), **(sizes | fields),
-        )  # fmt: skip
+            op=op,
+            name=self._name(node, output),
+            stage="",
+            cell=-1,
+            inputs=xs,
+            signal=any(x.signal for x in xs),
+            **(sizes | fields),
+        )
         params = self._count([*names, *self._merged_weights(node)], op in _WEIGHTED)
         if params != layer_params(layer):
             layer = replace(layer, params=params)

@@ -50,8 +50,15 @@ def packed_attention(mapper: Mapper, node: Node) -> None:
     projected = f"{node.outputs[0]}/qkv"
     mapper.temporary(projected, (batch, length, total), node.outputs[0])
     inner = Node("MatMul", node.name, node.inputs[:1], [projected])
-    linear(mapper, inner, node.input(0), node.input(1), (features, total, batch * length),
-           node.input(2), bool(node.input(2)))  # fmt: skip
+    linear(
+        mapper,
+        inner,
+        node.input(0),
+        node.input(1),
+        (features, total, batch * length),
+        node.input(2),
+        bool(node.input(2)),
+    )
     _attend(mapper, node, [projected], (batch, heads, length, length, width, wide))
 
 

@@ -43,9 +43,18 @@ def linear(mapper: Mapper, node: Node) -> None:
     outputs = max(weights // features, 1)
     made = node.outputs[-1] if len(node.outputs) > 1 else node.outputs[0]
     mapper.record(
-        "linear", node, [node.input(0)], made, in_channels=features, out_channels=outputs,
-        in_height=rows, in_width=1, out_height=rows, out_width=1, bias=True,
-    )  # fmt: skip
+        "linear",
+        node,
+        [node.input(0)],
+        made,
+        in_channels=features,
+        out_channels=outputs,
+        in_height=rows,
+        in_width=1,
+        out_height=rows,
+        out_width=1,
+        bias=True,
+    )
     mapper.state_params(weights + len(node.attributes.get("intercepts", [])))
     for output in node.outputs:
         mapper.also_makes(output)
@@ -59,15 +68,27 @@ def support_vectors(mapper: Mapper, node: Node) -> None:
     params = sum(
         len(node.attributes.get(name, [])) for name in ("support_vectors", "coefficients", "rho")
     )
-    _record(mapper, node, rows * (features + vectors), params, "other",
-            macs=rows * features * max(vectors, 1))  # fmt: skip
+    _record(
+        mapper,
+        node,
+        rows * (features + vectors),
+        params,
+        "other",
+        macs=rows * features * max(vectors, 1),
+    )
 
 
 def _record(mapper: Mapper, node: Node, read: int, params: int, op: str, **fields: Any) -> None:
     mapper.record(
-        op, node, [node.input(0)], node.outputs[-1], in_channels=read, in_height=1, in_width=1,
+        op,
+        node,
+        [node.input(0)],
+        node.outputs[-1],
+        in_channels=read,
+        in_height=1,
+        in_width=1,
         **fields,
-    )  # fmt: skip
+    )
     mapper.state_params(params)
     for output in node.outputs:
         mapper.also_makes(output)

@@ -11,9 +11,18 @@ from flash.backends.onnx.ir.graph import Node
 from flash.backends.onnx.ir.mapper import Mapper, map_sizes
 
 __all__ = [
-    "concat", "copy", "gather", "pad", "resize", "scatter", "slice_", "sort", "split", "traffic",
+    "concat",
+    "copy",
+    "gather",
+    "pad",
+    "resize",
+    "scatter",
+    "slice_",
+    "sort",
+    "split",
+    "traffic",
     "view",
-]  # fmt: skip
+]
 
 
 def view(mapper: Mapper, node: Node) -> None:
@@ -99,9 +108,20 @@ def traffic(mapper: Mapper, node: Node, op: str, **fields: Any) -> None:
     first = used[0] if used else node.outputs[0]
     written = sum(mapper.size(name) for name in used) or mapper.size(first)
     mapper.record(
-        op, node, inputs, first, weights=constants, in_channels=max(read, 1), in_height=1,
-        in_width=1, out_channels=written, out_height=1, out_width=1, operands=len(inputs), **fields,
-    )  # fmt: skip
+        op,
+        node,
+        inputs,
+        first,
+        weights=constants,
+        in_channels=max(read, 1),
+        in_height=1,
+        in_width=1,
+        out_channels=written,
+        out_height=1,
+        out_width=1,
+        operands=len(inputs),
+        **fields,
+    )
     for output in node.outputs:
         if output and output in mapper.graph.values:
             mapper.also_makes(output)

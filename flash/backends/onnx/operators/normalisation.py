@@ -36,9 +36,14 @@ def skip_norm(mapper: Mapper, node: Node) -> None:
 def embedding_norm(mapper: Mapper, node: Node) -> None:
     """Rows of a word, a position and a segment table, summed and normalised."""
     mapper.record(
-        "gather", node, [node.input(0)], weights=node.inputs[2:5],
-        in_channels=3 * mapper.size(node.outputs[0]), in_height=1, in_width=1,
-    )  # fmt: skip
+        "gather",
+        node,
+        [node.input(0)],
+        weights=node.inputs[2:5],
+        in_channels=3 * mapper.size(node.outputs[0]),
+        in_height=1,
+        in_width=1,
+    )
     rows = mapper.temporary(
         f"{node.outputs[0]}/rows", mapper.shape(node.outputs[0]), node.outputs[0]
     )

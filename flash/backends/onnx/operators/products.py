@@ -71,29 +71,59 @@ def _product(
 
 
 def linear(
-    mapper: Mapper, node: Node, x: str, weight: str, sizes: tuple[int, int, int],
-    bias: str = "", has_bias: bool = False,
-) -> None:  # fmt: skip
+    mapper: Mapper,
+    node: Node,
+    x: str,
+    weight: str,
+    sizes: tuple[int, int, int],
+    bias: str = "",
+    has_bias: bool = False,
+) -> None:
     """Record a product with constant weights; sizes: features in, features out, rows."""
     inner, outer, rows = sizes
     mapper.record(
-        "linear", node, [x], weights=[weight, bias], in_channels=inner, out_channels=outer,
-        in_height=rows, in_width=1, out_height=rows, out_width=1, bias=has_bias,
-    )  # fmt: skip
+        "linear",
+        node,
+        [x],
+        weights=[weight, bias],
+        in_channels=inner,
+        out_channels=outer,
+        in_height=rows,
+        in_width=1,
+        out_height=rows,
+        out_width=1,
+        bias=has_bias,
+    )
 
 
 def stack(
-    mapper: Mapper, node: Node, sizes: tuple[int, int, int, int], bias: str = "",
-    has_bias: bool = False, inputs: Sequence[str] = (), output: str = "",
-) -> None:  # fmt: skip
+    mapper: Mapper,
+    node: Node,
+    sizes: tuple[int, int, int, int],
+    bias: str = "",
+    has_bias: bool = False,
+    inputs: Sequence[str] = (),
+    output: str = "",
+) -> None:
     """Record products of two activations; sizes: matrices, rows, summed length, columns."""
     batch, rows, inner, columns = sizes
     inputs = inputs or node.inputs[:2]
     mapper.record(
-        "matmul", node, inputs, output, weights=[*inputs, bias], in_channels=inner,
-        out_channels=columns, in_height=rows, in_width=1, out_height=rows, out_width=1,
-        batch=batch, bias=has_bias, operands=2,
-    )  # fmt: skip
+        "matmul",
+        node,
+        inputs,
+        output,
+        weights=[*inputs, bias],
+        in_channels=inner,
+        out_channels=columns,
+        in_height=rows,
+        in_width=1,
+        out_height=rows,
+        out_width=1,
+        batch=batch,
+        bias=has_bias,
+        operands=2,
+    )
 
 
 def einsum(mapper: Mapper, node: Node) -> None:
@@ -122,9 +152,13 @@ def einsum(mapper: Mapper, node: Node) -> None:
 
 
 def _contract(
-    mapper: Mapper, node: Node, names: tuple[str, str], terms: tuple[str, str, str],
-    sizes: Mapping[str, int], output: str,
-) -> None:  # fmt: skip
+    mapper: Mapper,
+    node: Node,
+    names: tuple[str, str],
+    terms: tuple[str, str, str],
+    sizes: Mapping[str, int],
+    output: str,
+) -> None:
     left, right, made = (set(term) for term in terms)
 
     def count(letters: set[str]) -> int:
@@ -149,9 +183,18 @@ def _linear_to(
 ) -> None:
     inner, outer, rows = sizes
     mapper.record(
-        "linear", node, [names[0]], output, weights=[names[1]], in_channels=inner,
-        out_channels=outer, in_height=rows, in_width=1, out_height=rows, out_width=1,
-    )  # fmt: skip
+        "linear",
+        node,
+        [names[0]],
+        output,
+        weights=[names[1]],
+        in_channels=inner,
+        out_channels=outer,
+        in_height=rows,
+        in_width=1,
+        out_height=rows,
+        out_width=1,
+    )
 
 
 def _subscripts(equation: str, shapes: Sequence[Sequence[int]]) -> tuple[list[str], str]:
@@ -160,9 +203,13 @@ def _subscripts(equation: str, shapes: Sequence[Sequence[int]]) -> tuple[list[st
     inputs, arrow, result = equation.partition("->")
     terms = inputs.split(",")
     dotted = max(
-        (len(s) - len(t.replace("...", "")) for t, s in zip(terms, shapes, strict=True)
-         if "..." in t), default=0,
-    )  # fmt: skip
+        (
+            len(s) - len(t.replace("...", ""))
+            for t, s in zip(terms, shapes, strict=True)
+            if "..." in t
+        ),
+        default=0,
+    )
     extra = "".join(chr(0x391 + k) for k in range(dotted))
 
     def spelled(term: str, rank: int) -> str:

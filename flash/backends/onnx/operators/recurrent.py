@@ -27,12 +27,20 @@ def recurrent(mapper: Mapper, node: Node) -> None:
     gates = _GATES[node.op]
     made = next((n for n in node.outputs if mapper.used(n)), node.outputs[0])
     mapper.record(
-        "recurrent", node, [node.input(0)], made,
+        "recurrent",
+        node,
+        [node.input(0)],
+        made,
         weights=[node.input(k) for k in (1, 2, 3, 7)],
-        in_channels=features, out_channels=directions * hidden, in_height=steps, in_width=1,
-        out_height=steps, out_width=1, batch=batch,
+        in_channels=features,
+        out_channels=directions * hidden,
+        in_height=steps,
+        in_width=1,
+        out_height=steps,
+        out_width=1,
+        batch=batch,
         macs=directions * gates * hidden * (features + hidden) * steps * batch,
-    )  # fmt: skip
+    )
     for output in node.outputs:
         if output:
             mapper.also_makes(output)

@@ -24,6 +24,11 @@ def reduce(mapper: Mapper, node: Node) -> None:
         global_pool(mapper, node)
         return
     mapper.record(
-        "reduce", node, [node.input(0)], in_channels=prod(shape), in_height=1, in_width=1,
+        "reduce",
+        node,
+        [node.input(0)],
+        in_channels=prod(shape),
+        in_height=1,
+        in_width=1,
         act=node.op.removeprefix("Reduce").lower(),
-    )  # fmt: skip
+    )

@@ -29,11 +29,18 @@ def conv(mapper: Mapper, node: Node) -> None:
         inputs += [name for name in (node.input(2), node.input(4)) if name]
     bias = node.input(3 if node.op == "DeformConv" else 2)
     mapper.record(
-        "conv", node, inputs, weights=[node.input(1), bias],
-        in_channels=shape[1] * groups, out_channels=shape[0], groups=groups, batch=out[0],
-        **_map(x, "in"), **_map(out, "out"),
+        "conv",
+        node,
+        inputs,
+        weights=[node.input(1), bias],
+        in_channels=shape[1] * groups,
+        out_channels=shape[0],
+        groups=groups,
+        batch=out[0],
+        **_map(x, "in"),
+        **_map(out, "out"),
         **_window(mapper, node, shape[2:]) | _bias(node, bias),
-    )  # fmt: skip
+    )
 
 
 def conv_transpose(mapper: Mapper, node: Node) -> None:
@@ -44,11 +51,18 @@ def conv_transpose(mapper: Mapper, node: Node) -> None:
         raise mapper.refusal(node, "its weights do not fit its input")
     out = mapper.shape(node.outputs[0])
     mapper.record(
-        "conv_transpose", node, [node.input(0)], weights=node.inputs[1:3],
-        in_channels=shape[0], out_channels=shape[1] * groups, groups=groups, batch=out[0],
-        **_map(x, "in"), **_map(out, "out"),
+        "conv_transpose",
+        node,
+        [node.input(0)],
+        weights=node.inputs[1:3],
+        in_channels=shape[0],
+        out_channels=shape[1] * groups,
+        groups=groups,
+        batch=out[0],
+        **_map(x, "in"),
+        **_map(out, "out"),
         **_window(mapper, node, shape[2:]) | _bias(node, node.input(2)),
-    )  # fmt: skip
+    )
 
 
 def pool(mapper: Mapper, node: Node) -> None:
@@ -56,10 +70,15 @@ def pool(mapper: Mapper, node: Node) -> None:
     kernel = node.attributes["kernel_shape"]
     x, out = mapper.shape(node.input(0)), mapper.shape(node.outputs[0])
     mapper.record(
-        "max_pool" if node.op == "MaxPool" else "avg_pool", node, [node.input(0)],
-        out_channels=prod(out[:2]), in_channels=prod(out[:2]),
-        **_map(x, "in"), **_map(out, "out"), **_window(mapper, node, kernel),
-    )  # fmt: skip
+        "max_pool" if node.op == "MaxPool" else "avg_pool",
+        node,
+        [node.input(0)],
+        out_channels=prod(out[:2]),
+        in_channels=prod(out[:2]),
+        **_map(x, "in"),
+        **_map(out, "out"),
+        **_window(mapper, node, kernel),
+    )
     if len(node.outputs) > 1:
         mapper.also_makes(node.outputs[1])
 

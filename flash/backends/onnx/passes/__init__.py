@@ -32,8 +32,13 @@ PASSES: Final[tuple[Callable[[Graph], None], ...]] = (
 )
 #: What a pass meets in a node that lacks an input, an output or an attribute.
 _MALFORMED: Final = (
-    ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError,
-)  # fmt: skip
+    ArithmeticError,
+    AttributeError,
+    IndexError,
+    KeyError,
+    TypeError,
+    ValueError,
+)
 
 
 def run_passes(

@@ -74,9 +74,13 @@ def _named_sizes(graph: Graph, wanted: Mapping[str, tuple[int, ...]]) -> dict[st
 
 
 def _bound(
-    graph: Graph, name: str, axis: int, sizes: Sequence[int] | None,
-    by_axis_name: Mapping[str, int], option: str,
-) -> int:  # fmt: skip
+    graph: Graph,
+    name: str,
+    axis: int,
+    sizes: Sequence[int] | None,
+    by_axis_name: Mapping[str, int],
+    option: str,
+) -> int:
     fixed, axis_name = graph.inputs[name][0][axis], graph.axis_names[name][axis]
     wanted = by_axis_name.get(axis_name) if sizes is None else sizes[axis]
     if fixed is not None:

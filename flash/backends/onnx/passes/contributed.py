@@ -152,7 +152,12 @@ _RULES: Final[Mapping[str, Callable[[Graph, Node], list[Value] | None]]] = {
     **{
         _MS + name: _same
         for name in (
-            "BiasGelu", "FastGelu", "Gelu", "QuickGelu", "RotaryEmbedding", "BiasSplitGelu",
+            "BiasGelu",
+            "FastGelu",
+            "Gelu",
+            "QuickGelu",
+            "RotaryEmbedding",
+            "BiasSplitGelu",
         )
     },
     _MS + "SkipLayerNormalization": _skip_norm,
@@ -175,4 +180,4 @@ _RULES: Final[Mapping[str, Callable[[Graph, Node], list[Value] | None]]] = {
     "NonMaxSuppression": _largest(_suppressed),
     "Unique": _largest(_unique),
     "Compress": _largest(_compressed),
-}  # fmt: skip
+}

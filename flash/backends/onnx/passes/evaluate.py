@@ -56,13 +56,27 @@ _UNKNOWN: Final = (
     "export it with a fixed input shape"
 )
 #: Results differ from run to run, or depend on more than the inputs.
-_NOT_CONSTANT: Final = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike",
-                        "Multinomial", "Bernoulli", "Dropout")  # fmt: skip
+_NOT_CONSTANT: Final = (
+    "RandomNormal",
+    "RandomUniform",
+    "RandomNormalLike",
+    "RandomUniformLike",
+    "Multinomial",
+    "Bernoulli",
+    "Dropout",
+)
 #: What onnx raises in a node that is wrong; it has no base class of its own.
 _MALFORMED: Final = (
-    shape_inference.InferenceError, defs.SchemaError, onnx.checker.ValidationError, RuntimeError,
-    TypeError, ValueError, KeyError, IndexError, ArithmeticError,
-)  # fmt: skip
+    shape_inference.InferenceError,
+    defs.SchemaError,
+    onnx.checker.ValidationError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    KeyError,
+    IndexError,
+    ArithmeticError,
+)
 
 
 def evaluate_constants(graph: Graph) -> None:

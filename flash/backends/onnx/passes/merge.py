@@ -23,9 +23,20 @@ _TAKES_ACTIVATION: Final = (*_PRODUCTS, "BatchNormalization", "Add", "Sub", "Sum
 #: Activations that no runtime we know does while a convolution or product writes its result:
 #: they take longer than the writing.
 _ALONE: Final = (
-    "Celu", "Elu", "Erf", "Exp", "Gelu", "Mish", "Selu", "Softplus", "Softsign", "Swish",
-    "ThresholdedRelu", "com.microsoft.FastGelu", "com.microsoft.Gelu",
-)  # fmt: skip
+    "Celu",
+    "Elu",
+    "Erf",
+    "Exp",
+    "Gelu",
+    "Mish",
+    "Selu",
+    "Softplus",
+    "Softsign",
+    "Swish",
+    "ThresholdedRelu",
+    "com.microsoft.FastGelu",
+    "com.microsoft.Gelu",
+)
 
 
 def merge_followers(graph: Graph) -> None:

@@ -139,8 +139,9 @@ def _rms_norm(found: Patterns, root: Node) -> bool:
     weights = _affine(found, nodes, x)[:1]
     if not found.inner(nodes):
         return False
-    found.become(nodes, Node("flash.RmsNorm", nodes[-1].name, [x, *weights],
-                             list(nodes[-1].outputs)))  # fmt: skip
+    found.become(
+        nodes, Node("flash.RmsNorm", nodes[-1].name, [x, *weights], list(nodes[-1].outputs))
+    )
     return True
 
 
