@@ -82,6 +82,11 @@ class Prediction:
     outside: NDArray[np.bool_]
 
 
+#: Decimals of a stage's index (in units of the samples' noise). Designs that differ by less are
+#: equal: else the last bits, which depend on the machine's linear algebra, choose between them.
+_INDEX_DECIMALS = 9
+
+
 @dataclass(frozen=True)
 class AccuracyModel:
     """A space's accuracy model.
@@ -159,7 +164,8 @@ class AccuracyModel:
         weights, names = self.regression.index_weights, self.regression.features
 
         def index(table: LayerTable) -> Floats:
-            found: Floats = features_of(cell_sums(table), names) @ weights
+            columns = features_of(cell_sums(table), names).T
+            found: Floats = np.round(np.sum(columns * weights[:, None], axis=0), _INDEX_DECIMALS)
             return found
 
         return index
