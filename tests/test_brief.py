@@ -69,3 +69,4 @@ def test_verbose_has_the_sources_and_quiet_no_next_command(report):
     assert shown["brief"] == render_brief(report, ["out/front.json"], 80)
     assert "note: " in shown["verbose"] and "space      " in shown["verbose"]
     assert "next: " not in shown["quiet"]
+    assert len(shown["quiet"]) < len(shown["brief"]) < len(shown["verbose"])

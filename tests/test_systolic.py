@@ -333,7 +333,9 @@ def test_chips_meet_the_stages_of_a_space_as_they_meet_whole_networks(rng, monke
         ).evaluate(indices)  # fmt: skip
         assert whole["latency_ms"][number] == pytest.approx(parts["latency_ms"])
     # A hash that tells nothing apart must change nothing.
-    monkeypatch.setattr(shapes_module, "_FACTORS", np.zeros(10, dtype=np.int64))
+    monkeypatch.setattr(
+        shapes_module, "_FACTORS", np.zeros(len(shapes_module.SIZES), dtype=np.int64)
+    )
     again = systolic_costs(space.table(indices), HARDWARE, chips)
     assert again["energy_mj"] == pytest.approx(whole["energy_mj"])
 

@@ -7,6 +7,7 @@ other, each after those that it imports; imports of the standard library come on
 
 from __future__ import annotations
 
+import argparse
 import ast
 import sys
 from collections.abc import Sequence
@@ -191,10 +192,13 @@ def _banner(part: Part) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    check = "--check" in words
-    places = [Path(word) for word in words if word != "--check"] or [FILE]
-    text = build()
+    parser = argparse.ArgumentParser(
+        "python -m flash.device.build", description="Build the one file that devices get."
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing; 1 if it is stale")
+    parser.add_argument("files", nargs="*", type=Path, help=f"default: scripts/{FILE.name}")
+    options = parser.parse_args(arguments)
+    check, places, text = options.check, options.files or [FILE], build()
     for place in places:
         if not check:
             place.write_text(text, encoding="utf-8")

@@ -141,8 +141,7 @@ def main(arguments: Sequence[str]) -> None:
     if options.measured:
         rows = _compared(options, rows)
     if options.metric:
-        names = [n for n in ("design", "target", options.metric) if n in rows[0]]
-        rows = [{name: row[name] for name in names} for row in rows]
+        rows = _narrowed(options, rows)
     if not (options.measured and not (options.csv or options.json)):
         _write(options, rows)
     end_with(errors)
@@ -185,6 +184,22 @@ def _compared(options: argparse.Namespace, rows: list[Row]) -> list[Row]:
     if not (options.csv or options.json):
         sys.stdout.write(comparison_table(rows, _provenance(options), measured.origin))
     return rows
+
+
+def _narrowed(options: argparse.Namespace, rows: list[Row]) -> list[Row]:
+    """The rows with the metric asked for, and the costs where a target was named."""
+    costs = [
+        f"{quantity}{end}_{unit}"
+        for quantity, unit in (("latency", "ms"), ("energy", "mj"), ("area", "mm2"))
+        for end in ("", "_low", "_high")
+    ]
+    wanted = ("design", "target", options.metric, *(costs if options.target else ()))
+    names = [name for name in wanted if name in rows[0]]
+    without = sum(row[options.metric] is None for row in rows)
+    if without and not is_proxy(options.metric):
+        line = f"note: {without} of {len(rows)} networks have no {options.metric}"
+        sys.stderr.write(f"{line}: it is a score of designs of a space\n")
+    return [{name: row[name] for name in names} for row in rows]
 
 
 def _write(options: argparse.Namespace, rows: list[Row]) -> None:

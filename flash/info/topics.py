@@ -113,6 +113,18 @@ def _kinds() -> Iterator[Entry]:
         yield _loaded(KINDS, name, lambda k: (k.description, {}))
 
 
+def _components() -> Iterator[Entry]:
+    members: Any = registry("flash.components")
+    for name in members:
+        yield _loaded(members, name, lambda c: (_first_line(type(c)), {}))
+
+
+def _sensors() -> Iterator[Entry]:
+    members: Any = registry("flash.sensors")
+    for name in members:
+        yield _loaded(members, name, lambda s: (_first_line(s), {}))
+
+
 def _loaded(
     members: Registry[Any], name: str, tell: Callable[[Any], tuple[str, dict[str, Any]]]
 ) -> Entry:
@@ -137,6 +149,8 @@ TOPICS: Mapping[str, Callable[[], Iterator[Entry]]] = MappingProxyType(
         "proxies": _proxies,
         "strategies": _strategies,
         "optimizers": _optimizers,
+        "components": _components,
+        "sensors": _sensors,
         "formats": _formats,
         "families": _families,
         "kinds": _kinds,

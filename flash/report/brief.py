@@ -27,10 +27,17 @@ _LINES = 24
 _WIDE = 1.5
 
 
-def render_brief(report: SearchReport, files: Sequence[str | Path] = (), width: int = 80) -> str:
+def render_brief(
+    report: SearchReport,
+    files: Sequence[str | Path] = (),
+    width: int = 80,
+    *,
+    quiet: bool = False,
+) -> str:
     """The search in a few lines of at most ``width`` characters (60 or more).
 
     files: what was written; the next command names the first of them.
+    quiet: the picks and the certificate alone.
     """
     lines = _wrap(_headline(report), width)
     if report.limits:
@@ -45,7 +52,8 @@ def render_brief(report: SearchReport, files: Sequence[str | Path] = (), width: 
         block = _joined(parts, width - margin)
         lines += [f"{label:<{margin}}{block[0]}", *(" " * margin + words for words in block[1:])]
     lines.append("")
-    for words in (*_beliefs(report), _certificate(report), *_next(files)):
+    around = ([], []) if quiet else (_beliefs(report), _next(files))
+    for words in (*around[0], _certificate(report), *around[1]):
         lines += _wrap(words, width)
     if len(lines) > _LINES:
         lines = [line for line in lines if line]

@@ -49,21 +49,20 @@ def print_report(
     stream:  standard output unless given; COLUMNS overrides the width.
     verbose: sources, picks, some of the front, certificate, notes and files written, in colour
         on a terminal that wants it (``NO_COLOR`` unset, ``TERM`` not ``dumb``).
-    quiet:   plain, and no more than sources, picks and the certificate.
+    quiet:   no more than the picks and the certificate.
     """
     out = sys.stdout if stream is None else stream
-    if not quiet and not verbose:
+    if quiet or not verbose:
         width = min(shutil.get_terminal_size((_BRIEF_WIDTH, 24)).columns, _PIPE_WIDTH)
-        _write(out, render_brief(report, files, max(width, _LEAST_WIDTH)))
+        _write(out, render_brief(report, files, max(width, _LEAST_WIDTH), quiet=quiet))
         return
     terminal = out.isatty() and os.environ.get("TERM") != "dumb"
-    if terminal and not quiet and not os.environ.get("NO_COLOR"):
+    if terminal and not os.environ.get("NO_COLOR"):
         _print_rich(report, files, out, shutil.get_terminal_size().columns)
         return
     # A file or a pipe has no width of its own.
     width = shutil.get_terminal_size((_PIPE_WIDTH, 24)).columns
-    text = render_plain(report, width=width, files=files, quiet=quiet)
-    _write(out, text)
+    _write(out, render_plain(report, width=width, files=files))
 
 
 def _write(out: TextIO, text: str) -> None:

@@ -175,7 +175,7 @@ def _parser() -> CommandParser:
     add("--out", metavar="DIR", help="folder for front.json, front.csv, front.svg (flash-out)")
     add("--export", metavar="F,G", help="the balanced design too, as flash.export --format writes")
     add("--json", metavar="FILE", help="write the JSON document to FILE, or to stdout with '-'")
-    add("--quiet", action="store_true", help="plain text, nothing but the result")
+    add("--quiet", action="store_true", help="the picks and the certificate, nothing else")
     add("--verbose", action="store_true", help="more of the front, and where each number is from")
     add_budget_options(parser)
     return parser

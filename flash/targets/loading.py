@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flash.errors import ProfileError, shown
+from flash.errors import ProfileError, UsageError, shown
 from flash.targets.base import Target
 from flash.targets.chips import Given
 from flash.targets.kinds import KINDS, Hardware, TargetKind
@@ -27,6 +27,8 @@ def load_hardware(name_or_path: str, runtime: str | None = None) -> Hardware:
     except ProfileError as error:
         raise ProfileError(f"{path}: {error}") from None
     found = read_document(document, path, kind.read)
+    if runtime is not None and of_name is not None and runtime != of_name:
+        raise UsageError(f"target {name_or_path} names a runtime; leave --runtime {runtime} out")
     chosen = runtime if runtime is not None else of_name
     return found if chosen is None else found.select(chosen)
 
