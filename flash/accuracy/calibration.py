@@ -15,17 +15,11 @@ from flash.accuracy.conformal import extent, intervals
 from flash.accuracy.features import (
     CELL_SIZE_FEATURES,
     CELL_SUMS,
-    cell_sums,
     design_features,
-    feature,
-    features_of,
     network_features,
 )
 from flash.accuracy.fit import FEWEST, Rival, check_learning, choose, rank_correlation, rivals
-from flash.accuracy.kriging import Ridge
 from flash.accuracy.level import Level
-from flash.accuracy.monotone import FlashForm, RisingLine
-from flash.accuracy.power import PowerLaw
 from flash.accuracy.regression import Regression, Samples
 from flash.accuracy.task import Task
 from flash.errors import UsageError
@@ -80,11 +74,6 @@ class Prediction:
     low: Floats
     high: Floats
     outside: NDArray[np.bool_]
-
-
-#: Decimals of a stage's index (in units of the samples' noise). Designs that differ by less are
-#: equal: else the last bits, which depend on the machine's linear algebra, choose between them.
-_INDEX_DECIMALS = 9
 
 
 @dataclass(frozen=True)
@@ -146,38 +135,16 @@ class AccuracyModel:
     @property
     def metric(self) -> str:
         """The quantity it rises with: a score, "accuracy" for its own index, "" if none."""
-        if isinstance(self.regression, PowerLaw):
-            return "accuracy" if self.regression.quantity else ""
-        if isinstance(self.regression, Ridge):
-            return "accuracy"
-        if isinstance(self.regression, FlashForm | RisingLine):
-            return feature(self.regression.features[0])[0][0]
-        return ""
+        return self.regression.metric
 
     @property
     def index(self) -> Callable[[LayerTable], Floats] | None:
         """What its prediction rises with, for the cells in a table; a sum over cells."""
-        if isinstance(self.regression, PowerLaw) and (name := self.regression.quantity):
-            return lambda table: cell_sums(table)[name]
-        if not isinstance(self.regression, Ridge):
-            return None
-        weights, names = self.regression.index_weights, self.regression.features
-
-        def index(table: LayerTable) -> Floats:
-            columns = features_of(cell_sums(table), names).T
-            found: Floats = np.round(np.sum(columns * weights[:, None], axis=0), _INDEX_DECIMALS)
-            return found
-
-        return index
+        return self.regression.index
 
     def from_metric(self, values: Floats) -> Floats:
         """Predicted accuracy of designs whose ``metric`` is ``values``; it never falls."""
-        if isinstance(self.regression, PowerLaw):
-            return self.regression.from_quantity(values)
-        if isinstance(self.regression, Ridge):
-            return self.regression.from_index(values)
-        x = features_of({self.metric: values}, self.regression.features)
-        return self.regression.predict(x)
+        return self.regression.from_metric(values)
 
     def least_metric(self, accuracy: float, best: float) -> float:
         """The least ``metric`` up to ``best`` that reaches ``accuracy``; above ``best`` if none.

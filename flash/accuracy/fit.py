@@ -77,9 +77,7 @@ class Rival:
     @property
     def exact(self) -> bool:
         """An optimizer can search it: it rises with one score, or with a sum over stages."""
-        if isinstance(self.model, PowerLaw):
-            return bool(self.model.quantity)
-        return isinstance(self.model, Ridge) or not isinstance(self.model, Kriging)
+        return bool(self.model.metric)
 
     @property
     def loo_rmse(self) -> float:

@@ -16,13 +16,15 @@ likelihood. Predictions are linear in the samples, so the model without a sample
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import numpy as np
 
+from flash.accuracy.features import cell_sums, features_of
 from flash.accuracy.regression import Regression, Samples, Saturation
 from flash.spaces.stage_tables import Floats
+from flash.spaces.table import LayerTable
 
 __all__ = ["Kriging", "Ridge"]
 
@@ -42,6 +44,9 @@ _FAINT = 0.01
 _WORK = 6400
 #: Choices that are kept whatever ``_WORK`` says.
 _LEAST = 8
+#: Decimals of a stage's index (in units of the samples' noise). Designs that differ by less are
+#: equal: else the last bits, which depend on the machine's linear algebra, choose between them.
+_INDEX_DECIMALS = 9
 #: Keeps the trend of a constant feature finite.
 _TINY = 1e-6
 #: Designs looked at together: the kernel of a chunk stays in the cache.
@@ -85,6 +90,10 @@ class Kriging(Regression):
         self._solve()
 
     # ------------------------------------------------------------------------------- the model
+    def settings(self) -> dict[str, tuple[str, ...]]:
+        """Its features, and those of them it may follow far from the samples."""
+        return {"features": self.features, "trend": self.trend}
+
     def predict(self, x: Floats) -> Floats:
         """Predicted accuracy, shape (designs,)."""
         return self._saturation.undo(self._of(x, slice(0, 1))[0])
@@ -225,6 +234,31 @@ class Ridge(Kriging):
         """Weight of each raw feature in the index, shape (features,)."""
         weights: Floats = self._straight[1:, 0] / self._scale
         return weights
+
+    @property
+    def metric(self) -> str:
+        """Its own index."""
+        return "accuracy"
+
+    @property
+    def index(self) -> Callable[[LayerTable], Floats]:
+        """The sum over cells that its prediction rises with, for the cells in a table."""
+        weights, names = self.index_weights, self.features
+
+        def index(table: LayerTable) -> Floats:
+            columns = features_of(cell_sums(table), names).T
+            found: Floats = np.round(np.sum(columns * weights[:, None], axis=0), _INDEX_DECIMALS)
+            return found
+
+        return index
+
+    def from_metric(self, values: Floats) -> Floats:
+        """Predicted accuracy of designs of these indices; it never falls."""
+        return self.from_index(values)
+
+    def settings(self) -> dict[str, tuple[str, ...]]:
+        """Its features; the trend is all of them."""
+        return {"features": self.features}
 
     def from_index(self, index: Floats) -> Floats:
         """Predicted accuracy of designs of these indices (features @ ``index_weights``)."""

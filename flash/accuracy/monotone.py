@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from flash.accuracy.features import feature
 from flash.accuracy.regression import Regression, Samples, Saturation
 from flash.spaces.stage_tables import Floats
 
@@ -66,6 +67,11 @@ class FlashForm(Regression):
         """a, b, c, d of ``theta`` in the score itself."""
         a, b, c, d = self._all[0]
         return float(a), float(b * self._unit), float(c), float(d)
+
+    @property
+    def metric(self) -> str:
+        """The score it reads."""
+        return feature(self.features[0])[0][0]
 
     def predict(self, x: Floats) -> Floats:
         """Predicted accuracy, shape (designs,)."""
@@ -148,6 +154,11 @@ class RisingLine(Regression):
             everyone[i] = False
             self._all.append(self._fit(everyone))
             everyone[i] = True
+
+    @property
+    def metric(self) -> str:
+        """The score it reads."""
+        return feature(self.features[0])[0][0]
 
     def predict(self, x: Floats) -> Floats:
         """Predicted accuracy, shape (designs,)."""

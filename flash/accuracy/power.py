@@ -9,15 +9,16 @@ parameters, so that five networks fit it, and goes on beyond them without surpri
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.accuracy.features import CELL_SIZE_FEATURES, features_of
+from flash.accuracy.features import CELL_SIZE_FEATURES, cell_sums, features_of
 from flash.accuracy.regression import Regression, Samples
 from flash.spaces.stage_tables import Floats
+from flash.spaces.table import LayerTable
 
 __all__ = ["PowerLaw"]
 
@@ -54,6 +55,21 @@ class PowerLaw(Regression):
         if len(self.features) > 1 or self.features[0] not in CELL_SIZE_FEATURES:
             return ""
         return self.features[0].removeprefix("log_")
+
+    @property
+    def metric(self) -> str:
+        """Its index, where it has one."""
+        return "accuracy" if self.quantity else ""
+
+    @property
+    def index(self) -> Callable[[LayerTable], Floats] | None:
+        """``quantity`` of the cells in a table."""
+        name = self.quantity
+        return (lambda table: cell_sums(table)[name]) if name else None
+
+    def from_metric(self, values: Floats) -> Floats:
+        """Predicted accuracy of designs whose ``quantity`` is ``values``; it never falls."""
+        return self.from_quantity(values)
 
     def from_quantity(self, values: Floats) -> Floats:
         """Predicted accuracy of designs whose ``quantity`` is ``values``; it never falls."""

@@ -8,12 +8,15 @@ are fitted on its scale, and the intervals of all models are made on it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
+from flash.accuracy.features import features_of
 from flash.spaces.stage_tables import Floats
+from flash.spaces.table import LayerTable
 
 __all__ = ["Regression", "Samples", "Saturation"]
 
@@ -74,6 +77,24 @@ class Regression(ABC):
 
     kind: ClassVar[str]
     features: tuple[str, ...]
+
+    @property
+    def metric(self) -> str:
+        """The quantity its prediction rises with: a score, "accuracy" for ``index``, "" if none."""
+        return ""
+
+    @property
+    def index(self) -> Callable[[LayerTable], Floats] | None:
+        """What its prediction rises with where that is a sum over cells, for those in a table."""
+        return None
+
+    def from_metric(self, values: Floats) -> Floats:
+        """Predicted accuracy of designs whose ``metric`` is ``values``; it never falls."""
+        return self.predict(features_of({self.metric: values}, self.features))
+
+    def settings(self) -> dict[str, tuple[str, ...]]:
+        """The names that a file must hold to make the same model again."""
+        return {"features": self.features}
 
     @abstractmethod
     def predict(self, x: Floats) -> Floats:

@@ -266,10 +266,7 @@ def accuracy_text(model: AccuracyModel) -> str:
     values |= {"classes": task.classes, "input_shape": task.shape}
     values |= {"data_digest": task.digest} if task.digest else {}
     values |= {f.name: getattr(model.provenance, f.name) for f in fields(Provenance)}
-    values |= {"coverage": model.coverage, "features": regression.features}
-    if isinstance(regression, Kriging) and not isinstance(regression, Ridge):
-        values["trend"] = regression.trend
-    values |= regression.parameters()
+    values |= {"coverage": model.coverage} | regression.settings() | regression.parameters()
     if model.level is not None:
         values |= {"level": model.level.statement, "anchors": model.level.anchors}
         values |= {"level_spread": model.level.spread}
