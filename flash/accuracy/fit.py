@@ -77,7 +77,7 @@ class Rival:
     @property
     def exact(self) -> bool:
         """An optimizer can search it: it rises with one score, or with a sum over stages."""
-        return bool(self.model.metric)
+        return self.model.searchable
 
     @property
     def loo_rmse(self) -> float:

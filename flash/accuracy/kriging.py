@@ -90,6 +90,11 @@ class Kriging(Regression):
         self._solve()
 
     # ------------------------------------------------------------------------------- the model
+    @property
+    def searchable(self) -> bool:
+        """No: it rises with nothing that stages add to."""
+        return False
+
     def settings(self) -> dict[str, tuple[str, ...]]:
         """Its features, and those of them it may follow far from the samples."""
         return {"features": self.features, "trend": self.trend}
@@ -234,6 +239,11 @@ class Ridge(Kriging):
         """Weight of each raw feature in the index, shape (features,)."""
         weights: Floats = self._straight[1:, 0] / self._scale
         return weights
+
+    @property
+    def searchable(self) -> bool:
+        """Yes: by its index."""
+        return True
 
     @property
     def metric(self) -> str:

@@ -57,6 +57,11 @@ class PowerLaw(Regression):
         return self.features[0].removeprefix("log_")
 
     @property
+    def searchable(self) -> bool:
+        """Only where it reads one size that is a sum over cells."""
+        return bool(self.quantity)
+
+    @property
     def metric(self) -> str:
         """Its index, where it has one."""
         return "accuracy" if self.quantity else ""

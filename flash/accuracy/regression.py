@@ -79,6 +79,11 @@ class Regression(ABC):
     features: tuple[str, ...]
 
     @property
+    def searchable(self) -> bool:
+        """Whether an optimizer can search it: it rises with ``metric``."""
+        return True
+
+    @property
     def metric(self) -> str:
         """The quantity its prediction rises with: a score, "accuracy" for ``index``, "" if none."""
         return ""
