@@ -1428,7 +1428,7 @@ class Bench:
         record["throttled"] = self.throttled()
         if stops is not None and stopped is not None:
             record["quota_stopped_s"] = rounded(max(stopped - stops, 0.0))
-        record["memory_mb"] = self.memory.peak_mb()
+        record["resident_mb"] = self.memory.peak_mb()
         record["kernels"] = kernels
         return record
 
@@ -2601,7 +2601,7 @@ def device_info(root: str = "/") -> dict[str, Any]:
         "cores": usable_cores(root),
         "arch": platform.machine(),
         "simd_bits": simd_width(cpuinfo),
-        "memory_mb": round(int(memory.group(1)) * 1024e-6) if memory else None,
+        "ram_mb": round(int(memory.group(1)) * 1024e-6) if memory else None,
     }
 
 

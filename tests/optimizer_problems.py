@@ -14,8 +14,8 @@ COMBINE = {
     "score": "sum",
     "latency_ms": "sum",
     "energy_mj": "sum",
-    "weight_mb": "sum",
-    "activation_mb": "max",
+    "weight_kb": "sum",
+    "activation_kb": "max",
 }
 
 
@@ -39,8 +39,8 @@ def device_problem(space="cifar10-concat", seed=0):
         return {
             "latency_ms": seconds * 1e3,
             "energy_mj": (seconds * power_w + joules.sum(axis=0)) * 1e3,
-            "weight_mb": t.params.sum(axis=0) * 4e-6,
-            "activation_mb": (moved * 1e-6).max(axis=0, initial=0.0),
+            "weight_kb": t.params.sum(axis=0) * 4e-3,
+            "activation_kb": (moved * 1e-3).max(axis=0, initial=0.0),
         }
 
     return tabulate(load_space(space), costs, lambda t: {"score": nn_degree(t)}, COMBINE)

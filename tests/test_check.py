@@ -163,10 +163,10 @@ def test_confidence_holds_the_limit_at_the_far_end_of_the_interval(files):
 
 def test_memory_limits_are_of_activations_and_weights(files):
     (row,) = estimate(files[0])
-    (fits,) = check(files[0], target="rpi4b", max_ram_mb=row["activation_kb"] / 1e3,
-                    max_flash_mb=row["weight_kb"] / 1e3)  # fmt: skip
+    (fits,) = check(files[0], target="rpi4b", max_ram_kb=row["activation_kb"],
+                    max_flash_kb=row["weight_kb"])  # fmt: skip
     assert fits.verdict == "pass" and all(c.certain for c in fits.checks)
-    (large,) = check(files[0], target="rpi4b", max_flash_mb=row["weight_kb"] / 1e3 * 0.99)
+    (large,) = check(files[0], target="rpi4b", max_flash_kb=row["weight_kb"] * 0.99)
     assert large.verdict == "fail"
 
 

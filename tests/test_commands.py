@@ -104,18 +104,18 @@ def test_stage_tables_give_the_costs_of_whole_designs(rng):
     assert table["latency_ms"] == pytest.approx(whole.latency_ms[0], rel=1e-9)
     assert table["energy_mj"] == pytest.approx(whole.energy_mj[0], rel=1e-9)
     assert table["nn_degree"] == pytest.approx(whole.nn_degree, rel=1e-12)
-    assert table["weight_mb"] == pytest.approx(whole.weight_mb, rel=1e-12)
-    assert table["activation_mb"] == pytest.approx(whole.activation_mb, rel=1e-12)
+    assert table["weight_kb"] == pytest.approx(whole.weight_kb, rel=1e-12)
+    assert table["activation_kb"] == pytest.approx(whole.activation_kb, rel=1e-12)
 
 
 def test_every_limit_holds_on_the_front():
     report = search(
-        target="rpi3b", metric="nn_degree", max_latency_ms=60.0, max_memory_mb=6.0,
+        target="rpi3b", metric="nn_degree", max_latency_ms=60.0, max_memory_kb=6000.0,
         max_energy_mj=200.0, min_score=200.0,
     )  # fmt: skip
     for design in report.front:
         assert design.latency_ms.value <= 60.0
-        assert design.memory_mb <= 6.0
+        assert design.memory_kb <= 6000.0
         assert design.energy_mj.value <= 200.0
         assert design.nn_degree >= 200.0
 

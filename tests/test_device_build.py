@@ -162,7 +162,7 @@ def test_the_file_behaves_as_its_parts(tmp_path, monkeypatch, capsys):
             assert (code, again) == (0, 0), printed.err
             lines = read_lines(out)
             for line in lines:  # facts of this machine at the moment
-                for key in ("date", "memory_mb", "temperature_c", "frequency_mhz", "clock_mhz",
+                for key in ("date", "resident_mb", "temperature_c", "frequency_mhz", "clock_mhz",
                             "quota_stopped_s", "throttled", "core_groups"):  # fmt: skip
                     line.pop(key, None)
             text = printed.out.replace(str(out), "FILE").partition("time: ")[0]

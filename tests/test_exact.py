@@ -22,7 +22,7 @@ from flash.optimize.objectives import (
 )
 from flash.spaces.stage_tables import SeparableProblem, StageTable
 
-NAMES = ("score", "latency_ms", "energy_mj", "memory_mb", "weight_mb", "activation_mb")
+NAMES = ("score", "latency_ms", "energy_mj", "memory_kb", "weight_kb", "activation_kb")
 SCORE, LATENCY, ENERGY, MEMORY = map(objective, NAMES[:4])
 
 

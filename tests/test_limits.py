@@ -19,7 +19,7 @@ _SCORE = Objective("nn_degree", "max")
 _COSTS = {
     "max_latency_ms": objective("latency_ms"),
     "max_energy_mj": objective("energy_mj"),
-    "max_memory_mb": objective("memory_mb"),
+    "max_memory_kb": objective("memory_kb"),
 }
 
 
@@ -74,7 +74,7 @@ def test_a_design_that_only_the_exact_optimizer_finds_is_returned(default):
         target="rpi3b",
         metric="nn_degree",
         max_latency_ms=float(values["latency_ms"][0]),
-        max_memory_mb=float(values["weight_mb"][0] + values["activation_mb"][0]),
+        max_memory_kb=float(values["weight_kb"][0] + values["activation_kb"][0]),
         min_score=float(values["nn_degree"][0]),
     )
     assert space.identify(front.indices[row]) in {design.id for design in report.front}

@@ -448,7 +448,7 @@ def test_one_network_evaluates_as_its_design_does(rng):
         alone = evaluate_network(space.network(design), target)
         assert alone.latency_ms[2][0] == pytest.approx(together.latency_ms[2][i], rel=1e-12)
         assert alone.nn_degree[0] == pytest.approx(together.nn_degree[i])
-        assert alone.activation_mb[0] == together.activation_mb[i]
+        assert alone.activation_kb[0] == together.activation_kb[i]
         assert alone.extrapolated[0] == together.extrapolated[i]
 
 

@@ -232,8 +232,8 @@ def test_weights_weigh_what_their_format_says(kind, size):
     given = model(made, {"x": [1, 4, 8, 8]}, {"w": normal(8, 4, 1, 1).astype(kind)},
                   types={"x": elem_type})  # fmt: skip
     found = evaluate_network(network_of(given), load_target("x86-avx512"))
-    assert found.weight_mb[0] == pytest.approx(32 * size / 1e6)
-    assert found.activation_mb[0] == pytest.approx((256 * 4 + 512 * size) / 1e6)
+    assert found.weight_kb[0] == pytest.approx(32 * size / 1e3)
+    assert found.activation_kb[0] == pytest.approx((256 * 4 + 512 * size) / 1e3)
     assert found.extrapolated[0]
 
 

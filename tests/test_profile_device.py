@@ -53,7 +53,7 @@ def test_a_suite_is_measured_to_the_schema(tmp_path):
         "governor", "cpu_quota_cores", "core_groups", "sensors", "suite",
     ]  # fmt: skip
     assert header["schema"] == "flash.measurements/1"
-    assert set(header["device"]) == {"model", "cpu", "cores", "arch", "simd_bits", "memory_mb"}
+    assert set(header["device"]) == {"model", "cpu", "cores", "arch", "simd_bits", "ram_mb"}
     assert header["runtime"]["provider"] == "CPUExecutionProvider"
     assert (header["threads"], header["precision"], header["batch"]) == (1, "fp32", 1)
     assert [record["network"] for record in records] == [{"workload": text} for text in TINY]
@@ -62,7 +62,7 @@ def test_a_suite_is_measured_to_the_schema(tmp_path):
         assert 0 < latency["p10"] <= latency["median"] <= latency["p90"]
         assert latency["runs"] >= 7
         assert {"energy_mj", "power_w", "temperature_c", "frequency_mhz", "throttled"} < set(record)
-        assert record["memory_mb"] >= 0
+        assert record["resident_mb"] >= 0
         assert 0 < sum(k["ms"] for k in record["kernels"]) < 5 * latency["p90"] + 1
     ops = [kernel["op"] for kernel in records[0]["kernels"]]
     assert any("Conv" in op for op in ops)
@@ -95,14 +95,14 @@ def test_the_fastest_pass_counts(program):
         latency = {"median": median, "p10": median - 1, "p90": median + 1, "runs": 7}
         return {"network": {"workload": "n"}, "latency_ms": latency, "kernels": kernels}
 
-    first = record(3.0, 1.0, 2.5) | {"memory_mb": 5.0, "throttled": True, "frequency_mhz": 600}
+    first = record(3.0, 1.0, 2.5) | {"resident_mb": 5.0, "throttled": True, "frequency_mhz": 600}
     fastest = record(2.0, 2.0, 16.0) | {"throttled": False, "frequency_mhz": 1500}
     passes = [first, record(9.0, 1.5, 1.0), fastest]
     (merged,) = program.merged_passes(passes)
     assert merged["latency_ms"] == {"median": 2.0, "p10": 1.0, "p90": 3.0, "runs": 7}
     assert [k["ms"] for k in merged["kernels"]] == [1.5, 1.0]
     assert (merged["passes"], merged["medians"]) == (3, [3.0, 9.0, 2.0])
-    assert merged["memory_mb"] == 5.0
+    assert merged["resident_mb"] == 5.0
     assert (merged["throttled"], merged["frequency_mhz"]) == (False, 1500)
     # Passes may come in several runs.
     later = program.merged_passes([*program.merged_passes(passes[:2]), passes[2]])

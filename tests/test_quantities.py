@@ -28,14 +28,14 @@ from flash.errors import UsageError
         (q.parse_energy_mj, "5mJ", 5.0),
         (q.parse_energy_mj, "300uJ", 0.3),
         (q.parse_energy_mj, "1.5 J", 1500.0),
-        (q.parse_memory_mb, "8MB", 8.0),
-        (q.parse_memory_mb, "1B", 1e-6),
-        (q.parse_memory_mb, "64kB", 0.064),
-        (q.parse_memory_mb, "64KB", 0.064),
-        (q.parse_memory_mb, "64KiB", 65536 / 1e6),
-        (q.parse_memory_mb, "2MiB", 2 * 1024**2 / 1e6),
-        (q.parse_memory_mb, "1GB", 1000.0),
-        (q.parse_memory_mb, "1GiB", 1024**3 / 1e6),
+        (q.parse_memory_kb, "8MB", 8000.0),
+        (q.parse_memory_kb, "1B", 1e-3),
+        (q.parse_memory_kb, "64kB", 64.0),
+        (q.parse_memory_kb, "64KB", 64.0),
+        (q.parse_memory_kb, "64KiB", 65536 / 1e3),
+        (q.parse_memory_kb, "2MiB", 2 * 1024**2 / 1e3),
+        (q.parse_memory_kb, "1GB", 1e6),
+        (q.parse_memory_kb, "1GiB", 1024**3 / 1e3),
         (q.parse_area_mm2, "40mm2", 40.0),
         (q.parse_area_mm2, "40mm\u00b2", 40.0),
         (q.parse_area_mm2, "9000um2", 0.009),
@@ -52,12 +52,12 @@ def test_a_quantity_with_a_unit_is_read_exactly(parse, text, expected):
     [
         (q.parse_latency_ms, "20", "20: give a unit, e.g. 20ms, 20us or 20s"),
         (q.parse_energy_mj, "2.5", "give a unit, e.g. 2.5mJ, 2.5uJ or 2.5J"),
-        (q.parse_memory_mb, "8", "give a unit, e.g. 8MB, 8MiB or 8kB"),
+        (q.parse_memory_kb, "8", "give a unit, e.g. 8MB, 8MiB or 8kB"),
         (q.parse_area_mm2, "40", "give a unit, e.g. 40mm2 or 40um2"),
         (q.parse_latency_ms, "20MS", "unknown unit 'MS' (did you mean 'ms'?)"),
         (q.parse_latency_ms, "20msec", "unknown unit 'msec' (did you mean 'ms'?)"),
-        (q.parse_memory_mb, "8mb", "did you mean 'MB'?"),
-        (q.parse_memory_mb, "8M", "did you mean 'MB'?"),
+        (q.parse_memory_kb, "8mb", "did you mean 'MB'?"),
+        (q.parse_memory_kb, "8M", "did you mean 'MB'?"),
         (q.parse_energy_mj, "5MJ", "did you mean 'mJ'?"),
         (q.parse_latency_ms, "5mJ", "mJ is a unit of energy; a latency is in us, ms or s"),
         (q.parse_latency_ms, "20 parsecs", "unknown unit 'parsecs' (known: ms, s, us)"),
@@ -105,7 +105,7 @@ def test_the_message_names_the_option_when_argparse_calls_the_parser():
 @given(st.text(max_size=12))
 def test_any_text_is_read_as_a_positive_number_or_refused_in_one_line(text):
     try:
-        assert 0 < q.parse_memory_mb(text) < float("inf")
+        assert 0 < q.parse_memory_kb(text) < float("inf")
     except UsageError as error:
         assert len(str(error).splitlines()) == 1
 
@@ -120,9 +120,9 @@ def test_any_text_is_read_as_a_positive_number_or_refused_in_one_line(text):
         (q.format_latency(1234567.0), "1235 s"),
         (q.format_latency(0.000012), "0.0120 us"),
         (q.format_energy(5.1), "5.10 mJ"),
-        (q.format_memory(0.524288), "524 kB"),
-        (q.format_memory(8), "8.00 MB"),
-        (q.format_memory(0.000001), "1.00 B"),
+        (q.format_memory(524.288), "524 kB"),
+        (q.format_memory(8000), "8.00 MB"),
+        (q.format_memory(0.001), "1.00 B"),
         (q.format_area(40), "40.0 mm2"),
         (q.format_number(9.996), "10.0"),
         (q.format_number(-0.5), "-0.500"),

@@ -51,9 +51,9 @@ def test_less_cost_and_more_score_are_better():
     assert costs == {
         "latency_ms",
         "energy_mj",
-        "memory_mb",
-        "weight_mb",
-        "activation_mb",
+        "memory_kb",
+        "weight_kb",
+        "activation_kb",
         "area_mm2",
         "params",
         "macs",

@@ -58,9 +58,9 @@ def make_design(k: int, share: float, *, calibrated: bool = False, **changes: An
         "sed": None,
         "latency_ms": Interval(latency, latency / 1.17, latency * 1.2, "90 % jackknife+"),
         "energy_mj": Interval(latency * 3.6, latency * 3, latency * 4.5, "90 % jackknife+"),
-        "memory_mb": 0.3 + 9 * share**1.5,
-        "weight_mb": 0.2 + 8 * share**1.5,
-        "activation_mb": 0.1 + share**1.5,
+        "memory_kb": 300 + 9000 * share**1.5,
+        "weight_kb": 200 + 8000 * share**1.5,
+        "activation_kb": 100 + 1000 * share**1.5,
         "area_mm2": None,
         "params": int(50_000 + 2_000_000 * share**1.5),
         "macs": int(8e6 + 6e8 * share),
@@ -103,7 +103,7 @@ def make_report(designs: int = 40, *, calibrated: bool = False, **changes: Any) 
 # ------------------------------------------------------------------------------------- result
 @pytest.mark.parametrize("calibrated", [False, True])
 def test_a_report_survives_json(calibrated):
-    report = make_report(calibrated=calibrated, limits={"latency_ms": 20, "memory_mb": 8})
+    report = make_report(calibrated=calibrated, limits={"latency_ms": 20, "memory_kb": 8000})
     assert read_search(report.to_json()) == report
 
 
@@ -118,7 +118,7 @@ def test_the_document_is_the_one_the_contract_promises():
     first = document["front"][0]
     assert first["accuracy"] is None
     assert {"value", "low", "high"} <= set(first["latency_ms"])
-    promised = {"id", "design", "nn_degree", "sed", "energy_mj", "memory_mb", "area_mm2"}
+    promised = {"id", "design", "nn_degree", "sed", "energy_mj", "memory_kb", "area_mm2"}
     assert promised | {"params", "macs"} <= set(first)
 
 
@@ -135,6 +135,21 @@ def test_numpy_numbers_are_stored_as_plain_numbers():
     )
     report = make_report(1, front=[design])
     assert read_search(report.to_json()) == report
+
+
+def test_documents_that_give_memory_in_megabytes_are_read():
+    report = make_report(
+        5, limits={"memory_kb": 8000.0}, objectives=["nn_degree", "latency_ms", "memory_kb"]
+    )
+    document = json.loads(report.to_json().replace('_kb"', '_mb"'))
+    for row in (document["limits"], *document["front"]):
+        for name in row:
+            if name.endswith("_mb"):
+                row[name] /= 1000
+    again = read_search(json.dumps(document))
+    assert again.limits == report.limits and again.objectives == report.objectives
+    for mine, theirs in zip(report.front, again.front, strict=True):
+        assert theirs.memory_kb == pytest.approx(mine.memory_kb, rel=1e-12)
 
 
 def test_the_front_is_kept_by_rising_latency():
@@ -207,8 +222,8 @@ def with_design(**changes: Any) -> str:
             with_design(latency_ms={"value": 1, "low": 2, "high": 3, "how": ""}),
             "front[1].latency_ms.value 1.0 is not within its interval 2.0 to 3.0",
         ),
-        (with_design(memory_mb=float("nan")), "NaN is no number"),
-        (with_design(memory_mb=10**400), "front[1].memory_mb must be a finite number"),
+        (with_design(memory_kb=float("nan")), "NaN is no number"),
+        (with_design(memory_kb=10**400), "front[1].memory_kb must be a finite number"),
         (edited().replace("0.1789", "1e999"), "optimizer.seconds must be a finite number, got inf"),
     ],
 )
@@ -491,15 +506,15 @@ def test_the_picture_has_units_ticks_and_sources():
 
 
 def test_a_third_objective_becomes_colour():
-    report = make_report(objectives=["nn_degree", "latency_ms", "memory_mb"])
+    report = make_report(objectives=["nn_degree", "latency_ms", "memory_kb"])
     root = drawn(report)
     colours = {item.get("style") for item in marks(root, "design") if len(item)}
     assert len(colours) > 20
-    assert "memory (MB)" in texts(root)
+    assert "memory (kB)" in texts(root)
     flat = make_report(
         4,
-        front=[make_design(k, k / 3, memory_mb=1.0) for k in range(4)],
-        objectives=["nn_degree", "latency_ms", "memory_mb"],
+        front=[make_design(k, k / 3, memory_kb=1.0) for k in range(4)],
+        objectives=["nn_degree", "latency_ms", "memory_kb"],
     )
     assert len(marks(drawn(flat), "design")) == 5
 

@@ -113,7 +113,7 @@ def test_without_pandas_a_line_says_what_to_install(report, monkeypatch):
     "asked",
     [
         {"target": "rpi3b", "max_latency_ms": 40.0},
-        {"target": "rpi4b", "metric": "nn_mass", "max_memory_mb": 3.0},
+        {"target": "rpi4b", "metric": "nn_mass", "max_memory_kb": 3000.0},
         {"target": "eyeriss-like", "hardware": "default", "optimizer": "exact"},
         {"target": "systolic", "certify_seconds": 0.0, "max_area_mm2": 3.0},
     ],
@@ -124,7 +124,7 @@ def test_reported_numbers_are_those_on_which_limits_were_checked(asked):
     found = optimise(setup, request)
     front = evaluate_front(setup.problem, setup.tables, setup.goal, found, None, 0)
     totals = setup.tables.evaluate(found.indices)
-    names = {"latency_ms", "energy_mj", "weight_mb", "activation_mb", setup.goal.metric, "area_mm2"}
+    names = {"latency_ms", "energy_mj", "weight_kb", "activation_kb", setup.goal.metric, "area_mm2"}
     for name in names & set(totals) - {"accuracy"}:
         assert np.array_equal(front.costs.quantity(name), totals[name]), name
     for low, value, high in zip(

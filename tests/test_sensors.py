@@ -239,7 +239,7 @@ def test_a_raspberry_pi_is_recognised(program, tmp_path):
     info = program.device_info(write_tree(tmp_path, files))
     assert info["model"] == "Raspberry Pi 4 Model B Rev 1.4"
     assert info["cpu"] == "Cortex-A72"
-    assert info["memory_mb"] == 3977
+    assert info["ram_mb"] == 3977
     assert info["simd_bits"] == 128
 
 

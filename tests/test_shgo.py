@@ -32,7 +32,7 @@ from flash.optimize import (
 )
 from flash.optimize.lookup import Lookup
 
-SCORE, LATENCY, ENERGY, MEMORY = map(objective, ("score", "latency_ms", "energy_mj", "memory_mb"))
+SCORE, LATENCY, ENERGY, MEMORY = map(objective, ("score", "latency_ms", "energy_mj", "memory_kb"))
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_front_covers_almost_all_of_the_exact_hypervolume(problem):
 
 
 def test_front_respects_limits(problem):
-    limits = [Limit.on("memory_mb", 6.0), Limit.on("score", 120.0)]
+    limits = [Limit.on("memory_kb", 6000.0), Limit.on("score", 120.0)]
     found = shgo_front(problem, [SCORE, LATENCY], limits)
     assert meets(problem, found.indices, limits).all()
     assert certify_front(problem, found, limits).gap_percent < 2.0
@@ -197,7 +197,7 @@ def test_missing_pymoo_says_what_to_install(problem, monkeypatch):
 @pytest.mark.skipif(importlib.util.find_spec("pymoo") is None, reason="pymoo is not installed")
 @pytest.mark.filterwarnings("ignore")
 def test_nsga2_finds_a_front_within_limits(problem):
-    limits = [Limit.on("memory_mb", 20.0)]
+    limits = [Limit.on("memory_kb", 20000.0)]
     found = nsga2_front(problem, [SCORE, LATENCY], limits, population=60, generations=60)
     assert meets(problem, found.indices, limits).all()
     assert certify_front(problem, found, limits).gap_percent < 10.0

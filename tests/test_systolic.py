@@ -22,7 +22,7 @@ from flash.targets.components import component, energy_scale
 from flash.targets.systolic.chip import (
     systolic_area_mm2,
     systolic_areas_mm2,
-    systolic_weight_mb,
+    systolic_weight_kb,
 )
 from flash.targets.systolic.costs import layer_reports, systolic_costs
 from flash.targets.systolic.gemm import DATAFLOWS, Array, Gemm, gemm_cycles, gemm_of, gemm_traffic
@@ -210,8 +210,8 @@ def test_kept_weights_cost_no_traffic_and_limit_the_network():
     chip = {name: values[0] for name, values in load_systolic("edge-tpu-like").variables.items()}
     hardware = load_systolic("edge-tpu-like")
     assert sum(x.dram_bytes for x in layer_reports(conv_layers(), hardware, chip)) == 0
-    assert systolic_weight_mb(hardware, chip) == pytest.approx(0.7 * 8 * 1.048576)
-    assert systolic_weight_mb(HARDWARE, CHIP) == np.inf
+    assert systolic_weight_kb(hardware, chip) == pytest.approx(0.7 * 8 * 1048.576)
+    assert systolic_weight_kb(HARDWARE, CHIP) == np.inf
 
 
 def test_a_layer_waits_for_whichever_of_array_and_dram_is_slower():

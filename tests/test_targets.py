@@ -205,12 +205,12 @@ def test_too_little_area_names_the_smallest_that_would_do():
 
 
 def test_weights_must_fit_where_they_stay_on_the_chip():
-    held = load_target("edge-tpu-like").weight_limit_mb
+    held = load_target("edge-tpu-like").weight_limit_kb
     report = search("edge-tpu-like")
-    assert max(design.weight_mb for design in report.front) <= held
+    assert max(design.weight_kb for design in report.front) <= held
     assert any("weights stay on the chip" in note for note in report.notes)
     small = dataclasses.replace(load_systolic("edge-tpu-like"), keeps_weights=False)
-    assert SystolicTarget(small, dict(small.default)).weight_limit_mb == np.inf
+    assert SystolicTarget(small, dict(small.default)).weight_limit_kb == np.inf
 
 
 def test_area_is_no_objective_of_a_board():

@@ -75,6 +75,6 @@ class Bench:
         record["throttled"] = self.throttled()
         if stops is not None and stopped is not None:
             record["quota_stopped_s"] = rounded(max(stopped - stops, 0.0))
-        record["memory_mb"] = self.memory.peak_mb()
+        record["resident_mb"] = self.memory.peak_mb()
         record["kernels"] = kernels
         return record

@@ -23,7 +23,7 @@ def device_info(root: str = "/") -> dict[str, Any]:
         "cores": usable_cores(root),
         "arch": platform.machine(),
         "simd_bits": simd_width(cpuinfo),
-        "memory_mb": round(int(memory.group(1)) * 1024e-6) if memory else None,
+        "ram_mb": round(int(memory.group(1)) * 1024e-6) if memory else None,
     }
 
 

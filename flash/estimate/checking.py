@@ -27,7 +27,7 @@ from flash.quantities import (
     format_memory,
     parse_energy_mj,
     parse_latency_ms,
-    parse_memory_mb,
+    parse_memory_kb,
     parse_number,
 )
 from flash.targets import Given
@@ -41,14 +41,14 @@ _INTERVAL: Final = 0.9
 _QUANTITIES: Final = {
     "latency_ms": (format_latency, "latency_high_ms"),
     "energy_mj": (format_energy, "energy_high_mj"),
-    "ram_mb": (format_memory, ""),
-    "flash_mb": (format_memory, ""),
+    "activation_kb": (format_memory, ""),
+    "weight_kb": (format_memory, ""),
 }
 _LABELS: Final = {
     "latency_ms": "latency",
     "energy_mj": "energy",
-    "ram_mb": "RAM",
-    "flash_mb": "flash",
+    "activation_kb": "RAM",
+    "weight_kb": "flash",
 }
 
 
@@ -96,8 +96,8 @@ def check(
     target: str | Sequence[str],
     max_latency_ms: float | None = None,
     max_energy_mj: float | None = None,
-    max_ram_mb: float | None = None,
-    max_flash_mb: float | None = None,
+    max_ram_kb: float | None = None,
+    max_flash_kb: float | None = None,
     confidence: float | None = None,
     runtime: str | None = None,
     hardware: Given | None = None,
@@ -106,7 +106,7 @@ def check(
 ) -> list[Verdict]:
     """One verdict a model and target; the limits are on predictions.
 
-    max_ram_mb:   most activations alive at one time; max_flash_mb: weights; 10^6 bytes each, in the
+    max_ram_kb:   most activations alive at one time; max_flash_kb: weights; 10^3 bytes each, in the
                   number format of the file, else of the target.
     confidence:   0.5 to 0.99: latency and energy are held at the far end of that interval; None
                   holds the predicted value.
@@ -114,7 +114,7 @@ def check(
     Raises ``UsageError`` without any limit, ``InputError`` for a file that is no model.
     """
     paths = [model] if isinstance(model, str | Path) else list(model)
-    limits = _limits(max_latency_ms, max_energy_mj, max_ram_mb, max_flash_mb)
+    limits = _limits(max_latency_ms, max_energy_mj, max_ram_kb, max_flash_kb)
     targets = load_targets(target, runtime, hardware)
     read, errors = read_models(paths, input_shape, inputs)
     if errors:
@@ -125,13 +125,16 @@ def check(
 
 
 def _limits(
-    latency_ms: float | None, energy_mj: float | None, ram_mb: float | None, flash_mb: float | None
+    latency_ms: float | None,
+    energy_mj: float | None,
+    activation_kb: float | None,
+    weight_kb: float | None,
 ) -> dict[str, float]:
     given = {
         "latency_ms": latency_ms,
         "energy_mj": energy_mj,
-        "ram_mb": ram_mb,
-        "flash_mb": flash_mb,
+        "activation_kb": activation_kb,
+        "weight_kb": weight_kb,
     }
     limits = {name: value for name, value in given.items() if value is not None}
     if not limits:
@@ -142,16 +145,15 @@ def _limits(
 
 
 def _judge(row: Row, target: str, limits: Mapping[str, float], confidence: float | None) -> Verdict:
-    values = row | {"ram_mb": row["activation_kb"] / 1e3, "flash_mb": row["weight_kb"] / 1e3}
     checks = []
     for name, limit in limits.items():
-        value = values.get(name)
+        value = row.get(name)
         if value is None:
             raise UsageError(
                 f"nobody measured the {_LABELS[name]} of {target}: leave --max-{_LABELS[name]} out"
             )
         high = _QUANTITIES[name][1] or name
-        far, near = float(values[high]), float(values[high.replace("high", "low")])
+        far, near = float(row[high]), float(row[high.replace("high", "low")])
         judged = value if confidence is None else value * _spread(far / value, confidence)
         passed = judged <= limit
         certain = far <= limit if passed else near > limit
@@ -198,8 +200,8 @@ def main(arguments: Sequence[str]) -> None:
     limits = _limits(
         _read(parse_latency_ms, options.max_latency, "--max-latency"),
         _read(parse_energy_mj, options.max_energy, "--max-energy"),
-        _read(parse_memory_mb, options.max_ram, "--max-ram"),
-        _read(parse_memory_mb, options.max_flash, "--max-flash"),
+        _read(parse_memory_kb, options.max_ram, "--max-ram"),
+        _read(parse_memory_kb, options.max_flash, "--max-flash"),
     )
     confidence = _confidence(options.confidence)
     targets = load_targets(options.target, options.runtime, options.hardware)
@@ -267,7 +269,7 @@ def _as_markdown(verdicts: Sequence[Verdict], errors: Sequence[FlashError]) -> s
     ]
     for v in verdicts:
         row, mark = v.estimate, "✅ pass" if v.verdict == "pass" else "❌ **fail**"
-        memory = (format_memory(row[name] / 1e3) for name in ("activation_kb", "weight_kb"))
+        memory = (format_memory(row[name]) for name in ("activation_kb", "weight_kb"))
         limits = "; ".join(str(c) for c in v.checks)
         cells = (mark, f"`{v.model}`", v.target, latency_cell(row), *memory, limits)
         lines.append("| " + " | ".join(_escaped(cell) for cell in cells) + " |")

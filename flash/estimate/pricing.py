@@ -315,8 +315,8 @@ def _row(
         **{name: _known(column[i]) for name, column in values.items()},
         "params": int(found.params[i]),
         "macs": int(found.macs[i]),
-        "weight_kb": float(found.weight_mb[i]) * 1e3,
-        "activation_kb": float(found.activation_mb[i]) * 1e3,
+        "weight_kb": float(found.weight_kb[i]),
+        "activation_kb": float(found.activation_kb[i]),
     }
     if accuracy is not None:
         ends = (float(v[i]) for v in (accuracy.value, accuracy.low, accuracy.high))

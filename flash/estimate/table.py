@@ -30,8 +30,8 @@ def estimate_table(rows: Sequence[Row]) -> str:
     if any("area_mm2" in row for row in rows):
         columns.append(("area", lambda row: f"{row['area_mm2']:.3g} mm2"))
     columns += [
-        ("weights", lambda row: format_memory(row["weight_kb"] / 1e3)),
-        ("activations", lambda row: format_memory(row["activation_kb"] / 1e3)),
+        ("weights", lambda row: format_memory(row["weight_kb"])),
+        ("activations", lambda row: format_memory(row["activation_kb"])),
         ("params", lambda row: format_count(row["params"])),
         ("MACs", lambda row: format_count(row["macs"])),
     ]
@@ -67,7 +67,7 @@ def layer_table(row: Row) -> str:
                 format_latency(layer["latency_ms"]),
                 f"{layer['share']:.1%}",
                 format_count(layer["macs"]) if layer.get("macs") else "",
-                format_memory(moved / 1e6) if moved else "",
+                format_memory(moved / 1e3) if moved else "",
                 layer["bound"] + ("" if layer["rated"] else " (no rate of its own)"),
             ]
         )

@@ -59,15 +59,15 @@ _TRIPLES = ("latency_ms", "energy_mj", "area_mm2")
 class Metrics:
     """What designs are, without a target; arrays of shape (designs,).
 
-    weight_mb, activation_mb: 10^6 bytes in the target's precision (fp32 without one).
+    weight_kb, activation_kb: 10^3 bytes in the target's precision (fp32 without one).
     """
 
     nn_degree: Floats
     nn_mass: Floats
     params: Floats
     macs: Floats
-    weight_mb: Floats
-    activation_mb: Floats
+    weight_kb: Floats
+    activation_kb: Floats
 
 
 @dataclass(frozen=True)
@@ -87,23 +87,23 @@ class Evaluation(Metrics):
     details: Mapping[str, Floats] = field(default_factory=dict)
 
     def __contains__(self, name: object) -> bool:
-        return name == "memory_mb" or name in _QUANTITIES
+        return name == "memory_kb" or name in _QUANTITIES
 
     def quantity(self, name: str) -> Floats:
-        """The value of a quantity by name, ``memory_mb`` included; shape (designs,).
+        """The value of a quantity by name, ``memory_kb`` included; shape (designs,).
 
         ``name in evaluation`` tells whether there is one.
         """
-        if name == "memory_mb":
-            return self.weight_mb + self.activation_mb
+        if name == "memory_kb":
+            return self.weight_kb + self.activation_kb
         found = getattr(self, name)
         values: Floats = found[0] if isinstance(found, tuple) else found
         return values
 
 
 #: Of ``Metrics``, those that ``separable`` tabulates.
-_SUMMED = ("nn_degree", "nn_mass", "weight_mb", "activation_mb")
-#: What ``Evaluation.quantity`` knows beside ``memory_mb``.
+_SUMMED = ("nn_degree", "nn_mass", "weight_kb", "activation_kb")
+#: What ``Evaluation.quantity`` knows beside ``memory_kb``.
 _QUANTITIES = (*Metrics.__dataclass_fields__, *_TRIPLES)
 
 
@@ -189,7 +189,7 @@ def separable(
     index: what ``metric`` is, for one that is none of ``flash.metrics.METRICS``.
 
     Quantities: the metric, the target's (``latency_ms``, ``energy_mj``, on accelerators
-    ``area_mm2``), ``weight_mb`` (sums over stages) and ``activation_mb`` (a maximum). Where the
+    ``area_mm2``), ``weight_kb`` (sums over stages) and ``activation_kb`` (a maximum). Where the
     target is not ``exact`` its quantities are lower bounds. Raises ``UsageError`` for a metric
     that is no sum over the stages of the space.
     """
@@ -197,14 +197,14 @@ def separable(
     def stage_costs(table: LayerTable) -> Mapping[str, Floats]:
         return {
             **target.stage_costs(table),
-            "weight_mb": _megabytes(parameter_count(table), target.weight_bytes),
-            "activation_mb": _megabytes(peak_activation_elements(table), target.activation_bytes),
+            "weight_kb": _kilobytes(parameter_count(table), target.weight_bytes),
+            "activation_kb": _kilobytes(peak_activation_elements(table), target.activation_bytes),
         }
 
     combine: dict[str, Combine] = {
         **target.quantities,
-        "weight_mb": "sum",
-        "activation_mb": "max",
+        "weight_kb": "sum",
+        "activation_kb": "max",
     }
     problem = tabulate(space, stage_costs, lambda _: {}, combine)
     if index is not None:
@@ -222,31 +222,31 @@ def _metrics(table: LayerTable, weight_bytes: float, activation_bytes: float) ->
         "nn_mass": nn_mass(table),
         "params": table.params.sum(axis=0).astype(np.float64),
         "macs": table.macs.sum(axis=0).astype(np.float64),
-        "weight_mb": _weight_mb(table, weight_bytes),
-        "activation_mb": _activation_mb(table, activation_bytes),
+        "weight_kb": _weight_kb(table, weight_bytes),
+        "activation_kb": _activation_kb(table, activation_bytes),
     }
 
 
-def _weight_mb(table: LayerTable, element_bytes: float) -> Floats:
+def _weight_kb(table: LayerTable, element_bytes: float) -> Floats:
     """Weights in the target's format, or in a file's own."""
     if not any(layer.format for layer in table.layers):
-        return _megabytes(parameter_count(table), element_bytes)
+        return _kilobytes(parameter_count(table), element_bytes)
     total = sum(float(param_bytes(layer, element_bytes)) for layer in table.layers)
-    return np.array([total / 1e6])
+    return np.array([total / 1e3])
 
 
-def _activation_mb(table: LayerTable, element_bytes: float) -> Floats:
+def _activation_kb(table: LayerTable, element_bytes: float) -> Floats:
     """The same of the activations alive at one time."""
     if not any(layer.out_format for layer in table.layers):
-        return _megabytes(peak_activation_elements(table), element_bytes)
+        return _kilobytes(peak_activation_elements(table), element_bytes)
     formats = [layer.out_format for layer in table.layers]
     sizes = [FORMAT_BYTES[name] if name else element_bytes for name in formats]
-    return peak_activation_bytes(table, sizes, element_bytes) / 1e6
+    return peak_activation_bytes(table, sizes, element_bytes) / 1e3
 
 
-def _megabytes(elements: NDArray[np.int64], element_bytes: float) -> Floats:
-    megabytes: Floats = elements.astype(np.float64) * (element_bytes / 1e6)
-    return megabytes
+def _kilobytes(elements: NDArray[np.int64], element_bytes: float) -> Floats:
+    kilobytes: Floats = elements.astype(np.float64) * (element_bytes / 1e3)
+    return kilobytes
 
 
 def _in_chunks(

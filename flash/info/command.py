@@ -72,8 +72,8 @@ def _text(found: Examination) -> list[str]:
     libraries = ", ".join(f"{x.name} {x.version or 'missing'}" for x in found.libraries)
     device = found.device
     words = f"{device['model']}: {device['cpu']}, {device['cores']} cores"
-    if device["memory_mb"]:
-        words += f", {device['memory_mb'] / 1e3:.3g} GB"
+    if device["ram_mb"]:
+        words += f", {device['ram_mb'] / 1e3:.3g} GB"
     lines = [
         f"flash    {found.flash}",
         f"python   {found.python}",

@@ -66,7 +66,7 @@ class SensorState:
 class Examination:
     """What ``flash doctor`` tells.
 
-    device:   model, cpu, cores, arch, simd_bits, memory_mb of this machine.
+    device:   model, cpu, cores, arch, simd_bits, ram_mb of this machine.
     plugins:  ``"group: name"`` of what other packages add -> empty, or why it cannot be used.
     """
 

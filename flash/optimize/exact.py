@@ -9,7 +9,7 @@ Why nothing is lost: sums and maxima never fall when an operand rises, and float
 addition keeps that order, so a dominated partial design stays dominated whatever follows.
 Totals are added up in the order of the stages, as ``SeparableProblem.evaluate`` does, so
 the front is exact for the very numbers that ``evaluate`` returns, ties included (of designs
-with equal values one is kept). For an objective made of several quantities (``memory_mb``)
+with equal values one is kept). For an objective made of several quantities (``memory_kb``)
 this holds to the rounding of its last addition, about 1e-16 of its value.
 
 An objective ``W + max(A, a)``, W a sum so far and A a maximum so far, is compared at the

@@ -33,7 +33,7 @@ __all__ = [
 Floats = NDArray[np.float64]
 
 #: The limit on weights is the chip's own, not one that a user gave.
-_LABELS = {"weight_mb": "weights held on the chip"}
+_LABELS = {"weight_kb": "weights held on the chip"}
 
 
 # ---------------------------------------------------------------------------- of optimizers

@@ -1,6 +1,6 @@
 """What is optimised and what limits hold: objectives, limits, scalar objectives.
 
-An objective is a quantity of a problem, or the sum of several: ``memory_mb`` is the weights
+An objective is a quantity of a problem, or the sum of several: ``memory_kb`` is the weights
 (a sum over stages) plus the peak of the activations (a maximum over stages).
 """
 

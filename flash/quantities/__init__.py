@@ -26,7 +26,7 @@ from flash.quantities.text import (
     parse_duration_s,
     parse_energy_mj,
     parse_latency_ms,
-    parse_memory_mb,
+    parse_memory_kb,
 )
 
 __all__ = [
@@ -46,7 +46,7 @@ __all__ = [
     "parse_duration_s",
     "parse_energy_mj",
     "parse_latency_ms",
-    "parse_memory_mb",
+    "parse_memory_kb",
     "parse_number",
     "parse_seed",
     "parse_sizes",

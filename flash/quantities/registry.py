@@ -31,7 +31,7 @@ from flash.quantities.text import (
     parse_area_mm2,
     parse_energy_mj,
     parse_latency_ms,
-    parse_memory_mb,
+    parse_memory_kb,
 )
 
 __all__ = ["QUANTITIES", "Parser", "Quantity", "Sense", "known_quantities", "quantity"]
@@ -121,7 +121,7 @@ def _count(name: str, label: str) -> Quantity:
     return Quantity(name, label, "", "min", (), format_count, format_count)
 
 
-_MEMORY_TERMS = ("weight_mb", "activation_mb")
+_MEMORY_TERMS = ("weight_kb", "activation_kb")
 #: Quantities that are no metric's, by name; "score" is whatever metric is searched.
 QUANTITIES: Mapping[str, Quantity] = MappingProxyType(
     {
@@ -131,9 +131,9 @@ QUANTITIES: Mapping[str, Quantity] = MappingProxyType(
             Quantity("score", "score"),
             _cost("latency_ms", "latency", "ms", format_latency, parse_latency_ms),
             _cost("energy_mj", "energy", "mJ", format_energy, parse_energy_mj),
-            _cost("memory_mb", "memory", "MB", format_memory, parse_memory_mb, _MEMORY_TERMS),
-            _cost("weight_mb", "weights", "MB", format_memory, parse_memory_mb),
-            _cost("activation_mb", "peak activations", "MB", format_memory, parse_memory_mb),
+            _cost("memory_kb", "memory", "kB", format_memory, parse_memory_kb, _MEMORY_TERMS),
+            _cost("weight_kb", "weights", "kB", format_memory, parse_memory_kb),
+            _cost("activation_kb", "peak activations", "kB", format_memory, parse_memory_kb),
             _cost("area_mm2", "area", "mm2", _mm2, parse_area_mm2),
             _count("params", "params"),
             _count("macs", "MACs"),

@@ -3,9 +3,9 @@
 A limit without a unit is a guess waiting to go wrong (20 what? The papers of this field use
 ms, us and s), so a bare number is refused with the units it could mean.
 
->>> parse_latency_ms("20ms"), parse_latency_ms("0.5 s"), parse_memory_mb("512 KiB")
-(20.0, 500.0, 0.524288)
->>> format_latency(0.0321), format_memory(12.5), format_count(1_234_567)
+>>> parse_latency_ms("20ms"), parse_latency_ms("0.5 s"), parse_memory_kb("512 KiB")
+(20.0, 500.0, 524.288)
+>>> format_latency(0.0321), format_memory(12500), format_count(1_234_567)
 ('32.1 us', '12.5 MB', '1.23M')
 """
 
@@ -30,7 +30,7 @@ __all__ = [
     "parse_duration_s",
     "parse_energy_mj",
     "parse_latency_ms",
-    "parse_memory_mb",
+    "parse_memory_kb",
 ]
 
 
@@ -58,14 +58,14 @@ _ENERGY = _Kind(
 _MEMORY = _Kind(
     "memory",
     {
-        "B": "1e-6",
-        "kB": "1e-3",
-        "KB": "1e-3",
-        "KiB": "1024e-6",
-        "MB": "1",
-        "MiB": "1.048576",
-        "GB": "1e3",
-        "GiB": "1073.741824",
+        "B": "1e-3",
+        "kB": "1",
+        "KB": "1",
+        "KiB": "1.024",
+        "MB": "1e3",
+        "MiB": "1048.576",
+        "GB": "1e6",
+        "GiB": "1073741.824",
     },
     ("MB", "MiB", "kB"),
     ("B", "kB", "MB", "GB"),
@@ -97,8 +97,8 @@ def parse_energy_mj(text: str, option: str = "") -> float:
     return _parse(text, _ENERGY, option)
 
 
-def parse_memory_mb(text: str, option: str = "") -> float:
-    """Megabytes of 10^6 bytes from ``"8MB"``, ``"512KiB"``, ...; see ``parse_latency_ms``.
+def parse_memory_kb(text: str, option: str = "") -> float:
+    """Kilobytes of 10^3 bytes from ``"8MB"``, ``"512KiB"``, ...; see ``parse_latency_ms``.
 
     kB and KB are 1,000 bytes, KiB is 1,024 (IEC 80000-13).
     """
@@ -215,9 +215,9 @@ def format_energy(energy_mj: float) -> str:
     return _format(energy_mj, _ENERGY)
 
 
-def format_memory(memory_mb: float) -> str:
+def format_memory(memory_kb: float) -> str:
     """A memory size for people, in powers of 1,000: ``"524 kB"``, ``"8.00 MB"``."""
-    return _format(memory_mb, _MEMORY)
+    return _format(memory_kb, _MEMORY)
 
 
 def format_area(area_mm2: float) -> str:

@@ -95,7 +95,7 @@ def _quantities(report: SearchReport, design: DesignReport) -> list[str]:
             words.append(f"{of.label} {middle}{mark} ({low} to {high}) {of.unit}".rstrip())
         else:
             words.append(f"{of.label} {of.number(value)}{mark}")
-    words.append(f"memory {quantity('memory_mb').format(design.memory_mb)}")
+    words.append(f"memory {quantity('memory_kb').format(design.memory_kb)}")
     return words
 
 

@@ -21,7 +21,7 @@ _GAP = 2
 _LEAST_DESIGN_WIDTH = 22
 #: What is given up, in this order, until the table fits: a whole column, or its long form.
 _STEPS = (
-    ("memory_mb", "short"),
+    ("memory_kb", "short"),
     ("area_mm2", "short"),
     ("energy_mj", "short"),
     ("nn_degree", "drop"),
@@ -29,7 +29,7 @@ _STEPS = (
     ("params", "drop"),
     ("design", "wrap"),
     ("energy_mj", "drop"),
-    ("memory_mb", "drop"),
+    ("memory_kb", "drop"),
     ("accuracy", "short"),
     ("latency_ms", "short"),
     ("design", "drop"),
@@ -153,9 +153,9 @@ def _columns(report: SearchReport, rows: Sequence[Row], dash: str) -> list[Colum
     for name in ("energy_mj", "area_mm2"):
         if any(design.quantity(name) is not None for design in designs):
             columns.append(_quantity(name, designs, dash))
-    halves = [f"{format_number(d.weight_mb)}+{format_number(d.activation_mb)}" for d in designs]
-    total = tuple(format_number(d.memory_mb) for d in designs)
-    heading = ("memory_mb", "memory MB", "weights+act.")
+    halves = [f"{format_number(d.weight_kb)}+{format_number(d.activation_kb)}" for d in designs]
+    total = tuple(format_number(d.memory_kb) for d in designs)
+    heading = ("memory_kb", "memory kB", "weights+act.")
     columns.append(Column(*heading, tuple(halves), total))
     for name in ("params", "macs"):
         of = quantity(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from flash.errors import InputError
 from flash.files.reading import parse_json
@@ -22,6 +22,7 @@ from flash.report.result import (
 __all__ = ["read_search"]
 
 _T = TypeVar("_T")
+_MEGABYTES = {f"{name}_mb": f"{name}_kb" for name in ("memory", "weight", "activation")}
 #: Keys of the document.
 _TOP = (
     "schema",
@@ -42,11 +43,25 @@ def read_search(text: str, source: str = "search report") -> SearchReport:
 
     Raises ``InputError`` in one line that begins with ``source`` for anything else.
     """
-    document = parse_json(text, source)
+    document = _in_kilobytes(parse_json(text, source))
     try:
         return _search(Section.of(document, InputError))
     except (InputError, ValueError) as error:
         raise InputError(f"{source}: {error}") from None
+
+
+def _in_kilobytes(document: Any) -> Any:
+    """Memory as ``memory_kb``, ...; documents of before call it ``memory_mb`` and give MB."""
+    if isinstance(document, dict):
+        return {
+            _MEGABYTES.get(name, name): value * 1000
+            if name in _MEGABYTES and type(value) in (int, float)
+            else _in_kilobytes(value)
+            for name, value in document.items()
+        }
+    if isinstance(document, list):
+        return [_in_kilobytes(value) for value in document]
+    return _MEGABYTES.get(document, document) if isinstance(document, str) else document
 
 
 def _search(top: Section) -> SearchReport:
@@ -102,9 +117,9 @@ def _design(given: Section) -> DesignReport:
         rank_score=perhaps("rank_score", Section.finite),
         latency_ms=_interval(given, "latency_ms"),
         energy_mj=perhaps("energy_mj", _interval),
-        memory_mb=given.finite("memory_mb"),
-        weight_mb=given.finite("weight_mb"),
-        activation_mb=given.finite("activation_mb"),
+        memory_kb=given.finite("memory_kb"),
+        weight_kb=given.finite("weight_kb"),
+        activation_kb=given.finite("activation_kb"),
         area_mm2=perhaps("area_mm2", _interval),
         params=given.integer("params", 0, None),
         macs=given.integer("macs", 0, None),

@@ -40,7 +40,7 @@ def front_records(report: SearchReport) -> list[dict[str, Any]]:
             **{name: d.proxies.get(name) for name in proxies},
             **_interval("latency_ms", d.latency_ms),
             **_interval("energy_mj", d.energy_mj),
-            **_plain(d, "memory_mb", "weight_mb", "activation_mb"),
+            **_plain(d, "memory_kb", "weight_kb", "activation_kb"),
             **_interval("area_mm2", d.area_mm2),
             **_plain(d, "params", "macs", "extrapolated"),
         }

@@ -40,7 +40,7 @@ class DesignReport:
     accuracy:      per cent; None until the space has an accuracy model.
     sed, rank_score: None where the metric was not asked for.
     latency_ms, energy_mj: on the target; energy is None where the profile has no energy model.
-    memory_mb:     weight_mb + activation_mb (peak), in 10^6 bytes.
+    memory_kb:     weight_kb + activation_kb (peak), in 10^3 bytes.
     area_mm2:      of the chip; None on chips one buys ready-made.
     macs:          multiply-accumulates of one inference.
     extrapolated:  the cost model saw nothing like it, so the interval was widened.
@@ -58,9 +58,9 @@ class DesignReport:
     sed: float | None
     latency_ms: Interval
     energy_mj: Interval | None
-    memory_mb: float
-    weight_mb: float
-    activation_mb: float
+    memory_kb: float
+    weight_kb: float
+    activation_kb: float
     area_mm2: Interval | None
     params: int
     macs: int
@@ -71,7 +71,7 @@ class DesignReport:
     proxies: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("nn_degree", "nn_mass", "memory_mb", "weight_mb", "activation_mb"):
+        for name in ("nn_degree", "nn_mass", "memory_kb", "weight_kb", "activation_kb"):
             _set_finite(self, name)
         for name in ("sed", "rank_score"):
             if getattr(self, name) is not None:
@@ -125,9 +125,9 @@ class DesignReport:
             "proxies": dict(self.proxies),
             "latency_ms": self.latency_ms.to_dict(),
             "energy_mj": self.energy_mj.to_dict() if self.energy_mj else None,
-            "memory_mb": self.memory_mb,
-            "weight_mb": self.weight_mb,
-            "activation_mb": self.activation_mb,
+            "memory_kb": self.memory_kb,
+            "weight_kb": self.weight_kb,
+            "activation_kb": self.activation_kb,
             "area_mm2": self.area_mm2.to_dict() if self.area_mm2 else None,
             "params": self.params,
             "macs": self.macs,

@@ -106,7 +106,7 @@ def _request(options: argparse.Namespace) -> Request:
         metric=options.metric,
         max_latency_ms=limit("max-latency", "latency_ms"),
         max_energy_mj=limit("max-energy", "energy_mj"),
-        max_memory_mb=limit("max-memory", "memory_mb"),
+        max_memory_kb=limit("max-memory", "memory_kb"),
         max_area_mm2=limit("max-area", "area_mm2"),
         min_score=limit("min-score", "score"),
         min_accuracy_percent=limit("min-accuracy", "accuracy"),

@@ -275,8 +275,8 @@ def _objective_words(problem: Problem, request: Request) -> tuple[str, ...]:
 def _implied(problem: Problem, goal: Goal) -> list[Limit]:
     """Limits that nobody has to give."""
     implied = []
-    if np.isfinite(problem.target.weight_limit_mb):
-        implied.append(Limit(objective("weight_mb"), problem.target.weight_limit_mb))
+    if np.isfinite(problem.target.weight_limit_kb):
+        implied.append(Limit(objective("weight_kb"), problem.target.weight_limit_kb))
     if goal.metric != "accuracy" and METRICS[goal.metric].positive:
         # Zero means that no path leads from the input to the output.
         tiny = float(np.finfo(np.float64).tiny)

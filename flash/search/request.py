@@ -19,7 +19,7 @@ COSTS = MappingProxyType(
     {
         "latency": "latency_ms",
         "energy": "energy_mj",
-        "memory": "memory_mb",
+        "memory": "memory_kb",
         "area": "area_mm2",
     }
 )
@@ -45,7 +45,7 @@ class Request:
     metric: str | None = None
     max_latency_ms: float | None = None
     max_energy_mj: float | None = None
-    max_memory_mb: float | None = None
+    max_memory_kb: float | None = None
     max_area_mm2: float | None = None
     min_score: float | None = None
     min_accuracy_percent: float | None = None
@@ -97,7 +97,7 @@ class Request:
         given = {
             "latency_ms": self.max_latency_ms,
             "energy_mj": self.max_energy_mj,
-            "memory_mb": self.max_memory_mb,
+            "memory_kb": self.max_memory_kb,
             "area_mm2": self.max_area_mm2,
             "score": self.min_score,
             "accuracy": self.min_accuracy_percent,

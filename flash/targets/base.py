@@ -40,7 +40,7 @@ class Target(Protocol):
     """A device, or one chip of a family, that networks are priced on.
 
     weight_bytes, activation_bytes: of one element.
-    weight_limit_mb: weights the chip can hold, 10^6 bytes; infinite where they may stay outside.
+    weight_limit_kb: weights the chip can hold, 10^3 bytes; infinite where they may stay outside.
     latency_how, energy_how, area_how: how the intervals came about.
     exact:           stage costs add up to the costs; else they are lower bounds of them.
     quantities:      names of ``stage_costs`` and how each combines over stages.
@@ -64,8 +64,8 @@ class Target(Protocol):
         """Bytes of an activation."""
 
     @property
-    def weight_limit_mb(self) -> float:
-        """Weights (10^6 bytes) that fit."""
+    def weight_limit_kb(self) -> float:
+        """Weights (10^3 bytes) that fit."""
 
     @property
     def latency_how(self) -> str:

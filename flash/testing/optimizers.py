@@ -23,7 +23,7 @@ from flash.testing.small import random_problem
 __all__ = ["OptimizerConformance"]
 
 _OBJECTIVES = (Objective("score", "max"), Objective("latency_ms", "min"))
-_MEMORY = Objective("memory_mb", "min", ("weight_mb", "activation_mb"))
+_MEMORY = Objective("memory_kb", "min", ("weight_kb", "activation_kb"))
 
 
 class OptimizerConformance:

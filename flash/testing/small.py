@@ -83,8 +83,8 @@ _COMBINE: dict[str, Combine] = {
     "score": "sum",
     "latency_ms": "sum",
     "energy_mj": "sum",
-    "weight_mb": "sum",
-    "activation_mb": "max",
+    "weight_kb": "sum",
+    "activation_kb": "max",
 }
 
 

@@ -51,7 +51,7 @@ class TargetConformance:
         assert summary["name"] == target.name == hardware.name
         assert summary["provenance"], "every number says where it comes from"
         assert target.weight_bytes > 0 and target.activation_bytes > 0
-        assert target.weight_limit_mb > 0
+        assert target.weight_limit_kb > 0
         assert target.latency_how and all(isinstance(note, str) for note in target.notes)
 
     def test_costs_lie_in_their_intervals(

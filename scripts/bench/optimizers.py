@@ -44,7 +44,7 @@ from flash.spaces.space import load_space
 from flash.targets import load_target
 
 SCORE, LATENCY, ENERGY, MEMORY = map(
-    objective, ("nn_degree", "latency_ms", "energy_mj", "memory_mb")
+    objective, ("nn_degree", "latency_ms", "energy_mj", "memory_kb")
 )
 
 

@@ -59,7 +59,7 @@ class LookupTarget:
     chip: dict[str, int]
 
     weight_bytes = activation_bytes = 1
-    weight_limit_mb = float("inf")
+    weight_limit_kb = float("inf")
     latency_how = "a table of operations, within a factor 1.5"
     energy_how = ""
     area_how = "lanes"

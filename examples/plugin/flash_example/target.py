@@ -82,7 +82,7 @@ class LanesTarget:
 
     weight_bytes: float = 1.0
     activation_bytes: float = 1.0
-    weight_limit_mb: float = float("inf")
+    weight_limit_kb: float = float("inf")
     latency_how: str = "within a factor 1.5, made up"
     energy_how: str = "multiply-accumulates, made up"
     area_how: str = "lanes, made up"

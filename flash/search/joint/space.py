@@ -119,7 +119,7 @@ class FamilyTarget:
 
     family: ChipFamily
 
-    weight_limit_mb: float = math.inf
+    weight_limit_kb: float = math.inf
 
     @property
     def _example(self) -> Target:

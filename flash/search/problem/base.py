@@ -81,8 +81,8 @@ class ReportedTarget(Protocol):
         """Costs that can be objectives and limits."""
 
     @property
-    def weight_limit_mb(self) -> float:
-        """Weights (10^6 bytes) that the chip can hold; infinite where they may stay outside."""
+    def weight_limit_kb(self) -> float:
+        """Weights (10^3 bytes) that the chip can hold; infinite where they may stay outside."""
 
     @property
     def exact(self) -> bool:

@@ -33,7 +33,7 @@ class ImcTarget:
     hardware: ImcHardware
     chip: Mapping[str, int]
 
-    weight_limit_mb: float = math.inf
+    weight_limit_kb: float = math.inf
     exact: bool = False
 
     def __post_init__(self) -> None:

@@ -31,7 +31,7 @@ class ProcessorTarget:
 
     profile: Profile
 
-    weight_limit_mb: float = math.inf
+    weight_limit_kb: float = math.inf
     area_how: str = ""
     exact: bool = True
 

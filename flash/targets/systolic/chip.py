@@ -28,7 +28,7 @@ __all__ = [
     "sum_bits_of",
     "systolic_area_mm2",
     "systolic_areas_mm2",
-    "systolic_weight_mb",
+    "systolic_weight_kb",
 ]
 
 Floats = NDArray[np.float64]
@@ -65,10 +65,10 @@ def systolic_area_mm2(hardware: SystolicHardware, variables: Variables) -> Float
     return np.asarray(sum(parts.values()), dtype=np.float64)
 
 
-def systolic_weight_mb(hardware: SystolicHardware, variables: Variables) -> Floats:
-    """Weights (10^6 bytes) a network may have: unlimited where they stay in DRAM."""
+def systolic_weight_kb(hardware: SystolicHardware, variables: Variables) -> Floats:
+    """Weights (10^3 bytes) a network may have: unlimited where they stay in DRAM."""
     kib = np.asarray(_checked(variables)["buffer_kib"], dtype=np.float64)
-    return kib * (hardware.weight_share * 1024 / 1e6) if hardware.keeps_weights else kib + np.inf
+    return kib * (hardware.weight_share * 1024 / 1e3) if hardware.keeps_weights else kib + np.inf
 
 
 def _checked(variables: Variables) -> dict[str, Any]:

@@ -15,7 +15,7 @@ On the chip (where ``keeps_activations``): a tensor that fits half of the input 
 goes to DRAM. Each layer decides that from the tensor's own size, so costs stay additive over
 layers; the network's input, and what long links keep alive beside it, are not accounted for.
 Where ``keeps_weights``, weights are loaded once and for all and cost no DRAM traffic; that
-holds for networks whose weights fit, ``systolic_weight_mb``, which is a limit for the search.
+holds for networks whose weights fit, ``systolic_weight_kb``, which is a limit for the search.
 """
 
 from __future__ import annotations

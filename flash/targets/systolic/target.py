@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from flash.quantities import format_memory
 from flash.spaces.network import Network
 from flash.spaces.stage_tables import Combine, Floats
 from flash.spaces.table import LayerTable
@@ -15,7 +16,7 @@ from flash.targets.base import Costs
 from flash.targets.breakdown import Breakdown
 from flash.targets.foreign import refuse_foreign
 from flash.targets.systolic.breakdown import breakdown
-from flash.targets.systolic.chip import systolic_area_mm2, systolic_weight_mb
+from flash.targets.systolic.chip import systolic_area_mm2, systolic_weight_kb
 from flash.targets.systolic.costs import systolic_costs
 from flash.targets.systolic.gemm import DATAFLOWS
 from flash.targets.systolic.profile import SystolicHardware
@@ -66,9 +67,9 @@ class SystolicTarget:
         return self.chip["bits"] / 8
 
     @property
-    def weight_limit_mb(self) -> float:
+    def weight_limit_kb(self) -> float:
         """Weights that fit where they must stay on the chip."""
-        return float(systolic_weight_mb(self.hardware, self.chip))
+        return float(systolic_weight_kb(self.hardware, self.chip))
 
     @property
     def quantities(self) -> Mapping[str, Combine]:
@@ -79,10 +80,10 @@ class SystolicTarget:
     def notes(self) -> tuple[str, ...]:
         """What the figures leave out."""
         notes = ["every figure is analytical: no chip was measured"]
-        if np.isfinite(self.weight_limit_mb):
+        if np.isfinite(self.weight_limit_kb):
+            limit = format_memory(self.weight_limit_kb)
             notes.append(
-                f"weights stay on the chip, so networks above {self.weight_limit_mb:.3g} MB of "
-                "weights are left out"
+                f"weights stay on the chip, so networks above {limit} of weights are left out"
             )
         return tuple(notes)
 
