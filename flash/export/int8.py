@@ -52,7 +52,7 @@ def _error(fp32: bytes, int8: bytes, images: NDArray[np.float32]) -> dict[str, A
     from flash.backends import run_onnx  # noqa: PLC0415 (an extra)
 
     want, got = (
-        np.stack([run_onnx(model, {"input": image[None]})["output"] for image in images])
+        np.stack([_flat(run_onnx(model, {"input": image[None]})) for image in images])
         for model in (fp32, int8)
     )
     if got.shape != want.shape or not np.isfinite(got).all():
@@ -65,6 +65,11 @@ def _error(fp32: bytes, int8: bytes, images: NDArray[np.float32]) -> dict[str, A
         "largest": round(float(np.abs(got - want).max()), 6),
         "same_first_class": round(float(same), 4),
     }
+
+
+def _flat(outputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+    """All outputs of one image, one after the other."""
+    return np.concatenate([x.ravel() for x in outputs.values()])
 
 
 def _describe(entry: Mapping[str, Any]) -> list[str]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from flash.backends.tvm.tuning import Tuning
 
-__all__ = ["Build", "Order"]
+__all__ = ["Build", "Order", "signature_of"]
 
 
 @dataclass(frozen=True)
@@ -93,9 +93,15 @@ class Order:
 
     @cached_property
     def signature(self) -> dict[str, Any]:
-        """Input and output (name, shape, type), as in the manifest."""
-        (source,), (output,) = self.model.graph.input, self.model.graph.output
-        return {"input": _signature(source), "output": _signature(output)}
+        """Input and output (name, shape, type), as in the manifest; several are ``outputs``."""
+        return signature_of(self.model)
+
+
+def signature_of(model: onnx.ModelProto) -> dict[str, Any]:
+    """Input and output of a model: name, shape, type; several outputs are a list ``outputs``."""
+    (source,), outputs = model.graph.input, [_signature(x) for x in model.graph.output]
+    found = {"input": _signature(source)}
+    return found | ({"output": outputs[0]} if len(outputs) == 1 else {"outputs": outputs})
 
 
 def _signature(value: Any) -> dict[str, Any]:

@@ -37,9 +37,14 @@ def torch_build(order: Order) -> Build:
 
     image = np.random.default_rng(order.seed).standard_normal((1, *order.shape), dtype=np.float32)
     got = run_torch(order.network, order.weights, image)
-    want = run_onnx(order.content, {"input": image})["output"]
-    error = float(np.abs(got - want).max() / max(1.0, np.abs(want).max()))
-    if got.shape != want.shape or not error <= _TOLERANCE:
+    want = tuple(run_onnx(order.content, {"input": image}).values())
+    if [x.shape for x in got] != [x.shape for x in want]:
+        raise FlashError("the PyTorch module gives other outputs than the ONNX file")
+    error = max(
+        float(np.abs(a - b).max() / max(1.0, np.abs(b).max()))
+        for a, b in zip(got, want, strict=True)
+    )
+    if not error <= _TOLERANCE:
         raise FlashError(f"the PyTorch module differs from onnxruntime by {error:.3g}")
     entry = {
         **order.signature,

@@ -52,7 +52,10 @@ def tvm_build(order: Order) -> Build:
     machine.check_linker()
     command = _command(order.run_with)
     image = np.random.default_rng(order.seed).standard_normal((1, *order.shape), dtype=np.float32)
-    want = run_onnx(order.content, {"input": image})["output"]
+    outputs = run_onnx(order.content, {"input": image})
+    if len(outputs) > 1:
+        raise UsageError(f"the format tvm takes networks of one output; this has {len(outputs)}")
+    (want,) = outputs.values()
     if order.tuning:
         library = tuned_library(order.content, machine, order.tuning)
     else:

@@ -244,6 +244,36 @@ class Emitter(ABC):
         """Zeros shaped like ``x``, which nothing has to compute."""
         return Tensor(x.channels, x.height, x.width, ZEROS, present=False, signal=False)
 
+    def nothing(self, x: Tensor) -> Tensor:
+        """No tensor, at the resolution of ``x``: sums and concats leave it out."""
+        return replace(self.zeros(x), channels=0)
+
+    def upsample(self, x: Tensor, factor: int = 2) -> Tensor:
+        """Every position ``factor`` times in each direction (nearest neighbour)."""
+        layer = self._pointwise("resize", (x,), x.channels, x.channels)
+        return self._record(
+            replace(layer, out_height=x.height * factor, out_width=x.width * factor)
+        )
+
+    def conv_transpose(self, x: Tensor, channels: Ints, factor: int = 2) -> Tensor:
+        """Transposed convolution with bias whose windows of ``factor`` lie side by side."""
+        layer = self._pointwise("conv_transpose", (x,), x.channels, channels, bias=True)
+        return self._record(
+            replace(
+                layer,
+                out_height=x.height * factor,
+                out_width=x.width * factor,
+                kernel_height=factor,
+                kernel_width=factor,
+                stride=factor,
+            )
+        )
+
+    def outputs(self, xs: Sequence[Tensor]) -> Tensor:
+        """Several outputs of the network: what it returns is this tensor, which costs nothing."""
+        layer = self._pointwise("output", xs, 0, 0, operands=len(xs))
+        return self._record(replace(layer, in_height=1, in_width=1, out_height=1, out_width=1))
+
     # --------------------------------------------------------------------------- helpers
     def _pointwise(
         self,

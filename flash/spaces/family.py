@@ -142,6 +142,15 @@ class Family(ABC):
         """Raise ``SpaceError`` if a variable's values make no sense for the family."""
 
     @property
+    def output_channels(self) -> tuple[int, ...]:
+        """Channels of each tensor that a network returns: those of a classifier unless said."""
+        return (self.classes,)
+
+    def input_shape(self, values: Mapping[str, int]) -> InputShape:
+        """The image that one design reads: the space's unless designs differ in it."""
+        return self.shape
+
+    @property
     def repeated_cell(self) -> RepeatedCell | None:
         """How the one cell that the variables describe is repeated; None for other networks."""
         return None
@@ -210,6 +219,7 @@ FAMILIES: Registry[type[Family]] = Registry(
     {
         "add": "flash.spaces.families.cells:AddFamily",
         "concat": "flash.spaces.families.cells:ConcatFamily",
+        "detector": "flash.spaces.families.detector:DetectorFamily",
         "mobilenet_v2": "flash.spaces.families.mobilenet:MobileNetV2Family",
         "nasbench201": "flash.spaces.families.nasbench201:NasBench201Family",
         "nasbench_macro": "flash.spaces.families.nasbench_macro:NasBenchMacroFamily",

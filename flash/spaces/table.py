@@ -185,15 +185,21 @@ class TableEmitter(Emitter):
         self._mask: Flags = True
         self._layers: list[Layer] = []
         self._active: list[Flags] = []
-        self._handed_on: Tensor | None = None
+        self._handed_on: dict[bytes, Tensor] = {}
         self._lone_sums: list[tuple[Layer, Flags]] = []
 
     def table(self, output: Tensor) -> LayerTable:
         """What was emitted so far; ``output`` is what the networks return.
 
-        With ``only``, the table's output is what the recorded stages hand on, if anything.
+        With ``only``, the table's output is what the recorded stages hand on, if anything; where
+        they hand on several tensors, a last row joins them and costs nothing.
         """
-        output = self._handed_on or output
+        handed = tuple(self._handed_on.values())
+        if len(handed) > 1:
+            self._only = None
+            output = self.outputs(handed)
+        elif handed:
+            output = handed[0]
         return LayerTable(self._layers, self._active, output, self._designs, self._lone_sums)
 
     def repeat(self, count: Ints, start: int = 0) -> Iterator[int]:
@@ -212,9 +218,10 @@ class TableEmitter(Emitter):
         self, layer: Layer, needed: Flags = True, otherwise: Tensor | None = None
     ) -> Tensor:
         if self._only is not None and layer.stage not in self._only:
-            recorded = [x for x in layer.inputs if np.any(np.asarray(x.producer) > INPUT)]
-            if recorded and self._handed_on is None:
-                self._handed_on = recorded[0]
+            for x in layer.inputs:
+                made = np.maximum(np.asarray(x.producer), INPUT)
+                if np.any(made > INPUT):
+                    self._handed_on.setdefault(made.tobytes(), x)
             result = self._result(layer, INPUT)
             return result if otherwise is None else self._where(needed, result, otherwise)
         active = self._mask & needed

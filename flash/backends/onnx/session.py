@@ -79,8 +79,8 @@ def _refused(error: Exception) -> InputError:
     return InputError(f"onnxruntime refuses the model: {' '.join(str(error).split())}")
 
 
-def verify_onnx(content: bytes, seed: int = 0) -> NDArray[np.float32]:
-    """Check a model that ``network_model`` made, run it once, and return its output.
+def verify_onnx(content: bytes, seed: int = 0) -> dict[str, NDArray[np.float32]]:
+    """Check a model that flash made, run it once, and return its outputs by name.
 
     The input is standard normal from ``seed``. Raises ``FlashError`` unless the model passes
     ONNX's checker and strict shape inference, runs, and gives finite numbers of the shape it
@@ -89,15 +89,18 @@ def verify_onnx(content: bytes, seed: int = 0) -> NDArray[np.float32]:
     model = onnx.load_model_from_string(content)
     onnx.checker.check_model(model, full_check=True)
     onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
-    (given,), (promised,) = model.graph.input, model.graph.output
+    (given,) = model.graph.input
     rng = np.random.default_rng(seed)
     image = rng.standard_normal(_dims(given), dtype=np.float32)
-    output = run_onnx(content, {given.name: image})[promised.name]
-    if output.shape != _dims(promised):
-        raise FlashError(f"the written model gives {output.shape}, not {_dims(promised)}")
-    if not np.isfinite(output).all():
-        raise FlashError("the written model gives numbers that are not finite")
-    return output
+    outputs = run_onnx(content, {given.name: image})
+    for promised in model.graph.output:
+        found, dims = outputs[promised.name], _dims(promised)
+        # A size of 0 is one that the data decide.
+        if [a for a, b in zip(found.shape, dims, strict=True) if b] != [b for b in dims if b]:
+            raise FlashError(f"the written model gives {found.shape}, not {dims}")
+        if not np.isfinite(found).all():
+            raise FlashError("the written model gives numbers that are not finite")
+    return outputs
 
 
 def _dims(value: onnx.ValueInfoProto) -> tuple[int, ...]:

@@ -28,7 +28,7 @@ from flash.errors import InputError
 from flash.spaces.layers import INPUT, ZEROS, Layer, Tensor
 from flash.spaces.network import Network
 
-__all__ = ["IR_VERSION", "OPSET", "PRODUCER", "network_model"]
+__all__ = ["IR_VERSION", "OPSET", "PRODUCER", "network_model", "output_names"]
 
 OPSET: Final = 17
 IR_VERSION: Final = 8
@@ -55,8 +55,9 @@ def network_model(
 
     A weight may also be a ``TensorProto``, which says where its numbers are.
 
-    One input ``input`` and one output ``output``, float32, batch 1. Raises ``InputError`` for
-    a weight that is missing or misshapen and for a layer ONNX nodes are not known for.
+    One input ``input`` and one output ``output``, float32, batch 1; several outputs are
+    ``output0``, ``output1`` and so on (``output_names``). Raises ``InputError`` for a weight that
+    is missing or misshapen and for a layer ONNX nodes are not known for.
     """
     if 4 * network.params > _LARGEST_BYTES:
         raise InputError(
@@ -68,6 +69,12 @@ def network_model(
         return model
     onnx.checker.check_model(model, full_check=True)
     return onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
+
+
+def output_names(network: Network) -> tuple[str, ...]:
+    """What the model calls the network's outputs, in order."""
+    count = len(network.outputs)
+    return ("output",) if count == 1 else tuple(f"output{n}" for n in range(count))
 
 
 def _with_inputs(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -101,16 +108,17 @@ class _Writer:
 
     def model(self, name: str) -> onnx.ModelProto:
         for layer in self._network.layers:
-            self._values.append(self._layer(layer))
-        last = self._value(self._network.output)
-        shape = _shape(self._network.output)
-        flat = last in self._flat
-        self._node("Identity", [last], "output")
+            self._values.append("" if layer.op == "output" else self._layer(layer))
+        outputs = []
+        for tensor, own in zip(self._network.outputs, output_names(self._network), strict=True):
+            last, shape = self._value(tensor), _shape(tensor)
+            self._node("Identity", [last], own)
+            outputs.append(_float(own, shape[:2] if last in self._flat else shape))
         graph = helper.make_graph(
             self._nodes,
             name,
             [_float("input", _shape(self._network.source))],
-            [_float("output", shape[:2] if flat else shape)],
+            outputs,
             self._initializers,
         )
         return helper.make_model(
@@ -180,6 +188,24 @@ class _Writer:
         pads[5] = int(layer.out_channels) - int(layer.in_channels)
         amounts = self._constant(pads, f"{layer.name}.pads")
         return self._node("Pad", [self._map(layer), amounts], layer.name, mode="constant")
+
+    def _conv_transpose(self, layer: Layer) -> str:
+        inputs = [self._map(layer), self._weight(layer, "weight", kernel_shape(layer))]
+        inputs.append(self._weight(layer, "bias", (int(layer.out_channels),)))
+        side = [int(layer.kernel_height)] * 2
+        return self._node("ConvTranspose", inputs, layer.name, kernel_shape=side, strides=side)
+
+    def _resize(self, layer: Layer) -> str:
+        factor = int(layer.out_height) // int(layer.in_height)
+        scales = np.array([1.0, 1.0, factor, factor], dtype=np.float32)
+        return self._node(
+            "Resize",
+            [self._map(layer), "", self._constant(scales, f"{layer.name}.scales")],
+            layer.name,
+            mode="nearest",
+            coordinate_transformation_mode="asymmetric",
+            nearest_mode="floor",
+        )
 
     def _add(self, layer: Layer) -> str:
         """A sum of n tensors as n - 1 binary ones; the last carries the layer's name."""

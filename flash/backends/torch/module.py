@@ -73,13 +73,18 @@ class TorchNetwork(nn.Module):
         self._steps = [self._step(layer) for layer in network.layers]
         self._last_use = _last_use(network)
 
-    def forward(self, image: torch.Tensor, observe: Observer | None = None) -> torch.Tensor:
-        """Output (batch, classes) of a classifier; (batch, channels, height, width) of others."""
+    def forward(
+        self, image: torch.Tensor, observe: Observer | None = None
+    ) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        """Output (batch, classes) of a classifier; (batch, channels, height, width) of others.
+
+        Several outputs are a tuple.
+        """
         results: dict[int, torch.Tensor] = {INPUT: image}
         for number, (layer, step) in enumerate(zip(self.network.layers, self._steps, strict=True)):
             values = [_value(x, results, image) for x in layer.inputs if _read(layer, x)]
             results[number] = step(values)
-            if observe is not None:
+            if observe is not None and layer.op != "output":
                 observe(number, results[number])
             for producer in self._last_use[number]:
                 del results[producer]
@@ -156,6 +161,17 @@ class TorchNetwork(nn.Module):
                 return lambda v: v[0] * v[1]
             case "concat":
                 return lambda v: torch.cat(v, 1)
+            case "resize":
+                factor = int(layer.out_height) // int(layer.in_height)
+                return lambda v: functional.interpolate(as_map(v[0]), scale_factor=factor)
+            case "conv_transpose":
+                side = int(layer.kernel_height)
+                raised = self._part(
+                    layer.name, nn.ConvTranspose2d(int(layer.in_channels), channels, side, side)
+                )
+                return lambda v: raised(as_map(v[0]))
+            case "output":
+                return lambda v: tuple(v)  # type: ignore[return-value] # the last layer
             case "norm" | "act":
                 return lambda v: v[0] if layer.op == "act" else as_map(v[0])
         raise InputError(f"layer {layer.name}: '{layer.op}' cannot be written as PyTorch")
@@ -225,7 +241,7 @@ def _named(module: TorchNetwork) -> Sequence[tuple[str, torch.Tensor]]:
     """Every weight with its name, in the order of the layers."""
     pairs: list[tuple[str, torch.Tensor]] = []
     for layer in module.network.layers:
-        if layer.op in ("conv", "linear"):
+        if layer.op in ("conv", "linear", "conv_transpose"):
             part = module.get_submodule(layer.name.replace(".", "_"))
             pairs.append((f"{layer.name}.weight", part.get_parameter("weight")))
             if layer.bias:

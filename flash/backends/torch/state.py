@@ -39,12 +39,12 @@ def read_state(content: bytes, path: Path) -> dict[str, NDArray[Any]]:
 
 def run_torch(
     network: Network, weights: Weights, image: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """The network's output for a batch of images, as PyTorch computes it."""
+) -> tuple[NDArray[np.float32], ...]:
+    """The network's outputs for a batch of images, as PyTorch computes them."""
     module = torch_network(network, weights).eval()
     with torch.no_grad():
-        found: NDArray[np.float32] = module(torch.from_numpy(image)).numpy()
-    return found
+        found = module(torch.from_numpy(image))
+    return tuple(x.numpy() for x in (found if isinstance(found, tuple) else (found,)))
 
 
 def torch_version() -> str:

@@ -14,7 +14,7 @@ from flash.errors import UsageError, did_you_mean
 from flash.spaces.emitter import Emitter
 from flash.spaces.layers import Tensor
 from flash.spaces.network import GraphEmitter, Network
-from flash.spaces.reference import classic, mobile
+from flash.spaces.reference import classic, detectors, mobile
 
 __all__ = ["reference_names", "reference_network"]
 
@@ -49,19 +49,22 @@ def reference_names() -> tuple[str, ...]:
     """Names ``reference_network`` knows.
 
     ``mobilenet_v1`` and ``mobilenet_v2`` also take a width and a resolution, as in
-    ``mobilenet_v2_0.75_160``; alone they mean 1.0 and 224.
+    ``mobilenet_v2_0.75_160``; alone they mean 1.0 and 224. Detectors are not listed: they are
+    called as ``flash.spaces.reference.detectors`` says, ``yolo8n_320``.
     """
     return tuple(sorted((*_FIXED, *_SCALED)))
 
 
 def reference_network(name: str) -> Network:
-    """The published network ``name`` for 1000 classes.
+    """The published network ``name`` for 1000 classes; a detector for COCO's 80.
 
     Raises ``UsageError`` for a name that is none of ``reference_names()``.
 
     >>> reference_network("resnet18").params
     11689512
     """
+    if name.startswith("yolo"):
+        return detectors.detector_network(name)
     emit = _FIXED.get(name) or _scaled(name)
     if emit is None:
         raise UsageError(
