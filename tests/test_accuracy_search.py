@@ -14,7 +14,6 @@ from flash.accuracy.kriging import Kriging, Ridge
 from flash.errors import InfeasibleError, UsageError
 from flash.evaluation import evaluate
 from flash.report.reading import read_search
-from flash.report.records import front_csv
 from flash.report.table import render_plain
 from flash.search import search
 from flash.search.command import main
@@ -158,7 +157,7 @@ def test_reports_hold_the_interval(calibrated):
     assert read_search(report.to_json()) == report
     document = json.loads(report.to_json())
     assert set(document["front"][0]["accuracy"]) == {"value", "low", "high", "how", "extrapolated"}
-    row = next(csv.DictReader(io.StringIO(front_csv(report))))
+    row = next(csv.DictReader(io.StringIO(report.to_csv())))
     low, value, high = (float(row[f"accuracy{e}"]) for e in ("_low", "", "_high"))
     assert low <= value <= high
 

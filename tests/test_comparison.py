@@ -63,7 +63,7 @@ def test_ratio_and_interval_are_those_of_the_two_numbers(models, tmp_path, capsy
     assert _estimate(*common, "--csv", "-") == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [float(row["measured_over_predicted"]) for row in rows] == pytest.approx([1.01, 50])
-    assert [row["in_interval"] for row in rows] == ["True", "False"]
+    assert [row["in_interval"] for row in rows] == ["true", "false"]
     assert _estimate(*common) == 0
     table = capsys.readouterr().out
     assert "measured   A board, Cortex-A53, onnxruntime 1.0, 4 threads, fp32" in table

@@ -104,8 +104,8 @@ def test_several_designs_share_a_manifest_and_json_goes_to_stdout(front, tmp_pat
 
 def test_a_report_comes_from_stdin_too(front, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO(front.read_text(encoding="utf-8")))
-    manifest = export("-", ["fastest"], tmp_path)
-    assert manifest["report"]["file"] == "standard input"
+    done = export("-", ["fastest"], tmp_path)
+    assert done.manifest["report"]["file"] == "standard input"
 
 
 def test_a_space_of_ones_own_is_named_by_its_file(tmp_path, capsys):

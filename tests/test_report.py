@@ -29,7 +29,6 @@ from flash.report import (
     Picks,
     SearchReport,
     SpaceSummary,
-    front_csv,
     front_svg,
     print_report,
     read_search,
@@ -250,7 +249,7 @@ def test_the_three_files_are_written_and_hold_the_whole_front(tmp_path):
 
 def test_the_csv_has_units_in_its_names_and_full_precision():
     report = make_report(3, calibrated=True)
-    rows = list(csv.DictReader(io.StringIO(front_csv(report))))
+    rows = list(csv.DictReader(io.StringIO(report.to_csv())))
     assert float(rows[2]["latency_high_ms"]) == report.front[2].latency_ms.high
     assert float(rows[1]["accuracy"]) == report.front[1].quantity("accuracy")
     assert json.loads(rows[1]["design"]) == report.front[1].design

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from flash.errors import UsageError
-from flash.report.records import front_csv, front_records
 from flash.report.result import SearchReport
 from flash.search import search
 from flash.search.pipeline import evaluate_front, optimise, prepare
@@ -86,8 +85,8 @@ def test_columns_are_the_fields_of_python_and_json(report):
     first = report.front[0]
     document = json.loads(report.to_json())["front"][0]
     assert set(document) == {field.name for field in dataclasses.fields(first)}
-    record = front_records(report)[0]
-    assert list(record) == front_csv(report).splitlines()[0].split(",")
+    record = report.to_records()[0]
+    assert list(record) == report.to_csv().splitlines()[0].split(",")
     for name, value in document.items():
         if isinstance(value, dict) and "value" in value:
             assert record[name] == value["value"] == getattr(first, name).value
@@ -98,7 +97,7 @@ def test_columns_are_the_fields_of_python_and_json(report):
 def test_a_data_frame_holds_what_the_csv_holds(report):
     pytest.importorskip("pandas")
     frame = report.to_dataframe()
-    assert list(frame.columns) == list(front_records(report)[0])
+    assert list(frame.columns) == list(report.to_records()[0])
     assert frame["latency_ms"].tolist() == [design.latency_ms.value for design in report.front]
 
 

@@ -9,10 +9,9 @@ again: started again after an interruption, or with more ``--samples``, it goes 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from flash.command import CommandParser
 from flash.errors import NothingDoneError, UsageError
 from flash.files.writing import write_text
 from flash.quantities import parse_count, parse_whole
+from flash.report.base import Result
 from flash.spaces.space import load_space
 from flash.training.campaign import Campaign, Outcome, carry_out, read_designs
 from flash.training.datasets import read_images
@@ -48,8 +48,8 @@ _MOST = 100_000
 Tell = Callable[[Event, Sequence[Job]], None]
 
 
-@dataclass(frozen=True)
-class Calibration:
+@dataclass(frozen=True, repr=False)
+class Calibration(Result):
     """What a calibration came to.
 
     table:    the results' CSV; ``outcome`` has its rows of this space, recipe and images.
@@ -89,7 +89,15 @@ class Calibration:
             "file": None if self.file is None else str(self.file),
         }
 
+    def to_records(self) -> list[Mapping[str, Any]]:
+        """The rows of the table of trained networks."""
+        return [asdict(row) for row in self.outcome.rows]
+
     def __str__(self) -> str:
+        return "\n".join(self.lines()) + "\n"
+
+    def lines(self) -> list[str]:
+        """For people: what was trained, the model, how it does on networks held out."""
         rows, failed = self.outcome.rows, self.outcome.failed
         aside = sum(row.split == "held_out" for row in rows)
         validation = _range([row.validation_accuracy for row in rows])
@@ -114,7 +122,7 @@ class Calibration:
         if self.trend is not None:
             lines += self.trend.lines()
         files = [str(self.table)] + ([] if self.file is None else [str(self.file)])
-        return "\n".join([*lines, f"files     {', '.join(files)}"]) + "\n"
+        return [*lines, f"files     {', '.join(files)}"]
 
     def _resolution(self) -> list[str]:
         """What differences of accuracy the validation images can tell."""
@@ -131,7 +139,7 @@ class Calibration:
 
 def _range(accuracies: Sequence[float | None]) -> str:
     known = [accuracy for accuracy in accuracies if accuracy is not None]
-    return f"{min(known):.2f} to {max(known):.2f} %"
+    return f"{min(known):.2f} to {max(known):.2f} %" if known else "not known"
 
 
 def calibrate(
@@ -353,8 +361,8 @@ def _from_table(options: argparse.Namespace) -> TableCalibration:
 
 def _say(found: Calibration | TableCalibration, json_file: str | None) -> None:
     if json_file == "-":
-        sys.stdout.write(json.dumps(found.document(), indent=1, ensure_ascii=False) + "\n")
+        sys.stdout.write(found.to_json())
         return
     if json_file:
-        write_text(json_file, json.dumps(found.document(), indent=1) + "\n")
+        write_text(json_file, found.to_json())
     sys.stdout.write(str(found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from flash.accuracy.level import Level
 from flash.accuracy.trend import Trend, depth_and_width_trend
 from flash.calibrate.fitting import HeldOut, judged, write_space
 from flash.calibrate.trained import TrainedTable, fit_table, read_trained
+from flash.report.base import Result
 from flash.spaces.space import load_space
 
 __all__ = ["SCHEMA", "TableCalibration", "calibrate_from_table"]
@@ -18,8 +20,8 @@ __all__ = ["SCHEMA", "TableCalibration", "calibrate_from_table"]
 SCHEMA = "flash.calibration/1"
 
 
-@dataclass(frozen=True)
-class TableCalibration:
+@dataclass(frozen=True, repr=False)
+class TableCalibration(Result):
     """What a calibration from a table came to.
 
     model:    fitted to the table's rows that are not held out.
@@ -38,16 +40,12 @@ class TableCalibration:
     def document(self) -> dict[str, Any]:
         """As plain values, schema ``flash.calibration/1``."""
         table = self.table
-        rows = zip(table.names, table.accuracy.tolist(), table.held_out.tolist(), strict=True)
         return {
             "schema": SCHEMA,
             "space": self.space,
             "recipe": table.about["recipe"],
             "results": str(table.path),
-            "rows": [
-                {"design": name, "accuracy": accuracy, "split": "held_out" if aside else "fit"}
-                for name, accuracy, aside in rows
-            ],
+            "rows": self.to_records(),
             "trained_now": 0,
             "failed": [{"design": name, "reason": "no accuracy"} for name in table.failed],
             "model": {"kind": self.model.regression.kind} | asdict(self.model.provenance),
@@ -56,7 +54,20 @@ class TableCalibration:
             "file": str(self.file),
         }
 
+    def to_records(self) -> list[Mapping[str, Any]]:
+        """A row a network of the table that has an accuracy."""
+        table = self.table
+        rows = zip(table.names, table.accuracy.tolist(), table.held_out.tolist(), strict=True)
+        return [
+            {"design": name, "accuracy": accuracy, "split": "held_out" if aside else "fit"}
+            for name, accuracy, aside in rows
+        ]
+
     def __str__(self) -> str:
+        return "\n".join(self.lines()) + "\n"
+
+    def lines(self) -> list[str]:
+        """For people: the table, the model, how it does on networks held out."""
         table, failed = self.table, len(self.table.failed)
         scale = ", fractions read as such" if table.fractions else ""
         without = f", {failed} more without one" if failed else ""
@@ -70,7 +81,7 @@ class TableCalibration:
         if self.held_out is not None:
             lines.append(f"held out  {self.held_out}")
         lines += self.trend.lines()
-        return "\n".join([*lines, f"files     {self.file}"]) + "\n"
+        return [*lines, f"files     {self.file}"]
 
 
 def calibrate_from_table(

@@ -10,9 +10,18 @@ from typing import TYPE_CHECKING
 from flash.extras import lazily
 
 if TYPE_CHECKING:
-    from flash.estimate.checking import check
+    from flash.estimate.checking import CheckReport, check
     from flash.estimate.pricing import estimate
+    from flash.estimate.report import EstimateReport
 
-__all__ = ["check", "estimate"]
+__all__ = ["CheckReport", "EstimateReport", "check", "estimate"]
 
-__getattr__ = lazily(__name__, {"check": ("checking", ""), "estimate": ("pricing", "")})
+__getattr__ = lazily(
+    __name__,
+    {
+        "CheckReport": ("checking", ""),
+        "EstimateReport": ("report", ""),
+        "check": ("checking", ""),
+        "estimate": ("pricing", ""),
+    },
+)

@@ -7,19 +7,18 @@ A measured latency in CI drowns in the runner's noise; a predicted one is the sa
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, overload
 
 from flash.command import CommandParser
 from flash.errors import FlashError, LimitError, UsageError
 from flash.estimate.options import add_model_options, end_with, input_sizes, only_shape
-from flash.estimate.pricing import Row, load_targets, price_models, read_models, target_name
-from flash.estimate.table import aligned, latency_cell, short
+from flash.estimate.pricing import Model, load_targets, price_models, read_models, target_name
+from flash.estimate.table import Row, aligned, latency_cell, short
 from flash.files.writing import write_text
 from flash.quantities import (
     format_energy,
@@ -30,9 +29,10 @@ from flash.quantities import (
     parse_memory_kb,
     parse_number,
 )
-from flash.targets import Given
+from flash.report.base import Result
+from flash.targets import Given, Target
 
-__all__ = ["Check", "Verdict", "check", "main"]
+__all__ = ["Check", "CheckReport", "Verdict", "check", "main"]
 
 SCHEMA: Final = "flash.check/1"
 #: Intervals of targets hold 90 % of the true values.
@@ -90,6 +90,60 @@ class Verdict:
         return f"{self.verdict} {self.model} on {self.target}: {why}"
 
 
+@dataclass(frozen=True, repr=False)
+class CheckReport(Result, Sequence[Verdict]):
+    """One verdict a model and target; a sequence of them.
+
+    limits:     as given, by quantity; ``confidence``: of the interval whose far end is held.
+    errors:     files that could not be read, a line each.
+    """
+
+    verdicts: tuple[Verdict, ...]
+    limits: Mapping[str, float]
+    confidence: float | None
+    errors: tuple[str, ...] = ()
+
+    @overload
+    def __getitem__(self, index: int) -> Verdict: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Verdict, ...]: ...
+    def __getitem__(self, index: int | slice) -> Verdict | tuple[Verdict, ...]:
+        return self.verdicts[index]
+
+    def __len__(self) -> int:
+        return len(self.verdicts)
+
+    @property
+    def passed(self) -> bool:
+        """Every file could be read and keeps every limit."""
+        return not self.errors and all(v.verdict == "pass" for v in self.verdicts)
+
+    def lines(self) -> list[str]:
+        """The verdict on all, then the table of them."""
+        failed = sum(v.verdict == "fail" for v in self.verdicts)
+        head = f"CheckReport: {len(self.verdicts)} verdicts, {failed} failed"
+        return [head, *_as_text(self.verdicts).splitlines(), *self.errors]
+
+    def to_records(self) -> list[Mapping[str, Any]]:
+        """A row a check: model, target, verdict and the numbers behind it."""
+        return [
+            {"model": v.model, "target": v.target} | asdict(one)
+            for v in self.verdicts
+            for one in v.checks
+        ]
+
+    def document(self) -> dict[str, Any]:
+        """As plain values, schema ``flash.check/1``."""
+        return {
+            "schema": SCHEMA,
+            "limits": dict(self.limits),
+            "confidence": self.confidence,
+            "passed": self.passed,
+            "verdicts": [asdict(v) for v in self.verdicts],
+            "errors": list(self.errors),
+        }
+
+
 def check(
     model: str | Path | Sequence[str | Path],
     *,
@@ -103,7 +157,7 @@ def check(
     hardware: Given | None = None,
     input_shape: Sequence[int] | None = None,
     inputs: Mapping[str, Sequence[int]] | None = None,
-) -> list[Verdict]:
+) -> CheckReport:
     """One verdict a model and target; the limits are on predictions.
 
     max_ram_kb:   most activations alive at one time; max_flash_kb: weights; 10^3 bytes each, in the
@@ -119,9 +173,20 @@ def check(
     read, errors = read_models(paths, input_shape, inputs)
     if errors:
         raise errors[0]
-    rows = price_models(read, targets)
-    names = [target_name(t) for _ in read for t in targets]
-    return [_judge(row, name, limits, confidence) for row, name in zip(rows, names, strict=True)]
+    return _judged(read, targets, limits, confidence)
+
+
+def _judged(
+    models: Sequence[Model],
+    targets: Sequence[Target],
+    limits: Mapping[str, float],
+    confidence: float | None,
+    errors: Sequence[FlashError] = (),
+) -> CheckReport:
+    rows = price_models(models, targets)
+    names = [target_name(t) for _ in models for t in targets]
+    verdicts = (_judge(row, n, limits, confidence) for row, n in zip(rows, names, strict=True))
+    return CheckReport(tuple(verdicts), limits, confidence, tuple(map(str, errors)))
 
 
 def _limits(
@@ -206,11 +271,9 @@ def main(arguments: Sequence[str]) -> None:
     confidence = _confidence(options.confidence)
     targets = load_targets(options.target, options.runtime, options.hardware)
     models, errors = read_models(options.models, only_shape(options), input_sizes(options))
-    rows = price_models(models, targets)
-    names = [target_name(t) for _ in models for t in targets]
-    verdicts = [_judge(row, n, limits, confidence) for row, n in zip(rows, names, strict=True)]
+    verdicts = _judged(models, targets, limits, confidence, errors)
     if options.json:
-        _put(options.json, _as_json(verdicts, errors, limits, confidence))
+        _put(options.json, verdicts.to_json())
     if options.markdown:
         _put(options.markdown, _as_markdown(verdicts, errors))
     if "-" not in (options.json, options.markdown) and verdicts:
@@ -243,23 +306,6 @@ def _as_text(verdicts: Sequence[Verdict]) -> str:
         why = "; ".join(str(c) for c in decisive) + doubt
         cells.append([v.verdict, short(v.model), v.target, why])
     return aligned(cells)
-
-
-def _as_json(
-    verdicts: Sequence[Verdict],
-    errors: Sequence[FlashError],
-    limits: Mapping[str, float],
-    confidence: float | None,
-) -> str:
-    document = {
-        "schema": SCHEMA,
-        "limits": dict(limits),
-        "confidence": confidence,
-        "passed": not errors and all(v.verdict == "pass" for v in verdicts),
-        "verdicts": [asdict(v) for v in verdicts],
-        "errors": [str(error) for error in errors],
-    }
-    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
 def _as_markdown(verdicts: Sequence[Verdict], errors: Sequence[FlashError]) -> str:

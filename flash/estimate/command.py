@@ -1,15 +1,12 @@
 """``python -m flash.estimate``: designs or ONNX files -> metrics, and costs on targets.
 
-From Python: ``rows = estimate("resnet18.onnx", target="rpi4b,x86-avx512")`` or
-``rows = estimate(space="nasbench201", designs=[...], target="rpi4b")``.
+From Python: ``report = estimate("resnet18.onnx", target="rpi4b,x86-avx512")`` or
+``report = estimate(space="nasbench201", designs=[...], target="rpi4b")``.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import io
-import json
 import sys
 from collections.abc import Sequence
 
@@ -19,14 +16,15 @@ from flash.estimate.options import add_model_options, end_with, input_sizes, onl
 from flash.estimate.pricing import (
     DEFAULT_SPACE,
     SHOWN,
-    Row,
     estimate,
     load_targets,
     price_models,
     read_models,
     with_proxy,
 )
-from flash.estimate.table import estimate_table, layer_table
+from flash.estimate.report import EstimateReport
+from flash.estimate.table import Row, estimate_table, layer_table
+from flash.files.cells import csv_text
 from flash.files.reading import read_input
 from flash.files.writing import write_text
 from flash.measurements.comparison import comparison_table, read_comparison
@@ -48,14 +46,6 @@ _SORTED_BY = {
     "weights": "weight_kb",
     "activations": "activation_kb",
 }
-
-
-def _csv(rows: Sequence[Row]) -> str:
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()
 
 
 def _parser() -> CommandParser:
@@ -160,7 +150,7 @@ def _rows(options: argparse.Namespace) -> tuple[list[Row], list[FlashError]]:
         rows = price_models(models, targets, (*SHOWN, *metrics), options.layers)
         networks = [m.network for m in models for _ in targets or (None,)]
         return with_proxy(rows, networks, proxy, seed, scoring), errors
-    rows = estimate(
+    found = estimate(
         space=options.space or "",
         designs=_designs(options.designs),
         target=options.target,
@@ -172,7 +162,7 @@ def _rows(options: argparse.Namespace) -> tuple[list[Row], list[FlashError]]:
         seed=seed,
         scoring=scoring,
     )
-    return rows, []
+    return list(found), []
 
 
 def _compared(options: argparse.Namespace, rows: list[Row]) -> list[Row]:
@@ -210,20 +200,13 @@ def _write(options: argparse.Namespace, rows: list[Row]) -> None:
         for row in rows if options.layers else ():
             sys.stdout.write("\n" + layer_table(row))
         return
+    report = EstimateReport(tuple(rows))
     if options.json:
-        output, place = json.dumps(rows, indent=1, ensure_ascii=False) + "\n", options.json
+        output, place = report.to_json(), options.json
     else:
-        output, place = _csv(_flat(rows) if options.layers else rows), options.csv or "-"
+        flat = report.layer_records() if options.layers else report.to_records()
+        output, place = csv_text(flat), options.csv or "-"
     if place == "-":
         sys.stdout.write(output)
     else:
         write_text(place, output)
-
-
-def _flat(rows: Sequence[Row]) -> list[Row]:
-    """A row a layer, with the network and the target it is of."""
-    return [
-        {name: row[name] for name in ("design", "target") if name in row} | layer
-        for row in rows
-        for layer in row["layers"]
-    ]

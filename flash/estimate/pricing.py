@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.errors import FlashError, InputError, UsageError, did_you_mean
+from flash.estimate.report import EstimateReport
+from flash.estimate.table import Row
 from flash.evaluation import (
     Evaluation,
     Metrics,
@@ -37,15 +39,11 @@ __all__ = [
     "DEFAULT_SPACE",
     "SHOWN",
     "Model",
-    "Row",
     "estimate",
     "load_targets",
     "price_models",
     "read_models",
 ]
-
-#: A value is None where it is not known; ``layers``, where asked for, is a list of such rows.
-Row = dict[str, Any]
 
 #: Metrics of every row, in this order; any other is a column where it is asked for.
 SHOWN = ("nn_degree", "nn_mass", "sed", "rank_score")
@@ -81,7 +79,7 @@ def estimate(
     proxy: str | None = None,
     seed: int = 0,
     scoring: ProxyOptions | None = None,
-) -> list[Row]:
+) -> EstimateReport:
     """One row a network and target, in the order given.
 
     model:   an ONNX file, several, or a torch module with ``example_input`` (a tensor or a tuple
@@ -116,7 +114,7 @@ def estimate(
             raise errors[0]
         rows = price_models(read, targets, wanted, layers)
         networks = [m.network for m in read for _ in targets or (None,)]
-        return with_proxy(rows, networks, proxy, seed, scoring)
+        return EstimateReport(tuple(with_proxy(rows, networks, proxy, seed, scoring)))
     found = load_space(space or DEFAULT_SPACE)
     parsed = []
     for number, text in enumerate(designs, start=1):
@@ -137,7 +135,7 @@ def estimate(
             if layers and place:
                 rows[-1]["layers"] = layer_rows(found.network(indices[i]), place)
         networks += [found.network(row) for row in indices] if proxy else []
-    return with_proxy(rows, networks, proxy, seed, scoring)
+    return EstimateReport(tuple(with_proxy(rows, networks, proxy, seed, scoring)))
 
 
 def load_targets(

@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from flash.estimate.pricing import Row
-from flash.quantities import format_count, format_energy, format_latency, format_memory
+from flash.quantities import (
+    format_count,
+    format_energy,
+    format_latency,
+    format_memory,
+    quantity,
+)
 
-__all__ = ["aligned", "estimate_table", "layer_table"]
+__all__ = ["Row", "aligned", "estimate_table", "layer_table"]
+
+#: A value is None where it is not known; ``layers``, where asked for, is a list of such rows.
+Row = dict[str, Any]
 
 #: Layers of a network that its table shows; the others are one line.
 _MOST_LAYERS: Final = 25
@@ -28,7 +36,7 @@ def estimate_table(rows: Sequence[Row]) -> str:
     if any("energy_mj" in row for row in rows):
         columns.append(("energy", lambda row: _cell(row, "energy_mj", format_energy)))
     if any("area_mm2" in row for row in rows):
-        columns.append(("area", lambda row: f"{row['area_mm2']:.3g} mm2"))
+        columns.append(("area", lambda row: _cell(row, "area_mm2", quantity("area_mm2").format)))
     columns += [
         ("weights", lambda row: format_memory(row["weight_kb"])),
         ("activations", lambda row: format_memory(row["activation_kb"])),

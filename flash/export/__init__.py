@@ -10,15 +10,26 @@ if TYPE_CHECKING:
     from flash.export.command import export
     from flash.export.exporter import EXPORTERS, Exporter, find_formats
     from flash.export.order import Build, Order
+    from flash.export.report import ExportReport
     from flash.export.torch_file import load_torch
 
-__all__ = ["EXPORTERS", "Build", "Exporter", "Order", "export", "find_formats", "load_torch"]
+__all__ = [
+    "EXPORTERS",
+    "Build",
+    "ExportReport",
+    "Exporter",
+    "Order",
+    "export",
+    "find_formats",
+    "load_torch",
+]
 
 __getattr__ = lazily(
     __name__,
     {
         "EXPORTERS": ("exporter", ""),
         "Build": ("order", ""),
+        "ExportReport": ("report", ""),
         "Exporter": ("exporter", ""),
         "Order": ("order", ""),
         "export": ("command", ""),

@@ -1,6 +1,6 @@
 """``python -m flash.export``: designs of a search's front -> files to ship, with a manifest.
 
-From Python: ``manifest = export("flash-out/front.json", ["balanced"], out="build")``.
+From Python: ``report = export("flash-out/front.json", ["balanced"], out="build")``.
 
 The same inputs give the same bytes, ``measured_here`` in the manifest aside. The manifest,
 ``manifest.json`` of schema ``flash.manifest/1``, holds
@@ -31,7 +31,7 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -45,12 +45,14 @@ from flash.errors import InputError, UsageError, did_you_mean
 from flash.export.calibration import load_images
 from flash.export.exporter import EXPORTERS, find_formats
 from flash.export.order import Order
+from flash.export.report import ExportReport
 from flash.export.trained import read_weights
 from flash.files.reading import read_input
 from flash.files.writing import write_folder, write_text
-from flash.quantities import format_latency, format_number, parse_seed, parse_whole
+from flash.quantities import parse_seed, parse_whole
+from flash.report.design import DesignReport
 from flash.report.reading import read_search
-from flash.report.result import DesignReport, SearchReport
+from flash.report.result import SearchReport
 from flash.spaces.network import Network
 from flash.spaces.space import SearchSpace, load_space
 from flash.targets.machine import machine_of
@@ -78,7 +80,7 @@ def export(
     tune_log: str | Path | None = None,
     verify_with: str = "",
     seed: int = 0,
-) -> dict[str, Any]:
+) -> ExportReport:
     """Write the designs as ``<space>-<id>...`` with ``manifest.json`` into a folder.
 
     report:  ``front.json`` of a search; "-" reads standard input.
@@ -95,7 +97,7 @@ def export(
              the library TVM built.
     seed:    of random weights, of noise, and of the verifying input.
 
-    Returns the manifest. Nothing is written unless every model passes ONNX's checker and
+    Nothing is written unless every model passes ONNX's checker and
     strict shape inference, runs in onnxruntime to finite numbers of the declared shape, and
     every other format agrees with that. Raises ``UsageError`` (unknown design, folder that
     cannot be written, missing extra) or ``InputError`` (a report that is damaged or does not
@@ -134,7 +136,7 @@ def export(
     manifest = _head(found, name, text, seed, formats) | {"designs": entries}
     contents["manifest.json"] = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
     write_folder(out, contents)
-    return manifest
+    return ExportReport(Path(out), manifest)
 
 
 def _tuning(machine: Machine, trials: int, log: str | Path, seed: int) -> Tuning:
@@ -283,7 +285,7 @@ def main(arguments: Sequence[str]) -> None:
     seed = parse_seed(options.seed)
     tune_trials = parse_whole(options.tune_trials, "--tune-trials")
     words = (options.designs or options.design or "balanced").split(",")
-    manifest = export(
+    done = export(
         options.report,
         words,
         options.out,
@@ -297,30 +299,9 @@ def main(arguments: Sequence[str]) -> None:
         verify_with=options.verify_with,
         seed=seed,
     )
-    document = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
     if options.json == "-":
-        sys.stdout.write(document)
+        sys.stdout.write(done.to_json())
         return
     if options.json:
-        write_text(options.json, document)
-    for entry in manifest["designs"]:
-        sys.stdout.write(f"{entry['id']}: {_summary(entry)}\n")
-        for build in entry["builds"]:
-            place = Path(options.out) / build["file"]
-            sys.stdout.write(f"written: {place} ({_size(build)})\n")
-    sys.stdout.write(f"written: {Path(options.out) / 'manifest.json'}\n")
-
-
-def _summary(entry: Mapping[str, Any]) -> str:
-    latency = entry["latency_ms"]
-    bounds = f"{format_latency(latency['low'])} to {format_latency(latency['high'])}"
-    return (
-        f"{format_number(entry['params'])} params, {format_number(entry['macs'])} MACs, "
-        f"expected {format_latency(latency['value'])}, {bounds}; weights {entry['weights']}"
-    )
-
-
-def _size(build: Mapping[str, Any]) -> str:
-    """Size of a file, and what its exporter says of it."""
-    words = [f"{build['bytes'] / 1e6:.3g} MB", *EXPORTERS[build["format"]].describe(build)]
-    return ", ".join(words)
+        write_text(options.json, done.to_json())
+    sys.stdout.write("\n".join(done.lines()) + "\n")

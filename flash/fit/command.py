@@ -6,7 +6,6 @@ From Python: ``report = fit(["board.jsonl"], "myboard"); print(report)``, then
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -321,13 +320,13 @@ def main(arguments: Sequence[str]) -> None:
         for problem in report.problems:
             sys.stderr.write(f"left out: {problem}\n")
     if options.json == "-":
-        sys.stdout.write(json.dumps(report.document(), indent=1, ensure_ascii=False) + "\n")
+        sys.stdout.write(report.to_json())
     elif not options.quiet:
         sys.stdout.write(f"{report}\n")
     # The error is told before the file is there.
     sys.stdout.flush()
     if options.json and options.json != "-":
-        write_text(options.json, json.dumps(report.document(), indent=1, ensure_ascii=False) + "\n")
+        write_text(options.json, report.to_json())
     write_text(out, profile_text(report.profile, "Written by flash.fit; its error is below."))
     progress(f"written: {out}")
 

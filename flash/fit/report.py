@@ -8,6 +8,7 @@ from typing import Any
 
 from flash.fitting.learning import Learned
 from flash.fitting.sisters import FEW_RUNS
+from flash.report.base import Result
 from flash.targets.processor.profile import Profile, Runtime
 from flash.targets.processor.profile_file import profile_text
 
@@ -18,7 +19,7 @@ _VARIANT_FIELDS = ("weight", "executes", "fusion", "lanes")
 
 
 @dataclass(frozen=True, repr=False)
-class FitReport:
+class FitReport(Result):
     """A fitted profile and how each of its runtimes did; prints itself as a table.
 
     learned: runtime -> its fit. problems: rows that could not be used, a line each.
@@ -28,12 +29,31 @@ class FitReport:
     learned: Mapping[str, Learned]
     problems: tuple[str, ...]
 
-    def __repr__(self) -> str:
-        runtimes = ", ".join(
-            f"{name} ({r.provenance.networks} networks, {r.provenance.median_error_percent:g} %)"
+    def lines(self) -> list[str]:
+        """A line a runtime, its held-out error in it; ``str`` is the whole table."""
+        lines = [f"FitReport: {self.profile.name}, {self.profile.description}"]
+        for name, r in self.profile.runtimes.items():
+            how = r.provenance
+            error = f"median error {how.median_error_percent:g} %, MAPE {how.mape_percent:g} %"
+            lines.append(f"  {name}: {how.networks} networks, held out {error}")
+        return [*lines, *(f"  left out: {problem}" for problem in self.problems)]
+
+    def to_records(self) -> list[Mapping[str, Any]]:
+        """A row a runtime: its networks and its errors on networks left out."""
+        return [
+            {
+                "profile": self.profile.name,
+                "runtime": name,
+                "networks": r.provenance.networks,
+                "median_error_percent": r.provenance.median_error_percent,
+                "mape_percent": r.provenance.mape_percent,
+                "spearman": r.provenance.spearman,
+                "interval_low": r.interval.low,
+                "interval_high": r.interval.high,
+                "coverage": self.learned[name].coverage if name in self.learned else None,
+            }
             for name, r in self.profile.runtimes.items()
-        )
-        return f"FitReport({self.profile.name}: {runtimes})"
+        ]
 
     def __str__(self) -> str:
         if not self.learned:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from flash.measurements.records import Record, describe_origin, network_key, read_records
 from flash.profile.transports.journal import read_journal
-from flash.report.frames import data_frame
+from flash.report.base import Result
 
 __all__ = ["ProfileResult", "read_result"]
 
@@ -19,7 +18,7 @@ _SHOWN = 5
 
 
 @dataclass(frozen=True, repr=False)
-class ProfileResult:
+class ProfileResult(Result):
     """Measurements of one device, as they are in the file ``path``.
 
     header:  device, runtime, threads, precision, date and sensors.
@@ -34,7 +33,8 @@ class ProfileResult:
     refused: tuple[tuple[Mapping[str, Any], str], ...]
     summary: str
 
-    def __repr__(self) -> str:
+    def lines(self) -> list[str]:
+        """For people: the device, the first networks, what was refused, the file."""
         lines = [f"{len(self.records)} networks measured on {describe_origin(self.header)}"]
         lines += [
             f"  {_named(record.network)[:60]}: {record.latency_ms:.4g} ms"
@@ -48,33 +48,21 @@ class ProfileResult:
             first = f"{_named(network)[:60]}: {reason[:80]}"
             lines.append(f"{len(self.refused)} refused, the first: {first}")
         lines.append(f"written: {self.path}")
-        return "\n".join(lines)
+        return lines
 
-    def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{html.escape(_named(record.network))}</td><td>{record.latency_ms:.4g}</td>"
-            f"<td>{'' if record.energy_mj is None else format(record.energy_mj, '.4g')}</td></tr>"
+    def to_records(self) -> list[Mapping[str, Any]]:
+        """A row a network."""
+        return [
+            {
+                "network": _named(record.network),
+                "latency_ms": record.latency_ms,
+                "latency_p10_ms": record.p10_ms,
+                "latency_p90_ms": record.p90_ms,
+                "energy_mj": record.energy_mj,
+                "passes": record.passes,
+            }
             for record in self.records
-        )
-        head = "<tr><th>network</th><th>latency_ms</th><th>energy_mj</th></tr>"
-        origin = html.escape(describe_origin(self.header))
-        return f"<p>{origin}</p><table>{head}{rows}</table>"
-
-    def to_dataframe(self) -> Any:
-        """A pandas data frame, one row a network; raises ``UsageError`` without pandas."""
-        return data_frame(
-            [
-                {
-                    "network": _named(record.network),
-                    "latency_ms": record.latency_ms,
-                    "latency_p10_ms": record.p10_ms,
-                    "latency_p90_ms": record.p90_ms,
-                    "energy_mj": record.energy_mj,
-                    "passes": record.passes,
-                }
-                for record in self.records
-            ]
-        )
+        ]
 
 
 def read_result(path: Path, summary: str) -> ProfileResult:

@@ -1,13 +1,13 @@
 """What a search found: as objects, in the terminal, in files, as a picture."""
 
+from flash.report.base import Result, html_table
+from flash.report.design import DesignReport
 from flash.report.files import write_files
 from flash.report.interval import Interval
 from flash.report.picture import front_svg
 from flash.report.reading import read_search
-from flash.report.records import front_csv, front_records
 from flash.report.result import (
     AccuracyStatus,
-    DesignReport,
     OptimizerSummary,
     Picks,
     SearchReport,
@@ -21,11 +21,11 @@ __all__ = [
     "Interval",
     "OptimizerSummary",
     "Picks",
+    "Result",
     "SearchReport",
     "SpaceSummary",
-    "front_csv",
-    "front_records",
     "front_svg",
+    "html_table",
     "print_report",
     "read_search",
     "render_plain",

@@ -15,7 +15,8 @@ from flash.report.columns import breakable, rows_of
 from flash.report.interval import Interval
 
 if TYPE_CHECKING:
-    from flash.report.result import DesignReport, SearchReport
+    from flash.report.design import DesignReport
+    from flash.report.result import SearchReport
 
 __all__ = ["render_brief"]
 

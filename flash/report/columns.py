@@ -11,7 +11,8 @@ from flash.quantities import format_number, quantity
 from flash.report.interval import Interval
 
 if TYPE_CHECKING:
-    from flash.report.result import DesignReport, SearchReport
+    from flash.report.design import DesignReport
+    from flash.report.result import SearchReport
 
 __all__ = ["Column", "Row", "breakable", "choose_columns", "rows_of"]
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from flash.files.writing import write_folder
 from flash.report.chip import ChipView, chip_svg
 from flash.report.picture import front_svg
-from flash.report.records import front_csv
 from flash.report.result import SearchReport
 
 __all__ = ["write_files"]
@@ -30,7 +29,7 @@ def write_files(
     """
     contents: dict[str, str | bytes] = {
         "front.json": report.to_json(),
-        "front.csv": front_csv(report),
+        "front.csv": report.to_csv(),
         "front.svg": front_svg(report, background),
     }
     if chip is not None:

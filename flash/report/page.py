@@ -1,48 +1,20 @@
-"""A search where objects show themselves: the lines of a prompt, the cell of a notebook."""
+"""A search in a cell of a notebook: the picture of the front and a table."""
 
 from __future__ import annotations
 
 import html
 from typing import TYPE_CHECKING
 
-from flash.quantities import quantity
 from flash.report.columns import choose_columns, rows_of
 from flash.report.picture import front_svg
 
 if TYPE_CHECKING:
-    from flash.report.result import DesignReport, SearchReport
+    from flash.report.result import SearchReport
 
-__all__ = ["design_text", "search_html", "search_text"]
+__all__ = ["search_html"]
 
-#: Most characters of a line at a prompt.
-_WIDTH = 100
 #: Of the cells of the HTML table.
 _STYLE = "text-align:{};padding:1px 10px"
-
-
-def search_text(report: SearchReport) -> str:
-    """At most ten lines: what was searched, the picks, the certificate, where the rest is."""
-    front = f"{len(report.front):,} designs" if len(report.front) > 1 else "1 design"
-    lines = [f"SearchReport: {report.space.name} on {report.target['name']}, {front}"]
-    lines.append(f"  objectives    {', '.join(quantity(name).label for name in report.objectives)}")
-    for label, design in report.picked:
-        lines.append(f"  {label:<14}{design_text(design, report.score)}")
-    if report.limits:
-        limits = (f"{quantity(n).label} {quantity(n).format(v)}" for n, v in report.limits.items())
-        lines.append(f"  limits        {', '.join(limits)}")
-    lines.append(f"  {report.certificate}")
-    lines.append("  more: .front, .picks, .notes, .to_dataframe(), .to_json()")
-    return "\n".join(line if len(line) <= _WIDTH else f"{line[: _WIDTH - 4]} ..." for line in lines)
-
-
-def design_text(design: DesignReport, score: str = "") -> str:
-    """One design in a line: latency, score, what it is."""
-    parts = [quantity("latency_ms").format(design.latency_ms.value)]
-    value = design.quantity(score) if score else None
-    if value is not None:
-        of = quantity(score)
-        parts.append(f"{of.label} {of.format(value)}")
-    return f"{', '.join(parts)}, {design.short}"
 
 
 def search_html(report: SearchReport) -> str:

@@ -17,7 +17,8 @@ from flash.quantities import format_number, quantity
 from flash.report.axes import Axis, Box, blend, place_labels, tick_text
 
 if TYPE_CHECKING:
-    from flash.report.result import DesignReport, SearchReport
+    from flash.report.design import DesignReport
+    from flash.report.result import SearchReport
 
 __all__ = ["front_svg"]
 

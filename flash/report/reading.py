@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 from flash.errors import InputError
 from flash.files.reading import parse_json
 from flash.files.section import Section
+from flash.report.design import DesignReport
 from flash.report.interval import Interval
 from flash.report.result import (
     SCHEMA,
     AccuracyStatus,
-    DesignReport,
     OptimizerSummary,
     Picks,
     SearchReport,

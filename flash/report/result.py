@@ -16,13 +16,13 @@ from typing import Any
 
 from flash.errors import UsageError
 from flash.quantities import quantity
-from flash.report.frames import data_frame
-from flash.report.interval import Interval, finite
+from flash.report.base import Result
+from flash.report.design import DesignReport, design_record
+from flash.report.interval import finite
 
 __all__ = [
     "SCHEMA",
     "AccuracyStatus",
-    "DesignReport",
     "OptimizerSummary",
     "Picks",
     "SearchReport",
@@ -30,109 +30,6 @@ __all__ = [
 ]
 
 SCHEMA = "flash.search/1"
-
-
-@dataclass(frozen=True, repr=False)
-class DesignReport:
-    """One design of the front with everything known about it.
-
-    design:        the space's variables by name.
-    accuracy:      per cent; None until the space has an accuracy model.
-    sed, rank_score: None where the metric was not asked for.
-    latency_ms, energy_mj: on the target; energy is None where the profile has no energy model.
-    memory_kb:     weight_kb + activation_kb (peak), in 10^3 bytes.
-    area_mm2:      of the chip; None on chips one buys ready-made.
-    macs:          multiply-accumulates of one inference.
-    extrapolated:  the cost model saw nothing like it, so the interval was widened.
-    description:   the design in short, for people.
-    hardware:      the hardware variables of its chip; empty on chips one buys ready-made.
-    proxies:       scores that have no field of their own, more is better: of proxies that ran
-                   the network, and of metrics that other packages add.
-    """
-
-    id: str
-    design: Mapping[str, int]
-    accuracy: Interval | None
-    nn_degree: float
-    nn_mass: float
-    sed: float | None
-    latency_ms: Interval
-    energy_mj: Interval | None
-    memory_kb: float
-    weight_kb: float
-    activation_kb: float
-    area_mm2: Interval | None
-    params: int
-    macs: int
-    extrapolated: bool
-    description: str = ""
-    rank_score: float | None = None
-    hardware: Mapping[str, int] = field(default_factory=dict)
-    proxies: Mapping[str, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for name in ("nn_degree", "nn_mass", "memory_kb", "weight_kb", "activation_kb"):
-            _set_finite(self, name)
-        for name in ("sed", "rank_score"):
-            if getattr(self, name) is not None:
-                _set_finite(self, name)
-        if self.latency_ms.value <= 0:
-            raise ValueError(f"design {self.id}: a latency of {self.latency_ms.value} ms")
-        # Plain Python numbers and bools: JSON knows none of NumPy's.
-        object.__setattr__(self, "design", {k: int(v) for k, v in self.design.items()})
-        object.__setattr__(self, "hardware", {k: int(v) for k, v in self.hardware.items()})
-        object.__setattr__(self, "proxies", {k: float(v) for k, v in self.proxies.items()})
-        if not all(math.isfinite(value) for value in self.proxies.values()):
-            raise ValueError(f"design {self.id}: a proxy's score is not finite")
-        object.__setattr__(self, "params", int(self.params))
-        object.__setattr__(self, "macs", int(self.macs))
-        object.__setattr__(self, "extrapolated", bool(self.extrapolated))
-
-    def quantity(self, name: str) -> float | None:
-        """The value of a quantity by name; None where it is not known."""
-        value = self.estimate(name)
-        return value.value if isinstance(value, Interval) else value
-
-    def estimate(self, name: str) -> Interval | float | None:
-        """The same with its interval, where it has one."""
-        if name in self.__dataclass_fields__:
-            found: Interval | float | None = getattr(self, name)
-            return found
-        return self.proxies.get(name)
-
-    def __repr__(self) -> str:
-        from flash.report.page import design_text  # noqa: PLC0415 (a prompt's)
-
-        return f"DesignReport {self.id}: {design_text(self)}"
-
-    @property
-    def short(self) -> str:
-        """The description, or the variables where nobody gave one."""
-        return self.description or " ".join(f"{k}={v}" for k, v in self.design.items())
-
-    def to_dict(self) -> dict[str, Any]:
-        """As in the JSON document."""
-        return {
-            "id": self.id,
-            "design": dict(self.design),
-            "hardware": dict(self.hardware),
-            "description": self.description,
-            "accuracy": self.accuracy.to_dict() if self.accuracy else None,
-            "nn_degree": self.nn_degree,
-            "nn_mass": self.nn_mass,
-            "sed": self.sed,
-            "rank_score": self.rank_score,
-            "proxies": dict(self.proxies),
-            "latency_ms": self.latency_ms.to_dict(),
-            "energy_mj": self.energy_mj.to_dict() if self.energy_mj else None,
-            "memory_kb": self.memory_kb,
-            "weight_kb": self.weight_kb,
-            "activation_kb": self.activation_kb,
-            "area_mm2": self.area_mm2.to_dict() if self.area_mm2 else None,
-            "params": self.params,
-            "macs": self.macs,
-            "extrapolated": self.extrapolated,
-        }
 
 
 @dataclass(frozen=True)
@@ -195,7 +92,7 @@ class Picks:
 
 
 @dataclass(frozen=True, repr=False)
-class SearchReport:
+class SearchReport(Result):
     """A finished search.
 
     target:     the profile's ``name`` and whatever it tells of itself; under ``provenance``
@@ -298,12 +195,9 @@ class SearchReport:
                 lines.append(f"{quantity(name).label} {' or '.join(how)}")
         return (("intervals", "; ".join(lines)),)
 
-    def to_json(self) -> str:
-        """The JSON document ``flash.search/1``, one line a design; always valid JSON.
-
-        Raises ``ValueError`` for a target whose values JSON cannot hold.
-        """
-        head: dict[str, Any] = {
+    def document(self) -> dict[str, Any]:
+        """As plain values, schema ``flash.search/1``."""
+        return {
             "schema": self.schema,
             "target": dict(self.target),
             "space": vars(self.space),
@@ -313,24 +207,40 @@ class SearchReport:
             "optimizer": vars(self.optimizer),
             "picks": vars(self.picks),
             "notes": list(self.notes),
+            "front": [design.to_dict() for design in self.front],
         }
-        lines = [f"  {_json(key)}: {_json(value)}" for key, value in head.items()]
-        front = ",\n".join(f"    {_json(design.to_dict())}" for design in self.front)
+
+    def to_json(self) -> str:
+        """The JSON document, one line a design; always valid JSON.
+
+        Raises ``ValueError`` for a target whose values JSON cannot hold.
+        """
+        document = self.document()
+        designs = document.pop("front")
+        lines = [f"  {_json(key)}: {_json(value)}" for key, value in document.items()]
+        front = ",\n".join(f"    {_json(design)}" for design in designs)
         return "{\n" + ",\n".join([*lines, f'  "front": [\n{front}\n  ]']) + "\n}\n"
 
-    def to_dataframe(self) -> Any:
-        """The front as a pandas ``DataFrame``: a design a row, the columns of ``front.csv``.
+    def to_records(self) -> list[dict[str, Any]]:
+        """A row a design of the front, the columns of ``front.csv``."""
+        named = [(label.replace(" ", "_"), identity) for label, identity in self.picks.items()]
+        proxies = list(dict.fromkeys(name for design in self.front for name in design.proxies))
+        return [design_record(design, named, proxies) for design in self.front]
 
-        Raises ``UsageError`` with the command that installs pandas where it is missing.
-        """
-        from flash.report.records import front_records  # noqa: PLC0415 (seldom asked for)
-
-        return data_frame(front_records(self))
-
-    def __repr__(self) -> str:
-        from flash.report.page import search_text  # noqa: PLC0415 (a prompt's)
-
-        return search_text(self)
+    def lines(self) -> list[str]:
+        """At most ten: what was searched, the picks, the certificate, where the rest is."""
+        count = f"{len(self.front):,} design{'s' if self.front[1:] else ''}"
+        lines = [f"SearchReport: {self.space.name} on {self.target['name']}, {count}"]
+        lines.append(f"  objectives    {', '.join(quantity(n).label for n in self.objectives)}")
+        for label, design in self.picked:
+            lines.append(f"  {label:<14}{design.text(self.score)}")
+        if self.limits:
+            limits = (
+                f"{quantity(n).label} {quantity(n).format(v)}" for n, v in self.limits.items()
+            )
+            lines.append(f"  limits        {', '.join(limits)}")
+        lines.append(f"  {self.certificate}")
+        return [*lines, "  more: .front, .picks, .notes, .to_dataframe(), .to_json()"]
 
     def _repr_html_(self) -> str:
         from flash.report.page import search_html  # noqa: PLC0415 (a notebook's)

@@ -77,7 +77,7 @@ def _export(options: argparse.Namespace, folder: Path, seed: int) -> tuple[Path,
     """The balanced design in the formats asked for; returns the files written."""
     from flash.export import export  # noqa: PLC0415 (another verb, seldom asked for)
 
-    manifest = export(
+    done = export(
         folder / "front.json",
         out=folder,
         format=options.export,
@@ -85,8 +85,7 @@ def _export(options: argparse.Namespace, folder: Path, seed: int) -> tuple[Path,
         target=options.target,
         seed=seed,
     )
-    builds = [build for design in manifest["designs"] for build in design["builds"]]
-    return tuple(folder / name for name in [b["file"] for b in builds] + ["manifest.json"])
+    return done.files
 
 
 def _request(options: argparse.Namespace) -> Request:

@@ -13,8 +13,8 @@ from flash.accuracy.calibration import Prediction
 from flash.evaluation import Evaluation
 from flash.optimize import OptimizerResult, SeparableProblem, knee
 from flash.report.chip import ChipView
+from flash.report.design import DesignReport
 from flash.report.result import (
-    DesignReport,
     OptimizerSummary,
     Picks,
     SearchReport,

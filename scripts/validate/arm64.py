@@ -51,8 +51,8 @@ def library_agrees(python: str, folder: Path) -> str:
     """Export the balanced design with ``--verify-with``; returns what was verified."""
     report = folder / "front.json"
     report.write_text(search(target="rpi3b").to_json(), encoding="utf-8")
-    manifest = export(report, out=folder / "build", format="tvm", verify_with=python)
-    (entry,) = manifest["designs"]
+    done = export(report, out=folder / "build", format="tvm", verify_with=python)
+    (entry,) = done.manifest["designs"]
     (build,) = entry["builds"]
     return f"{entry['description']}: {'; '.join(build['verified'])}"
 

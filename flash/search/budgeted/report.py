@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from flash.quantities import format_latency
-from flash.report.frames import data_frame
-from flash.report.result import DesignReport
+from flash.report.base import Result
+from flash.report.design import DesignReport
 from flash.search.budgeted.evaluator import Trial
 from flash.search.budgeted.outcome import Outcome
 from flash.spaces.space import SearchSpace
@@ -20,12 +20,10 @@ __all__ = ["BudgetReport"]
 
 #: Trainings that the table on the terminal shows.
 _SHOWN = 10
-#: Lines of its text at a prompt.
-_SHOWN_AT_PROMPT = 9
 
 
 @dataclass(frozen=True, repr=False)
-class BudgetReport:
+class BudgetReport(Result):
     """What a search with a training budget found, as files and the terminal show it.
 
     source:    where accuracies come from.
@@ -43,18 +41,15 @@ class BudgetReport:
     outcome: Outcome
     best: DesignReport | None
 
-    def to_dataframe(self) -> Any:
-        """The trained designs as a pandas data frame, with the fields of the JSON document.
-
-        Raises ``UsageError`` with the command that installs pandas where it is missing.
-        """
+    def to_records(self) -> list[Mapping[str, Any]]:
+        """A row a trained design, with the fields of the JSON document."""
         rows = (self._trial(trial) for trial in self.outcome.trials)
-        return data_frame([row | {"design": json.dumps(row["design"])} for row in rows])
+        return [row | {"design": json.dumps(row["design"])} for row in rows]
 
-    def to_json(self) -> str:
-        """The JSON document ``flash.budgeted/1``."""
+    def document(self) -> dict[str, Any]:
+        """As plain values, schema ``flash.budgeted/1``."""
         found = self.outcome
-        document = {
+        return {
             "schema": "flash.budgeted/1",
             "strategy": found.strategy,
             "seed": found.seed,
@@ -79,7 +74,6 @@ class BudgetReport:
             },
             "evaluations": [self._trial(trial) for trial in found.trials],
         }
-        return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     def _trial(self, trial: Trial) -> dict[str, Any]:
         indices = np.array(trial.design, dtype=np.int64)
@@ -92,10 +86,6 @@ class BudgetReport:
             "reused": trial.reused,
             "failure": trial.failure,
         }
-
-    def __repr__(self) -> str:
-        lines = [line if len(line) <= 100 else f"{line[:96]} ..." for line in self.lines()]
-        return "\n".join(["BudgetReport", *lines[:_SHOWN_AT_PROMPT]])
 
     def lines(self) -> list[str]:
         """The result for people."""

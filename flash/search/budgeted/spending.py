@@ -9,7 +9,7 @@ import numpy as np
 from flash.errors import InfeasibleError, UsageError
 from flash.optimize import Limit, SeparableProblem
 from flash.optimize.infeasibility import none_known
-from flash.report.result import DesignReport
+from flash.report.design import DesignReport
 from flash.search.budgeted.candidates import Candidates, Floats, Ints
 from flash.search.budgeted.evaluator import Evaluator
 from flash.search.budgeted.listing import listed, within_limits

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from flash.accuracy.calibration import Prediction
 from flash.evaluation import Evaluation
+from flash.report.design import DesignReport
 from flash.report.interval import Interval
-from flash.report.result import DesignReport
 from flash.search.problem.base import Ints, Problem
 from flash.spaces.stage_tables import Floats
 from flash.targets import Triple
