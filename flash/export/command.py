@@ -45,6 +45,7 @@ from flash.errors import InputError, UsageError, did_you_mean
 from flash.export.calibration import load_images
 from flash.export.exporter import EXPORTERS, find_formats
 from flash.export.order import Order
+from flash.export.page import HTML, export_page
 from flash.export.report import ExportReport
 from flash.export.trained import read_weights
 from flash.files.reading import read_input
@@ -262,7 +263,7 @@ def _parser() -> CommandParser:
     add("report", metavar="front.json", help="what flash.search wrote; '-' reads stdin")
     add("--design", metavar="D", help="an id, fastest, balanced (default) or most_accurate")
     add("--designs", metavar="A,B", help="several of them")
-    known = ", ".join(EXPORTERS.builtin)
+    known = ", ".join((*EXPORTERS.builtin, HTML))
     add("--format", default="onnx", metavar="F,G", help=f"{known} (%(default)s)")
     add("--out", default="build", metavar="DIR", help="folder for the files (%(default)s)")
     add("--space", metavar="FILE", help="the space's file, if it is your own")
@@ -284,12 +285,21 @@ def main(arguments: Sequence[str]) -> None:
         raise UsageError("give --design or --designs, not both")
     seed = parse_seed(options.seed)
     tune_trials = parse_whole(options.tune_trials, "--tune-trials")
+    formats = options.format.split(",")
+    if HTML in formats:
+        page = export_page(
+            options.report, options.out, space=options.space, target=options.target, seed=seed
+        )
+        (sys.stderr if options.json == "-" else sys.stdout).write(f"written: {page}\n")
+        formats = [name for name in formats if name != HTML]
+        if not formats:
+            return
     words = (options.designs or options.design or "balanced").split(",")
     done = export(
         options.report,
         words,
         options.out,
-        format=options.format,
+        format=formats,
         space=options.space,
         weights=options.weights,
         calibration=options.calibration,

@@ -21,7 +21,7 @@ from flash.search.budgeted.options import (
     check_budget_options,
     refuse_budget_options,
 )
-from flash.search.pipeline import prepare, run
+from flash.search.pipeline import Outcome, prepare, run
 from flash.search.request import CERTIFY_SECONDS, SHORTLIST, Request
 
 __all__ = ["main"]
@@ -30,9 +30,12 @@ __all__ = ["main"]
 def main(arguments: Sequence[str]) -> None:
     """Run the command; raises ``FlashError`` for whatever the user can mend."""
     options = _parser().parse_args(arguments)
+    options.words = list(arguments)
     request = _request(options)
     if "" in (options.json, options.out):
         raise UsageError("--json and --out need a name")
+    if (options.model or options.model_accuracy) and options.html is None:
+        raise UsageError("--model is shown on the page of the front: add --html")
     if options.export:
         from flash.export import find_formats  # noqa: PLC0415 (another verb, seldom asked for)
 
@@ -49,6 +52,7 @@ def _search(options: argparse.Namespace, request: Request) -> None:
     """Search, and write what was found."""
     outcome = run(request)
     report = outcome.report
+    html = _page(options, request, outcome)
     if options.json == "-":
         sys.stdout.write(report.to_json())
     elif options.json:
@@ -57,10 +61,24 @@ def _search(options: argparse.Namespace, request: Request) -> None:
     folder = Path(options.out or "flash-out")
     if options.out or options.export or not options.json:
         written = write_files(report, folder, outcome.background, outcome.chip)
+    if html:
+        place = Path(options.html or folder / "front.html")
+        write_text(place, html)
+        written += (place,)
     if options.export:
         written += _export(options, folder, request.seed)
     if options.json != "-":
         print_report(report, files=written, quiet=options.quiet, verbose=options.verbose)
+
+
+def _page(options: argparse.Namespace, request: Request, outcome: Outcome) -> str:
+    """The front as an HTML page; empty where none is asked for."""
+    if options.html is None:
+        return ""
+    from flash.search.page import front_page, own_models  # noqa: PLC0415 (seldom asked for)
+
+    own = own_models(request, options.model or (), options.model_accuracy)
+    return front_page(request, outcome, own, options.words)
 
 
 def _spend_budget(options: argparse.Namespace, request: Request) -> None:
@@ -172,6 +190,15 @@ def _parser() -> CommandParser:
     add("--certify-seconds", default=str(CERTIFY_SECONDS), metavar="S", help=seconds)
     add("--seed", default="0", metavar="N", help="seed of everything random (%(default)s)")
     add("--out", metavar="DIR", help="folder for front.json, front.csv, front.svg (flash-out)")
+    add(
+        "--html",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="a page to explore the front in a browser (front.html beside the other files)",
+    )
+    add("--model", action="append", metavar="M.onnx", help="your own model, on that page too")
+    add("--model-accuracy", metavar="91%", help="its accuracy, which only you know")
     add("--export", metavar="F,G", help="the balanced design too, as flash.export --format writes")
     add("--json", metavar="FILE", help="write the JSON document to FILE, or to stdout with '-'")
     add("--quiet", action="store_true", help="the picks and the certificate, nothing else")

@@ -1,0 +1,113 @@
+"""The page of a search: its front to explore, and models of the user's beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from flash.errors import UsageError
+from flash.explorer import OwnModel, Source, explorer_html
+from flash.quantities import quantity
+from flash.report.chip import chip_svg
+from flash.search.pipeline import Outcome
+from flash.search.request import Request
+
+__all__ = ["LIMITS", "front_page", "own_models", "same_search"]
+
+#: Options that limit a search, and options that say only where its answer goes.
+LIMITS = frozenset(
+    {"--max-latency", "--max-energy", "--max-memory", "--max-area", "--min-score", "--min-accuracy"}
+)
+_OUTPUT = frozenset({"--json", "--out", "--html", "--export", "--model", "--model-accuracy"})
+_FLAGS = frozenset({"--quiet", "--verbose"})
+
+
+def front_page(
+    request: Request, outcome: Outcome, own: Sequence[OwnModel], arguments: Sequence[str]
+) -> str:
+    """The page as HTML; ``arguments`` are those of the command, for the commands it gives."""
+    source = Source(
+        space=request.space,
+        target=request.target,
+        runtime=request.runtime,
+        hardware=request.hardware,
+        seed=request.seed,
+        command=_command(request, arguments),
+        own=own,
+    )
+    chip = "" if outcome.chip is None else chip_svg(outcome.chip)
+    return explorer_html(outcome.report, source, chip)
+
+
+def same_search(arguments: Iterable[str]) -> list[str]:
+    """The arguments that decide what is found, ``--option=value`` as two words."""
+    words = [part for word in arguments for part in _split(word)]
+    kept: list[str] = []
+    k = 0
+    while k < len(words):
+        word = words[k]
+        valued = k + 1 < len(words) and not words[k + 1].startswith("--")
+        if word in _FLAGS or word in _OUTPUT:
+            k += 1 + (word in _OUTPUT and valued)
+            continue
+        kept.append(word)
+        k += 1
+    return kept
+
+
+def _split(word: str) -> list[str]:
+    name, equals, value = word.partition("=")
+    return [name, value] if equals and name.startswith("--") else [word]
+
+
+def _command(request: Request, arguments: Sequence[str]) -> list[str]:
+    """The search without its limits, target and space named."""
+    words, kept = same_search(arguments), list[str]()
+    k = 0
+    while k < len(words):
+        if words[k] in LIMITS:
+            k += 2
+            continue
+        kept.append(words[k])
+        k += 1
+    named = [("--target", request.target), ("--space", request.space)]
+    given = [word for name, value in named if name not in kept for word in (name, value)]
+    return ["flash", "search", *given, *kept]
+
+
+def own_models(
+    request: Request, models: Sequence[str], accuracy: str | None = None
+) -> list[OwnModel]:
+    """Models of the user's priced on the target of the search.
+
+    accuracy: of the one model, as its user types it; flash cannot know it.
+
+    Raises ``InputError`` for a file that is no model, ``UsageError`` for an accuracy of several.
+    """
+    if not models:
+        if accuracy is not None:
+            raise UsageError("--model-accuracy needs --model, the model that has it")
+        return []
+    if accuracy is not None and len(models) > 1:
+        raise UsageError("--model-accuracy is that of one --model; leave the others out")
+    from flash.estimate import estimate  # noqa: PLC0415 (another verb, and an extra)
+
+    known = {}
+    if accuracy is not None:
+        value = quantity("accuracy").parse(accuracy, "--model-accuracy")
+        known["accuracy"] = (value, value, value)
+    rows = estimate(
+        models=models, target=request.target, runtime=request.runtime, hardware=request.hardware
+    )
+    return [OwnModel(str(row["design"]), {**_costs(row), **known}) for row in rows]
+
+
+def _costs(row: dict[str, object]) -> dict[str, tuple[float, float, float]]:
+    """Every quantity of a row with its interval, where it has one."""
+    found = {}
+    for name in ("latency_ms", "energy_mj", "area_mm2", "params", "macs"):
+        columns = quantity(name).columns
+        values = [row.get(column, row.get(name)) for column in columns]
+        if all(isinstance(value, int | float) for value in values):
+            low, middle, high = (float(str(values[k])) for k in (1, 0, 2))
+            found[name] = (middle, low, high)
+    return found

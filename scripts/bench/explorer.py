@@ -1,0 +1,98 @@
+"""How fast the page of a front answers a brush: ``python scripts/bench/explorer.py [DESIGNS]``.
+
+Makes the page of 5,000 designs (random ones of cifar10-concat on rpi3b: none is left out, as none
+need be a front to be drawn), opens it in Chromium and times 20 cuts from the new limit to the frame
+that shows it. Needs playwright and a Chromium of the system.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from flash.evaluation import evaluate
+from flash.explorer import Source, explorer_html
+from flash.report import DesignReport, Interval, SearchReport
+from flash.search import search
+from flash.spaces.space import load_space
+from flash.targets import load_target
+
+__all__ = ["FLAGS", "main", "many_designs"]
+
+#: Of a browser that talks to nobody.
+FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+#: A cut as a reader makes it, and the time to the frame after it, in ms.
+_CUT = """(bound) => new Promise((done) => {
+  const field = document.getElementById("limit-latency_ms");
+  const began = performance.now();
+  field.value = bound;
+  field.dispatchEvent(new Event("input"));
+  requestAnimationFrame(() => setTimeout(() => done(performance.now() - began)));
+})"""
+
+
+def many_designs(count: int, seed: int = 0) -> SearchReport:
+    """A report of this many random designs, with intervals on everything that has one."""
+    space, target = load_space("cifar10-concat"), load_target("rpi3b")
+    rng = np.random.default_rng(seed)
+    indices = np.unique(space.sample(2 * count, rng), axis=0)[:count]
+    found = evaluate(space, target, indices)
+    report = search("rpi3b", max_latency_ms=3.0, optimizer="exact")
+    model = report.front[0]
+    designs: list[DesignReport] = []
+    for k, row in enumerate(indices):
+        low, high = (float(found.latency_ms[end][k]) for end in (1, 2))
+        accuracy = 50.0 + 20.0 * float(rng.random())
+        designs.append(
+            replace(
+                model,
+                id=space.identify(row),
+                design=space.named(row),
+                description=space.describe(row),
+                accuracy=Interval(accuracy, accuracy - 5, accuracy + 5, "drawn"),
+                latency_ms=Interval(float(found.latency_ms[0][k]), low, high, "as rpi3b"),
+                energy_mj=Interval(*(float(found.energy_mj[end][k]) for end in (0, 1, 2)), "-"),
+                memory_mb=float(found.weight_mb[k] + found.activation_mb[k]),
+                params=int(found.params[k]),
+                macs=int(found.macs[k]),
+            )
+        )
+    picks = type(report.picks)(designs[0].id, designs[1].id, designs[2].id)
+    return replace(report, front=designs, picks=picks, limits={})
+
+
+def main() -> int:
+    """Print the size of the page, and the median and longest response."""
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 5000
+    from playwright.sync_api import sync_playwright
+
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        print("no Chromium on this machine")
+        return 1
+    page = explorer_html(many_designs(count), Source("cifar10-concat", "rpi3b"))
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        file = Path(folder) / "front.html"
+        file.write_text(page, encoding="utf-8")
+        with playwright.chromium.launch(executable_path=browser, args=list(FLAGS)) as chromium:
+            tab = chromium.new_page()
+            tab.goto(file.as_uri())
+            bounds = np.geomspace(5, 400, 20)
+            times = [tab.evaluate(_CUT, f"{bound:.4g}") for bound in bounds]
+    print(f"{count:,} designs: {len(page.encode()) / 1e3:.0f} kB")
+    print(f"cut to frame: median {statistics.median(times):.0f} ms, longest {max(times):.0f} ms")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
