@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import io
 
+import numpy as np
 import pytest
 
+from flash.quantities import quantity
+from flash.report import front_csv
 from flash.report.brief import render_brief
 from flash.report.table import print_report
 from flash.search import search
@@ -30,6 +34,16 @@ def test_it_fits_on_a_screen_of_24_lines_and_80_columns(report):
     lines = render_brief(report, ["out/front.json", "out/front.csv"], 80).splitlines()
     assert len(lines) <= 24
     assert max(map(len, lines)) <= 80
+
+
+def test_no_row_that_is_written_dominates_another_in_six_digits(report):
+    rows = list(csv.DictReader(io.StringIO(front_csv(report))))
+    signs = [1.0 if quantity(name).sense == "min" else -1.0 for name in report.objectives]
+    values = np.array([[float(f"{float(row[n]):.6g}") for n in report.objectives] for row in rows])
+    costs = values * signs
+    for row in costs:
+        below = (costs <= row).all(axis=1) & (costs < row).any(axis=1)
+        assert not below.any()
 
 
 def test_every_pick_has_its_intervals(report):

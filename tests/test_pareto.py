@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from flash.errors import UsageError
-from flash.optimize.pareto import hypervolume, knee, non_dominated, reference_point
+from flash.optimize.pareto import distance_to_ideal, hypervolume, non_dominated, reference_point
 
 
 def points(columns):
@@ -86,10 +86,11 @@ def test_reference_of_wrong_length_is_refused():
 def test_balanced_pick_is_the_bend():
     # Score 9 of 10 at a tenth of the latency; one step further costs ten times as much.
     values = np.array([[1.0, 1.0], [9.0, 10.0], [10.0, 1000.0]])
-    assert knee(values, [-1, 1]) == 1
+    assert distance_to_ideal(values, [-1, 1]).argmin() == 1
 
 
 def test_balanced_pick_does_not_depend_on_units():
     rng = np.random.default_rng(0)
     values = np.stack([np.sort(rng.random(30)), np.sort(rng.random(30)) + 0.1], axis=1)
-    assert knee(values, [-1, 1]) == knee(values * [7.0, 1000.0], [-1, 1])
+    scaled = distance_to_ideal(values * [7.0, 1000.0], [-1, 1])
+    assert distance_to_ideal(values, [-1, 1]) == pytest.approx(scaled)

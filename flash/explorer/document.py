@@ -36,7 +36,7 @@ _LIMITS = {
     "accuracy": ("--min-accuracy", ""),
     "latency_ms": ("--max-latency", "ms"),
     "energy_mj": ("--max-energy", "mJ"),
-    "memory_mb": ("--max-memory", "MB"),
+    "memory_kb": ("--max-memory", "kB"),
     "area_mm2": ("--max-area", "mm2"),
 }
 
@@ -102,7 +102,7 @@ def _facts(report: SearchReport, source: Source) -> dict[str, Any]:
 
 def _columns(report: SearchReport) -> Iterable[str]:
     """Quantities of the designs in the order shown, those that some design has."""
-    known = ("accuracy", *report.objectives, "latency_ms", "energy_mj", "area_mm2", "memory_mb")
+    known = ("accuracy", *report.objectives, "latency_ms", "energy_mj", "area_mm2", "memory_kb")
     for name in (*known, "params", "macs", "nn_degree", *report.front[0].proxies):
         if any(design.quantity(name) is not None for design in report.front):
             yield name

@@ -21,7 +21,7 @@ from flash.evaluation import evaluate, separable
 from flash.files.locations import data_file
 from flash.files.reading import read_toml
 from flash.files.toml_text import toml_text
-from flash.metrics import METRICS, own_metric, scores
+from flash.metrics import METRICS, scores
 from flash.optimize import Objective, exact_front, objective
 from flash.report.result import DesignReport, SearchReport
 from flash.spaces.space import SearchSpace, load_space
@@ -156,7 +156,7 @@ def _scored(space: SearchSpace, score: str) -> bool:
 
 def _largest(space: SearchSpace, target: Target, name: str) -> Ints:
     """The designs that have most of a size for their latency, spread over the front."""
-    costs, sizes = separable(space, target, own_metric(space).name), size_problem(space)
+    costs, sizes = separable(space, target, "nn_degree"), size_problem(space)
     stages = tuple(
         replace(stage, values={**stage.values, name: own.values[name]})
         for stage, own in zip(costs.stages, sizes.stages, strict=True)

@@ -17,7 +17,7 @@ from flash.optimize.objectives import (
     within,
 )
 from flash.optimize.optimizer import OPTIMIZERS, Optimizer
-from flash.optimize.pareto import hypervolume, knee, non_dominated, reference_point
+from flash.optimize.pareto import distance_to_ideal, hypervolume, non_dominated, reference_point
 from flash.optimize.result import OptimizerResult
 from flash.optimize.shgo import Effort, shgo_best, shgo_front
 from flash.spaces.stage_tables import SeparableProblem, StageTable, tabulate
@@ -34,12 +34,12 @@ __all__ = [
     "StageTable",
     "certify_best",
     "certify_front",
+    "distance_to_ideal",
     "exact_best",
     "exact_front",
     "flash_scalar",
     "hypervolume",
     "hypervolume_gap",
-    "knee",
     "least_possible",
     "meets",
     "nearest_to_limits",

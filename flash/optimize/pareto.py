@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from flash.errors import UsageError
 from flash.spaces.stage_tables import Floats
 
-__all__ = ["hypervolume", "knee", "non_dominated", "reference_point"]
+__all__ = ["distance_to_ideal", "hypervolume", "non_dominated", "reference_point"]
 
 Flags = NDArray[np.bool_]
 
@@ -112,16 +112,14 @@ def hypervolume(values: Floats, signs: Sequence[float], reference: Floats) -> fl
     return float(moocore.hypervolume(np.ascontiguousarray(points), ref=corner))
 
 
-def knee(values: Floats, signs: Sequence[float]) -> int:
-    """Row of the balanced design of a front: the one nearest to the ideal point.
+def distance_to_ideal(values: Floats, signs: Sequence[float]) -> Floats:
+    """How far each design of a front is from the best of every objective, shape (designs,).
 
     Compromise programming (Zeleny 1973): each objective is scaled to [0, 1] over the front,
     the ideal point has the best of each, the distance is Euclidean. Objectives to minimise
     that are positive enter by their logarithm, so that a factor of two in latency weighs
     the same at 2 ms and at 200 ms (our choice: costs of one space span decades).
     """
-    if len(values) == 0:
-        raise UsageError("an empty front has no balanced design")
     points = np.array(values, dtype=np.float64)
     for column, sign in enumerate(signs):
         if sign > 0 and (points[:, column] > 0).all():
@@ -129,4 +127,5 @@ def knee(values: Floats, signs: Sequence[float]) -> int:
     points *= np.asarray(signs)
     low, high = points.min(axis=0), points.max(axis=0)
     scaled = (points - low) / np.where(high > low, high - low, 1.0)
-    return int(np.argmin((scaled**2).sum(axis=1)))
+    distances: Floats = (scaled**2).sum(axis=1)
+    return distances

@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 
 from flash.accuracy.calibration import Prediction
 from flash.evaluation import Evaluation
-from flash.optimize import OptimizerResult, SeparableProblem, knee
+from flash.optimize import OptimizerResult, SeparableProblem
 from flash.report.chip import ChipView
 from flash.report.design import DesignReport
 from flash.report.result import (
     OptimizerSummary,
-    Picks,
     SearchReport,
     SpaceSummary,
 )
 from flash.search.objective import Goal
+from flash.search.picks import DIGITS, MEANING, choose_picks, written_apart
 from flash.search.problem import Problem
 from flash.search.problem.base import Ints
 from flash.search.problem.designs import (
@@ -135,11 +135,12 @@ def report_on(
     notes:  of the screening.
     """
     status, how = goal.status, goal.how
-    kept = np.flatnonzero(front.kept)
-    balanced = int(kept[knee(front.objectives[kept], result.signs)])
+    whole = np.flatnonzero(front.kept)
+    kept = whole[written_apart(front.objectives[whole], result.signs)]
+    kept = kept[np.argsort(front.costs.latency_ms[0][kept], kind="stable")]
+    objectives = [{goal.metric: goal.shown_as}.get(of.name, of.name) for of in result.objectives]
     title = f"Balanced design of {problem.space.name}, target {problem.target.name}"
     target, facts = problem.target.summary(), problem.target.notes
-    chip = problem.chip(front.indices[balanced], title)
     designs = design_reports(
         problem,
         front.indices,
@@ -150,12 +151,14 @@ def report_on(
         proxies,
     )
     shown = [designs[row] for row in kept]
-    best = kept[[front.costs.latency_ms[0][kept].argmin(), front.utility[kept].argmax()]]
-    picks = Picks(designs[best[0]].id, designs[balanced].id, designs[best[1]].id)
+    picks = choose_picks(
+        shown, objectives, front.objectives[kept], result.signs, front.utility[kept]
+    )
+    balanced = next(row for row in kept if designs[row].id == picks.balanced)
     report = SearchReport(
         target=target,
         space=front.space,
-        objectives=[{goal.metric: goal.shown_as}.get(of.name, of.name) for of in result.objectives],
+        objectives=objectives,
         limits=limits,
         optimizer=OptimizerSummary(
             result.name,
@@ -163,14 +166,24 @@ def report_on(
             result.seconds,
             None if result.gap_percent is None else result.gap_percent / 100,
             result.certified,
-            result.message + goal.dropped(len(designs) - len(shown), len(designs)),
+            result.message
+            + goal.dropped(len(designs) - len(whole), len(designs))
+            + _same_in_print(len(whole) - len(kept)),
         ),
         front=shown,
         picks=picks,
-        notes=[*facts, *_inside_note(problem.networks), *_notes(shown), *notes],
+        notes=[*facts, *_inside_note(problem.networks), *_notes(shown), *notes, MEANING],
         accuracy=status,
     )
-    return report, chip
+    return report, problem.chip(front.indices[balanced], title)
+
+
+def _same_in_print(dropped: int) -> str:
+    """What to add to an optimizer's message where designs differ in digits nobody is shown."""
+    if not dropped:
+        return ""
+    are = "is" if dropped == 1 else "are"
+    return f"; {dropped:,} that another dominates in {DIGITS} digits {are} left out"
 
 
 def _inside_note(networks: SearchSpace) -> list[str]:

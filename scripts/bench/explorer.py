@@ -52,6 +52,7 @@ def many_designs(count: int, seed: int = 0) -> SearchReport:
     designs: list[DesignReport] = []
     for k, row in enumerate(indices):
         low, high = (float(found.latency_ms[end][k]) for end in (1, 2))
+        energy = [float(found.energy_mj[end][k]) for end in (0, 1, 2)]
         accuracy = 50.0 + 20.0 * float(rng.random())
         designs.append(
             replace(
@@ -61,8 +62,8 @@ def many_designs(count: int, seed: int = 0) -> SearchReport:
                 description=space.describe(row),
                 accuracy=Interval(accuracy, accuracy - 5, accuracy + 5, "drawn"),
                 latency_ms=Interval(float(found.latency_ms[0][k]), low, high, "as rpi3b"),
-                energy_mj=Interval(*(float(found.energy_mj[end][k]) for end in (0, 1, 2)), "-"),
-                memory_mb=float(found.weight_mb[k] + found.activation_mb[k]),
+                energy_mj=Interval(energy[0], energy[1], energy[2], "as rpi3b"),
+                memory_kb=float(found.weight_kb[k] + found.activation_kb[k]),
                 params=int(found.params[k]),
                 macs=int(found.macs[k]),
             )
@@ -74,7 +75,7 @@ def many_designs(count: int, seed: int = 0) -> SearchReport:
 def main() -> int:
     """Print the size of the page, and the median and longest response."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 5000
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415 (not among what flash needs)
 
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:

@@ -125,6 +125,9 @@ class Scatter {
   }
 }
 
+// Edges tell markers apart where there are few, and take as long to draw as all else.
+const MOST_EDGES = 700;
+
 function dots(ctx, at, points, radius, fill, edge) {
   ctx.fillStyle = fill;
   ctx.beginPath();
@@ -134,7 +137,7 @@ function dots(ctx, at, points, radius, fill, edge) {
     ctx.arc(px, py, radius, 0, 2 * Math.PI);
   }
   ctx.fill();
-  if (edge) {
+  if (edge && points.length <= MOST_EDGES) {
     ctx.strokeStyle = edge;
     ctx.lineWidth = radius / 5;
     ctx.stroke();

@@ -137,8 +137,9 @@ function short(value, digits = 3) {
 }
 
 function withUnit(name, k) {
-  const one = quantities.get(name);
-  return `${short(one.value[k])}${one.unit ? " " + one.unit : ""}`;
+  const one = quantities.get(name), value = one.value[k];
+  if (one.unit === "kB" && value >= 1000) return `${short(value / 1000)} MB`;
+  return `${short(value)}${one.unit ? " " + one.unit : ""}`;
 }
 
 function mark(name, k) {

@@ -42,7 +42,7 @@ function showPicks() {
     const score = quantities.get(facts.score);
     const range = interval(facts.score, k);
     card.append(make("small", `${score.label} ${withUnit(facts.score, k)}${mark(facts.score, k)}${range && ` (${range})`}`));
-    const rest = ["energy_mj", "area_mm2", "memory_mb"].filter((q) => quantities.has(q) && !(q === facts.score));
+    const rest = ["energy_mj", "area_mm2", "memory_kb"].filter((q) => quantities.has(q) && !(q === facts.score));
     card.append(make("small", rest.map((q) => `${quantities.get(q).label} ${withUnit(q, k)}`).join(", ")));
     card.append(make("div", nameOf(k), { class: "mono", title: nameOf(k) }));
     card.setAttribute("aria-pressed", String(k === state.selected));
@@ -241,34 +241,51 @@ function onKey(event) {
 }
 
 // ------------------------------------------------------------------------------------ narrowing
-function showVariables() {
+// Rows of the bars, a list a variable, each a value's row with its tick, bar and number.
+let bars = [];
+
+function makeVariables() {
   const groups = facts.variables.map((one, v) => {
     const group = make("fieldset", null, { class: "variable" });
     const legend = make("legend", `${one.name} `);
     legend.append(make("small", one.chip ? "of the chip" : `${one.grid.length} values`));
     group.append(legend);
-    const counts = one.grid.map(() => 0);
-    for (const k of state.kept) counts[one.of[k]]++;
-    const most = Math.max(...counts, 1);
-    one.grid.forEach((value, at) => {
+    bars[v] = one.grid.map((value, at) => {
       const tick = make("input", null, { type: "checkbox", "data-variable": one.name, "data-value": value });
-      tick.checked = state.ticks[v].has(at);
       tick.disabled = one.chip;
       tick.addEventListener("change", () => {
         if (tick.checked) state.ticks[v].add(at);
         else if (state.ticks[v].size > 1) state.ticks[v].delete(at);
-        else tick.checked = true; // a variable needs a value
-        row.classList.toggle("off", !tick.checked);
+        showTicks();
         showNarrowed();
       });
-      const bar = make("u");
-      bar.style.width = `${(100 * counts[at]) / most}%`;
-      const row = make("label", null, { class: `value${tick.checked ? "" : " off"}` }, tick, make("span", value), make("div", null, {}, bar), make("em", counts[at] || ""));
+      const bar = make("u"), number = make("em");
+      const row = make("label", null, { class: "value" }, tick, make("span", value), make("div", null, {}, bar), number);
       group.append(row);
+      return { row, tick, bar, number };
     });
     return group;
   });
   $("variables").replaceChildren(...groups);
+}
+
+function showTicks() {
+  bars.forEach((rows, v) => rows.forEach(({ row, tick }, at) => {
+    tick.checked = state.ticks[v].has(at);
+    row.classList.toggle("off", !tick.checked);
+  }));
+}
+
+function showCounts() {
+  facts.variables.forEach((one, v) => {
+    const counts = one.grid.map(() => 0);
+    for (const k of state.kept) counts[one.of[k]]++;
+    const most = Math.max(...counts, 1);
+    bars[v].forEach(({ bar, number }, at) => {
+      bar.style.width = `${(100 * counts[at]) / most}%`;
+      number.textContent = counts[at] || "";
+    });
+  });
 }
 
 function showNarrowed() {
@@ -287,13 +304,13 @@ function tickKept() {
   facts.variables.forEach((one, v) => {
     if (!one.chip && state.kept.length) state.ticks[v] = new Set(state.kept.map((k) => one.of[k]));
   });
-  showVariables();
+  showTicks();
   showNarrowed();
 }
 
 function tickAll() {
   facts.variables.forEach((one, v) => (state.ticks[v] = new Set(one.grid.keys())));
-  showVariables();
+  showTicks();
   showNarrowed();
 }
 
@@ -309,12 +326,13 @@ function showMap() {
     height: 380, brush: false,
     layers: [(ctx, at, ratio) => {
       const kept = new Set(state.kept);
-      for (const inside of [false, true]) {
-        for (let k = 0; k < count; k++) {
-          if (kept.has(k) !== inside) continue;
-          dots(ctx, at, [[x[k], y[k]]], (inside ? 4 : 2.4) * ratio, inside ? ramp((score.value[k] - low) / span) : css("line"));
-        }
+      const gone = [], steps = 32, shades = Array.from({ length: steps }, () => []);
+      for (let k = 0; k < count; k++) {
+        if (!kept.has(k)) gone.push([x[k], y[k]]);
+        else shades[Math.min(Math.floor((steps * (score.value[k] - low)) / span), steps - 1)].push([x[k], y[k]]);
       }
+      dots(ctx, at, gone, 2.4 * ratio, css("line"));
+      shades.forEach((points, i) => dots(ctx, at, points, 4 * ratio, ramp((i + 0.5) / steps)));
       ring(ctx, ...at(x[state.selected], y[state.selected]), 8 * ratio, css("ink"), 2 * ratio);
     }],
   });
@@ -351,7 +369,6 @@ function markRow() {
 function showSources() {
   const rows = facts.sources.flatMap(([topic, words]) => [make("dt", topic), make("dd", words)]);
   const meaning = [
-    ["picks", "fastest: the least latency; most accurate: the most accuracy, or score; balanced: nearest to the ideal point that has the best of each objective, on scales from 0 to 1 over the front, costs by their logarithm. Where one is unlike all that was measured (*) and another that is not is as good within its interval, the other is the pick."],
     ["baselines", facts.baselines.length ? "the designs with most parameters, or most MACs, for their latency, and random ones: what one gets without a score" : "none for this search: they need one device whose layers' costs add up"],
     ["made by", `flash ${facts.flash}, ${command()}`],
   ];
@@ -376,7 +393,7 @@ function update(typed) {
   }
   view.rows = FIRST_ROWS;
   showPicks();
-  showVariables();
+  showCounts();
   showNarrowed();
   showTable();
   if (chart) chart.redraw();
@@ -415,6 +432,8 @@ if (facts.chip) {
 showHead();
 showLimits();
 showAxes();
+makeVariables();
+showTicks();
 state.kept = keptDesigns();
 state.selected = places.get(facts.picks.balanced);
 showChart();
