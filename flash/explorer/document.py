@@ -20,8 +20,8 @@ import numpy as np
 from flash import __version__
 from flash.explorer.facts import Source, baselines, layers_of, projection
 from flash.quantities import quantity
+from flash.report import DesignReport, SearchReport
 from flash.report.interval import Interval
-from flash.report.result import DesignReport, SearchReport
 
 __all__ = ["explorer_html"]
 

@@ -23,7 +23,7 @@ from flash.files.reading import read_toml
 from flash.files.toml_text import toml_text
 from flash.metrics import METRICS, scores
 from flash.optimize import Objective, exact_front, objective
-from flash.report.result import DesignReport, SearchReport
+from flash.report import DesignReport, SearchReport
 from flash.spaces.space import SearchSpace, load_space
 from flash.spaces.stage_tables import Floats
 from flash.targets import Given, Hardware, Target, load_hardware

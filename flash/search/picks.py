@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from flash.optimize import distance_to_ideal, non_dominated
 from flash.quantities import quantity
+from flash.report import DesignReport, Picks
 from flash.report.interval import Interval
-from flash.report.result import DesignReport, Picks
 from flash.spaces.stage_tables import Floats
 
 __all__ = ["DIGITS", "MEANING", "choose_picks", "written_apart"]
