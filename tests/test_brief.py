@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from flash.quantities import quantity
-from flash.report import front_csv
 from flash.report.brief import render_brief
 from flash.report.table import print_report
 from flash.search import search
@@ -37,7 +36,7 @@ def test_it_fits_on_a_screen_of_24_lines_and_80_columns(report):
 
 
 def test_no_row_that_is_written_dominates_another_in_six_digits(report):
-    rows = list(csv.DictReader(io.StringIO(front_csv(report))))
+    rows = list(csv.DictReader(io.StringIO(report.to_csv())))
     signs = [1.0 if quantity(name).sense == "min" else -1.0 for name in report.objectives]
     values = np.array([[float(f"{float(row[n]):.6g}") for n in report.objectives] for row in rows])
     costs = values * signs
