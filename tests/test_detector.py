@@ -76,9 +76,9 @@ def test_three_maps_of_boxes_and_classes():
 
 
 def test_names():
-    values, activation = detector_values("yolo6m-d33w25_160")
-    assert (values["side"], values["style"], values["w5"], activation) == (160, 61, 256, 1)
-    assert detector_values("yolo8m")[0]["w5"] == 576  # 768 channels at most, times 0.75
+    values = detector_values("yolo6m-d33w25_160")
+    assert (values["side"], values["style"], values["w5"]) == (160, 61, 256)
+    assert detector_values("yolo8m")["w5"] == 576  # 768 channels at most, times 0.75
     for wrong in ("yolo9n", "resnet18", "yolo8d40w25", "yolo6n"):
         with pytest.raises(UsageError, match="is no detector"):
             detector_values(wrong)

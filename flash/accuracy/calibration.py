@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from flash.accuracy.box import Box
 from flash.accuracy.conformal import extent, intervals
 from flash.accuracy.features import (
+    CELL_SIDES,
     CELL_SIZE_FEATURES,
     CELL_SUMS,
     design_features,
@@ -83,6 +84,7 @@ class AccuracyModel:
     coverage: share of networks its intervals aim at.
     box:      what of the space was trained; None where it is not known.
     level:    whose accuracies they are, where that is not the samples' recipe.
+    measure:  what they are, for people: "accuracy" (top-1), "mAP50-95" ...
     """
 
     regression: Regression
@@ -92,6 +94,7 @@ class AccuracyModel:
     coverage: float = 0.9
     box: Box | None = None
     level: Level | None = None
+    measure: str = "accuracy"
 
     def predict(
         self, space: SearchSpace, indices: Ints, values: Floats | None = None
@@ -177,6 +180,7 @@ class AccuracyModel:
         if p.seeds:
             parts.append(f"seed{'s' if len(p.seeds) > 1 else ''} {', '.join(map(str, p.seeds))}")
         level = "" if self.level is None else f"{self.level.statement}; "
+        level += "" if self.measure == "accuracy" else f"{self.measure}; "
         return (
             f"{level}fitted ({_NAMES[self.regression.kind]}) to {p.networks} networks trained on "
             f"{p.data}, {', '.join([*parts, p.hardware, p.date])}; "
@@ -225,7 +229,9 @@ def space_rivals(
         check_learning(mean, Task.of(space).chance)
     blocks = feature_blocks(space.metric)
     # A network of one stage has no cells to add up over.
-    sums = CELL_SUMS if len(space.family.stages) > 1 else ()
+    sums: tuple[str, ...] = CELL_SUMS if len(space.family.stages) > 1 else ()
+    if sums and len({space.family.input_shape(space.named(d)) for d in designs}) > 1:
+        sums = (*sums, *CELL_SIDES)
     sizes = CELL_SIZE_FEATURES if sums else ("log_macs", "log_params")
     read = (name for block in blocks for name in block)
     names = tuple(dict.fromkeys((*read, *_BOX, *sums, *sizes)))
@@ -258,18 +264,23 @@ def fit_space(
     *,
     digest: str = "",
     level: Level | None = None,
+    measure: str = "accuracy",
     **about: Any,
 ) -> AccuracyModel:
     """The accuracy model of ``space`` from trained designs; arguments as ``space_rivals``.
 
+    measure: what the accuracies are, where it is not top-1.
     digest: of the images (``ImageSet.digest``), empty where they are not at hand.
     about:  the fields of ``Provenance`` that the fit does not work out.
 
-    A model that an optimizer can search exactly is preferred (``choose``).
+    A model that an optimizer can search exactly is preferred (``choose``); where designs differ in
+    the image they read, which scores do not see, no other one will do.
     """
     samples, found = space_rivals(space, indices, accuracy)
+    if set(CELL_SIDES) <= set(samples.names):
+        found = [rival for rival in found if rival.exact]
     model = _chosen(space, samples, found, Task.of(space, digest), about)
-    return replace(model, box=Box.around(space, indices), level=level)
+    return replace(model, box=Box.around(space, indices), level=level, measure=measure)
 
 
 def fit_networks(

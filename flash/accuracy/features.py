@@ -20,6 +20,7 @@ from flash.spaces.stage_tables import Combine, Floats, SeparableProblem, tabulat
 from flash.spaces.table import LayerTable
 
 __all__ = [
+    "CELL_SIDES",
     "CELL_SIZES",
     "CELL_SIZE_FEATURES",
     "CELL_SUMS",
@@ -39,12 +40,24 @@ __all__ = [
 #: Sums over cells of the logarithms of degree, depth and width: as much of a network's shape as
 #: adds up, so an optimizer can search whatever is made of them.
 CELL_SUMS = ("cell_degree", "cell_depth", "cell_width")
+#: The same of the side of its maps, and of its square: where designs read images of several sizes.
+CELL_SIDES = ("cell_side", "cell_side2")
 #: Sums over cells of what their layers cost: size without stem and classifier, which add up over
 #: cells as well.
 CELL_SIZES = ("cell_macs", "cell_params")
 CELL_SIZE_FEATURES = ("log_cell_macs", "log_cell_params")
 #: Quantities every space has as sums over its stages.
-SUMS = ("nn_degree", "nn_mass", "params", "macs", "convs", "channels", *CELL_SUMS, *CELL_SIZES)
+SUMS = (
+    "nn_degree",
+    "nn_mass",
+    "params",
+    "macs",
+    "convs",
+    "channels",
+    *CELL_SUMS,
+    *CELL_SIDES,
+    *CELL_SIZES,
+)
 #: More of them: over convolutions, the elements they write, and the logarithms of width and side
 #: with their squares, for mean and spread.
 SHAPE_SUMS = ("activations", "widths", "widths2", "sides", "sides2")
@@ -90,7 +103,7 @@ FEATURES: Mapping[str, tuple[tuple[str, ...], Callable[..., Floats]]] = MappingP
         "log_isometry": (("rank_score", "sed"), lambda r, s: np.log1p(r) - np.log1p(s)),
         "log_sed": (("sed",), lambda s: np.log1p(s)),
         "log_rank_score": (("rank_score",), lambda s: np.log1p(s)),
-        **{name: ((name,), lambda s: s) for name in CELL_SUMS},
+        **{name: ((name,), lambda s: s) for name in (*CELL_SUMS, *CELL_SIDES)},
         "log_cell_macs": (("cell_macs",), lambda m: _LOG(np.maximum(m, 1.0))),
         "log_cell_params": (("cell_params",), lambda p: _LOG(np.maximum(p, 1.0))),
     }
@@ -171,16 +184,19 @@ def shape_sums(
 
 
 def cell_sums(table: LayerTable) -> dict[str, Floats]:
-    """``CELL_SUMS`` and ``CELL_SIZES`` of the designs of a table, each of shape (designs,).
+    """``CELL_SUMS``, ``CELL_SIDES``, ``CELL_SIZES`` of a table, each of shape (designs,).
 
     A cell's width is the mean over its convolutions; its degree is that plus the long-range
-    links a channel has (``flash.metrics.nn_degree``). Cells without a convolution count nothing.
+    links a channel has (``flash.metrics.nn_degree``), its side the mean logarithm of its
+    convolutions' heights. Cells without a convolution count nothing.
     """
     cells = np.array([layer.cell for layer in table.layers], dtype=np.int64)
     conv = table.ops == "conv"
     out = table["out_channels"] * table.active
     links = table["skip"] * out
-    total = {name: np.zeros(table.designs) for name in (*CELL_SUMS, *CELL_SIZES)}
+    names = (*CELL_SUMS, *CELL_SIDES, *CELL_SIZES)
+    total = {name: np.zeros(table.designs) for name in names}
+    sides = _LOG(np.maximum(table["out_height"], 1)) * table.active
     for cell in np.unique(cells[cells >= 0]):
         rows = cells == cell
         nodes, layers = out[rows & conv].sum(axis=0), table.active[rows & conv].sum(axis=0)
@@ -189,6 +205,9 @@ def cell_sums(table: LayerTable) -> dict[str, Floats]:
         total["cell_degree"] += _LOG(np.maximum(degree, 1.0))
         total["cell_depth"] += _LOG(np.maximum(layers, 1.0))
         total["cell_width"] += _LOG(np.maximum(width, 1.0))
+        side = sides[rows & conv].sum(axis=0) / np.maximum(layers, 1)
+        total["cell_side"] += side
+        total["cell_side2"] += side**2
         total["cell_macs"] += (table.macs[rows] * table.active[rows]).sum(axis=0)
         total["cell_params"] += (table.params[rows] * table.active[rows]).sum(axis=0)
     return total
@@ -230,7 +249,7 @@ def network_features(network: Network, names: Sequence[str]) -> Floats:
     A file does not say what a cell is: raises ``UsageError`` for sums over cells.
     """
     needed = {quantity for name in names for quantity in feature(name)[0]}
-    if cells := sorted(needed.intersection((*CELL_SUMS, *CELL_SIZES))):
+    if cells := sorted(needed.intersection((*CELL_SUMS, *CELL_SIDES, *CELL_SIZES))):
         raise UsageError(f"{cells[0]} is not known of a network without cells")
     live = network.live()
     convs = [layer for layer in live.layers if layer.op == "conv"]

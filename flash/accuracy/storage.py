@@ -142,11 +142,12 @@ def _model(section: Section, task: Task, space: SearchSpace) -> AccuracyModel:
         model = _kriging(section, samples, features)
     provenance = _provenance(section, len(rows))
     box, level = _box(section, space), _level(section)
+    measure = section.text("measure") if section.has("measure") else "accuracy"
     section.done()
     rmse = Rival.of(model, samples).loo_rmse
     if abs(rmse - provenance.loo_rmse) > 0.01 * max(rmse, 0.1):
         section.refuse("loo_rmse", f"is {provenance.loo_rmse:g}, but the networks give {rmse:.4g}")
-    return AccuracyModel(model, samples, task, provenance, coverage, box, level)
+    return AccuracyModel(model, samples, task, provenance, coverage, box, level, measure)
 
 
 def _box(section: Section, space: SearchSpace) -> Box | None:
@@ -265,6 +266,7 @@ def accuracy_text(model: AccuracyModel) -> str:
     values: dict[str, Any] = {"model": regression.kind, "family": task.family}
     values |= {"classes": task.classes, "input_shape": task.shape}
     values |= {"data_digest": task.digest} if task.digest else {}
+    values |= {"measure": model.measure} if model.measure != "accuracy" else {}
     values |= {f.name: getattr(model.provenance, f.name) for f in fields(Provenance)}
     values |= {"coverage": model.coverage} | regression.settings() | regression.parameters()
     if model.level is not None:

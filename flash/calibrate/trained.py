@@ -3,8 +3,9 @@
 Columns: ``design`` (as a space writes designs) or ``onnx`` (a file, beside the table unless its
 path is absolute), and ``accuracy``. A benchmark's table or a lab's log so calibrates a space
 without an image. Columns that are also used where they are there: ``split`` (``held_out`` rows
-judge the fit and are not fitted), and ``data``, ``recipe`` and ``hardware``, which the model then
-names. Rows without an accuracy (an empty cell, ``nan``) are trainings that failed.
+judge the fit and are not fitted), ``measure`` (what the accuracies are where they are not top-1:
+mAP50-95), and ``data``, ``recipe`` and ``hardware``, which the model then names. Rows without an
+accuracy (an empty cell, ``nan``) are trainings that failed.
 """
 
 from __future__ import annotations
@@ -110,7 +111,12 @@ def read_trained(path: Path, space: SearchSpace) -> TrainedTable:
 
 
 #: Columns a model quotes, and what it says where the table has none.
-_SAID = {"data": "", "recipe": "as the table's author trained", "hardware": "not stated"}
+_SAID = {
+    "data": "",
+    "measure": "accuracy",
+    "recipe": "as the table's author trained",
+    "hardware": "not stated",
+}
 
 
 def fit_table(space: SearchSpace, table: TrainedTable, level: Level | None = None) -> AccuracyModel:
@@ -120,15 +126,19 @@ def fit_table(space: SearchSpace, table: TrainedTable, level: Level | None = Non
     """
     used = ~table.held_out
     about: dict[str, Any] = dict(table.about)
+    measure = about.pop("measure")
     about["data"] = about["data"] or f"the data of {table.path.name}"
     about |= {"epochs": 0, "seeds": (), "date": datetime.date.today().isoformat()}
     try:
         if table.designs is None:
             networks = [n for n, ok in zip(table.networks, used, strict=True) if ok]
-            return fit_networks(space, networks, table.accuracy[used], **about)
+            model = fit_networks(space, networks, table.accuracy[used], **about)
+            return replace(model, measure=measure)
         wider = table.widened(space)
         indices = wider.encode(table.designs[used])
-        return fit_space(wider, indices, table.accuracy[used], level=level, **about)
+        return fit_space(
+            wider, indices, table.accuracy[used], level=level, measure=measure, **about
+        )
     except UsageError as error:
         raise InputError(f"{table.path}: {error}") from None
 

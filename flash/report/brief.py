@@ -62,7 +62,7 @@ def render_brief(
 
 
 def _headline(report: SearchReport) -> str:
-    objectives = ", ".join(quantity(name).label for name in report.objectives)
+    objectives = ", ".join(map(report.accuracy.label, report.objectives))
     return (
         f"{report.space.name} on {report.target['name']}: front over {objectives}, "
         f"{len(report.front):,} of {format_count(report.space.size)} designs"
@@ -70,8 +70,9 @@ def _headline(report: SearchReport) -> str:
 
 
 def _limits(report: SearchReport) -> str:
+    words = {"max": "at least", "min": "at most"}
     return ", ".join(
-        f"{quantity(name).label} {'at least' if quantity(name).sense == 'max' else 'at most'} "
+        f"{report.accuracy.label(name)} {words[quantity(name).sense]} "
         f"{quantity(name).format(bound)}"
         for name, bound in report.limits.items()
     )
@@ -93,7 +94,9 @@ def _quantities(report: SearchReport, design: DesignReport) -> list[str]:
             digits = 2 if value.high > _WIDE * value.low else 3
             numbers = (value.value, value.low, value.high)
             middle, low, high = (format_number(number, digits) for number in numbers)
-            words.append(f"{of.label} {middle}{mark} ({low} to {high}) {of.unit}".rstrip())
+            words.append(
+                f"{report.accuracy.label(name)} {middle}{mark} ({low} to {high}) {of.unit}".rstrip()
+            )
         else:
             words.append(f"{of.label} {of.number(value)}{mark}")
     words.append(f"memory {quantity('memory_kb').format(design.memory_kb)}")

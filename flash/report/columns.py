@@ -149,7 +149,7 @@ def _columns(report: SearchReport, rows: Sequence[Row], dash: str) -> list[Colum
     ]
     predicted = ("accuracy",) if report.accuracy.calibrated else ()
     for name in dict.fromkeys((*predicted, report.score, "nn_degree")):
-        columns.append(_quantity(name, designs, dash))
+        columns.append(_quantity(name, designs, dash, report.accuracy.label(name)))
     columns.append(_quantity("latency_ms", designs, dash))
     for name in ("energy_mj", "area_mm2"):
         if any(design.quantity(name) is not None for design in designs):
@@ -166,7 +166,7 @@ def _columns(report: SearchReport, rows: Sequence[Row], dash: str) -> list[Colum
     return columns
 
 
-def _quantity(name: str, designs: Sequence[DesignReport], dash: str) -> Column:
+def _quantity(name: str, designs: Sequence[DesignReport], dash: str, heading: str = "") -> Column:
     of = quantity(name)
     long, short = [], []
     for design in designs:
@@ -185,4 +185,4 @@ def _quantity(name: str, designs: Sequence[DesignReport], dash: str) -> Column:
         else:
             long.append(of.number(value))
             short.append(of.number(value))
-    return Column(name, of.label, of.unit, tuple(long), tuple(short), of.unit)
+    return Column(name, heading or of.label, of.unit, tuple(long), tuple(short), of.unit)

@@ -156,7 +156,7 @@ class _Picture:
         self._text(across, plot.bottom + 42, "name", name, ' text-anchor="middle"')
         score = quantity(self.report.score).label
         if self.report.score == "accuracy":
-            name = "Predicted accuracy (%)"
+            name = f"Predicted {self.report.accuracy.measure} (%)"
         else:
             name = f"{score} (score, not calibrated to accuracy)"
         turned = f' text-anchor="middle" transform="rotate(-90 22 {middle:.1f})"'

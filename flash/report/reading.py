@@ -69,7 +69,8 @@ def _search(top: Section) -> SearchReport:
     top.exactly(_TOP)
     space, status = top.section("space"), top.section("accuracy")
     space.exactly(("name", "size", "distinct"))
-    status.exactly(("calibrated", "statement"))
+    measure = ("measure",) if status.has("measure") else ()
+    status.exactly(("calibrated", "statement", *measure))
     picks, labels = top.section("picks"), ("fastest", "balanced", "most_accurate")
     picks.exactly(labels)
     return SearchReport(
@@ -85,7 +86,11 @@ def _search(top: Section) -> SearchReport:
         front=[_design(design) for design in top.sections("front")],
         picks=Picks(**{label: picks.string(label) for label in labels}),
         notes=top.strings("notes"),
-        accuracy=AccuracyStatus(status.flag("calibrated"), status.string("statement")),
+        accuracy=AccuracyStatus(
+            status.flag("calibrated"),
+            status.string("statement"),
+            status.string("measure") if measure else "accuracy",
+        ),
     )
 
 

@@ -68,10 +68,23 @@ class OptimizerSummary:
 
 @dataclass(frozen=True)
 class AccuracyStatus:
-    """Whether the space has an accuracy model, and where that comes from."""
+    """Whether the space has an accuracy model, and where that comes from.
+
+    measure: what its accuracies are, for people: "accuracy" (top-1), "mAP50-95" ...
+    """
 
     calibrated: bool = False
     statement: str = "no accuracy model for this space; higher scores rank better"
+    measure: str = "accuracy"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in JSON, where a measure is named unless it is the usual one."""
+        found: dict[str, Any] = {"calibrated": self.calibrated, "statement": self.statement}
+        return found if self.measure == "accuracy" else {**found, "measure": self.measure}
+
+    def label(self, name: str) -> str:
+        """What people call a quantity: accuracies by their measure."""
+        return self.measure if name == "accuracy" else quantity(name).label
 
 
 @dataclass(frozen=True)
@@ -192,7 +205,7 @@ class SearchReport(Result):
             found = [getattr(design, name) for design in self.front]
             how = dict.fromkeys(interval.how for interval in found if interval is not None)
             if how:
-                lines.append(f"{quantity(name).label} {' or '.join(how)}")
+                lines.append(f"{self.accuracy.label(name)} {' or '.join(how)}")
         return (("intervals", "; ".join(lines)),)
 
     def document(self) -> dict[str, Any]:
@@ -203,7 +216,7 @@ class SearchReport(Result):
             "space": vars(self.space),
             "objectives": list(self.objectives),
             "limits": dict(self.limits),
-            "accuracy": vars(self.accuracy),
+            "accuracy": self.accuracy.to_dict(),
             "optimizer": vars(self.optimizer),
             "picks": vars(self.picks),
             "notes": list(self.notes),

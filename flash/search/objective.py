@@ -140,7 +140,7 @@ class Goal:
     def status(self) -> AccuracyStatus:
         """Whether there is an accuracy model, and where it comes from."""
         if self.model is not None:
-            return AccuracyStatus(True, self.model.statement)
+            return AccuracyStatus(True, self.model.statement, self.model.measure)
         return AccuracyStatus(False, self.no_accuracy) if self.no_accuracy else AccuracyStatus()
 
     @property

@@ -16,7 +16,7 @@ from flash.spaces.families.detector import DetectorFamily
 from flash.spaces.family import InputShape
 from flash.spaces.network import GraphEmitter, Network
 
-__all__ = ["CLASSES", "SIDES", "detector_design", "detector_network", "detector_values"]
+__all__ = ["CLASSES", "SIDES", "detector_network", "detector_values"]
 
 #: Classes of PASCAL VOC and of COCO.
 CLASSES = {"voc": 20, "coco": 80}
@@ -31,32 +31,31 @@ _MULTIPLES = {"1": 100, "75": 75, "5": 50, "25": 25, "33": 33, "67": 67, "6": 60
 
 
 class _Published(NamedTuple):
-    """A version: its style, blocks at full depth and whether ReLU (1) or SiLU (2) follows them."""
+    """A version: its style and its blocks at full depth."""
 
     style: int
     backbone: tuple[int, int, int, int]
     neck: int
-    activation: int
 
 
 _VERSIONS = {
-    ("3", ""): _Published(3, (2, 8, 8, 4), 2, 2),
-    ("4", ""): _Published(4, (2, 8, 8, 4), 2, 2),
-    ("5", ""): _Published(5, (3, 6, 9, 3), 3, 2),
-    ("6", "u"): _Published(6, (6, 12, 18, 6), 12, 1),
-    ("6", "s-"): _Published(60, (6, 12, 18, 6), 12, 1),
-    ("6", "m-"): _Published(61, (6, 12, 18, 6), 12, 1),
-    ("6", "l-"): _Published(62, (6, 12, 18, 6), 12, 2),
-    ("7", ""): _Published(7, (2, 2, 2, 2), 4, 2),
-    ("8", ""): _Published(8, (3, 6, 6, 3), 3, 2),
+    ("3", ""): _Published(3, (2, 8, 8, 4), 2),
+    ("4", ""): _Published(4, (2, 8, 8, 4), 2),
+    ("5", ""): _Published(5, (3, 6, 9, 3), 3),
+    ("6", "u"): _Published(6, (6, 12, 18, 6), 12),
+    ("6", "s-"): _Published(60, (6, 12, 18, 6), 12),
+    ("6", "m-"): _Published(61, (6, 12, 18, 6), 12),
+    ("6", "l-"): _Published(62, (6, 12, 18, 6), 12),
+    ("7", ""): _Published(7, (2, 2, 2, 2), 4),
+    ("8", ""): _Published(8, (3, 6, 6, 3), 3),
 }
 #: Base widths at strides 8, 16 and 32; YOLOv8 limits them the more the deeper it is.
 _WIDTHS = (256, 512, 1024)
 _MOST_WIDE = {67: 768, 100: 512}
 
 
-def detector_values(name: str) -> tuple[dict[str, int], int]:
-    """The design a name means, and its activation (a setting of the family).
+def detector_values(name: str) -> dict[str, int]:
+    """The design a name means, by variable.
 
     Raises ``UsageError`` for a name that is none.
     """
@@ -78,24 +77,14 @@ def detector_values(name: str) -> tuple[dict[str, int], int]:
     values |= {f"n{n}": neck for n in range(1, 5)}
     if known.style == 3:  # repeats the finest node only, and has no way back up
         values |= {"n1": 1, "n3": 1, "n4": 1}
-    return values | {"h3": 100, "h4": 100, "h5": 100}, known.activation
+    return values | {"h3": 100, "h4": 100, "h5": 100}
 
 
-def detector_design(name: str) -> dict[str, int]:
-    """The design a name means, by variable."""
-    return detector_values(name)[0]
-
-
-def detector_network(name: str, classes: int = CLASSES["coco"], activation: int = 0) -> Network:
-    """The detector of that name; at side 640 where it says none.
-
-    activation: 1 for ReLU, 2 for SiLU; 0 for the published one.
-    """
-    values, published = detector_values(name)
+def detector_network(name: str, classes: int = CLASSES["coco"]) -> Network:
+    """The detector of that name; at side 640 where it says none."""
+    values = detector_values(name)
     side = values["side"]
-    family = DetectorFamily(
-        InputShape(3, side, side), classes, {"activation": activation or published}
-    )
+    family = DetectorFamily(InputShape(3, side, side), classes, {})
     family.check({name: [value] for name, value in values.items()})
     emitter = GraphEmitter()
     return emitter.network(*family.emit(emitter, values))

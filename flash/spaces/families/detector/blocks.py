@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from flash.spaces.emitter import Emitter
 from flash.spaces.layers import Ints, Tensor
 
-__all__ = ["RELU", "SILU", "Blocks"]
+__all__ = ["OWN", "RELU", "SILU", "Blocks"]
 
-#: Values of the setting ``activation``.
-RELU, SILU = 1, 2
+#: Values of the setting ``activation``; with the last each style has its own.
+RELU, SILU, OWN = 1, 2, 3
 
 
 class Blocks:

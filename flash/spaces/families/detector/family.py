@@ -13,7 +13,7 @@ from typing import Any
 
 from flash.errors import SpaceError
 from flash.spaces.emitter import Emitter
-from flash.spaces.families.detector.blocks import SILU, Blocks
+from flash.spaces.families.detector.blocks import OWN, Blocks
 from flash.spaces.families.detector.styles import STYLES, Features, Style, Widths
 from flash.spaces.family import Family, InputShape, Setting, Stage, clip
 from flash.spaces.layers import Ints, Tensor
@@ -37,11 +37,12 @@ class DetectorFamily(Family):
     n1 ... n4:    blocks of the neck's nodes: down to strides 16 and 8, up to 16 and 32.
     h3, h4, h5:   channels of the head at each stride, per cent of YOLOv8's rule.
 
-    Settings: ``activation`` 1 for ReLU, 2 for SiLU; ``bins`` of a side's distribution.
+    Settings: ``activation`` 1 for ReLU, 2 for SiLU, 3 for each style's own; ``bins`` of the
+    distribution of a box's side.
     """
 
     name = "detector"
-    settings = {"activation": Setting(SILU, most=SILU), "bins": Setting(16, most=64)}
+    settings = {"activation": Setting(OWN, most=OWN), "bins": Setting(16, most=64)}
 
     def __init__(self, shape: InputShape, classes: int, settings: Mapping[str, Any]) -> None:
         super().__init__(shape, classes, settings)
@@ -102,7 +103,8 @@ class DetectorFamily(Family):
         self, e: Emitter, style: Style, source: Tensor, values: Mapping[str, Ints]
     ) -> list[Tensor]:
         """The three maps of a detector of this style."""
-        b, w = Blocks(e, self.options["activation"]), Widths(*(values[name] for name in _WIDTHS))
+        given, w = self.options["activation"], Widths(*(values[name] for name in _WIDTHS))
+        b = Blocks(e, style.activation if given == OWN else given)
         with e.stage("stem"):
             x = style.stem(b, source, w.w3)
         found = []

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from flash.spaces.families.detector.blocks import Blocks
+from flash.spaces.families.detector.blocks import RELU, SILU, Blocks
 from flash.spaces.layers import Ints, Tensor
 
 __all__ = ["STYLES", "Features", "Style", "Widths"]
@@ -45,7 +45,11 @@ class Style(ABC):
     The neck runs as ``down4`` (stride 32 to 16), ``down3`` (to 8), ``up4`` (back to 16) and
     ``up5`` (to 32), each with a depth of its own. ``down3`` returns the map of the head at stride
     8 first, ``up4`` and ``up5`` those at strides 16 and 32.
+
+    activation: the one it was published with.
     """
+
+    activation: int = SILU
 
     def stem(self, b: Blocks, x: Tensor, w3: Ints) -> Tensor:
         """The image to a map at stride 4 with half of ``w3`` channels."""
@@ -152,6 +156,8 @@ class Rep(Style):
     upsampling, channels of the neck half of the backbone's.
     """
 
+    activation = RELU
+
     def body(self, b: Blocks, x: Tensor, width: Ints, depth: Ints) -> Tensor:
         """What both backbone and neck repeat."""
         return b.repeat(x, width, depth)
@@ -217,11 +223,12 @@ class RepPan(Rep):
 class RepCsp(Rep):
     """YOLOv6 3.0 M and L: CSPStackRep blocks in the place of 3x3 convolutions, a plain pyramid.
 
-    share: thirds or halves of a block's channels that its inner convolutions have.
+    share: of a block's channels that its inner convolutions have, as (part, whole).
     """
 
-    def __init__(self, share: tuple[int, int]) -> None:
+    def __init__(self, share: tuple[int, int], activation: int) -> None:
         self._share = share
+        self.activation = activation
 
     def body(self, b: Blocks, x: Tensor, width: Ints, depth: Ints) -> Tensor:
         """CSPStackRep."""
@@ -382,6 +389,6 @@ STYLES: Mapping[int, Style] = {
     7: Elan(),
     8: C2f(),
     60: Rep(),
-    61: RepCsp((2, 3)),
-    62: RepCsp((1, 2)),
+    61: RepCsp((2, 3), RELU),
+    62: RepCsp((1, 2), SILU),
 }
