@@ -85,13 +85,13 @@ class DesignReport:
     def __repr__(self) -> str:
         return f"DesignReport {self.id}: {self.text()}"
 
-    def text(self, score: str = "") -> str:
-        """The design in a line: latency, the score of that name, what it is."""
+    def text(self, score: str = "", label: str = "") -> str:
+        """The design in a line: latency, the score of that name (as people call it), what it is."""
         parts = [quantity("latency_ms").format(self.latency_ms.value)]
         value = self.quantity(score) if score else None
         if value is not None:
             of = quantity(score)
-            parts.append(f"{of.label} {of.format(value)}")
+            parts.append(f"{label or of.label} {of.format(value)}")
         return f"{', '.join(parts)}, {self.short}"
 
     @property

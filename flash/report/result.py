@@ -244,12 +244,12 @@ class SearchReport(Result):
         """At most ten: what was searched, the picks, the certificate, where the rest is."""
         count = f"{len(self.front):,} design{'s' if self.front[1:] else ''}"
         lines = [f"SearchReport: {self.space.name} on {self.target['name']}, {count}"]
-        lines.append(f"  objectives    {', '.join(quantity(n).label for n in self.objectives)}")
+        lines.append(f"  objectives    {', '.join(map(self.accuracy.label, self.objectives))}")
         for label, design in self.picked:
-            lines.append(f"  {label:<14}{design.text(self.score)}")
+            lines.append(f"  {label:<14}{design.text(self.score, self.accuracy.label(self.score))}")
         if self.limits:
             limits = (
-                f"{quantity(n).label} {quantity(n).format(v)}" for n, v in self.limits.items()
+                f"{self.accuracy.label(n)} {quantity(n).format(v)}" for n, v in self.limits.items()
             )
             lines.append(f"  limits        {', '.join(limits)}")
         lines.append(f"  {self.certificate}")
