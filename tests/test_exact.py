@@ -41,7 +41,7 @@ def cases(draw):
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     problem = random_problem(rng)
     designs = every_design(problem)
-    chosen = rng.choice(NAMES, size=rng.integers(1, 4), replace=False)
+    chosen = rng.choice(NAMES, size=rng.integers(1, 5), replace=False)
     limits = []
     for name in rng.choice(NAMES, size=rng.integers(0, 4), replace=False):
         values = values_of(problem, designs, [objective(name)])
@@ -111,11 +111,56 @@ def test_front_under_a_limit_is_the_feasible_part_of_the_front():
     assert limited.evaluations < free.evaluations
 
 
-def test_blocks_do_not_change_the_front(monkeypatch):
-    problem = device_problem("cifar10-mobilenet-v2", seed=4)
-    whole = exact_front(problem, [SCORE, LATENCY])
-    monkeypatch.setattr("flash.optimize.exact._BLOCK", 64)
-    assert np.array_equal(exact_front(problem, [SCORE, LATENCY]).values, whole.values)
+def sieved_always(monkeypatch, **sizes):
+    """Sieve and group from the first product on, in blocks of a few."""
+    few = {"_FEW": 0, "_BLOCK": 64, "_SAMPLE": 16, "_SAMPLED": 2, "_GROUP": 2, "_ROUNDS": 3}
+    for name, value in (few | sizes).items():
+        monkeypatch.setattr(f"flash.optimize.merging.{name}", value)
+
+
+@pytest.mark.parametrize("sizes", [{"_FEW": 1 << 30}, {}, {"_BLOCK": 1 << 10, "_GROUP": 5}])
+@pytest.mark.parametrize("names", [NAMES[:2], NAMES[:3], NAMES[:4]])
+def test_blocks_sieves_and_groups_do_not_change_the_front(monkeypatch, names, sizes):
+    problem = device_problem("cifar10-mobilenet-v2" if len(names) == 2 else "nasbench-macro", 4)
+    objectives = [objective(name) for name in names]
+    whole = exact_front(problem, objectives)
+    sieved_always(monkeypatch, **sizes)
+    found = exact_front(problem, objectives)
+    assert np.array_equal(found.values, whole.values)
+    assert np.array_equal(found.indices, whole.indices)  # of equal designs the same one
+
+
+@settings(max_examples=150, deadline=None)
+@given(cases())
+def test_front_by_the_sieve_is_that_of_brute_force(case):
+    problem, designs, objectives, limits = case
+    signs = np.array([o.sign for o in objectives])
+    feasible = designs[meets(problem, designs, limits)]
+    if len(feasible) == 0:
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        sieved_always(patch)
+        found = exact_front(problem, objectives, limits)
+    rows = {tuple(row) for row in found.values * signs}
+    assert rows == literal_front(values_of(problem, feasible, objectives) * signs)
+
+
+def test_a_goal_that_is_limited_the_other_way_has_no_best_corner(monkeypatch):
+    """The score is maximised and held from above: groups of options do not apply."""
+    rng = np.random.default_rng(3)
+    tables = [{n: rng.random((12,)) for n in ("score", "latency_ms", "energy_mj")} for _ in "abc"]
+    stages = tuple(StageTable(f"s{k}", (), (k,), table) for k, table in enumerate(tables))
+    combine = dict.fromkeys(tables[0], "sum")
+    problem = SeparableProblem((12, 12, 12), stages, combine)
+    limits = [Limit(Objective("score", "min"), 1.8)]
+    designs = every_design(problem)
+    objectives = [Objective("score", "max"), LATENCY, ENERGY]
+    signs = np.array([o.sign for o in objectives])
+    sieved_always(monkeypatch)
+    found = exact_front(problem, objectives, limits)
+    feasible = designs[meets(problem, designs, limits)]
+    expected = literal_front(values_of(problem, feasible, objectives) * signs)
+    assert {tuple(row) for row in found.values * signs} == expected
 
 
 def test_one_stage_is_plain_enumeration():

@@ -11,10 +11,6 @@ Totals are added up in the order of the stages, as ``SeparableProblem.evaluate``
 the front is exact for the very numbers that ``evaluate`` returns, ties included (of designs
 with equal values one is kept). For an objective made of several quantities (``memory_kb``)
 this holds to the rounding of its last addition, about 1e-16 of its value.
-
-An objective ``W + max(A, a)``, W a sum so far and A a maximum so far, is compared at the
-least and at the most value ``a`` that the remaining stages can have in this state: the
-difference of two partial designs is monotone in ``a``, so its two ends decide.
 """
 
 from __future__ import annotations
@@ -29,7 +25,9 @@ from numpy.typing import NDArray
 
 from flash.errors import InfeasibleError, UsageError
 from flash.optimize.chain import Step, aligned, chain, remaining
+from flash.optimize.criterion import Criterion
 from flash.optimize.infeasibility import best_of_space, none_found
+from flash.optimize.merging import Merge, Piece
 from flash.optimize.objectives import Limit, Objective, Scalar, values_of, within
 from flash.optimize.optimizer import Optimizer
 from flash.optimize.pareto import non_dominated
@@ -38,63 +36,7 @@ from flash.spaces.stage_tables import Floats, SeparableProblem
 
 __all__ = ["EXACT", "exact_best", "exact_front", "least_possible"]
 
-#: Partial designs held at once while a stage is merged (bounds the memory).
-_BLOCK = 1 << 17
-#: Bounds are relaxed by this share of their size: the order of additions differs from evaluate's.
-_SLACK = 1e-12
-
 Ints = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class _Criterion:
-    """An objective, or a limited quantity that is none, seen from partial designs."""
-
-    of: Objective
-    sums: tuple[int, ...]
-    peak: int | None
-    bound: float | None
-    limit_only: bool
-
-    def coordinates(self, columns: Floats, low: Floats, high: Floats) -> list[Floats]:
-        """What decides dominance, small is good; ``low``/``high``: what remains, per quantity."""
-        total = self._total(columns)
-        if self.peak is None:
-            ends = [total * self.of.sign]
-        else:
-            peak = columns[self.peak]
-            # If what else there is has no bound, only the sums tell two designs apart there.
-            ends = [
-                (total + np.maximum(peak, rest[self.peak])) * self.of.sign
-                if rest[self.peak] < np.inf
-                else total * self.of.sign
-                for rest in (low, high)
-            ]
-            if low[self.peak] == high[self.peak]:
-                ends = ends[:1]
-        if self.limit_only and self.bound is not None and (self.peak is None or self.of.sign > 0):
-            # Below this, every completion meets the limit: how far below is of no interest.
-            worst = sum(float((high if self.of.sign > 0 else low)[k]) for k in self.sums)
-            safe = self.of.sign * (self.bound - worst)
-            safe -= _SLACK * (abs(self.bound) + abs(worst))
-            ends = [np.maximum(end, safe) for end in ends]
-        return ends
-
-    def may_hold(self, columns: Floats, low: Floats, high: Floats) -> NDArray[np.bool_] | None:
-        """Which partial designs have a completion within the limit; None if all have."""
-        if self.bound is None:
-            return None
-        best = low if self.of.sign > 0 else high
-        total = self._total(columns) + sum(float(best[k]) for k in self.sums)
-        if self.peak is not None:
-            total = total + np.maximum(columns[self.peak], best[self.peak])
-        slack = _SLACK * (abs(self.bound) + np.abs(total))
-        if self.of.sign > 0:
-            return np.asarray(total <= self.bound + slack)
-        return np.asarray(total >= self.bound - slack)
-
-    def _total(self, columns: Floats) -> Floats:
-        return np.asarray(sum((columns[k] for k in self.sums), start=np.zeros(columns.shape[1])))
 
 
 @dataclass(frozen=True)
@@ -119,6 +61,26 @@ class _Options:
     next_state: Ints
 
 
+def _with_followers(steps: Sequence[Step]) -> Iterator[tuple[Step, list[Step]]]:
+    """Each stage that has a choice, with those behind it that have none."""
+    start = 0
+    while start < len(steps):
+        end = start + 1
+        while end < len(steps) and not steps[end].table.owns:
+            end += 1
+        yield steps[start], list(steps[start + 1 : end])
+        start = end
+
+
+def _followed(state: int, then: Sequence[_Options]) -> tuple[int, list[Floats]]:
+    """The state after stages without a choice, and what each adds."""
+    constants = []
+    for options in then:
+        constants.append(options.columns[:, state, 0, 0])
+        state = int(options.next_state[state, 0])
+    return state, constants
+
+
 class _Search:
     """One run of the dynamic programme."""
 
@@ -139,13 +101,13 @@ class _Search:
         ]
         self.rest = [remaining(problem, self.steps, q) for q in self.quantities]
 
-    def _criterion(self, of: Objective, bound: float | None, limit_only: bool) -> _Criterion:
+    def _criterion(self, of: Objective, bound: float | None, limit_only: bool) -> Criterion:
         at = [self.quantities.index(q) for q in of.quantities]
         peaks = [k for k in at if not self.adds[k]]
         if len(peaks) > 1:
             raise UsageError(f"objective {of.name}: the exact optimizer takes one maximum at most")
         sums = tuple(k for k in at if self.adds[k])
-        return _Criterion(of, sums, peaks[0] if peaks else None, bound, limit_only)
+        return Criterion(of, sums, peaks[0] if peaks else None, bound, limit_only)
 
     def run(self) -> Ints:
         """Indices of the designs that may be optimal, shape (k, variables)."""
@@ -157,19 +119,34 @@ class _Search:
                 np.zeros(1, int),
             )
         ]
-        for number, step in enumerate(self.steps):
-            layers.append(self._extend(layers[-1], step, number + 1))
-        return self._recover(layers)
+        groups = list(_with_followers(self.steps))
+        number = 0
+        for step, forced in groups:
+            number += 1 + len(forced)
+            layers.append(self._extend(layers[-1], step, forced, number))
+        return self._recover(layers, [step for step, _ in groups])
 
     # ------------------------------------------------------------------------ one stage
-    def _extend(self, layer: _Layer, step: Step, number: int) -> _Layer:
-        options = self._options(step)
-        states = math.prod(self.problem.sizes[k] for k in step.after)
+    def _extend(self, layer: _Layer, step: Step, forced: Sequence[Step], number: int) -> _Layer:
+        options, then = self._options(step), [self._options(one) for one in forced]
+        after = (forced[-1] if forced else step).after
+        states = math.prod(self.problem.sizes[k] for k in after)
         low, high = (self._rest_after(number, end) for end in ("low", "high"))
-        merged = [
-            self._merge(layer, options, state, low[:, state], high[:, state])
-            for state in range(states)
-        ]
+        arriving: list[list[Piece]] = [[] for _ in range(states)]
+        for source, kept in np.ndindex(*options.next_state.shape):
+            first, last = layer.starts[source], layer.starts[source + 1]
+            if first < last:
+                state, constants = _followed(int(options.next_state[source, kept]), then)
+                own = options.columns[:, source, kept]
+                useful = np.flatnonzero(self._useful(own, low[:, state], high[:, state]))
+                numbers = kept * options.columns.shape[3] + useful
+                piece = Piece(int(first), int(last), own[:, useful], numbers, constants)
+                arriving[state].append(piece)
+        merged = []
+        for state, pieces in enumerate(arriving):
+            merge = Merge(layer.columns, self.adds, self.criteria, low[:, state], high[:, state])
+            merged.append(merge.of(pieces))
+            self.evaluations += merge.evaluations
         sizes = [len(parents) for _, parents, _ in merged]
         return _Layer(
             np.concatenate([m[0] for m in merged], axis=1),
@@ -202,81 +179,22 @@ class _Search:
             following = np.ravel_multi_index(after, tuple(sizes[k] for k in step.after))
         return _Options(np.stack(columns), following)
 
-    def _merge(
-        self, layer: _Layer, options: _Options, state: int, low: Floats, high: Floats
-    ) -> tuple[Floats, Ints, Ints]:
-        """The surviving partial designs that arrive in ``state``: columns, parents, options."""
-        pieces = list(self._pieces(layer, options, state, low, high))
-        if not pieces:
-            return np.zeros((len(self.quantities), 0)), np.zeros(0, int), np.zeros(0, int)
-        columns = np.concatenate([p[0] for p in pieces], axis=1)
-        parents = np.concatenate([p[1] for p in pieces])
-        chosen = np.concatenate([p[2] for p in pieces])
-        if len(pieces) > 1 or len(parents) <= _BLOCK >> 5:
-            keep = non_dominated(self._coordinates(columns, low, high))
-            columns, parents, chosen = columns[:, keep], parents[keep], chosen[keep]
-        return columns, parents, chosen
-
-    def _pieces(
-        self, layer: _Layer, options: _Options, state: int, low: Floats, high: Floats
-    ) -> Iterator[tuple[Floats, Ints, Ints]]:
-        count = options.columns.shape[3]
-        # Whatever else is in the design, its maximum is at least what must still follow.
-        anything = np.where(self.adds, high, np.inf)
-        for source, kept in zip(*np.nonzero(options.next_state == state), strict=True):
-            first, last = layer.starts[source], layer.starts[source + 1]
-            if first == last:
-                continue
-            own = options.columns[:, source, kept]
-            useful = np.flatnonzero(self._useful(own, low, anything))
-            own = own[:, useful]
-            rows = max(1, _BLOCK // len(useful))
-            for start in range(first, last, rows):
-                part = layer.columns[:, start : min(start + rows, last)]
-                columns = self._product(part, own)
-                keep = self._survivors(columns, low, high)
-                parents, which = np.divmod(keep, len(useful))
-                yield columns[:, keep], start + parents, kept * count + useful[which]
-
     def _useful(self, own: Floats, low: Floats, high: Floats) -> NDArray[np.bool_]:
         """Which options of a stage are not dominated by another one."""
+        # Whatever else is in the design, its maximum is at least what must still follow.
+        anything = np.where(self.adds, high, np.inf)
         coordinates = [
             end
             for c in self.criteria
-            for end in _Criterion(c.of, c.sums, c.peak, None, False).coordinates(own, low, high)
+            for end in Criterion(c.of, c.sums, c.peak, None, False).coordinates(own, low, anything)
         ]
         return non_dominated(np.stack(coordinates, axis=1))
 
-    def _product(self, part: Floats, own: Floats) -> Floats:
-        """Every partial design with every option: (quantities, rows x options)."""
-        self.evaluations += part.shape[1] * own.shape[1]
-        result = np.empty((len(part), part.shape[1], own.shape[1]))
-        for k, adds in enumerate(self.adds):
-            merge = np.add if adds else np.maximum
-            merge(part[k][:, None], own[k][None, :], out=result[k])
-        return result.reshape(len(part), -1)
-
-    def _survivors(self, columns: Floats, low: Floats, high: Floats) -> Ints:
-        """Columns within reach of the limits and, in large blocks, not dominated."""
-        keep = np.ones(columns.shape[1], dtype=np.bool_)
-        for criterion in self.criteria:
-            hold = criterion.may_hold(columns, low, high)
-            if hold is not None:
-                keep &= hold
-        rows = np.flatnonzero(keep)
-        if len(rows) > _BLOCK >> 5:
-            rows = rows[non_dominated(self._coordinates(columns[:, rows], low, high))]
-        return rows
-
-    def _coordinates(self, columns: Floats, low: Floats, high: Floats) -> Floats:
-        ends = [end for c in self.criteria for end in c.coordinates(columns, low, high)]
-        return np.stack(ends, axis=1)
-
     # ------------------------------------------------------------------------- the way back
-    def _recover(self, layers: Sequence[_Layer]) -> Ints:
+    def _recover(self, layers: Sequence[_Layer], steps: Sequence[Step]) -> Ints:
         rows = np.arange(len(layers[-1].parents))
         indices = np.zeros((len(rows), len(self.problem.sizes)), dtype=np.int64)
-        for step, layer in zip(reversed(self.steps), reversed(layers[1:]), strict=True):
+        for step, layer in zip(reversed(steps), reversed(layers[1:]), strict=True):
             own = (*step.kept, *step.dropped)
             if own:
                 sizes = tuple(self.problem.sizes[k] for k in own)

@@ -1,0 +1,72 @@
+"""An objective or a limit seen from partial designs: what decides dominance, what is out of reach.
+
+An objective ``W + max(A, a)``, W a sum so far and A a maximum so far, is compared at the
+least and at the most value ``a`` that the remaining stages can have in this state: the
+difference of two partial designs is monotone in ``a``, so its two ends decide.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flash.optimize.objectives import Objective
+from flash.spaces.stage_tables import Floats
+
+__all__ = ["Criterion"]
+
+#: Bounds are relaxed by this share of their size: the order of additions differs from evaluate's.
+_SLACK = 1e-12
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """An objective, or a limited quantity that is none, seen from partial designs."""
+
+    of: Objective
+    sums: tuple[int, ...]
+    peak: int | None
+    bound: float | None
+    limit_only: bool
+
+    def coordinates(self, columns: Floats, low: Floats, high: Floats) -> list[Floats]:
+        """What decides dominance, small is good; ``low``/``high``: what remains, per quantity."""
+        total = self._total(columns)
+        if self.peak is None:
+            ends = [total * self.of.sign]
+        else:
+            peak = columns[self.peak]
+            # If what else there is has no bound, only the sums tell two designs apart there.
+            ends = [
+                (total + np.maximum(peak, rest[self.peak])) * self.of.sign
+                if rest[self.peak] < np.inf
+                else total * self.of.sign
+                for rest in (low, high)
+            ]
+            if low[self.peak] == high[self.peak]:
+                ends = ends[:1]
+        if self.limit_only and self.bound is not None and (self.peak is None or self.of.sign > 0):
+            # Below this, every completion meets the limit: how far below is of no interest.
+            worst = sum(float((high if self.of.sign > 0 else low)[k]) for k in self.sums)
+            safe = self.of.sign * (self.bound - worst)
+            safe -= _SLACK * (abs(self.bound) + abs(worst))
+            ends = [np.maximum(end, safe) for end in ends]
+        return ends
+
+    def may_hold(self, columns: Floats, low: Floats, high: Floats) -> NDArray[np.bool_] | None:
+        """Which partial designs have a completion within the limit; None if all have."""
+        if self.bound is None:
+            return None
+        best = low if self.of.sign > 0 else high
+        total = self._total(columns) + sum(float(best[k]) for k in self.sums)
+        if self.peak is not None:
+            total = total + np.maximum(columns[self.peak], best[self.peak])
+        slack = _SLACK * (abs(self.bound) + np.abs(total))
+        if self.of.sign > 0:
+            return np.asarray(total <= self.bound + slack)
+        return np.asarray(total >= self.bound - slack)
+
+    def _total(self, columns: Floats) -> Floats:
+        return np.asarray(sum((columns[k] for k in self.sums), start=np.zeros(columns.shape[1])))
