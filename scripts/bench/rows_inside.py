@@ -209,7 +209,6 @@ def systolic() -> Told:
 def front_files(folder: Path) -> Told:
     """Seconds of the slowest of the files of a front."""
     from flash.report.picture import front_svg
-    from flash.report.records import front_csv
     from flash.search import search
 
     report = search(
@@ -221,7 +220,7 @@ def front_files(folder: Path) -> Told:
     )
     files: dict[str, Callable[[], object]] = {
         "json": report.to_json,
-        "csv": lambda: front_csv(report),
+        "csv": report.to_csv,
         "svg": lambda: front_svg(report, ()),
     }
     told = {f"{name}_s": _timed(write)["cpu_s"] for name, write in files.items()}
