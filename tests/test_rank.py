@@ -11,7 +11,7 @@ from flash.metrics.nn_degree import network_nn_degree, nn_degree
 from flash.metrics.rank import score_designs, with_score
 from flash.metrics.sed import score_network
 from flash.metrics.sed.cells import cell_numbers, score_cells
-from flash.metrics.sed.stages import stage_sed
+from flash.metrics.sed.stages import stage_sums
 from flash.spaces.reference import reference_names, reference_network
 from flash.spaces.space import load_space
 from flash.spaces.stage_tables import SeparableProblem, StageTable, tabulate
@@ -42,7 +42,8 @@ def test_the_table_of_all_cells_equals_their_graphs(table, rng):
     numbers = cell_numbers(space.decode(designs))
     found = score_designs(space, designs)
     assert found.sed == pytest.approx(table.sed[numbers], rel=1e-9)
-    assert found.isometric_depth == pytest.approx(table.isometric_depth[numbers], rel=1e-9)
+    for name in ("isometric_depth", "capacity", "thinness", "unbypassed_depth"):
+        assert getattr(found, name) == pytest.approx(getattr(table, name)[numbers], rel=1e-9)
     many = score_designs(space, np.tile(designs, (4, 1)))
     assert many.rank_score == pytest.approx(np.tile(found.rank_score, 4), rel=1e-9)
 
@@ -51,17 +52,21 @@ def test_the_table_of_all_cells_equals_their_graphs(table, rng):
 def test_layer_tables_score_designs_as_their_graphs_do(name, rng):
     space = load_space(name)
     designs = space.sample(60, rng)
-    found = sum(stage_sed(space.table(designs)).values())
-    assert found == pytest.approx(score_designs(space, designs).sed, rel=1e-9)
+    alone = score_designs(space, designs)
+    for metric in ("sed", "capacity"):
+        found = sum(stage_sums(space.table(designs), metric).values())
+        assert found == pytest.approx(getattr(alone, metric), rel=1e-9)
 
 
+@pytest.mark.parametrize("metric", ["sed", "capacity"])
 @pytest.mark.parametrize("name", CHAINS)
-def test_stage_tables_add_up_to_the_sed_of_the_graph(name, rng):
+def test_stage_tables_add_up_to_the_score_of_the_graph(name, metric, rng):
     space = load_space(name)
-    problem = with_score(_problem(space), space, "sed")
+    problem = with_score(_problem(space), space, metric)
     designs = space.sample(60, rng)
     found = problem.evaluate(designs)
-    assert found["sed"] == pytest.approx(score_designs(space, designs).sed, rel=1e-9)
+    alone = getattr(score_designs(space, designs), metric)
+    assert found[metric] == pytest.approx(alone, rel=1e-9)
     macs = space.table(designs).macs.sum(axis=0)
     assert found["macs"] == pytest.approx(macs, rel=1e-12)
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.metrics.metric import CellMetric
-from flash.metrics.sed.graph import Live
+from flash.metrics.sed.live import Live
 from flash.quantities import Quantity
 from flash.spaces.network import Network
 from flash.spaces.table import LayerTable

@@ -1,13 +1,13 @@
-"""Ranking designs of a space from their description alone: ``sed`` and ``rank_score``.
+"""Ranking designs of a space from their description alone: ``rank_score``, ``capacity``, ``sed``.
 
-``rank_score = sed x (1 + isometric depth)`` is the default ranking, one rule for every network.
-It is a product of two sums, so it does not add up over stages: optimizers take ``sed``, which
-does, or a space of one stage (NAS-Bench-201), where any score is a table.
+``rank_score`` is the default ranking, one rule for every network (``SED.md``, section 4). It does
+not add up over stages: in spaces of several stages optimizers take ``capacity``, its largest part,
+which does. In a space of one stage (NAS-Bench-201) any score is a table.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,16 +16,16 @@ from flash.errors import UsageError
 from flash.metrics.metric import StageMetric
 from flash.metrics.sed.cells import cell_numbers, score_cells
 from flash.metrics.sed.score import Scores, score_network
-from flash.metrics.sed.stages import with_sed
+from flash.metrics.sed.tabulated import with_sum
 from flash.quantities import Quantity
 from flash.spaces.family import InputShape, RepeatedCell
 from flash.spaces.network import Network
 from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import Floats, SeparableProblem, StageTable
 
-__all__ = ["RANK_SCORE", "SED", "RankMetric", "score_designs", "with_score"]
+__all__ = ["CAPACITY", "RANK_SCORE", "SED", "RankMetric", "score_designs", "with_score"]
 
-RankMetric = Literal["rank_score", "sed"]
+RankMetric = Literal["capacity", "rank_score", "sed"]
 
 #: As many networks are scored one by one in the time it takes to tabulate NAS-Bench-201.
 _TABLE_PAYS = 400
@@ -41,10 +41,7 @@ def score_designs(space: SearchSpace, indices: NDArray[np.int64]) -> Scores:
     if cell is not None and len(indices) > _TABLE_PAYS:
         return _cells(cell, space.family.shape, space.decode(indices))
     found = [score_network(space.network(design)) for design in indices]
-    return Scores(
-        np.array([score.sed for score in found], dtype=np.float64),
-        np.array([score.isometric_depth for score in found], dtype=np.float64),
-    )
+    return Scores.of(found)
 
 
 def with_score(
@@ -65,43 +62,44 @@ def with_score(
         values = {**stage.values, metric: scores.reshape(problem.sizes)}
         stages = (StageTable(stage.name, stage.reads, stage.owns, values),)
         return SeparableProblem(problem.sizes, stages, {**problem.combine, metric: "sum"})
-    if metric == "sed":
-        return with_sed(problem, space)
+    if metric != "rank_score":
+        return with_sum(problem, space, metric)
     raise UsageError(
         f"rank_score is no sum over the stages of space {space.name}, so an optimizer cannot "
-        "take it; search with sed and rank what is found by rank_score"
+        "take it; search with capacity, its largest part, and rank what is found by rank_score"
     )
 
 
 def _cells(cell: RepeatedCell, shape: InputShape, operations: NDArray[np.int64]) -> Scores:
     table = score_cells(cell.cells, cell.channels, shape.height, shape.width)
-    numbers = cell_numbers(operations)
-    return Scores(table.sed[numbers], table.isometric_depth[numbers])
+    return table.at(cell_numbers(operations))
 
 
 def _of_network(network: Network) -> dict[str, float]:
     found = score_network(network)
-    return {"sed": found.sed, "rank_score": found.rank_score}
+    return {name: getattr(found, name) for name in get_args(RankMetric)}
 
 
 def _of_designs(space: SearchSpace, indices: NDArray[np.int64]) -> dict[str, Floats]:
     found = score_designs(space, indices)
-    return {"sed": found.sed, "rank_score": found.rank_score}
+    return {name: getattr(found, name) for name in get_args(RankMetric)}
 
 
-SED = StageMetric(
-    quantity=Quantity("sed", "SED"),
-    source="derived here after Wu et al. 2024 (SED.md)",
-    positive=True,
-    network=_of_network,
-    designs=_of_designs,
-    tables=lambda problem, space: with_score(problem, space, "sed"),
+def _metric(name: RankMetric, label: str, source: str) -> StageMetric:
+    return StageMetric(
+        quantity=Quantity(name, label),
+        source=source,
+        positive=True,
+        network=_of_network,
+        designs=_of_designs,
+        tables=lambda problem, space: with_score(problem, space, name),
+    )
+
+
+SED = _metric("sed", "SED", "derived here after Wu et al. 2024 (SED.md)")
+CAPACITY = _metric(
+    "capacity", "capacity", "sum over layers of the root of effective MACs, ours (SED.md)"
 )
-RANK_SCORE = StageMetric(
-    quantity=Quantity("rank_score", "rank score"),
-    source="sed x (1 + isometric depth), ours (SED.md)",
-    positive=True,
-    network=_of_network,
-    designs=_of_designs,
-    tables=lambda problem, space: with_score(problem, space, "rank_score"),
+RANK_SCORE = _metric(
+    "rank_score", "rank score", "capacity as far as depth can be trained, ours (SED.md)"
 )

@@ -21,6 +21,7 @@ METRICS: Registry[Metric] = Registry(
     "flash.metrics",
     "metric",
     {
+        "capacity": "flash.metrics.rank:CAPACITY",
         "nn_degree": "flash.metrics.nn_degree:NN_DEGREE",
         "nn_mass": "flash.metrics.nn_mass:NN_MASS",
         "rank_score": "flash.metrics.rank:RANK_SCORE",

@@ -41,7 +41,7 @@ from flash.accuracy.monotone import RisingLine
 from flash.accuracy.regression import Regression, Samples
 from flash.files.locations import known_names
 from flash.metrics.sed import score_network
-from flash.metrics.sed.graph import Live
+from flash.metrics.sed.live import Live
 from flash.spaces.network import Network
 from flash.spaces.space import SearchSpace, load_space
 

@@ -27,6 +27,7 @@ from flash.metrics.sed.maps import (
     route_operator,
     window_entropy,
 )
+from flash.metrics.sed.paths import POSITIONS
 from flash.metrics.sed.score import Scores
 from flash.spaces.families.nasbench201 import OPERATIONS
 
@@ -60,15 +61,18 @@ def score_cells(cells: int, channels: int, height: int, width: int) -> Scores:
     pruned = np.where(_live(all_cells), all_cells, _NONE)
     distinct, which = np.unique(pruned, axis=0, return_inverse=True)
     batch = _Batch(distinct, cells)
-    sed = batch.sed(channels, height, width)
-    depth = batch.isometric_depth()
-    for array in (sed, depth):
-        array[~distinct.any(axis=1)] = 0.0
-    which = which.ravel()
-    result = Scores(sed[which], depth[which])
-    for array in (result.sed, result.isometric_depth):
-        array.setflags(write=False)
-    return result
+    batch.walk(channels, height, width)
+    found = (
+        batch.sed, batch.isometric_depth(), batch.capacity, batch.thinness,
+        batch.unbypassed_depth(),
+    )  # fmt: skip
+    dead, which = ~distinct.any(axis=1), which.ravel()
+    columns = []
+    for values in found:
+        values[dead] = 0.0
+        columns.append(values[which])
+        columns[-1].setflags(write=False)
+    return Scores(*columns)
 
 
 def _live(operations: Ints) -> Flags:
@@ -100,6 +104,7 @@ class _Batch:
             2: ~(on[:, 3] | on[:, 4]) & (self.depth[:, 2] >= 0),
         }
         self.variance = np.zeros((_GROUPS, cells, _NODES, len(operations)))
+        self.sed, self.capacity, self.thinness = np.zeros((3, len(operations)))
 
     def _depths(self) -> Ints:
         """Convolutions on the longest path to each node, -9 and below if none leads there."""
@@ -135,26 +140,34 @@ class _Batch:
         return number
 
     # ----------------------------------------------------------------------------------- SED
-    def sed(self, channels: int, height: int, width: int) -> Floats:
-        """SED of each cell's network; fills ``variance``."""
+    def walk(self, channels: int, height: int, width: int) -> None:
+        """Fill ``sed``, ``capacity`` and ``thinness``, and the variances of all nodes."""
         n = len(self.ops)
         filters = np.stack(
             [route_filter([((3, 3),) * p for p in range(_NODES) if s >> p & 1]) for s in range(16)]
         )
         gains = {(a, b): filters[sets] for (a, b), sets in self._pairs(self._route_sets()).items()}
-        image = np.broadcast_to(IMAGE, (n, SIZE))
+        x = np.broadcast_to(IMAGE, (n, SIZE))
         positions = height * width
-        total = np.full(n, _weight(channels, positions) * PIXEL_ENTROPY)
-        total += _weight(3, positions) * window_entropy(IMAGE, 3, 3)
-        x = image
+        image = window_entropy(IMAGE, 3, 3)
+        self.sed += _weight(channels, positions) * PIXEL_ENTROPY + _weight(3, positions) * image
+        self._count(3, channels, positions, image, 1.0)
         for group in range(_GROUPS):
             if group:
                 height, width = (height + 1) // 2, (width + 1) // 2
                 positions, channels = height * width, 2 * channels
-                x = self._reduction(x, channels, positions, total)
+                x = self._reduction(x, channels, positions)
             for cell in range(self.cells):
-                x = self._cell(x, gains, group, cell, _weight(channels, positions), total)
-        return total
+                x = self._cell(x, gains, group, cell, channels, positions)
+
+    def _count(
+        self, read: int, written: int, positions: int, entropy: Floats | float,
+        shares: Floats | float,
+    ) -> None:  # fmt: skip
+        """One convolution of all cells; ``shares`` 0 where a cell has none."""
+        links = read * written * entropy / PIXEL_ENTROPY
+        self.capacity += np.sqrt(links * np.sqrt(shares)) * positions**POSITIONS
+        self.thinness += shares / read
 
     @staticmethod
     def _pairs(sets: Ints) -> dict[tuple[int, int], Ints]:
@@ -166,14 +179,16 @@ class _Batch:
         gains: dict[tuple[int, int], Floats],
         group: int,
         cell: int,
-        weight: float,
-        total: Floats,
+        channels: int,
+        positions: int,
     ) -> Floats:
         """The cell's output covariance; adds what its convolutions read and write."""
+        n, weight = len(self.ops), _weight(channels, positions)
         fresh = [frequencies(x)] + [np.zeros_like(x) for _ in range(1, _NODES)]
+        entropies, pooled = np.zeros((2, _NODES, n))
         for node in range(_NODES):
+            spectrum = fresh[node]
             if node:
-                spectrum = fresh[node]
                 for a in range(node):
                     spectrum = spectrum + gains[a, node] * fresh[a]
                 x = lags(spectrum)
@@ -185,34 +200,63 @@ class _Batch:
                         fresh[a] = np.where(alone[:, None], 0.0, fresh[a])
             self.variance[group, cell, node] = x[:, 0]
             if node == _NODES - 1:
-                return x
+                break
+            pooled[node] = lags(spectrum * route_filter([((3, 3),)]))[:, 0]
             out = [e for e, (a, _) in enumerate(_EDGES) if a == node]
             rows = np.flatnonzero(self.conv[:, out].any(axis=1))
             read = relu(correlation(x[rows]))
             r = correlation(read)
             made = frequencies(r)
-            wide = (self.ops[rows][:, out] == _CONV3).any(axis=1)
-            entropy = np.zeros(len(rows))
-            entropy[wide] = window_entropy(r[wide], 3, 3)
+            wide = rows[(self.ops[rows][:, out] == _CONV3).any(axis=1)]
+            entropies[node, wide] = window_entropy(r[np.isin(rows, wide)], 3, 3)
             for e in out:
-                op = self.ops[rows, e]
-                reads = np.where(op == _CONV3, entropy, PIXEL_ENTROPY) + PIXEL_ENTROPY
-                convs = self.conv[rows, e]
-                total[rows] += weight * reads * convs
-                fresh[_EDGES[e][1]][rows] += made * convs[:, None]
+                fresh[_EDGES[e][1]][rows] += made * self.conv[rows, e, None]
+        shares = self._shares(self.variance[group, cell], pooled)
+        for e, (a, _) in enumerate(_EDGES):
+            conv = self.conv[:, e]
+            entropy = np.where(self.ops[:, e] == _CONV3, entropies[a], PIXEL_ENTROPY)
+            self.sed += weight * (entropy + PIXEL_ENTROPY) * conv
+            self._count(channels, channels, positions, entropy, shares[e] * conv)
         return x
 
-    @staticmethod
-    def _reduction(x: Floats, channels: int, positions: int, total: Floats) -> Floats:
+    def _shares(self, variance: Floats, pooled: Floats) -> Floats:
+        """(edge, n) share of the cell's output that comes by each edge (``path_shares``)."""
+        arrives = np.zeros((len(_EDGES), len(self.ops)))
+        for e, (a, _) in enumerate(_EDGES):
+            op = self.ops[:, e]
+            arrives[e] = self.conv[:, e] + (op == _SKIP) * variance[a] + (op == _POOL) * pooled[a]
+        shares, at = np.zeros_like(arrives), np.zeros((_NODES, len(self.ops)))
+        at[-1] = 1.0
+        for node in range(_NODES - 1, 0, -1):
+            into = [e for e, (_, b) in enumerate(_EDGES) if b == node]
+            total = np.maximum(arrives[into].sum(axis=0), 1e-300)
+            for e in into:
+                shares[e] = np.minimum(at[node], 1.0) * arrives[e] / total
+                at[_EDGES[e][0]] += shares[e]
+        return shares
+
+    def _reduction(self, x: Floats, channels: int, positions: int) -> Floats:
         """Residual block that halves the map: two 3x3 convolutions, pooled 1x1 shortcut."""
         narrow, wide = _weight(channels // 2, positions), _weight(channels, positions)
         first = correlation(relu(x))
         second = correlation(relu(resample(first, 2)))
-        total += narrow * (window_entropy(first, 3, 3) + PIXEL_ENTROPY)  # reads
-        total += wide * window_entropy(second, 3, 3)
-        total += (2 * wide + narrow) * PIXEL_ENTROPY  # writes; the 1x1 adds no rank
+        reads = window_entropy(first, 3, 3), window_entropy(second, 3, 3)
+        self.sed += narrow * (reads[0] + PIXEL_ENTROPY) + wide * reads[1]
+        self.sed += (2 * wide + narrow) * PIXEL_ENTROPY  # writes; the 1x1 adds no rank
+        self._count(channels // 2, channels, positions, reads[0], 0.5)
+        self._count(channels, channels, positions, reads[1], 0.5)
+        self._count(channels // 2, channels, positions, PIXEL_ENTROPY, 0.5)
         pooled = resample(x @ route_operator(frozenset({((2, 2),)})), 2)
         return second + correlation(pooled)
+
+    def unbypassed_depth(self) -> Floats:
+        """Convolutions on the path that has the fewest: stem, reductions, every cell."""
+        fewest = np.full((_NODES, len(self.ops)), 99.0)
+        fewest[0] = 0.0
+        for e, (a, b) in enumerate(_EDGES):
+            through = np.where(self.ops[:, e] != _NONE, fewest[a] + self.conv[:, e], 99.0)
+            fewest[b] = np.minimum(fewest[b], through)
+        return _GROUPS * (1.0 + self.cells * fewest[-1])
 
     # ----------------------------------------------------------------------- isometric depth
     def isometric_depth(self) -> Floats:

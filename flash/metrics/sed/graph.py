@@ -14,14 +14,21 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import pairwise
 
-import numpy as np
-
-from flash.metrics.sed.maps import IMAGE, PIXEL_ENTROPY, Floats, Route, window_entropy
+from flash.metrics.sed.live import Live, depthwise, positions
+from flash.metrics.sed.maps import (
+    CENTRED,
+    IMAGE,
+    PIXEL_ENTROPY,
+    Floats,
+    Rectified,
+    Route,
+    window_entropy,
+)
 from flash.metrics.sed.statistics import Statistics, stacked
-from flash.spaces.layers import INPUT, ZEROS, Layer
+from flash.spaces.layers import INPUT, Layer
 from flash.spaces.network import Network
 
-__all__ = ["Live", "Map", "Trace", "trace"]
+__all__ = ["Map", "Reading", "Trace", "trace"]
 
 #: Source -> {route: share of the channels it reaches}. Never changed once in a ``Map``.
 Sources = dict[int, dict[Route, float]]
@@ -35,6 +42,7 @@ class Map:
     """A tensor at initialisation.
 
     covariance: (SIZE,) mean over its channels.
+    mean:       of its numbers; ReLU alone makes one, batch norm takes it away.
     rank:       channels that carry independent entropy (at most ``channels``).
     sources:    source -> {route: share of the channels it reaches}.
     factor:     written by a depthwise convolution, the inside of a factorised one.
@@ -47,6 +55,7 @@ class Map:
     sources: Sources
     factor: bool = False
     source: int | None = None
+    mean: float = 0.0
     _key: Hashable = None
 
     @property
@@ -66,37 +75,20 @@ class Map:
         return frozenset([(n, frozenset(r.items())) for n, r in self.sources.items()])
 
 
-class Live:
-    """The live layers of a network: numbers, what each reads, and where all paths meet."""
+@dataclass(slots=True)
+class Reading:
+    """What one convolution reads and writes.
 
-    def __init__(self, network: Network) -> None:
-        self.layers = layers = network.layers
-        unfed = {number for number, layer in enumerate(layers) if not layer.signal} | {ZEROS}
-        output = int(network.output.producer)
-        needed = set() if output in unfed else {output}
-        self.reads: dict[int, list[int]] = {}
-        for number in range(output, -1, -1):
-            if number in needed:
-                inputs = layers[number].inputs
-                self.reads[number] = reads = [
-                    p for x in inputs if x.present and (p := int(x.producer)) not in unfed
-                ]
-                needed.update(reads)
-        self.order = list(reversed(self.reads))
+    number:      of the layer.
+    correlation: (SIZE,) of the map it reads.
+    read, written: weights of the entropies read and written, (rank x positions)^1/2.
+    """
 
-    @cached_property
-    def articulations(self) -> tuple[int, ...]:
-        """Tensors (by producer) that every path from the input to the output passes, in order."""
-        last: dict[int, int] = {}
-        for number in self.order:
-            for p in self.reads[number]:
-                last[p] = number
-        found, open_until = [INPUT], last.get(INPUT, INPUT)
-        for number in self.order:
-            if open_until <= number:
-                found.append(number)
-            open_until = max(open_until, last.get(number, number))
-        return tuple(found)
+    number: int
+    kernel: tuple[int, int]
+    correlation: Floats
+    read: float
+    written: float
 
 
 @dataclass
@@ -106,19 +98,38 @@ class Trace:
     live: Live
     maps: dict[int, Map] = field(default_factory=dict)
     restarts: frozenset[int] = frozenset()
-    #: Kernel -> {which correlations are read: (they, weight of all who read them)}.
-    windows: dict[tuple[int, int], dict[int, tuple[Floats, float]]] = field(default_factory=dict)
-    written: float = 0.0
+    #: Live convolutions: what each reads and writes.
+    readings: list[Reading] = field(default_factory=list)
+    #: Layers that rectify a map with a mean: what is left of it (``CENTRED`` for all others).
+    rectified: dict[int, Rectified] = field(default_factory=dict)
+
+    def rectifies(self, number: int) -> Rectified:
+        """What the activation of layer ``number`` leaves of the map before it."""
+        return self.rectified.get(number, CENTRED)
+
+    @cached_property
+    def entropies(self) -> list[float]:
+        """Of the window that each of ``readings`` reads, nats a channel."""
+        found = [PIXEL_ENTROPY] * len(self.readings)
+        groups: dict[tuple[int, int], list[int]] = {}
+        for k, reading in enumerate(self.readings):
+            if reading.kernel != (1, 1):
+                groups.setdefault(reading.kernel, []).append(k)
+        for (height, width), members in groups.items():
+            distinct = {id(r := self.readings[k].correlation): r for k in members}
+            values = window_entropy(stacked(list(distinct.values())), height, width)
+            known = dict(zip(distinct, values.tolist(), strict=True))
+            for k in members:
+                found[k] = known[id(self.readings[k].correlation)]
+        return found
 
     @property
     def sed(self) -> float:
         """Entropy read and written by the live convolutions (see ``SED.md``)."""
-        total = self.written * PIXEL_ENTROPY
-        for (height, width), reads in self.windows.items():
-            correlations, weights = zip(*reads.values(), strict=True)
-            found = window_entropy(stacked(correlations), height, width)
-            total += float(found @ np.array(weights))
-        return total
+        return sum(
+            x.read * h + x.written * PIXEL_ENTROPY
+            for x, h in zip(self.readings, self.entropies, strict=True)
+        )
 
 
 def trace(network: Network) -> Trace:
@@ -134,7 +145,7 @@ def trace(network: Network) -> Trace:
         y = walk.step(number, layers[number], [maps[p] for p in reads[number]])
         # What follows a tensor where all paths meet sees nothing else.
         if y.source is None and number in meeting:
-            y = walk.made(number, y.covariance, y.channels, y.rank, y.factor)
+            y = walk.made(number, y.covariance, y.channels, y.rank, y.factor, y.mean)
         maps[number] = y
     return found
 
@@ -151,7 +162,7 @@ class _Walk:
     def step(self, number: int, layer: Layer, inputs: list[Map]) -> Map:
         """What ``layer`` makes of its inputs."""
         x, op = inputs[0], layer.op
-        if op == "conv":
+        if op in ("conv", "conv_transpose"):
             return self._conv(number, layer, x)
         if op == "act":
             return self._act(number, x) if layer.act else x
@@ -162,12 +173,18 @@ class _Walk:
             return self._pool(number, layer, x)
         if op == "concat":
             return self._concat(number, inputs)
-        if op == "norm":
+        if op in ("norm", "layer_norm"):
             unit = self.statistics.unit(x.covariance)
             y = self._same(("norm", x.key), number, unit, x.channels, x.rank)
             return self._act(number, y) if layer.act else y
         if op in ("slice", "pad"):
             return self._recut(x, op, int(layer.out_channels))
+        if op == "mul":
+            return self._product(number, inputs)
+        if op in ("copy", "resize") and int(layer.out_channels) == x.channels:
+            return x
+        if op == "linear" and self.found.live.mixes(number):
+            return self._conv(number, layer, x)
         # Global pooling and linear layers end the maps; what follows is judged as an image.
         channels = int(layer.out_channels)
         return self.made(number, IMAGE, channels, channels)
@@ -175,26 +192,18 @@ class _Walk:
     # ---------------------------------------------------------------------------- operations
     def _conv(self, number: int, layer: Layer, x: Map) -> Map:
         kernel = int(layer.kernel_height), int(layer.kernel_width)
-        positions = int(layer.out_height) * int(layer.out_width)
+        number_of = positions(layer)
         out, stride = int(layer.out_channels), int(layer.stride)
-        depthwise = int(layer.groups) == int(layer.in_channels) > 1
         restart = stride > 1 and number in self.found.restarts
         r = IMAGE if restart else self.statistics.unit(x.covariance)
         whole = kernel != (1, 1) or x.factor
         rank = out if whole else min(out, x.rank)
-        weight = math.sqrt(x.rank * positions)
-        if kernel == (1, 1):
-            self.found.written += weight
-        else:
-            reads = self.found.windows.setdefault(kernel, {})
-            before = reads.get(id(r))
-            reads[id(r)] = r, weight if before is None else before[1] + weight
-        self.found.written += math.sqrt(rank * positions)
+        read, written = math.sqrt(x.rank * number_of), math.sqrt(rank * number_of)
+        self.found.readings.append(Reading(number, kernel, r, read, written))
         if stride > 1 and not restart:
             r = self.statistics.resampled(r, stride)
-        if layer.act:
-            r = self.statistics.rectified(r)
-        return self.made(number, r, out, rank, depthwise)
+        y = self.made(number, r, out, rank, depthwise(layer))
+        return self._act(number, y) if layer.act else y
 
     def _pool(self, number: int, layer: Layer, x: Map) -> Map:
         if number in self.found.restarts:
@@ -210,15 +219,17 @@ class _Walk:
                 for n, routes in x.sources.items()
             }
             covariance = self._covariance(sources)
-        y = Map(covariance, x.channels, x.rank, sources)
+        y = Map(covariance, x.channels, x.rank, sources, mean=x.mean)
         if stride == 1:
             return y
         covariance = self.statistics.resampled(covariance, stride)
-        return self._same(("stride", stride, y.key), number, covariance, x.channels, x.rank)
+        key = ("stride", stride, y.key)
+        return self._same(key, number, covariance, x.channels, x.rank, mean=x.mean)
 
     def _sum(self, inputs: list[Map]) -> Map:
         channels = inputs[0].channels
         rank = min(channels, sum([x.rank for x in inputs]))
+        mean = sum([x.mean for x in inputs])
         sources: Sources = {}
         for x in inputs:
             sources |= x.sources
@@ -226,7 +237,7 @@ class _Walk:
             covariance = inputs[0].covariance
             for x in inputs[1:]:
                 covariance = self.statistics.plus(covariance, x.covariance)
-            return Map(covariance, channels, rank, sources)
+            return Map(covariance, channels, rank, sources, mean=mean)
         sources = {n: {} for n in sources}
         for x in inputs:
             for n, routes in x.sources.items():
@@ -234,19 +245,21 @@ class _Walk:
                 for route, share in routes.items():
                     if share > mine.get(route, 0.0):
                         mine[route] = share
-        return Map(self._covariance(sources), channels, rank, sources)
+        return Map(self._covariance(sources), channels, rank, sources, mean=mean)
 
     def _concat(self, number: int, inputs: list[Map]) -> Map:
         widths = [x.channels for x in inputs]
         channels = sum(widths)
         shares = [width / channels for width in widths]
-        mean = self.statistics.mean(shares, [x.covariance for x in inputs])
+        covariance = self.statistics.mean(shares, [x.covariance for x in inputs])
+        mean = sum([share * x.mean for share, x in zip(shares, inputs, strict=True)])
         keys: list[Hashable] = [x.source for x in inputs]
         mixed = None in keys
         if mixed:
             keys = [x.key for x in inputs]
         rank = min(channels, self._independent(inputs, keys, mixed))
-        return self._same(("concat", *keys, *widths), number, mean, channels, rank)
+        key = ("concat", *keys, *widths)
+        return self._same(key, number, covariance, channels, rank, mean=mean)
 
     def _independent(self, inputs: list[Map], keys: list[Hashable], mixed: bool) -> float:
         """Channels of ``inputs`` with entropy of their own.
@@ -267,8 +280,24 @@ class _Walk:
         return min(total, sum([self.sources[n].channels for n, _ in origins]))
 
     def _act(self, number: int, x: Map) -> Map:
-        covariance = self.statistics.rectified(x.covariance)
-        return self._same(("relu", x.key), number, covariance, x.channels, x.rank, x.factor)
+        covariance, left = self.statistics.rectified(x.covariance, x.mean)
+        if x.mean:
+            self.found.rectified[number] = left
+        key = ("relu", x.key)
+        return self._same(key, number, covariance, x.channels, x.rank, x.factor, left.mean)
+
+    def _product(self, number: int, inputs: list[Map]) -> Map:
+        """A gated map is the map; a map times what was made of it, an activation of it."""
+        live, maps = self.found.live, self.found.maps
+        if len(whole := live.passed(number)) == 1:
+            return maps[whole[0]]
+        roots = [maps[p] for p in live.roots(number)]
+        if len({x.key for x in roots}) == 1:
+            return self._act(number, roots[0])
+        covariance = self.statistics.unit(inputs[0].covariance)
+        for x in inputs[1:]:
+            covariance = covariance * self.statistics.unit(x.covariance)
+        return self.made(number, covariance, inputs[0].channels, max([x.rank for x in inputs]))
 
     def _recut(self, x: Map, op: str, channels: int) -> Map:
         """The first channels of ``x``, or ``x`` followed by channels of zeros."""
@@ -277,7 +306,8 @@ class _Walk:
             n: {route: share * s for route, s in routes.items()} for n, routes in x.sources.items()
         }
         rank = min(x.rank, channels)
-        return Map(self.statistics.scaled(x.covariance, share), channels, rank, sources)
+        covariance = self.statistics.scaled(x.covariance, share)
+        return Map(covariance, channels, rank, sources, mean=share * x.mean)
 
     # ------------------------------------------------------------------------------- helpers
     def _same(
@@ -288,16 +318,18 @@ class _Walk:
         channels: int,
         rank: float,
         factor: bool = False,
+        mean: float = 0.0,
     ) -> Map:
         """What ``key`` says layer ``number`` makes, and perhaps one before made."""
         name = self.known.setdefault(key, number)
-        return self.made(name, covariance, channels, rank, factor)
+        return self.made(name, covariance, channels, rank, factor, mean)
 
     def made(
-        self, name: int, covariance: Floats, channels: int, rank: float, factor: bool = False
-    ) -> Map:
+        self, name: int, covariance: Floats, channels: int, rank: float, factor: bool = False,
+        mean: float = 0.0,
+    ) -> Map:  # fmt: skip
         """A map that is one source."""
-        result = Map(covariance, channels, rank, {name: _WHOLE}, factor, name)
+        result = Map(covariance, channels, rank, {name: _WHOLE}, factor, name, mean)
         self.sources[name] = result
         return result
 

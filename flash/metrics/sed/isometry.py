@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flash.metrics.sed.graph import Trace
+from flash.metrics.sed.live import depthwise
 from flash.spaces.layers import INPUT, Layer
 
 __all__ = ["isometric_depth"]
 
 #: Of the image: what reads it always reshapes it.
 _NO_SHAPE = (0, 0, 0)
-_LINEAR = ("add", "avg_pool", "max_pool", "slice", "pad", "concat")
+_LINEAR = ("add", "avg_pool", "max_pool", "slice", "pad", "concat", "copy", "resize", "mul")
 
 
 @dataclass(slots=True)
@@ -39,19 +40,19 @@ class _Step:
 def isometric_depth(found: Trace) -> float:
     """Isometric depth of a traced network; 0 if no identity carries anything."""
     steps = _steps(found)
-    total, chain, identity, begun = 0.0, 1.0, True, False
+    total, chain, identity, begun = 0.0, 1.0, 1.0, False
     for step in reversed(steps):
         if step.reshapes:
-            chain, identity, begun = 1.0, True, False
+            chain, identity, begun = 1.0, 1.0, False
             continue
         # What rectifies a region's last map for its reader is no part of the region.
         if not begun and all(found.live.layers[n].op in ("act", "norm") for n in step.layers):
             continue
         begun = True
-        identity = identity and _identity(found, step)
+        identity *= _identity(found, step) if identity else 0.0
         if identity:
             chain *= _gain(found, step)
-            total += step.convs * min(1.0, 1.0 / chain)
+            total += step.convs * identity * min(1.0, 1.0 / chain)
     return total / _counted(found, steps) if total else 0.0
 
 
@@ -64,7 +65,7 @@ def _steps(found: Trace) -> list[_Step]:
     for number in live.order:
         layer, reads = layers[number], live.reads[number]
         before = depth[reads[0]] if len(reads) == 1 else max([depth[p] for p in reads])
-        depth[number] = before + 1 if layer.op == "conv" else before
+        depth[number] = before + live.convolves(number)
         inner.append(number)
         if number in meeting:
             convs, before_it, shape = depth[number] - depth[start], shape, _shape(layer)
@@ -89,25 +90,35 @@ def _inside(layer: Layer, reader: Layer | None) -> bool:
         return False
     widens = layer.op == "conv" and int(layer.out_channels) > int(layer.in_channels)
     pointwise = int(layer.kernel_height) == int(layer.kernel_width) == 1
-    return _depthwise(layer) or (widens and pointwise and _depthwise(reader))
-
-
-def _depthwise(layer: Layer) -> bool:
-    return layer.op == "conv" and int(layer.groups) == int(layer.in_channels) > 1
+    return depthwise(layer) or (widens and pointwise and depthwise(reader))
 
 
 def _shape(layer: Layer) -> tuple[int, int, int]:
     return int(layer.out_channels), int(layer.out_height), int(layer.out_width)
 
 
-def _identity(found: Trace, step: _Step) -> bool:
-    """Does a route of nothing but additions join the two ends?"""
-    pure = {step.end}
+def _identity(found: Trace, step: _Step) -> float:
+    """Share of the step's end that a route of nothing but additions brings from its start.
+
+    A concat passes on its share of the channels, a ReLU after a sum the share that is linear.
+    """
+    live = found.live
+    share = {step.end: 1.0}
     for number in reversed(step.layers):
-        layer = found.live.layers[number]
-        if number in pure and layer.op == "add" and not layer.act:
-            pure.update(found.live.reads[number])
-    return step.start in pure
+        mine = share.get(number)
+        if mine is None:
+            continue
+        layer = live.layers[number]
+        if layer.op not in ("add", "mul", "concat", "slice", "copy"):
+            continue
+        if layer.act:
+            mine *= found.rectifies(number).linear
+        for p in live.passed(number) if layer.op == "mul" else live.reads[number]:
+            part = mine
+            if layer.op == "concat":
+                part *= found.maps[p].channels / int(layer.out_channels)
+            share[p] = max(share.get(p, 0.0), part)
+    return share.get(step.start, 0.0)
 
 
 def _gain(found: Trace, step: _Step) -> float:
@@ -122,19 +133,22 @@ def _gain(found: Trace, step: _Step) -> float:
     energy: dict[int, float] = {step.end: 1.0}
     for number in reversed(step.layers):
         layer = layers[number]
-        arrived = routes.pop(number)
+        arrived = routes.pop(number, None)
+        if arrived is None:  # works out a gate
+            continue
+        passed = found.live.passed(number) if layer.op == "mul" else reads[number]
         if layer.op in _LINEAR and not layer.act and int(layer.stride) == 1:
-            for p in reads[number]:
+            for p in passed:
                 mine = routes.setdefault(p, {})
                 for where, amplitude in arrived.items():
                     mine[where] = mine.get(where, 0.0) + amplitude
             continue
         total = sum(a * a * energy[where] for where, a in arrived.items())
-        gain = 0.5 if layer.act else 1.0
-        if layer.op in ("conv", "norm"):
+        gain = found.rectifies(number).active if layer.act else 1.0
+        if layer.op in ("conv", "norm", "linear"):
             gain /= max(float(maps[reads[number][0]].covariance[0]), 1e-9)
         # ~number stands for what arrives through this layer.
         energy[~number] = total * gain
-        for p in reads[number]:
+        for p in passed:
             routes.setdefault(p, {})[~number] = 1.0
     return sum(a * a * energy[where] for where, a in routes.get(step.start, {}).items())

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -17,20 +18,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "CENTRED",
     "GAMMA",
     "IMAGE",
     "LAGS",
     "PATCH",
     "PIXEL_ENTROPY",
     "RELU_GAIN",
+    "RELU_LINEAR",
     "RELU_VARIANCE",
     "RHO",
     "SIZE",
+    "Rectified",
     "correlation",
     "frequencies",
     "lags",
+    "left_by_relu",
+    "rectified",
     "relu",
     "relu_of_correlation",
+    "relu_parts",
     "resample",
     "route_filter",
     "route_operator",
@@ -57,6 +64,8 @@ _INSIDE: Final = 1.0 - 1e-14
 RELU_VARIANCE: Final = 0.5 - _MEAN_SQUARED
 #: E[relu'(z)^2] / Var[relu(z)] = pi / (pi - 1): gradient energy gained by ReLU, conv, batch norm.
 RELU_GAIN: Final = 0.5 / RELU_VARIANCE
+#: Share of the variance of relu(z), z centred, that is a linear image of z.
+RELU_LINEAR: Final = 0.25 / RELU_VARIANCE
 #: Nats of one number known to the noise floor.
 PIXEL_ENTROPY: Final = 0.5 * math.log1p(GAMMA)
 
@@ -135,6 +144,59 @@ def relu_of_correlation(correlation: Floats) -> Floats:
     kernel -= 1.0
     kernel *= _MEAN_SQUARED
     return kernel
+
+
+@dataclass(frozen=True, slots=True)
+class Rectified:
+    """What ReLU leaves of a Gaussian map.
+
+    mean:   of what it writes, where it reads unit variance or as asked for.
+    linear: share of the variance written that is a linear image of what was read.
+    active: share of the numbers that pass, the gain of gradient energy.
+    """
+
+    mean: float
+    linear: float
+    active: float
+
+
+#: ReLU of a centred map of unit variance.
+CENTRED: Final = Rectified(math.sqrt(_MEAN_SQUARED), RELU_LINEAR, 0.5)
+
+
+def left_by_relu(mean: float, variance: float) -> tuple[float, float, float, float]:
+    """Of a Gaussian number after ReLU: mean, variance, linear part of it, and share active."""
+    scale = math.sqrt(variance)
+    a = mean / scale
+    active = 0.5 * (1 + math.erf(a / math.sqrt(2)))
+    density = math.exp(-a * a / 2) / math.sqrt(2 * math.pi)
+    kept = scale * (density + a * active)
+    written = max(variance * ((1 + a * a) * active + a * density) - kept * kept, 1e-12)
+    return kept, written, min(variance * active * active, written), active
+
+
+def rectified(covariance: Floats, mean: float) -> tuple[Floats, Rectified]:
+    """Covariance (SIZE,) after ReLU of a Gaussian map with a mean, and what is left."""
+    variance = covariance.item(0)
+    if mean == 0.0 or variance < 1e-12:
+        scale = math.sqrt(max(variance, 0.0))
+        return relu(covariance), Rectified(scale * CENTRED.mean, RELU_LINEAR, 0.5)
+    kept, written, linear, active = left_by_relu(mean, variance)
+    found = relu_parts(covariance / variance, written, linear)
+    return found, Rectified(kept, linear / written, active)
+
+
+def relu_parts(correlation: Floats, written: float | Floats, linear: float | Floats) -> Floats:
+    """Covariance of variance ``written`` whose part ``linear`` keeps its correlations.
+
+    What ReLU bends is taken to have the correlations that it has at mean 0 (exact there;
+    ``SED.md``, section 1).
+    """
+    bent = (relu_of_correlation(correlation) / RELU_VARIANCE - RELU_LINEAR * correlation) / (
+        1 - RELU_LINEAR
+    )
+    found: Floats = linear * correlation + (written - linear) * bent
+    return found
 
 
 def resample(covariance: Floats, stride: int) -> Floats:

@@ -15,9 +15,10 @@ from flash.metrics.sed.maps import (
     IMAGE,
     SIZE,
     Floats,
+    Rectified,
     Route,
     correlation,
-    relu,
+    rectified,
     resample,
     route_operator,
 )
@@ -36,7 +37,7 @@ class Statistics:
 
     def __init__(self) -> None:
         self._unit: dict[int, Floats] = {id(IMAGE): IMAGE}
-        self._rectified: dict[int, Floats] = {}
+        self._rectified: dict[tuple[int, float], tuple[Floats, Rectified]] = {}
         self._other: dict[Hashable, Floats] = {}
 
     def unit(self, x: Floats) -> Floats:
@@ -46,11 +47,12 @@ class Statistics:
             y = self._unit[id(x)] = correlation(x)
         return y
 
-    def rectified(self, x: Floats) -> Floats:
-        """After ReLU."""
-        y = self._rectified.get(id(x))
+    def rectified(self, x: Floats, mean: float) -> tuple[Floats, Rectified]:
+        """After ReLU, where the numbers have this mean."""
+        key = (id(x), mean)
+        y = self._rectified.get(key)
         if y is None:
-            y = self._rectified[id(x)] = relu(x)
+            y = self._rectified[key] = rectified(x, mean)
         return y
 
     def resampled(self, x: Floats, stride: int) -> Floats:

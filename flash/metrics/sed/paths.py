@@ -1,0 +1,108 @@
+"""What the paths of a network carry: shares of sums, capacity, depth that nothing bypasses.
+
+Derivations are in ``SED.md``, section 4; ``score.py`` puts the terms together.
+"""
+
+from __future__ import annotations
+
+import math
+
+from flash.metrics.sed.graph import Trace
+from flash.metrics.sed.live import Live, depthwise, positions
+from flash.metrics.sed.maps import PIXEL_ENTROPY
+from flash.spaces.layers import INPUT, Layer
+
+__all__ = ["POSITIONS", "capacities", "path_shares", "thinness", "unbypassed_depth"]
+
+#: Exponent of the positions of a map in the capacity of a layer (``SED.md``, section 4).
+POSITIONS = 0.625
+
+
+def path_shares(found: Trace) -> dict[int, float]:
+    """Share of the variance at the next tensor all paths pass that comes by each layer.
+
+    A sum hands each of its inputs that one's share of the variance; every other operation hands
+    on all it has, a concat to each of its pieces, whose number of channels says how many they are.
+    """
+    live, maps = found.live, found.maps
+    shares: dict[int, float] = {live.order[-1]: 1.0}
+    for number in reversed(live.order):
+        mine = shares[number] = min(1.0, shares[number])
+        reads = live.reads[number]
+        if live.layers[number].op != "add":
+            for p in reads:
+                shares[p] = shares.get(p, 0.0) + mine
+            continue
+        variances = [maps[p].covariance.item(0) for p in reads]
+        total = sum(variances)
+        for p, variance in zip(reads, variances, strict=True):
+            shares[p] = shares.get(p, 0.0) + (mine * variance / total if total else mine)
+    return shares
+
+
+def capacities(found: Trace, shares: dict[int, float]) -> dict[int, float]:
+    """Capacity of each convolution, by its number."""
+    live, result = found.live, dict[int, float]()
+    for reading, entropy in zip(found.readings, found.entropies, strict=True):
+        number = reading.number
+        layer = live.layers[number]
+        links = int(layer.in_channels) * int(layer.out_channels) / int(layer.groups)
+        size = live.gates.get(number) or positions(layer)
+        amplitude = math.sqrt(shares[number])
+        result[number] = math.sqrt(links * entropy / PIXEL_ENTROPY * amplitude) * size**POSITIONS
+    return result
+
+
+def thinness(found: Trace, shares: dict[int, float]) -> float:
+    """Sum over convolutions of (path share) / (channels read): depth over width."""
+    live = found.live
+    return sum(
+        shares[number] / int(live.layers[number].in_channels)
+        for reading in found.readings
+        if (number := reading.number) not in live.gates
+    )
+
+
+def unbypassed_depth(live: Live) -> float:
+    """Convolutions that every path passes, or the fewest where paths differ.
+
+    Where a bypass reaches a share of the channels alone, or a concat lays paths side by side, the
+    mean over channels. A depthwise and pointwise pair is one convolution.
+    """
+    depth: dict[int, float] = {INPUT: 0.0}
+    covered: dict[int, float] = {}
+    for number in live.order:
+        layer, reads = live.layers[number], live.reads[number]
+        if layer.op == "add":
+            depth[number], covered[number] = _shortest(reads, depth, covered)
+        elif layer.op == "concat":
+            depth[number] = _mean(live, layer, reads, depth)
+        elif layer.op == "mul":
+            depth[number] = min(depth[p] for p in live.passed(number) or reads)
+        else:
+            depth[number] = depth[reads[0]]
+            if live.convolves(number) and not depthwise(layer):
+                depth[number] += 1
+            elif layer.op in ("pad", "slice", "act", "copy"):
+                covered[number] = covered.get(reads[0], 1.0)
+                if layer.op == "pad":
+                    covered[number] *= int(layer.in_channels) / int(layer.out_channels)
+    return depth[live.order[-1]]
+
+
+def _shortest(
+    reads: list[int], depth: dict[int, float], covered: dict[int, float]
+) -> tuple[float, float]:
+    """Mean over the channels of a sum of the shortest path to each, and the channels reached."""
+    total = reached = 0.0
+    for p in sorted(reads, key=depth.__getitem__):
+        beyond = max(0.0, covered.get(p, 1.0) - reached)
+        total += beyond * depth[p]
+        reached += beyond
+    return (total / reached if reached else 0.0), reached
+
+
+def _mean(live: Live, layer: Layer, reads: list[int], depth: dict[int, float]) -> float:
+    widths = [live.channels(p) for p in reads]
+    parts = [depth[p] * width for p, width in zip(reads, widths, strict=True)]
+    return sum(parts) / max(sum(widths), 1)
