@@ -1,4 +1,4 @@
-"""SED and isometric depth: Monte Carlo checks of each step, and the sanity set."""
+"""SED and isometry: Monte Carlo checks of each step, and the sanity set."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 from flash.metrics.sed import maps, score_network
 from flash.metrics.sed.cells import cell_numbers, score_cells
 from flash.metrics.sed.graph import trace
+from flash.metrics.sed.isometry import isometry
 from flash.spaces.network import GraphEmitter
 from flash.spaces.space import load_space
 
@@ -285,19 +286,52 @@ def test_expanding_channels_by_a_pointwise_convolution_adds_nothing_to_read():
     assert read_rank(2) == read_rank(6) == 16
 
 
-def test_identity_shortcuts_make_isometric_depth_and_rectified_ones_do_not():
-    def depth(act):
-        e = GraphEmitter()
-        source = e.source(3, 32, 32)
-        x = e.conv(source, 16, act="")
-        for _ in range(3):
-            y = e.conv(e.conv(e.activation(x), 16), 16, act="")
-            x = e.add([x, y], act=act)
-        return score_network(e.network(source, x)).isometric_depth
+def _residual(act):
+    e = GraphEmitter()
+    source = e.source(3, 32, 32)
+    x = e.conv(source, 16, act=act)
+    for _ in range(3):
+        y = x if act else e.activation(x)
+        x = e.add([x, e.conv(e.conv(y, 16), 16, act="")], act=act)
+    return trace(e.network(source, x))
 
-    # By hand: a block gains 1 + (pi / (pi - 1))^2 / v, v = 1, 2, 3 the variance it reads; each
-    # bypasses two convolutions; the stem is the fourth step.
+
+def test_identity_shortcuts_make_isometry():
+    # By hand: a block gains 1 + (pi / (pi - 1))^2 / v, v = 1, 2, 3 the variance it reads.
     gains = [1 + (np.pi / (np.pi - 1)) ** 2 / v for v in (3, 2, 1)]
-    expected = sum(2 / carried for carried in np.cumprod(gains)) / 4
-    assert depth("") == pytest.approx(expected, rel=1e-12)
-    assert depth("relu") == 0
+    expected = sum(1 / carried for carried in np.cumprod(gains)) / 3
+    assert isometry(_residual("")) == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_relu_after_a_sum_leaves_the_identity_what_it_does_not_bend():
+    found = _residual("relu")
+    assert 0 < isometry(found) < isometry(_residual(""))
+    # The running sum moves away from the kink: less and less of it is bent.
+    linear = [found.rectifies(n).linear for n in found.live.articulations if n > 0][-3:]
+    assert maps.RELU_LINEAR < linear[0] < linear[1] < linear[2] < 1
+
+
+def test_the_stream_of_a_rectified_residual_network_is_the_simulated_one(rng):
+    """x <- relu(x + f), f of unit variance: mean, variance and linear share, block by block."""
+    found = _residual("relu")
+    ends = [n for n in found.live.articulations if n > 0][-3:]
+    x = np.maximum(rng.standard_normal(400_000), 0)
+    for number in ends:
+        y = x + rng.standard_normal(len(x))
+        x = np.maximum(y, 0)
+        expected = found.maps[number]
+        assert x.mean() == pytest.approx(expected.mean, rel=0.03)
+        assert x.var() == pytest.approx(expected.covariance[0], rel=0.2)  # not quite Gaussian
+        linear = np.corrcoef(x, y)[0, 1] ** 2
+        assert linear == pytest.approx(found.rectifies(number).linear, abs=0.05)
+        assert (y > 0).mean() == pytest.approx(found.rectifies(number).active, abs=0.03)
+
+
+@pytest.mark.parametrize("mean", [0.0, 0.5, 1.5])
+def test_relu_of_a_field_with_a_mean_does_what_the_closed_form_says(mean, rng):
+    x = fields(20_000, 0.8, rng)
+    covariance, left = maps.rectified(empirical(x), mean)
+    y = np.maximum(x + mean, 0)
+    assert empirical(y) == pytest.approx(covariance, abs=0.02)
+    assert y.mean() == pytest.approx(left.mean, abs=0.02)
+    assert np.corrcoef(x.ravel(), y.ravel())[0, 1] ** 2 == pytest.approx(left.linear, abs=0.02)

@@ -246,7 +246,7 @@ def feature_blocks(metric: str) -> tuple[tuple[str, ...], ...]:
     Each block gets a variance component of its own, and the likelihood of the samples decides
     which of them matter.
     """
-    second = "log_isometry" if metric == "rank_score" else "log_sed"
+    second = "log_trainable" if metric == "rank_score" else "log_sed"
     scores = tuple(dict.fromkeys((f"log_{metric}", second)))
     return (*scores, *_SIZES), ("log_activations",), _SHAPE
 

@@ -100,7 +100,7 @@ FEATURES: Mapping[str, tuple[tuple[str, ...], Callable[..., Floats]]] = MappingP
         "mean_side": (("sides", "convs"), _mean),
         "spread_width": (("widths", "widths2", "convs"), _spread),
         "spread_side": (("sides", "sides2", "convs"), _spread),
-        "log_isometry": (("rank_score", "sed"), lambda r, s: np.log1p(r) - np.log1p(s)),
+        "log_trainable": (("rank_score", "capacity"), lambda r, c: np.log1p(r) - np.log1p(c)),
         "log_sed": (("sed",), lambda s: np.log1p(s)),
         "log_rank_score": (("rank_score",), lambda s: np.log1p(s)),
         **{name: ((name,), lambda s: s) for name in (*CELL_SUMS, *CELL_SIDES)},
@@ -230,8 +230,8 @@ def design_features(space: SearchSpace, indices: NDArray[np.int64], names: Seque
     needed = {quantity for name in names for quantity in feature(name)[0]}
     metrics = sorted(needed.difference(SUMS, SHAPE_SUMS))
     shape = not needed.isdisjoint(SHAPE_SUMS)
-    # ``rank_score`` is computed with ``sed`` for the same price, and has no table.
-    if metrics == ["sed"] and len(indices) > _TABLE_PAYS:
+    # ``rank_score`` is computed with the others for the same price, and has no table.
+    if metrics and {*metrics} <= {"sed", "capacity"} and len(indices) > _TABLE_PAYS:
         return features_of(
             size_problem(space, metrics=metrics, shape=shape).evaluate(indices), names
         )

@@ -54,7 +54,7 @@ def networks() -> None:
         for name, group in groups.items():
             for k, network in enumerate(group):
                 best[name][k] = min(best[name][k], seconds(lambda n=network: score_network(n), 1))  # type: ignore[misc]
-    print("One network: SED and isometric depth (rank_score); fastest run of each")
+    print("One network: all scores of rank_score; fastest run of each")
     for name, group in groups.items():
         mean, most = 1e3 * statistics.mean(best[name]), 1e3 * max(best[name])
         print(f"  {name:24s}{_mean_layers(group):6.0f} layers {mean:8.2f} ms, most {most:.2f} ms")

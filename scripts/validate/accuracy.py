@@ -25,12 +25,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from ranking import (
-    Report,
-    column,
-    read,
-    transnas_network,
-)
+from ranking import Report
+from ranking_networks import transnas_macro
+from ranking_spaces import column, read
 from scipy.stats import spearmanr
 
 from flash.accuracy.calibration import boxed, feature_blocks, space_rivals
@@ -220,7 +217,7 @@ def nasbench_macro(shared: Path) -> list[Benchmark]:
 def transnas(shared: Path) -> list[Benchmark]:
     rows = read(shared, "transnasbench101_macro/accuracy")
     codes = [row["macro_code"].lstrip("m") for row in rows]
-    networks = [transnas_network(code) for code in codes]
+    networks = [transnas_macro(code) for code in codes]
     found = []
     for network in networks:
         score = score_network(network)

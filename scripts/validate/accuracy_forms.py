@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 from accuracy import BLOCKS, FEATURES, Benchmark, nasbench201, nasbench_macro, transnas
 from numpy.typing import NDArray
-from ranking import Report, column, read
+from ranking import Report
+from ranking_spaces import column, read
 from scipy.stats import spearmanr
 
 from flash.accuracy import accuracy_of

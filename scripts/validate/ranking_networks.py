@@ -243,6 +243,11 @@ def mobilenet_v1(widths: Sequence[int], strides: Sequence[int], side: int, stem:
 # -------------------------------------------------------------------------- inverted residuals
 
 
+def divisible(channels: float) -> int:
+    """Rounded to a multiple of 8, never below 90 %."""
+    return int(make_divisible(round(channels * 100)))
+
+
 def inverted(
     e: Builder, x: Tensor, hidden: int, channels: int, kernel: int, stride: int, act: str,
     squeeze: int = 0, residual: bool | None = None,
@@ -271,7 +276,7 @@ def mobilenet_v2(
     """MobileNet v2 (Sandler et al. 2018)."""
 
     def scaled(channels: int) -> int:
-        return int(make_divisible(channels * width * 100)) if divisor > 1 else int(channels * width)
+        return divisible(channels * width) if divisor > 1 else int(channels * width)
 
     e = Builder()
     source = e.source(3, side, side)
@@ -305,13 +310,13 @@ def mobilenet_v3(large: bool, width: float, minimal: bool) -> Network:
     source = e.source(3, 224, 224)
     x = e.conv(source, 16, 3, 2, act="relu" if minimal else "hard_swish")
     for kernel, hidden, base, squeeze, swish, stride in V3_LARGE if large else V3_SMALL:
-        inner, channels = (int(make_divisible(c * width * 100)) for c in (hidden, base))
+        inner, channels = (divisible(c * width) for c in (hidden, base))
         act = "hard_swish" if swish and not minimal else "relu"
-        gate = int(make_divisible(inner * 25)) if squeeze and not minimal else 0
+        gate = divisible(inner / 4) if squeeze and not minimal else 0
         x = inverted(e, x, inner, channels, 3 if minimal else kernel, stride, act, gate)
     act = "relu" if minimal else "hard_swish"
     last, features = (960, 1280) if large else (576, 1024)
-    x = e.conv(x, int(make_divisible(last * width * 100)), 1, act=act)
+    x = e.conv(x, divisible(last * width), 1, act=act)
     x = e.linear(e.global_pool(x), features, act=act)
     return e.network(source, e.linear(x, 1000))
 
@@ -327,8 +332,8 @@ def ofa_mobilenet_v3(
     for stage, (channels, stride, swish, squeeze) in enumerate(stages):
         for i in range(depths[stage]):
             at = 4 * stage + i
-            hidden = int(make_divisible(int(x.channels) * expands[at] * 100))
-            gate = int(make_divisible(hidden * 25)) if squeeze else 0
+            hidden = divisible(int(x.channels) * expands[at])
+            gate = divisible(hidden / 4) if squeeze else 0
             act = "hard_swish" if swish else "relu"
             step = stride if i == 0 else 1
             x = inverted(e, x, hidden, channels, kernels[at], step, act, gate)

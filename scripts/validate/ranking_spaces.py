@@ -10,7 +10,7 @@ import csv
 import gzip
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -253,9 +253,9 @@ def imagenet_zoo(shared: Path) -> Space:
 
 
 def _imagenet_zoo(name: str) -> Build | None:
-    for build in (_imagenet_resnet, _imagenet_mobile):
-        if (found := build(name)) is not None:
-            return found
+    for family in (_imagenet_resnet, _imagenet_mobile):
+        if (build := family(name)) is not None:
+            return build
     if found := re.fullmatch(r"(BN-)?VGG-(\d+)", name):
         units = _VGG[int(found[2])]
         return partial(nets.vgg, units, side=224, classes=1000, norm=found[1] is not None)
@@ -314,8 +314,3 @@ SPACES: dict[str, Callable[[Path], Space]] = {
     "izoo": imagenet_zoo,
     "chen": chen,
 }
-
-
-def spaces(shared: Path) -> Iterator[tuple[str, Space]]:
-    for name, build in SPACES.items():
-        yield name, build(shared)

@@ -1,6 +1,6 @@
-"""SED and isometric depth of all NAS-Bench-201 cells at once: a table, then look-ups.
+"""SED, capacity and isometry of all NAS-Bench-201 cells at once: a table, then look-ups.
 
-The same definition as ``graph.trace`` and ``isometry.isometric_depth``, with arrays over cells in
+The same definition as ``graph.trace`` and ``isometry.isometry``, with arrays over cells in
 place of a walk over layers. A cell is six operations; ``score_cells`` computes each distinct set
 of live operations once and keeps the scores by the cell's number (base 5).
 """
@@ -40,6 +40,8 @@ _NONE, _SKIP, _CONV1, _CONV3, _POOL = range(len(OPERATIONS))
 _EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 _NODES = 4
 _GROUPS = 3
+#: Spectrum -> variance.
+_VARIANCE = lags(np.eye(SIZE))[:, 0]
 _POWERS = len(OPERATIONS) ** np.arange(len(_EDGES) - 1, -1, -1)
 
 
@@ -63,7 +65,7 @@ def score_cells(cells: int, channels: int, height: int, width: int) -> Scores:
     batch = _Batch(distinct, cells)
     batch.walk(channels, height, width)
     found = (
-        batch.sed, batch.isometric_depth(), batch.capacity, batch.thinness,
+        batch.sed, batch.isometry(), batch.capacity, batch.thinness,
         batch.unbypassed_depth(),
     )  # fmt: skip
     dead, which = ~distinct.any(axis=1), which.ravel()
@@ -184,34 +186,38 @@ class _Batch:
     ) -> Floats:
         """The cell's output covariance; adds what its convolutions read and write."""
         n, weight = len(self.ops), _weight(channels, positions)
-        fresh = [frequencies(x)] + [np.zeros_like(x) for _ in range(1, _NODES)]
-        entropies, pooled = np.zeros((2, _NODES, n))
+        # Spectra of the sources: nodes that all paths pass, then what each edge's convolution made.
+        made = np.zeros((_NODES + len(_EDGES), n, SIZE))
+        made[0] = frequencies(x)
+        brought = np.zeros((_NODES, len(made), n))
+        entropies = np.zeros((_NODES, n))
         for node in range(_NODES):
-            spectrum = fresh[node]
+            spectrum = made[0]
             if node:
-                for a in range(node):
-                    spectrum = spectrum + gains[a, node] * fresh[a]
-                x = lags(spectrum)
+                spectrum = np.zeros_like(x)
+                for source, end in enumerate((*range(_NODES), *(b for _, b in _EDGES))):
+                    if end < node or (end == node and source >= _NODES):
+                        through = 1.0 if end == node else gains[end, node]
+                        part = through * made[source]
+                        brought[node, source] = part @ _VARIANCE
+                        spectrum = spectrum + part
                 if node in self.meets:
                     # What follows sees this node alone, as one source.
-                    alone = self.meets[node]
-                    fresh[node] = np.where(alone[:, None], spectrum, fresh[node])
-                    for a in range(node):
-                        fresh[a] = np.where(alone[:, None], 0.0, fresh[a])
+                    made[:, self.meets[node]] = 0.0
+                    made[node] = np.where(self.meets[node][:, None], spectrum, 0.0)
+            x = lags(spectrum)
             self.variance[group, cell, node] = x[:, 0]
             if node == _NODES - 1:
                 break
-            pooled[node] = lags(spectrum * route_filter([((3, 3),)]))[:, 0]
             out = [e for e, (a, _) in enumerate(_EDGES) if a == node]
             rows = np.flatnonzero(self.conv[:, out].any(axis=1))
-            read = relu(correlation(x[rows]))
-            r = correlation(read)
-            made = frequencies(r)
-            wide = rows[(self.ops[rows][:, out] == _CONV3).any(axis=1)]
-            entropies[node, wide] = window_entropy(r[np.isin(rows, wide)], 3, 3)
+            r = correlation(relu(correlation(x[rows])))
+            written = frequencies(r)
+            wide = (self.ops[rows][:, out] == _CONV3).any(axis=1)
+            entropies[node, rows[wide]] = window_entropy(r[wide], 3, 3)
             for e in out:
-                fresh[_EDGES[e][1]][rows] += made * self.conv[rows, e, None]
-        shares = self._shares(self.variance[group, cell], pooled)
+                made[_NODES + e][rows] = written * self.conv[rows, e][:, None]
+        shares = self._shares(brought)
         for e, (a, _) in enumerate(_EDGES):
             conv = self.conv[:, e]
             entropy = np.where(self.ops[:, e] == _CONV3, entropies[a], PIXEL_ENTROPY)
@@ -219,21 +225,23 @@ class _Batch:
             self._count(channels, channels, positions, entropy, shares[e] * conv)
         return x
 
-    def _shares(self, variance: Floats, pooled: Floats) -> Floats:
-        """(edge, n) share of the cell's output that comes by each edge (``path_shares``)."""
-        arrives = np.zeros((len(_EDGES), len(self.ops)))
-        for e, (a, _) in enumerate(_EDGES):
-            op = self.ops[:, e]
-            arrives[e] = self.conv[:, e] + (op == _SKIP) * variance[a] + (op == _POOL) * pooled[a]
-        shares, at = np.zeros_like(arrives), np.zeros((_NODES, len(self.ops)))
-        at[-1] = 1.0
+    def _shares(self, brought: Floats) -> Floats:
+        """(edge, n) share of the cell's output that comes by each edge (``path_shares``).
+
+        brought: (node, source, n) variance at each node that each source brings.
+        """
+        shares: Floats = np.zeros((len(brought[0]), len(self.ops)))
         for node in range(_NODES - 1, 0, -1):
-            into = [e for e, (_, b) in enumerate(_EDGES) if b == node]
-            total = np.maximum(arrives[into].sum(axis=0), 1e-300)
-            for e in into:
-                shares[e] = np.minimum(at[node], 1.0) * arrives[e] / total
-                at[_EDGES[e][0]] += shares[e]
-        return shares
+            # What is read here: all of it at the output, elsewhere what convolutions read.
+            read: Floats = np.ones(len(self.ops))
+            if node < _NODES - 1:
+                out = [_NODES + e for e, (a, _) in enumerate(_EDGES) if a == node]
+                read = shares[out].sum(axis=0)
+                read = np.where(self.meets[node], np.minimum(read + shares[node], 1.0), read)
+            total = np.maximum(brought[node].sum(axis=0), 1e-300)
+            shares += read * brought[node] / total
+        result: Floats = np.minimum(shares[_NODES:], 1.0)
+        return result
 
     def _reduction(self, x: Floats, channels: int, positions: int) -> Floats:
         """Residual block that halves the map: two 3x3 convolutions, pooled 1x1 shortcut."""
@@ -256,16 +264,17 @@ class _Batch:
         for e, (a, b) in enumerate(_EDGES):
             through = np.where(self.ops[:, e] != _NONE, fewest[a] + self.conv[:, e], 99.0)
             fewest[b] = np.minimum(fewest[b], through)
-        return _GROUPS * (1.0 + self.cells * fewest[-1])
+        result: Floats = _GROUPS * (1.0 + self.cells * fewest[-1])
+        return result
 
-    # ----------------------------------------------------------------------- isometric depth
-    def isometric_depth(self) -> Floats:
-        """Isometric depth of each cell's network, after ``sed``."""
+    # ------------------------------------------------------------------------------ isometry
+    def isometry(self) -> Floats:
+        """Isometry of each cell's network, after ``walk``."""
         n = len(self.ops)
         amplitude = self._amplitudes(self.ops)
         identity = self._amplitudes(np.where(self.ops == _SKIP, _SKIP, _NONE)) > 0
         points = {3: np.ones(n, dtype=np.bool_), 0: np.ones(n, dtype=np.bool_)} | self.meets
-        carried, steps = np.zeros(n), np.full(n, 3.0)  # stem and two reductions carry nothing
+        carried = np.zeros(n)
         for group in range(_GROUPS):
             chain, unbroken = np.ones(n), np.ones(n, dtype=np.bool_)
             for cell in reversed(range(self.cells)):
@@ -276,12 +285,12 @@ class _Batch:
                     convs = np.where(points[node], last - depth, 0)
                     share = np.minimum(1.0, 1.0 / np.maximum(chain * gain[node], 1e-12))
                     carried += convs * share * (unbroken & identity[:, node, 3])
-                    steps += convs > 0
                     last = np.where(points[node], depth, last)
                 chain = chain * gain[0]
                 unbroken &= identity[:, 0, 3]
-        result: Floats = carried / steps
-        return result
+        total = _GROUPS * self.cells * np.maximum(self.depth[:, 3], 0)
+        found: Floats = carried / np.maximum(total, 1)
+        return found
 
     def _gains(self, amplitude: Floats, variance: Floats) -> Floats:
         """(node, n) gradient energy at each node for one at the cell's output."""

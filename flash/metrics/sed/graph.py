@@ -100,12 +100,37 @@ class Trace:
     restarts: frozenset[int] = frozenset()
     #: Live convolutions: what each reads and writes.
     readings: list[Reading] = field(default_factory=list)
+    #: Source -> the map it was made of, where that is not what its layer reads.
+    origins: dict[int, Map] = field(default_factory=dict)
+    #: Source -> the map that it is.
+    sources: dict[int, Map] = field(default_factory=dict)
+    statistics: Statistics = field(default_factory=Statistics)
     #: Layers that rectify a map with a mean: what is left of it (``CENTRED`` for all others).
     rectified: dict[int, Rectified] = field(default_factory=dict)
 
     def rectifies(self, number: int) -> Rectified:
         """What the activation of layer ``number`` leaves of the map before it."""
         return self.rectified.get(number, CENTRED)
+
+    def covariance(self, sources: Sources) -> Floats:
+        """Mean over the channels of a sum of sources; shares are taken from channel 0 on."""
+        statistics, total = self.statistics, None
+        for n, routes in sources.items():
+            levels = sorted({0.0, *routes.values()}, reverse=True)
+            for share, beyond in pairwise(levels):
+                through = frozenset([r for r, s in routes.items() if s >= share])
+                part = statistics.routed(self.sources[n].covariance, through)
+                part = statistics.scaled(part, share - beyond)
+                total = part if total is None else statistics.plus(total, part)
+        return statistics.scaled(IMAGE, 0.0) if total is None else total
+
+    def parts(self, x: Map) -> list[tuple[int, float]]:
+        """The sources of a map, with the share of its variance that each brings."""
+        if x.source is not None:
+            return [(x.source, 1.0)]
+        variances = [self.covariance({n: r}).item(0) for n, r in x.sources.items()]
+        total = sum(variances) or 1.0
+        return [(n, v / total) for n, v in zip(x.sources, variances, strict=True)]
 
     @cached_property
     def entropies(self) -> list[float]:
@@ -145,6 +170,7 @@ def trace(network: Network) -> Trace:
         y = walk.step(number, layers[number], [maps[p] for p in reads[number]])
         # What follows a tensor where all paths meet sees nothing else.
         if y.source is None and number in meeting:
+            found.origins[number] = y
             y = walk.made(number, y.covariance, y.channels, y.rank, y.factor, y.mean)
         maps[number] = y
     return found
@@ -155,9 +181,9 @@ class _Walk:
 
     def __init__(self, found: Trace) -> None:
         self.found = found
-        self.sources: dict[int, Map] = {INPUT: found.maps[INPUT]}
+        self.sources, self.statistics = found.sources, found.statistics
+        self.sources[INPUT] = found.maps[INPUT]
         self.known: dict[Hashable, int] = {}
-        self.statistics = Statistics()
 
     def step(self, number: int, layer: Layer, inputs: list[Map]) -> Map:
         """What ``layer`` makes of its inputs."""
@@ -218,7 +244,7 @@ class _Walk:
                 n: {tuple(sorted((*route, kernel))): share for route, share in routes.items()}
                 for n, routes in x.sources.items()
             }
-            covariance = self._covariance(sources)
+            covariance = self.found.covariance(sources)
         y = Map(covariance, x.channels, x.rank, sources, mean=x.mean)
         if stride == 1:
             return y
@@ -245,7 +271,7 @@ class _Walk:
                 for route, share in routes.items():
                     if share > mine.get(route, 0.0):
                         mine[route] = share
-        return Map(self._covariance(sources), channels, rank, sources, mean=mean)
+        return Map(self.found.covariance(sources), channels, rank, sources, mean=mean)
 
     def _concat(self, number: int, inputs: list[Map]) -> Map:
         widths = [x.channels for x in inputs]
@@ -283,6 +309,8 @@ class _Walk:
         covariance, left = self.statistics.rectified(x.covariance, x.mean)
         if x.mean:
             self.found.rectified[number] = left
+        if x.source != number:
+            self.found.origins[number] = x
         key = ("relu", x.key)
         return self._same(key, number, covariance, x.channels, x.rank, x.factor, left.mean)
 
@@ -332,18 +360,6 @@ class _Walk:
         result = Map(covariance, channels, rank, {name: _WHOLE}, factor, name, mean)
         self.sources[name] = result
         return result
-
-    def _covariance(self, sources: Sources) -> Floats:
-        """Mean over the channels of a sum of sources; shares are taken from channel 0 on."""
-        statistics, total = self.statistics, None
-        for n, routes in sources.items():
-            levels = sorted({0.0, *routes.values()}, reverse=True)
-            for share, beyond in pairwise(levels):
-                through = frozenset([r for r, s in routes.items() if s >= share])
-                part = statistics.routed(self.sources[n].covariance, through)
-                part = statistics.scaled(part, share - beyond)
-                total = part if total is None else statistics.plus(total, part)
-        return statistics.scaled(IMAGE, 0.0) if total is None else total
 
 
 @lru_cache(maxsize=64)

@@ -1,8 +1,8 @@
-"""Isometric depth: how many convolutions a gradient can bypass without being changed.
+"""Isometry: the share of a network's depth that a gradient can bypass without being changed.
 
-Gradient energy is followed backwards through the live graph (``SED.md``, section 4). Between
+Gradient energy is followed backwards through the live graph (``SED.md``, section 3). Between
 two tensors that every path passes, ``T`` is the share of the energy that an identity route
-carries; the isometric depth is the mean over these steps of (convolutions in it) x ``T``.
+carries; isometry is the mean of ``T`` over the convolutions of the steps that keep their shape.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flash.metrics.sed.graph import Trace
-from flash.metrics.sed.live import depthwise
 from flash.spaces.layers import INPUT, Layer
 
-__all__ = ["isometric_depth"]
+__all__ = ["isometry"]
 
 #: Of the image: what reads it always reshapes it.
 _NO_SHAPE = (0, 0, 0)
@@ -37,8 +36,8 @@ class _Step:
     reshapes: bool
 
 
-def isometric_depth(found: Trace) -> float:
-    """Isometric depth of a traced network; 0 if no identity carries anything."""
+def isometry(found: Trace) -> float:
+    """Isometry of a traced network, 0 to 1; 0 if no identity carries anything."""
     steps = _steps(found)
     total, chain, identity, begun = 0.0, 1.0, 1.0, False
     for step in reversed(steps):
@@ -53,7 +52,7 @@ def isometric_depth(found: Trace) -> float:
         if identity:
             chain *= _gain(found, step)
             total += step.convs * identity * min(1.0, 1.0 / chain)
-    return total / _counted(found, steps) if total else 0.0
+    return total / sum([step.convs for step in steps if not step.reshapes]) if total else 0.0
 
 
 def _steps(found: Trace) -> list[_Step]:
@@ -72,25 +71,6 @@ def _steps(found: Trace) -> list[_Step]:
             steps.append(_Step(start, number, inner, convs, shape != before_it))
             start, inner = number, []
     return steps
-
-
-def _counted(found: Trace, steps: Sequence[_Step]) -> int:
-    """Steps with convolutions, the factors of one convolution as one."""
-    layers = found.live.layers
-    number = 0
-    for step, following in zip(steps, [*steps[1:], None], strict=True):
-        reader = layers[following.layers[0]] if following else None
-        number += step.convs > 0 and not _inside(layers[step.end], reader)
-    return number
-
-
-def _inside(layer: Layer, reader: Layer | None) -> bool:
-    """Does ``layer`` write a map inside a factorised convolution (``reader`` reads it)?"""
-    if reader is None:
-        return False
-    widens = layer.op == "conv" and int(layer.out_channels) > int(layer.in_channels)
-    pointwise = int(layer.kernel_height) == int(layer.kernel_width) == 1
-    return depthwise(layer) or (widens and pointwise and depthwise(reader))
 
 
 def _shape(layer: Layer) -> tuple[int, int, int]:

@@ -63,18 +63,23 @@ class Live:
         """Layers that work out a gate, and the positions of the map that it gates."""
         found: dict[int, int] = {}
         for number in self.order:
-            if self.layers[number].op != "mul":
-                continue
-            whole = self.passed(number)
-            if len(whole) != 1:
-                continue
-            size = positions(self.layers[number])
-            inside = [p for p in self.reads[number] if p not in whole]
-            while inside:
-                p = inside.pop()
-                if p >= 0 and p not in found and positions(self.layers[p]) < size:
-                    found[p] = size
-                    inside.extend(self.reads[p])
+            if self.layers[number].op == "mul":
+                size = positions(self.layers[number])
+                found |= dict.fromkeys(self.gates_of(number), size)
+        return found
+
+    def gates_of(self, number: int) -> list[int]:
+        """Layers that work out the gate of product ``number``; none if it is no gate."""
+        whole = self.passed(number)
+        if len(whole) != 1:
+            return []
+        size = positions(self.layers[number])
+        found, inside = list[int](), [p for p in self.reads[number] if p not in whole]
+        while inside:
+            p = inside.pop()
+            if p >= 0 and p not in found and positions(self.layers[p]) < size:
+                found.append(p)
+                inside.extend(self.reads[p])
         return found
 
     @cached_property

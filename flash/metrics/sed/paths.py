@@ -19,24 +19,29 @@ POSITIONS = 0.625
 
 
 def path_shares(found: Trace) -> dict[int, float]:
-    """Share of the variance at the next tensor all paths pass that comes by each layer.
+    """Share of the variance at the next tensor all paths pass that comes by each source.
 
-    A sum hands each of its inputs that one's share of the variance; every other operation hands
+    A sum hands each of its sources that one's share of the variance; every other operation hands
     on all it has, a concat to each of its pieces, whose number of channels says how many they are.
+    What works out a gate has the share of what it gates.
     """
     live, maps = found.live, found.maps
-    shares: dict[int, float] = {live.order[-1]: 1.0}
+    shares: dict[int, float] = dict.fromkeys((n for n, _ in found.parts(maps[live.order[-1]])), 1.0)
     for number in reversed(live.order):
-        mine = shares[number] = min(1.0, shares[number])
-        reads = live.reads[number]
-        if live.layers[number].op != "add":
-            for p in reads:
-                shares[p] = shares.get(p, 0.0) + mine
+        mine = shares.get(number)
+        if mine is None or number in live.gates:
             continue
-        variances = [maps[p].covariance.item(0) for p in reads]
-        total = sum(variances)
-        for p, variance in zip(reads, variances, strict=True):
-            shares[p] = shares.get(p, 0.0) + (mine * variance / total if total else mine)
+        mine = shares[number] = min(1.0, mine)
+        origin = found.origins.get(number)
+        made_of = [maps[p] for p in live.reads[number]] if origin is None else [origin]
+        for x in made_of:
+            for source, part in found.parts(x):
+                shares[source] = shares.get(source, 0.0) + mine * part
+    for number in live.order:
+        if live.layers[number].op == "mul" and live.passed(number) != live.reads[number]:
+            whole = found.parts(maps[number])
+            gated = min(1.0, sum([shares.get(source, 0.0) for source, _ in whole]))
+            shares.update(dict.fromkeys(live.gates_of(number), gated))
     return shares
 
 

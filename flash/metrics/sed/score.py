@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.metrics.sed.graph import trace
-from flash.metrics.sed.isometry import isometric_depth
+from flash.metrics.sed.isometry import isometry
 from flash.metrics.sed.paths import capacities, path_shares, thinness, unbypassed_depth
 from flash.spaces.network import Network
 
@@ -27,14 +27,14 @@ class Score:
     """Data-free scores of one network; more is better (``SED.md``).
 
     sed:              entropy its live convolutions read and write, nats (weighted).
-    isometric_depth:  convolutions a gradient bypasses unchanged, mean over the network.
+    isometry:         share of the depth that a gradient bypasses unchanged.
     capacity:         sum over live convolutions of the root of what each can tell apart.
     thinness:         depth over width along an average path; less is better.
     unbypassed_depth: convolutions on the path that has the fewest.
     """
 
     sed: float
-    isometric_depth: float
+    isometry: float
     capacity: float = 0.0
     thinness: float = 0.0
     unbypassed_depth: float = 0.0
@@ -42,7 +42,7 @@ class Score:
     @property
     def rank_score(self) -> float:
         """The default ranking: capacity, as far as depth lets a network be trained."""
-        trained = math.sqrt((1 + self.isometric_depth) / (1 + self.thinness))
+        trained = (1 + self.isometry) / math.sqrt(1 + self.thinness)
         return self.capacity * trained / (1 + (self.unbypassed_depth / LONGEST_BARE) ** 4)
 
 
@@ -51,7 +51,7 @@ class Scores:
     """The same for many networks: arrays of shape (networks,)."""
 
     sed: Floats
-    isometric_depth: Floats
+    isometry: Floats
     capacity: Floats
     thinness: Floats
     unbypassed_depth: Floats
@@ -59,7 +59,7 @@ class Scores:
     @property
     def rank_score(self) -> Floats:
         """The default ranking: capacity, as far as depth lets a network be trained."""
-        trained = np.sqrt((1 + self.isometric_depth) / (1 + self.thinness))
+        trained = (1 + self.isometry) / np.sqrt(1 + self.thinness)
         result: Floats = self.capacity * trained / (1 + (self.unbypassed_depth / LONGEST_BARE) ** 4)
         return result
 
@@ -88,7 +88,7 @@ def score_network(network: Network) -> Score:
     shares = path_shares(found)
     return Score(
         found.sed,
-        isometric_depth(found),
+        isometry(found),
         sum(capacities(found, shares).values()),
         thinness(found, shares),
         unbypassed_depth(found.live),
