@@ -21,5 +21,6 @@ COMMANDS = {
     "profile": "networks run on this device, or one over ssh -> measurements",
     "fit": "measurements of a device -> its profile, with held-out error",
     "list": "names: targets, spaces, metrics, proxies, strategies, optimizers, formats",
+    "compare": "two searches, or two models, side by side",
     "doctor": "versions, extras, devices, sensors, and what mends what is missing",
 }

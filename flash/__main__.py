@@ -22,6 +22,7 @@ __all__ = ["main"]
 _HOMES = {
     "check": "flash.estimate.checking:main",
     "list": "flash.info.command:list_main",
+    "compare": "flash.info.command:compare_main",
     "doctor": "flash.info.command:doctor_main",
 }
 

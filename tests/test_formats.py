@@ -166,3 +166,13 @@ def test_every_section_has_a_reader():
     sections = set(re.findall(r"^## (\S+)$", TEXT, re.MULTILINE))
     here = set(re.findall(r'(?:compare|documented)\("([^"]+)"', Path(__file__).read_text()))
     assert sections == here
+
+
+def test_runs_and_comparisons(tmp_path, capsys):
+    words = ["search", "--target", "rpi4b", "--space", "nasbench-macro", "--optimizer", "exact"]
+    _dispatch([*words, "--out", str(tmp_path / "a")])
+    _dispatch([*words, "--out", str(tmp_path / "b"), "--max-latency", "20ms"])
+    compare("flash.run/1", json.loads((tmp_path / "a/run.json").read_text()))
+    capsys.readouterr()
+    _dispatch(["compare", str(tmp_path / "a"), str(tmp_path / "b"), "--json", "-"])
+    compare("flash.compare/1", json.loads(capsys.readouterr().out))

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from flash.extras import lazily
 
 if TYPE_CHECKING:
+    from flash.explorer.commands import search_words
     from flash.explorer.document import explorer_html
     from flash.explorer.facts import OwnModel, Source
 
-__all__ = ["OwnModel", "Source", "explorer_html"]
+__all__ = ["OwnModel", "Source", "explorer_html", "search_words"]
 
 __getattr__ = lazily(
     __name__,
@@ -18,5 +19,6 @@ __getattr__ = lazily(
         "OwnModel": ("facts", ""),
         "Source": ("facts", ""),
         "explorer_html": ("document", ""),
+        "search_words": ("commands", ""),
     },
 )

@@ -1,6 +1,6 @@
 """``python -m flash.export``: designs of a search's front -> files to ship, with a manifest.
 
-From Python: ``report = export("flash-out/front.json", ["balanced"], out="build")``.
+From Python: ``report = export("flash-out/latest/front.json", ["balanced"], out="build")``.
 
 The same inputs give the same bytes, ``measured_here`` in the manifest aside. The manifest,
 ``manifest.json`` of schema ``flash.manifest/1``, holds

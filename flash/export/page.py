@@ -6,10 +6,11 @@ import re
 from pathlib import Path
 
 from flash.errors import UsageError
-from flash.explorer import Source, explorer_html
+from flash.explorer import Source, explorer_html, search_words
 from flash.files.reading import read_input
 from flash.files.writing import write_folder
-from flash.report.reading import read_search
+from flash.report import SearchReport, read_search
+from flash.report.runs import command_of
 from flash.spaces.space import load_space
 
 __all__ = ["HTML", "export_page"]
@@ -55,7 +56,16 @@ def export_page(
         target=target or str(found.target["name"]),
         runtime=runtime if isinstance(runtime, str) and target is None else None,
         seed=seed,
+        command=_command(Path(report), found, target, networks),
     )
     words = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{found.space.name}-{found.target['name']}")
     stem = words.strip(".-") or "front"
     return write_folder(out, {f"{stem}.html": explorer_html(found, source)})[0]
+
+
+def _command(report: Path, found: SearchReport, target: str | None, space: str) -> list[str]:
+    """The search that ``run.json`` beside the report tells of; empty where there is none."""
+    words = command_of(report.parent)
+    if words[:2] != ["flash", "search"]:
+        return []
+    return search_words(words[2:], target or str(found.target["name"]), space)

@@ -7,6 +7,7 @@ has the folders beside it. Nothing else knows.
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 __all__ = ["data_file", "known_names", "script_file"]
@@ -32,9 +33,15 @@ def script_file(name: str) -> Path:
 def data_file(kind: str, name_or_path: str) -> Path | None:
     """The file a user means: one of ours by name, or the path of a ``.toml`` file.
 
-    None for what is neither. Whether there is such a file, its reader tells.
+    The ending may be left out where there is such a file (``laptop`` for ``./laptop.toml``). None
+    for what is neither. Whether there is such a file, its reader tells.
     """
     if name_or_path in known_names(kind):
         return _folder(kind) / f"{name_or_path}.toml"
     path = Path(name_or_path)
-    return path if path.suffix == ".toml" else None
+    if path.suffix == ".toml":
+        return path
+    beside = Path(f"{name_or_path}.toml")
+    with contextlib.suppress(OSError, ValueError):  # a name that no file can have
+        return beside if beside.is_file() else None
+    return None

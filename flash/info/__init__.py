@@ -1,4 +1,4 @@
-"""What flash knows and what this machine has: ``flash list`` and ``flash doctor``."""
+"""What flash knows and what this machine has, and how runs differ: list, doctor, compare."""
 
 from __future__ import annotations
 
@@ -7,18 +7,31 @@ from typing import TYPE_CHECKING
 from flash.extras import lazily
 
 if TYPE_CHECKING:
+    from flash.info.comparison import Comparison, compare, compare_models
     from flash.info.examination import Examination, examine
     from flash.info.topics import TOPICS, Entry, catalogue
 
-__all__ = ["TOPICS", "Entry", "Examination", "catalogue", "examine"]
+__all__ = [
+    "TOPICS",
+    "Comparison",
+    "Entry",
+    "Examination",
+    "catalogue",
+    "compare",
+    "compare_models",
+    "examine",
+]
 
 __getattr__ = lazily(
     __name__,
     {
+        "Comparison": ("comparison", ""),
         "TOPICS": ("topics", ""),
         "Entry": ("topics", ""),
         "Examination": ("examination", ""),
         "catalogue": ("topics", ""),
+        "compare": ("comparison", ""),
+        "compare_models": ("comparison", ""),
         "examine": ("examination", ""),
     },
 )

@@ -1,4 +1,4 @@
-"""``flash list TOPIC`` and ``flash doctor``: tables for people, JSON for programs."""
+"""``flash list``, ``flash doctor`` and ``flash compare``: for people, and JSON for programs."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from collections.abc import Sequence
 
 from flash.command import CommandParser
 from flash.errors import UsageError, did_you_mean
+from flash.files.writing import write_text
 from flash.info.examination import Examination, examine
 from flash.info.topics import TOPICS, Entry, catalogue
 
-__all__ = ["doctor_main", "list_main", "main"]
+__all__ = ["compare_main", "doctor_main", "list_main", "main"]
 
 _WIDTH = 100
 
 
 def main(arguments: Sequence[str]) -> None:
-    """``list`` or ``doctor``; raises ``FlashError`` for whatever the user can mend."""
-    commands = {"list": list_main, "doctor": doctor_main}
+    """``list``, ``doctor`` or ``compare``; raises ``FlashError`` for whatever the user can mend."""
+    commands = {"list": list_main, "doctor": doctor_main, "compare": compare_main}
     command, *rest = arguments or ["--help"]
     if command in ("-h", "--help"):
-        sys.stdout.write("usage: python -m flash.info list|doctor [options]\n")
+        sys.stdout.write("usage: python -m flash.info list|doctor|compare [options]\n")
         return
     if command not in commands:
         raise UsageError(f"unknown command '{command}'{did_you_mean(command, commands)}")
@@ -66,6 +67,38 @@ def doctor_main(arguments: Sequence[str]) -> None:
         sys.stdout.write(json.dumps(found.to_dict(), indent=1, ensure_ascii=False) + "\n")
         return
     sys.stdout.write("\n".join(_text(found)) + "\n")
+
+
+def compare_main(arguments: Sequence[str]) -> None:
+    """``flash compare``; raises ``InputError`` for what is neither a search nor a model."""
+    parser = CommandParser(
+        "info compare",
+        "Two searches, or two ONNX models, side by side.",
+        "A and B are folders of runs (flash-out/latest), their front.json, or both ONNX files.",
+    )
+    parser.add_argument("a", metavar="A")
+    parser.add_argument("b", metavar="B")
+    parser.add_argument("--target", metavar="T", help="of models: what their costs are on")
+    parser.add_argument("--runtime", metavar="R", help="one of the profile's runtimes")
+    parser.add_argument("--json", metavar="FILE", help="the comparison as JSON, '-' for stdout")
+    parser.add_argument("--csv", metavar="FILE", help="its rows as CSV, '-' for stdout")
+    options = parser.parse_args(arguments)
+    from flash.info.comparison import compare, compare_models, sides_of  # noqa: PLC0415 (numpy)
+
+    if sides_of(options.a, options.b):
+        found = compare_models(options.a, options.b, options.target, options.runtime)
+    elif options.target or options.runtime:
+        raise UsageError("--target and --runtime are of models; a search has its own target")
+    else:
+        found = compare(options.a, options.b)
+    texts = ((options.json, found.to_json), (options.csv, found.to_csv))
+    for place, text in texts:
+        if place == "-":
+            sys.stdout.write(text())
+        elif place is not None:
+            write_text(place, text())
+    if "-" not in (options.json, options.csv):
+        sys.stdout.write("\n".join(found.lines()) + "\n")
 
 
 def _text(found: Examination) -> list[str]:

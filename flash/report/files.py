@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from flash.files.writing import write_folder
 from flash.report.chip import ChipView, chip_svg
 from flash.report.picture import front_svg
 from flash.report.result import SearchReport
+from flash.report.runs import MANIFEST, Run, remove_stale, run_text
 
 __all__ = ["write_files"]
 
@@ -18,12 +19,19 @@ def write_files(
     folder: str | Path,
     background: Sequence[tuple[float, float]] = (),
     chip: ChipView | None = None,
+    *,
+    more: Mapping[str, str] | None = None,
+    run: Run | None = None,
 ) -> tuple[Path, ...]:
     """Write ``front.json``, ``front.csv``, ``front.svg``, and ``chip.svg`` if there is a chip.
 
     Makes the folder if need be.
 
     background: (latency_ms, score) of designs to draw faintly behind the front.
+    more:       further files, name -> text.
+    run:        what made the report; then ``run.json`` says so, and what an earlier run wrote into
+                the folder and this one does not goes.
+
     Returns the files' paths. Raises ``UsageError`` for a folder that cannot be written and
     ``FlashError`` for a disk that cannot take them, one line each; nothing new is left then.
     """
@@ -34,4 +42,8 @@ def write_files(
     }
     if chip is not None:
         contents["chip.svg"] = chip_svg(chip)
+    contents |= more or {}
+    if run is not None:
+        contents[MANIFEST] = run_text(run, contents)
+        remove_stale(Path(folder), contents)
     return write_folder(folder, contents)

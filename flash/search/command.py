@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from flash.command import CommandParser
 from flash.errors import UsageError
+from flash.files.locations import data_file
 from flash.files.writing import write_text
 from flash.metrics import METRICS
 from flash.optimize import OPTIMIZERS
 from flash.proxies.options import add_options, options_from, own_proxy_names
 from flash.quantities import parse_number, parse_seed, parse_whole, quantity
 from flash.report.files import write_files
+from flash.report.runs import Run, dated_folder, point_latest
 from flash.report.table import print_report
 from flash.search.budgeted.options import (
     add_budget_options,
@@ -23,6 +26,7 @@ from flash.search.budgeted.options import (
 )
 from flash.search.pipeline import Outcome, prepare, run
 from flash.search.request import CERTIFY_SECONDS, SHORTLIST, Request
+from flash.targets import find_profile
 
 __all__ = ["main"]
 
@@ -50,6 +54,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def _search(options: argparse.Namespace, request: Request) -> None:
     """Search, and write what was found."""
+    began = datetime.datetime.now().astimezone()
     outcome = run(request)
     report = outcome.report
     html = _page(options, request, outcome)
@@ -58,17 +63,39 @@ def _search(options: argparse.Namespace, request: Request) -> None:
     elif options.json:
         write_text(options.json, report.to_json())
     written: tuple[Path, ...] = ()
-    folder = Path(options.out or "flash-out")
-    if options.out or options.export or not options.json:
-        written = write_files(report, folder, outcome.background, outcome.chip)
-    if html:
-        place = Path(options.html or folder / "front.html")
+    kept = options.out or options.export or not options.json
+    if html and (options.html or not kept):
+        place = Path(options.html or "front.html")
         write_text(place, html)
         written += (place,)
-    if options.export:
-        written += _export(options, folder, request.seed)
+        html = ""
+    if kept:
+        written = (*_keep(options, request, outcome, html, began), *written)
     if options.json != "-":
         print_report(report, files=written, quiet=options.quiet, verbose=options.verbose)
+
+
+def _keep(
+    options: argparse.Namespace,
+    request: Request,
+    outcome: Outcome,
+    html: str,
+    began: datetime.datetime,
+) -> tuple[Path, ...]:
+    """Write the files of a search: into the folder given, or one of this run; returns them."""
+    target, space = find_profile(request.target)[0], data_file("models", request.space)
+    inputs = {"target": target} | ({} if space is None else {"space": space})
+    made = Run(["flash", "search", *options.words], request.seed, inputs, began)
+    names = (outcome.report.target["name"], request.space.rpartition("/")[2].removesuffix(".toml"))
+    folder = Path(options.out) if options.out else dated_folder(Path("flash-out"), names, began)
+    more = {"front.html": html} if html else {}
+    written = write_files(
+        outcome.report, folder, outcome.background, outcome.chip, more=more, run=made
+    )
+    if options.export:
+        written += _export(options, folder, request.seed)
+    shown = folder if options.out else point_latest(folder)
+    return tuple(shown / path.name for path in written)
 
 
 def _page(options: argparse.Namespace, request: Request, outcome: Outcome) -> str:
@@ -189,7 +216,11 @@ def _parser() -> CommandParser:
     seconds = "time for the certificate where hardware is searched (%(default)s)"
     add("--certify-seconds", default=str(CERTIFY_SECONDS), metavar="S", help=seconds)
     add("--seed", default="0", metavar="N", help="seed of everything random (%(default)s)")
-    add("--out", metavar="DIR", help="folder for front.json, front.csv, front.svg (flash-out)")
+    add(
+        "--out",
+        metavar="DIR",
+        help="folder for the files (flash-out/DATE-TARGET-SPACE, with a link flash-out/latest)",
+    )
     add(
         "--html",
         nargs="?",

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from flash.errors import UsageError
-from flash.explorer import OwnModel, Source, explorer_html
+from flash.explorer import OwnModel, Source, explorer_html, search_words
 from flash.quantities import quantity
 from flash.report.chip import chip_svg
 from flash.search.pipeline import Outcome
 from flash.search.request import Request
 
-__all__ = ["LIMITS", "front_page", "own_models", "same_search"]
-
-#: Options that limit a search, and options that say only where its answer goes.
-LIMITS = frozenset(
-    {"--max-latency", "--max-energy", "--max-memory", "--max-area", "--min-score", "--min-accuracy"}
-)
-_OUTPUT = frozenset({"--json", "--out", "--html", "--export", "--model", "--model-accuracy"})
-_FLAGS = frozenset({"--quiet", "--verbose"})
+__all__ = ["front_page", "own_models"]
 
 
 def front_page(
@@ -31,47 +24,11 @@ def front_page(
         runtime=request.runtime,
         hardware=request.hardware,
         seed=request.seed,
-        command=_command(request, arguments),
+        command=search_words(arguments, request.target, request.space),
         own=own,
     )
     chip = "" if outcome.chip is None else chip_svg(outcome.chip)
     return explorer_html(outcome.report, source, chip)
-
-
-def same_search(arguments: Iterable[str]) -> list[str]:
-    """The arguments that decide what is found, ``--option=value`` as two words."""
-    words = [part for word in arguments for part in _split(word)]
-    kept: list[str] = []
-    k = 0
-    while k < len(words):
-        word = words[k]
-        valued = k + 1 < len(words) and not words[k + 1].startswith("--")
-        if word in _FLAGS or word in _OUTPUT:
-            k += 1 + (word in _OUTPUT and valued)
-            continue
-        kept.append(word)
-        k += 1
-    return kept
-
-
-def _split(word: str) -> list[str]:
-    name, equals, value = word.partition("=")
-    return [name, value] if equals and name.startswith("--") else [word]
-
-
-def _command(request: Request, arguments: Sequence[str]) -> list[str]:
-    """The search without its limits, target and space named."""
-    words, kept = same_search(arguments), list[str]()
-    k = 0
-    while k < len(words):
-        if words[k] in LIMITS:
-            k += 2
-            continue
-        kept.append(words[k])
-        k += 1
-    named = [("--target", request.target), ("--space", request.space)]
-    given = [word for name, value in named if name not in kept for word in (name, value)]
-    return ["flash", "search", *given, *kept]
 
 
 def own_models(

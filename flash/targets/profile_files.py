@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,10 +11,13 @@ from flash.errors import ProfileError, UsageError, did_you_mean
 from flash.files.locations import data_file, known_names
 from flash.files.reading import read_toml
 from flash.files.section import Section
+from flash.targets.unlisted import what_to_do
 
 __all__ = ["check_schema", "find_profile", "load_document", "read_document"]
 
 T = TypeVar("T")
+#: How much of a name is that of a profile, from which on it is taken for a slip (0 to 1).
+_TYPO = 0.8
 
 
 def find_profile(name_or_path: str) -> tuple[Path, str | None]:
@@ -28,7 +32,10 @@ def find_profile(name_or_path: str) -> tuple[Path, str | None]:
         path = data_file("hw_profiles", base)
     if path is None:
         known = known_names("hw_profiles")
-        raise UsageError(f"unknown target '{name_or_path}'{did_you_mean(name_or_path, known)}")
+        typo = difflib.get_close_matches(name_or_path, known, n=1, cutoff=_TYPO)
+        hint = "" if typo else what_to_do(name_or_path)
+        hint = hint or did_you_mean(name_or_path, known)
+        raise UsageError(f"unknown target '{name_or_path}'{hint}")
     return path, runtime
 
 
