@@ -1,7 +1,7 @@
 """An ONNX file, read into memory and checked.
 
-Only shapes matter to costs, so large weights are never copied and weights stored outside the
-file are not even opened. Nothing in a file is executed.
+Only shapes matter to costs, so large weights are passed over in the file and weights stored
+outside it are not even opened. Nothing in a file is executed.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from onnx import helper, shape_inference
 
 from flash.backends.onnx.ir.graph import Graph, graph_of, one_line
 from flash.backends.onnx.passes.functions import MOST_NODES, inline_functions
+from flash.backends.onnx.skipping import bytes_without_weights
 from flash.backends.onnx.writer import PRODUCER
 from flash.errors import InputError
 
@@ -34,7 +35,7 @@ _MALFORMED: Final = (
 
 
 def load_model(path: str | Path) -> onnx.ModelProto:
-    """The model in a file, unchecked.
+    """The model in a file, unchecked, large weights without their numbers.
 
     Raises ``InputError``, one line that begins with the path, for what is no ONNX model.
     """
@@ -46,7 +47,7 @@ def load_model(path: str | Path) -> onnx.ModelProto:
                 f"{path}: {size / 1e9:.1f} GB; an ONNX file holds 2 GB at most: save the model "
                 "with its weights as external data"
             )
-        content = place.read_bytes()
+        content = bytes_without_weights(place)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
     if content[:2] == b"PK":
