@@ -22,7 +22,8 @@ from flash.spaces.reference.detectors import CLASSES, detector_network, detector
 Floats = NDArray[np.float64]
 
 SOURCE = "YOLOBench, Apache-2.0"
-SHARED = Path(os.environ.get("FLASH_SHARED") or Path(__file__).parents[2] / "shared")
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = Path(os.environ.get("FLASH_SHARED") or ROOT.parent / "shared")
 FOLDER = SHARED / "data" / "yolobench"
 
 

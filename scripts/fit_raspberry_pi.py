@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+from fit_detectors import rpi4b_runtimes
 from raspberry_pi_data import (
     HW_NAS,
     MLPERF,
@@ -305,11 +306,15 @@ def pi4_profile() -> Profile:
     cells, _ = read_hw_nas()
     load = nas_bench_workload(nas_bench_table(cells), "used")
     runtimes[CELLS] = hw_nas_runtime(rounded(fitted[CELLS]), load, runtimes["tflite"])
+    detectors = rpi4b_runtimes(
+        data_sheet_prior(PI4.peak_gflops / 2, PI4.memory_gb_s), assumed_energy(runtimes["tflite"])
+    )
+    runtimes |= detectors
     others = loads | {CELLS: fixed[CELLS]}
     runtimes["tvm"] = derived_tvm(fitted[KERNELS], fixed[KERNELS], others, runtimes["tflite"])
     return Profile(
         "rpi4b", "Raspberry Pi 4 Model B", "processor", PI4, dict(sorted(runtimes.items())),
-        "tflite", Tvm("aarch64-linux-gnu", "cortex-a72"),
+        "tflite", Tvm("aarch64-linux-gnu", "cortex-a72"), {"detector": "ort"},
     )  # fmt: skip
 
 

@@ -115,3 +115,99 @@ def test_the_module_computes_what_the_file_computes():
         assert list(by_file) == ["output0", "output1", "output2"]
         for a, b in zip(by_file.values(), by_module, strict=True):
             assert np.allclose(a, b.numpy(), atol=1e-4 * np.abs(a).max())
+
+
+def ordered(network):
+    from flash.backends import random_weights
+    from flash.export.order import Order
+
+    return Order(network, "detector", random_weights(network, 2), "random", seed=3)
+
+
+def test_boxes_by_hand():
+    """One position whose distributions are certain: the box follows from its centre."""
+    from flash.export.detection import decode_boxes
+
+    bins, side = 8, 32
+    raw = np.zeros((1, 4 * bins + 2, 2, 2), dtype=np.float32)  # stride 16
+    for border, distance in enumerate((1, 0, 2, 3)):  # left, top, right, bottom
+        raw[0, border * bins + distance, 1, 0] = 100.0
+    raw[0, 4 * bins :, 1, 0] = 0.0, 100.0
+    boxes, scores = decode_boxes([raw], side, bins)
+    # The centre of row 1, column 0 is (8, 24).
+    assert np.allclose(boxes[2], [8 - 16, 24, 8 + 32, 24 + 48], atol=1e-3)
+    assert np.allclose(scores[2], [0.5, 1.0])
+    # Elsewhere every distance is as likely: the mean of 0 ... 7.
+    assert np.allclose(boxes[0], [8 - 56, 8 - 56, 8 + 56, 8 + 56])
+
+
+def test_boxes_are_decoded_in_the_file():
+    pytest.importorskip("onnxruntime")
+    from flash.export.exporter import EXPORTERS
+
+    order = ordered(detector_network("yolo8n_64", classes=3))
+    build = EXPORTERS["onnx-boxes"].build(order)  # compares with numpy
+    assert list(build.files) == ["detector-boxes.onnx"]
+    shapes = {x["name"]: x["shape"] for x in build.entry["outputs"]}
+    assert shapes == {"boxes": [1, 84, 4], "scores": [1, 3, 84]}
+
+
+def test_the_best_boxes_are_chosen_in_the_file():
+    pytest.importorskip("onnxruntime")
+    from flash.backends import IOU_THRESHOLD, SCORE_THRESHOLD, run_onnx
+    from flash.export.exporter import EXPORTERS
+
+    order = ordered(detector_network("yolo8n_64", classes=3))
+    (whole,) = EXPORTERS["onnx-boxes"].build(order).files.values()
+    (content,) = EXPORTERS["onnx-nms"].build(order).files.values()
+    image = np.random.default_rng(0).standard_normal((1, 3, 64, 64), dtype=np.float32)
+    found = run_onnx(content, {"input": image})["detections"]
+    every = run_onnx(whole, {"input": image})
+    kept = suppressed(every["boxes"][0], every["scores"][0], SCORE_THRESHOLD, IOU_THRESHOLD)
+    assert 0 < len(kept) < int((every["scores"] > SCORE_THRESHOLD).sum())
+    expected = np.array([[*every["boxes"][0][k], every["scores"][0][c, k], c] for c, k in kept])
+    # Both in the order of class, then of score.
+    assert np.allclose(found, expected, atol=1e-3)
+
+
+def suppressed(boxes, scores, least, overlap):
+    """Non-maximum suppression class by class, written anew: (class, position) that are left."""
+    left = []
+    for number, own in enumerate(scores):
+        kept = []
+        for k in np.argsort(-own, kind="stable"):
+            if own[k] > least and all(iou(boxes[k], boxes[j]) <= overlap for j in kept):
+                kept.append(k)
+        left += [(number, k) for k in kept]
+    return left
+
+
+def iou(a, b):
+    width, height = (max(0.0, min(a[2 + i], b[2 + i]) - max(a[i], b[i])) for i in (0, 1))
+    areas = [(x[2] - x[0]) * (x[3] - x[1]) for x in (a, b)]
+    return width * height / (sum(areas) - width * height)
+
+
+def test_a_classifier_has_no_boxes():
+    pytest.importorskip("onnxruntime")
+    from flash.export.exporter import EXPORTERS
+    from flash.testing.small import small_network
+
+    for name in ("onnx-boxes", "onnx-nms"):
+        with pytest.raises(UsageError, match="boxes are decoded of detectors"):
+            EXPORTERS[name].build(ordered(small_network()))
+
+
+def test_every_form_of_a_detector_is_delivered():
+    pytest.importorskip("torch")
+    pytest.importorskip("onnxruntime")
+    from flash.export.exporter import EXPORTERS
+
+    order = ordered(detector_network("yolo6s-d33w25_64", classes=3))
+    builds = {name: EXPORTERS[name].build(order) for name in ("onnx", "onnx-int8", "torch")}
+    assert [x["shape"] for x in builds["onnx"].entry["outputs"]] == [
+        [1, 67, 8, 8],
+        [1, 67, 4, 4],
+        [1, 67, 2, 2],
+    ]
+    assert builds["onnx-int8"].entry["output_error"]["relative_rms"] < 0.3

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from flash.extras import lazily
 
 if TYPE_CHECKING:
+    from flash.backends.onnx.detection import IOU_THRESHOLD, SCORE_THRESHOLD, detection_model
     from flash.backends.onnx.int8 import quantize_onnx
     from flash.backends.onnx.reader import network_of, read_onnx
     from flash.backends.onnx.session import run_onnx, time_onnx, verify_onnx
@@ -30,11 +31,14 @@ if TYPE_CHECKING:
     from flash.backends.weights import random_weights
 
 __all__ = [
+    "IOU_THRESHOLD",
     "OPSET",
+    "SCORE_THRESHOLD",
     "WEIGHTS_FILE",
     "Region",
     "Tracker",
     "Tuning",
+    "detection_model",
     "load_weights",
     "measure_tvm_rpc",
     "module_model",
@@ -63,6 +67,9 @@ __all__ = [
 
 #: Public name -> (module, extra that brings the libraries the module imports).
 _HOMES = {
+    "IOU_THRESHOLD": ("onnx.detection", "onnx"),
+    "SCORE_THRESHOLD": ("onnx.detection", "onnx"),
+    "detection_model": ("onnx.detection", "onnx"),
     "OPSET": ("onnx.writer", "onnx"),
     "WEIGHTS_FILE": ("onnx.suite_model", "onnx"),
     "Region": ("onnx.suite_model", "onnx"),

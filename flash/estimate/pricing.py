@@ -106,16 +106,17 @@ def estimate(
     given = _given_models(model, example_input, models)
     if given and (space or designs):
         raise UsageError("give ONNX files or a space and its designs, not both")
-    targets = load_targets(target, runtime, hardware)
+    found = None if given else load_space(space or DEFAULT_SPACE)
+    family = found.family.name if found is not None else ""
+    targets = load_targets(target, runtime, hardware, family)
     wanted = (*SHOWN, *metrics)
-    if given:
+    if found is None:
         read, errors = read_models(given, input_shape, inputs)
         if errors:
             raise errors[0]
         rows = price_models(read, targets, wanted, layers)
         networks = [m.network for m in read for _ in targets or (None,)]
         return EstimateReport(tuple(with_proxy(rows, networks, proxy, seed, scoring)))
-    found = load_space(space or DEFAULT_SPACE)
     parsed = []
     for number, text in enumerate(designs, start=1):
         try:
@@ -139,9 +140,15 @@ def estimate(
 
 
 def load_targets(
-    target: str | Sequence[str] | None, runtime: str | None = None, hardware: Given | None = None
+    target: str | Sequence[str] | None,
+    runtime: str | None = None,
+    hardware: Given | None = None,
+    family: str = "",
 ) -> list[Target]:
-    """The targets named: a name, several with commas between, or a sequence of names."""
+    """The targets named: a name, several with commas between, or a sequence of names.
+
+    family: of the networks, for which a target may have a runtime of its own.
+    """
     names = target.split(",") if isinstance(target, str) else list(target or ())
     names = [name.strip() for name in names]
     if not all(names):
@@ -149,7 +156,7 @@ def load_targets(
     if not names and (hardware is not None or runtime):
         what = "--runtime" if runtime else "hardware variables"
         raise UsageError(f"{what} need a target, e.g. --target systolic")
-    return [load_target(name, runtime, hardware) for name in dict.fromkeys(names)]
+    return [load_target(name, runtime, hardware, family) for name in dict.fromkeys(names)]
 
 
 def _given_models(

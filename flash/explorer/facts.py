@@ -74,7 +74,7 @@ class Source:
     @cached_property
     def profile(self) -> Hardware:
         """The board, or the chips one may build."""
-        return load_hardware(self.target, self.runtime)
+        return load_hardware(self.target, self.runtime, self.networks.family.name)
 
     def chip(self, hardware: Mapping[str, int]) -> Target:
         """What a design with these hardware variables runs on."""

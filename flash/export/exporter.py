@@ -44,7 +44,9 @@ EXPORTERS: Registry[Exporter] = Registry(
     "format",
     {
         "onnx": "flash.export.onnx_file:ONNX",
+        "onnx-boxes": "flash.export.detection:BOXES",
         "onnx-int8": "flash.export.int8:ONNX_INT8",
+        "onnx-nms": "flash.export.detection:NMS",
         "torch": "flash.export.torch_file:TORCH",
         "tvm": "flash.export.tvm_library:TVM",
     },

@@ -26,7 +26,8 @@ def load_problem(
     Raises as ``load_space`` and ``load_hardware`` do, and ``UsageError`` for a chip that cannot
     be.
     """
-    networks, profile = load_space(space), load_hardware(target, runtime)
+    networks = load_space(space)
+    profile = load_hardware(target, runtime, networks.family.name)
     one_chip = profile.target(hardware)
     choosable = bool(one_chip.chip)
     if not extrapolate:

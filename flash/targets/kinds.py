@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,10 +105,13 @@ class TargetKind:
     description: one line for listings.
     read:        a profile's contents -> the hardware. Reads strictly: raises ``ProfileError`` for
                  what is missing, wrong or unknown, naming the key; the file is named by who calls.
+    prefer:      the hardware, a family of networks -> the hardware with the runtime in use that it
+                 has for them, where the user names none.
     """
 
     description: str
     read: Callable[[Section], Hardware]
+    prefer: Callable[[Any, str], Hardware] = lambda hardware, family: hardware
 
 
 #: Every kind by the schema of its profiles, without the version.

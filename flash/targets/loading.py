@@ -13,10 +13,11 @@ from flash.targets.profile_files import find_profile, load_document, read_docume
 __all__ = ["load_hardware", "load_target"]
 
 
-def load_hardware(name_or_path: str, runtime: str | None = None) -> Hardware:
+def load_hardware(name_or_path: str, runtime: str | None = None, family: str = "") -> Hardware:
     """The profile ``hw_profiles/NAME.toml``, or a file of the user's, by its ``schema``.
 
-    ``runtime`` picks one of its runtimes; so does a name ``NAME:RUNTIME`` (``rpi4b:armnn``).
+    ``runtime`` picks one of its runtimes; so does a name ``NAME:RUNTIME`` (``rpi4b:armnn``). Where
+    neither does, networks of a ``family`` run in what the profile has for them.
     Raises ``UsageError`` for an unknown name or runtime (with the closest), ``ProfileError`` for
     a file that is no profile.
     """
@@ -30,17 +31,20 @@ def load_hardware(name_or_path: str, runtime: str | None = None) -> Hardware:
     if runtime is not None and of_name is not None and runtime != of_name:
         raise UsageError(f"target {name_or_path} names a runtime; leave --runtime {runtime} out")
     chosen = runtime if runtime is not None else of_name
-    return found if chosen is None else found.select(chosen)
+    return kind.prefer(found, family) if chosen is None else found.select(chosen)
 
 
 def load_target(
-    name_or_path: str, runtime: str | None = None, hardware: Given | None = None
+    name_or_path: str,
+    runtime: str | None = None,
+    hardware: Given | None = None,
+    family: str = "",
 ) -> Target:
     """The device, or the chip of a family that ``hardware`` gives (the rest its default's).
 
     Raises as ``load_hardware``, and ``UsageError`` for hardware variables that cannot be.
     """
-    return load_hardware(name_or_path, runtime).target(hardware)
+    return load_hardware(name_or_path, runtime, family).target(hardware)
 
 
 def _kind(schema: Any) -> TargetKind:

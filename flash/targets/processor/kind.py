@@ -62,4 +62,11 @@ def _read(top: Section) -> ProcessorHardware:
     return ProcessorHardware(read_profile(top))
 
 
-KIND: Final = TargetKind("a processor with latencies and energies fitted to measurements", _read)
+def _prefer(hardware: ProcessorHardware, family: str) -> ProcessorHardware:
+    preferred = hardware.profile.default_for.get(family)
+    return hardware if preferred is None else hardware.select(preferred)
+
+
+KIND: Final = TargetKind(
+    "a processor with latencies and energies fitted to measurements", _read, _prefer
+)

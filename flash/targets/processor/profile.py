@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,7 @@ class Profile:
     """A device and the runtimes known for it; ``runtime`` is the one in use.
 
     tvm: None where nobody has said what TVM would compile for.
+    default_for: family of networks -> the runtime in use for them unless somebody says another.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Profile:
     runtimes: Mapping[str, Runtime]
     default_runtime: str
     tvm: Tvm | None = None
+    default_for: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def runtime(self) -> Runtime:
@@ -184,11 +186,18 @@ def read_profile(top: Section) -> Profile:
             f"{did_you_mean(default, runtimes)}"
         )
     tvm = _tvm(top.section("tvm")) if top.has("tvm") else None
+    preferred = _default_for(top.section("default_for"), runtimes) if top.has("default_for") else {}
     profile = Profile(
-        top.text("name"), top.text("description"), kind, device, runtimes, default, tvm
+        top.text("name"), top.text("description"), kind, device, runtimes, default, tvm, preferred
     )
     top.done()
     return profile
+
+
+def _default_for(s: Section, runtimes: Mapping[str, Runtime]) -> dict[str, str]:
+    found = {family: s.choice(family, tuple(runtimes)) for family in s.names()}
+    s.done()
+    return found
 
 
 def _device(s: Section) -> Device:

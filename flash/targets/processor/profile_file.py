@@ -38,6 +38,8 @@ def profile_text(profile: Profile, comment: str = "") -> str:
         },
     )
     _table(lines, "device", _fields(profile.device))
+    if profile.default_for:
+        _table(lines, "default_for", profile.default_for)
     if profile.tvm is not None:
         _table(lines, "tvm", _fields(profile.tvm))
     for name, runtime in profile.runtimes.items():
