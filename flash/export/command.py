@@ -38,6 +38,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flash import __version__
+from flash.accuracy.storage import narrow_to_trained
 from flash.backends.tvm.machine import Machine
 from flash.backends.weights import Weights, random_weights
 from flash.command import CommandParser
@@ -175,7 +176,8 @@ def _space(report: SearchReport, given: str | None, name: str) -> SearchSpace:
             f"{name} is of space '{report.space.name}', which does not come with flash: give its "
             f"file with --space ({error})"
         ) from None
-    if space.size != report.space.size:
+    # A search within what was trained says how many designs that leaves.
+    if report.space.size not in (space.size, narrow_to_trained(space).size):
         raise InputError(
             f"{name} is of a space '{report.space.name}' with {report.space.size:,} designs; "
             f"{given or space.name} has {space.size:,}"

@@ -119,5 +119,5 @@ def _about(model: Any, order: Order) -> Mapping[str, Any]:
     return {"opset": OPSET, **signature_of(model), "bins": detection_bins(order.network)}
 
 
-BOXES = Exporter(boxes_build)
-NMS = Exporter(nms_build)
+BOXES = Exporter(boxes_build, runs_in="onnxruntime")
+NMS = Exporter(nms_build, runs_in="onnxruntime")

@@ -31,11 +31,13 @@ class Exporter:
               ``UsageError`` where a library is missing.
     describe: manifest entry -> what a line for people says of it beside the size.
     compiles: for one machine, which ``Order.machine`` names.
+    runs_in:  the framework that runs the file, as profiles name it; empty where any may.
     """
 
     build: Callable[[Order], Build]
     describe: Callable[[Mapping[str, Any]], Sequence[str]] = _nothing
     compiles: bool = False
+    runs_in: str = ""
 
 
 #: Exporters by the name users give a format.

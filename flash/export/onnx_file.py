@@ -24,4 +24,4 @@ def onnx_build(order: Order) -> Build:
     return Build({f"{order.stem}.onnx": order.content}, entry)
 
 
-ONNX = Exporter(onnx_build)
+ONNX = Exporter(onnx_build, runs_in="onnxruntime")

@@ -63,7 +63,23 @@ class ExportReport(Result):
             lines.append(f"{entry['id']}: {_summary(entry)}")
             for build in entry["builds"]:
                 lines.append(f"written: {self.folder / build['file']} ({_size(build)})")
-        return [*lines, f"written: {self.folder / 'manifest.json'}"]
+        return [*lines, f"written: {self.folder / 'manifest.json'}", *self._notes()]
+
+    def _notes(self) -> list[str]:
+        """Where the latency expected is of another framework than a file's, a line."""
+        framework = self.manifest["target"].get("framework", "")
+        builds = (build for entry in self.manifest["designs"] for build in entry["builds"])
+        formats = dict.fromkeys(str(build["format"]) for build in builds)
+        others = [
+            f"{name} runs in {runs_in}"
+            for name in formats
+            if framework
+            and (runs_in := EXPORTERS[name].runs_in)
+            and runs_in.lower() not in framework.lower()
+        ]
+        if not others:
+            return []
+        return [f"note: the latency expected is {framework}'s; {', '.join(others)}"]
 
 
 def _ends(name: str, interval: Mapping[str, Any] | None) -> dict[str, float | None]:

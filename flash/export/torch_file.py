@@ -96,4 +96,4 @@ def load_torch(
     return torch_network(where.network(where.design(entry["design"])), read_state(content, path))
 
 
-TORCH = Exporter(torch_build)
+TORCH = Exporter(torch_build, runs_in="PyTorch")

@@ -167,4 +167,4 @@ def _describe(entry: Mapping[str, Any]) -> list[str]:
     ]
 
 
-TVM = Exporter(tvm_build, _describe, compiles=True)
+TVM = Exporter(tvm_build, _describe, compiles=True, runs_in="TVM")
