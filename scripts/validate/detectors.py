@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,7 @@ from flash.metrics import network_scores  # noqa: E402
 from flash.optimize.pareto import hypervolume, non_dominated  # noqa: E402
 from flash.spaces.families.detector import DetectorFamily  # noqa: E402
 from flash.spaces.family import InputShape  # noqa: E402
+from flash.spaces.network import Network  # noqa: E402
 from flash.spaces.reference.detectors import CLASSES, detector_network  # noqa: E402
 from flash.spaces.space import SearchSpace  # noqa: E402
 
@@ -41,7 +43,7 @@ Ints = NDArray[np.int64]
 
 ROWS = 25
 MAPS = {"voc": "voc_map50_95", "coco": "coco_map50_95"}
-ABOUT = {
+ABOUT: dict[str, Any] = {
     "data": "YOLOBench",
     "recipe": "YOLOBench",
     "epochs": 0,
@@ -349,7 +351,8 @@ def front(draws: int) -> None:
 
 def picked(points: Floats, most: int) -> Ints:
     """Rows of the first fronts, ``most`` of them."""
-    left, chosen = np.arange(len(points)), []
+    left = np.arange(len(points))
+    chosen: list[int] = []
     while len(chosen) < most:
         own = left[non_dominated(points[left])]
         room = most - len(chosen)
@@ -404,19 +407,19 @@ def picks(draws: int) -> None:
                 good = low <= ms <= high
                 inside, total = inside + good, total + 1
                 print(
-                    f"picks      {limit:g} ms, {label}: {design.accuracy.value:.1f} mAP, predicted "
+                    f"picks      {limit:g} ms, {label}: {design.short}, predicted "
                     f"{design.latency_ms.value:.1f} ({low:.1f} to {high:.1f}), took {ms:.1f} ms"
                 )
     print(f"picks      {inside} of {total} inside their interval   all: {verdict(inside == total)}")
 
 
-def own_ms(network: object, seconds: float = 3.0) -> float:
+def own_ms(network: Network, seconds: float = 3.0) -> float:
     """Milliseconds of processor time of one run, the least of several; one thread."""
     import onnxruntime  # noqa: PLC0415 (an extra)
 
     from flash.backends import network_model, random_weights  # noqa: PLC0415 (an extra)
 
-    model = network_model(network, random_weights(network))  # type: ignore[arg-type]
+    model = network_model(network, random_weights(network))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(
