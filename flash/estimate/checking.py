@@ -11,7 +11,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import NormalDist
 from typing import Any, Final, Literal, overload
 
 from flash.command import CommandParser
@@ -24,19 +23,18 @@ from flash.quantities import (
     format_energy,
     format_latency,
     format_memory,
+    parse_confidence,
     parse_energy_mj,
     parse_latency_ms,
     parse_memory_kb,
-    parse_number,
 )
 from flash.report.base import Result
+from flash.report.interval import far_factor
 from flash.targets import Given, Target
 
 __all__ = ["Check", "CheckReport", "Verdict", "check", "main"]
 
 SCHEMA: Final = "flash.check/1"
-#: Intervals of targets hold 90 % of the true values.
-_INTERVAL: Final = 0.9
 #: Quantity -> (how it is shown, the end of its interval that a limit may be held at).
 _QUANTITIES: Final = {
     "latency_ms": (format_latency, "latency_high_ms"),
@@ -219,7 +217,7 @@ def _judge(row: Row, target: str, limits: Mapping[str, float], confidence: float
             )
         high = _QUANTITIES[name][1] or name
         far, near = float(row[high]), float(row[high.replace("high", "low")])
-        judged = value if confidence is None else value * _spread(far / value, confidence)
+        judged = value if confidence is None else value * (far / value) ** far_factor(confidence)
         passed = judged <= limit
         certain = far <= limit if passed else near > limit
         checks.append(
@@ -227,13 +225,6 @@ def _judge(row: Row, target: str, limits: Mapping[str, float], confidence: float
         )
     failed = any(c.verdict == "fail" for c in checks)
     return Verdict(str(row["design"]), target, "fail" if failed else "pass", tuple(checks), row)
-
-
-def _spread(ratio: float, confidence: float) -> float:
-    """Factor to the far end of another interval than the 90 % one: errors are log-normal."""
-    normal = NormalDist()
-    wanted, known = (normal.inv_cdf((1 + c) / 2) for c in (confidence, _INTERVAL))
-    return float(ratio ** (wanted / known))
 
 
 # ------------------------------------------------------------------------------- the command
@@ -268,7 +259,7 @@ def main(arguments: Sequence[str]) -> None:
         _read(parse_memory_kb, options.max_ram, "--max-ram"),
         _read(parse_memory_kb, options.max_flash, "--max-flash"),
     )
-    confidence = _confidence(options.confidence)
+    confidence = parse_confidence(options.confidence, "--confidence")
     targets = load_targets(options.target, options.runtime, options.hardware)
     models, errors = read_models(options.models, only_shape(options), input_sizes(options))
     verdicts = _judged(models, targets, limits, confidence, errors)
@@ -287,15 +278,6 @@ def main(arguments: Sequence[str]) -> None:
 
 def _read(parse: Any, text: str | None, option: str) -> float | None:
     return None if text is None else float(parse(text, option))
-
-
-def _confidence(text: str | None) -> float | None:
-    if text is None:
-        return None
-    value = parse_number(text.strip().removesuffix("%"), "--confidence")
-    if not 50 <= value <= 99:
-        raise UsageError(f"--confidence {text}: expected per cent from 50 to 99, e.g. 90%")
-    return value / 100
 
 
 def _as_text(verdicts: Sequence[Verdict]) -> str:

@@ -21,7 +21,7 @@ from flash import __version__
 from flash.explorer.facts import Source, baselines, layers_of, projection
 from flash.quantities import quantity
 from flash.report import DesignReport, SearchReport
-from flash.report.interval import Interval
+from flash.report.interval import Interval, far_factor
 
 __all__ = ["explorer_html"]
 
@@ -71,6 +71,7 @@ def _facts(report: SearchReport, source: Source) -> dict[str, Any]:
         "objectives": list(report.objectives),
         "score": report.score,
         "limits": dict(report.limits),
+        "far": 0 if report.confidence is None else far_factor(report.confidence),
         "quantities": [_quantity(name, report) for name in names],
         "ids": [design.id for design in report.front],
         "outside": "".join("01"[design.extrapolated] for design in report.front),
@@ -115,7 +116,7 @@ def _quantity(name: str, report: SearchReport) -> dict[str, Any]:
     option, unit = _LIMITS.get(name, ("--min-score" if name == report.score else "", ""))
     entry = {
         "name": name,
-        "label": of.label,
+        "label": report.accuracy.label(name),
         "unit": of.symbol,
         "sense": of.sense,
         "option": option,

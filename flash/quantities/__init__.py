@@ -1,6 +1,7 @@
 """Quantities: declared once, read from what people type, written for people to read."""
 
 from flash.quantities.numbers import (
+    parse_confidence,
     parse_count,
     parse_number,
     parse_seed,
@@ -42,6 +43,7 @@ __all__ = [
     "known_quantities",
     "parse_accuracy_percent",
     "parse_area_mm2",
+    "parse_confidence",
     "parse_count",
     "parse_duration_s",
     "parse_energy_mj",

@@ -13,7 +13,14 @@ import re
 
 from flash.errors import UsageError, shown
 
-__all__ = ["parse_count", "parse_number", "parse_seed", "parse_sizes", "parse_whole"]
+__all__ = [
+    "parse_confidence",
+    "parse_count",
+    "parse_number",
+    "parse_seed",
+    "parse_sizes",
+    "parse_whole",
+]
 
 _NUMBER = re.compile(
     r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,3})?"
@@ -36,6 +43,19 @@ def parse_number(text: str, option: str = "", least: float = 0.0, most: float = 
     if _NUMBER.fullmatch(text) and least <= float(text) <= most:
         return float(text)
     raise _refused(text, option, f"a number from {least:g} to {most:g}")
+
+
+def parse_confidence(text: str | None, option: str = "") -> float | None:
+    """A share from per cent, ``90%`` or ``90``; None where nothing is given.
+
+    Raises ``UsageError`` for anything that is not from 50 to 99 per cent.
+    """
+    if text is None:
+        return None
+    value = text.strip().removesuffix("%")
+    if not _NUMBER.fullmatch(value) or not 50 <= float(value) <= 99:
+        raise _refused(text, option, "per cent from 50 to 99, e.g. 90%")
+    return float(value) / 100
 
 
 def parse_count(text: str, option: str = "") -> float:

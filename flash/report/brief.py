@@ -71,11 +71,14 @@ def _headline(report: SearchReport) -> str:
 
 def _limits(report: SearchReport) -> str:
     words = {"max": "at least", "min": "at most"}
-    return ", ".join(
+    limits = ", ".join(
         f"{report.accuracy.label(name)} {words[quantity(name).sense]} "
         f"{quantity(name).format(bound)}"
         for name, bound in report.limits.items()
     )
+    if report.confidence is None:
+        return limits
+    return f"{limits}, at the far end of the {100 * report.confidence:g} % interval"
 
 
 def _quantities(report: SearchReport, design: DesignReport) -> list[str]:

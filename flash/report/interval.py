@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
-__all__ = ["Interval", "finite"]
+__all__ = ["COVERAGE", "Interval", "far_factor", "finite"]
+
+#: Share of values that an interval is made to hold.
+COVERAGE = 0.9
 
 
 @dataclass(frozen=True)
@@ -51,3 +55,15 @@ def finite(name: str, value: Any) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{name} is {number}")
     return number
+
+
+def far_factor(confidence: float) -> float:
+    """How much wider than the 90 % interval that of another confidence (0 to 1) is: errors normal.
+
+    Of logarithms for costs, whose errors are factors.
+
+    >>> far_factor(0.9), round(far_factor(0.5), 3)
+    (1.0, 0.41)
+    """
+    normal = NormalDist()
+    return normal.inv_cdf((1 + confidence) / 2) / normal.inv_cdf((1 + COVERAGE) / 2)

@@ -66,7 +66,8 @@ def _in_kilobytes(document: Any) -> Any:
 
 def _search(top: Section) -> SearchReport:
     top.schema(SCHEMA)
-    top.exactly(_TOP)
+    confident = top.has("confidence")
+    top.exactly((*_TOP, "confidence") if confident else _TOP)
     space, status = top.section("space"), top.section("accuracy")
     space.exactly(("name", "size", "distinct"))
     measure = ("measure",) if status.has("measure") else ()
@@ -82,6 +83,7 @@ def _search(top: Section) -> SearchReport:
         ),
         objectives=top.strings("objectives"),
         limits=top.section("limits").numbers(),
+        confidence=top.number("confidence", 0.5, 0.99) if confident else None,
         optimizer=_optimizer(top.section("optimizer")),
         front=[_design(design) for design in top.sections("front")],
         picks=Picks(**{label: picks.string(label) for label in labels}),

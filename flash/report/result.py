@@ -114,6 +114,8 @@ class SearchReport(Result):
     limits:     name of a quantity -> the limit, in the unit of that quantity.
     front:      the designs none of which dominates another, by rising latency.
     notes:      what the reader should know, a sentence each.
+    confidence: limits hold at the far end of the interval with this (0.5 to 0.99); None where they
+                hold at the value.
     """
 
     target: Mapping[str, Any]
@@ -125,6 +127,7 @@ class SearchReport(Result):
     picks: Picks
     notes: Sequence[str] = ()
     accuracy: AccuracyStatus = field(default_factory=AccuracyStatus)
+    confidence: float | None = None
     schema: str = SCHEMA
 
     def __post_init__(self) -> None:
@@ -216,6 +219,7 @@ class SearchReport(Result):
             "space": vars(self.space),
             "objectives": list(self.objectives),
             "limits": dict(self.limits),
+            **({} if self.confidence is None else {"confidence": self.confidence}),
             "accuracy": self.accuracy.to_dict(),
             "optimizer": vars(self.optimizer),
             "picks": vars(self.picks),

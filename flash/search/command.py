@@ -15,7 +15,7 @@ from flash.files.writing import write_text
 from flash.metrics import METRICS
 from flash.optimize import OPTIMIZERS
 from flash.proxies.options import add_options, options_from, own_proxy_names
-from flash.quantities import parse_number, parse_seed, parse_whole, quantity
+from flash.quantities import parse_confidence, parse_number, parse_seed, parse_whole, quantity
 from flash.report.files import write_files
 from flash.report.runs import Run, dated_folder, point_latest
 from flash.report.table import print_report
@@ -154,6 +154,7 @@ def _request(options: argparse.Namespace) -> Request:
         max_area_mm2=limit("max-area", "area_mm2"),
         min_score=limit("min-score", "score"),
         min_accuracy_percent=limit("min-accuracy", "accuracy"),
+        confidence=parse_confidence(options.confidence, "--confidence"),
         extrapolate=options.extrapolate,
         optimizer=options.optimizer,
         seed=parse_seed(options.seed),
@@ -186,6 +187,7 @@ def _parser() -> CommandParser:
     add("--max-area", metavar="40mm2", help="chip area limit, for accelerators")
     add("--min-score", metavar="N", help="lower limit on the metric")
     add("--min-accuracy", metavar="92", help="lower limit on predicted accuracy (92 or 92%%)")
+    add("--confidence", metavar="90%", help="hold limits at the far end of this interval")
     add(
         "--objectives",
         metavar="A,B",

@@ -40,6 +40,7 @@ def search(
     max_area_mm2: float | None = None,
     min_score: float | None = None,
     min_accuracy_percent: float | None = None,
+    confidence: float | None = None,
     extrapolate: bool = False,
     optimizer: str = "shgo",
     seed: int = 0,
@@ -61,6 +62,8 @@ def search(
     metric:        the score, a data-free metric or one that runs the network; by default
                    predicted accuracy where the space is calibrated, else the space's own.
     limits:        in the unit of their name; ``min_score`` in units of the metric.
+    confidence:    0.5 to 0.99: limits hold at the far end of the interval that has this
+                   confidence, not at the predicted value.
     extrapolate:   search networks beyond those trained for the space's accuracy model too.
     optimizer:     one of ``flash.optimize.OPTIMIZERS``: "shgo", "nsga2" (needs the extra of
                    that name) and those that other packages add are certified by "exact", whose
@@ -89,6 +92,7 @@ def search(
         max_area_mm2=max_area_mm2,
         min_score=min_score,
         min_accuracy_percent=min_accuracy_percent,
+        confidence=confidence,
         extrapolate=extrapolate,
         optimizer=optimizer,
         seed=seed,
@@ -133,7 +137,7 @@ def run(request: Request) -> Outcome:
     """The search: load, choose what is maximised, tabulate, optimise, screen, evaluate, report."""
     began = time.perf_counter()
     setup = prepare(request)
-    found = optimise(setup, request)
+    found = hold(setup, optimise(setup, request), request)
     screened = screen_front(setup, found, request)
     result = replace(screened.result, seconds=time.perf_counter() - began)
     front = evaluate_front(
@@ -147,6 +151,7 @@ def run(request: Request) -> Outcome:
     report, chip = report_on(
         setup.problem, setup.goal, result, front, setup.limits(), screened.scores, screened.notes
     )
+    report = replace(report, confidence=request.confidence)
     return Outcome(report, () if request.proxy else front.background, chip)
 
 
@@ -187,6 +192,20 @@ def optimise(setup: Setup, request: Request) -> OptimizerResult:
         why = goal.why_unmet(problem, tables, criteria.bounds)
         why = why or problem.why_unmet(tables, criteria.bounds)
         raise InfeasibleError(why or str(error)) from None
+
+
+def hold(setup: Setup, found: OptimizerResult, request: Request) -> OptimizerResult:
+    """The front whose limits hold at the far end of an interval, where that is asked for."""
+    if request.confidence is None:
+        return found
+    from flash.search.confidence import Held, hold_limits  # noqa: PLC0415 (seldom asked for)
+
+    held = Held(setup.problem, setup.tables, setup.goal, setup.criteria, request.confidence)
+    return hold_limits(
+        held,
+        found,
+        lambda criteria, goal: optimise(replace(setup, criteria=criteria, goal=goal), request),
+    )
 
 
 def screen_front(setup: Setup, found: OptimizerResult, request: Request) -> Screened:

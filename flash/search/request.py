@@ -49,6 +49,7 @@ class Request:
     max_area_mm2: float | None = None
     min_score: float | None = None
     min_accuracy_percent: float | None = None
+    confidence: float | None = None
     optimizer: str = "shgo"
     extrapolate: bool = False
     seed: int = 0
@@ -75,6 +76,22 @@ class Request:
             raise UsageError(
                 f"--metric {self.proxy} takes no --objective flash, --min-score or --min-accuracy"
             )
+
+        self._check_confidence()
+
+    def _check_confidence(self) -> None:
+        if self.confidence is None:
+            return
+        if not 0.5 <= self.confidence <= 0.99:
+            raise UsageError(f"a confidence is from 0.5 to 0.99, got {self.confidence!r}")
+        if not set(self.limits) - {"memory_kb", "score"}:
+            raise UsageError(
+                "--confidence holds limits at the far end of an interval: give --max-latency, "
+                "--max-energy, --max-area or --min-accuracy"
+            )
+        if self.proxy or self.single:
+            what = f"--metric {self.proxy}" if self.proxy else "--objective flash"
+            raise UsageError(f"--confidence cannot be asked for with {what}")
 
     def _check_objectives(self) -> None:
         if self.objective is not None and self.objective != "flash":

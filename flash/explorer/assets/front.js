@@ -19,13 +19,21 @@ function meets(name, bound, value) {
   return value !== null && (quantities.get(name).sense === "max" ? value >= bound : value <= bound);
 }
 
+// What a limit holds: the value, or with --confidence the far end of that interval.
+function limited(name, k) {
+  const one = quantities.get(name), value = one.value[k];
+  if (!facts.far || !one.low || value === null) return value;
+  if (name === "accuracy") return value - (value - one.low[k]) * facts.far;
+  return value * (one.high[k] / value) ** facts.far;
+}
+
 // Designs within the limits on objectives. They are the exact front under these limits: whatever
 // beats one of them is within the limits too, so it would have beaten it before.
 function keptDesigns() {
   const limits = [...state.limits].filter(([name]) => facts.objectives.includes(name));
   const kept = [];
   for (let k = 0; k < count; k++) {
-    if (limits.every(([name, bound]) => meets(name, bound, valueOf(name, k)))) kept.push(k);
+    if (limits.every(([name, bound]) => meets(name, bound, limited(name, k)))) kept.push(k);
   }
   return kept;
 }

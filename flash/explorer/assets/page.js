@@ -14,7 +14,7 @@ function make(tag, text, attributes = {}, ...children) {
 
 function heading(name) {
   const one = quantities.get(name);
-  const label = name === "accuracy" ? "predicted accuracy" : one.label;
+  const label = name === "accuracy" ? `predicted ${one.label}` : one.label;
   return one.unit ? `${label} (${one.unit})` : label;
 }
 
@@ -176,6 +176,7 @@ function why() {
     return `${names} ${others.length > 1 ? "are" : "is"} no objective of this front: under such a limit other designs, not on this page, may be best. The command finds them.`;
   }
   if (state.kept.length === 0) return "No design of the front is within these limits, so none of the space is.";
+  if (facts.far && state.limits.size) return "Limits hold at the far end of an interval here: designs that another beats by its value alone may be best under them. The command finds them.";
   return state.limits.size ? "These are the exact front under the limits: what beats one of them would be within the limits too." : "";
 }
 
