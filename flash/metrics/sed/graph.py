@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import pairwise
 
-from flash.metrics.sed.live import Live, depthwise, positions
+from flash.metrics.sed.live import Live, bends, depthwise, positions
 from flash.metrics.sed.maps import (
     CENTRED,
     IMAGE,
@@ -191,10 +191,10 @@ class _Walk:
         if op in ("conv", "conv_transpose"):
             return self._conv(number, layer, x)
         if op == "act":
-            return self._act(number, x) if layer.act else x
+            return self._act(number, x) if bends(layer) else x
         if op == "add":
             y = self._sum(inputs)
-            return self._act(number, y) if layer.act else y
+            return self._act(number, y) if bends(layer) else y
         if op == "avg_pool" or op == "max_pool":
             return self._pool(number, layer, x)
         if op == "concat":
@@ -202,7 +202,7 @@ class _Walk:
         if op in ("norm", "layer_norm"):
             unit = self.statistics.unit(x.covariance)
             y = self._same(("norm", x.key), number, unit, x.channels, x.rank)
-            return self._act(number, y) if layer.act else y
+            return self._act(number, y) if bends(layer) else y
         if op in ("slice", "pad"):
             return self._recut(x, op, int(layer.out_channels))
         if op == "mul":
@@ -229,7 +229,7 @@ class _Walk:
         if stride > 1 and not restart:
             r = self.statistics.resampled(r, stride)
         y = self.made(number, r, out, rank, depthwise(layer))
-        return self._act(number, y) if layer.act else y
+        return self._act(number, y) if bends(layer) else y
 
     def _pool(self, number: int, layer: Layer, x: Map) -> Map:
         if number in self.found.restarts:

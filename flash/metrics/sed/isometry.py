@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flash.metrics.sed.graph import Trace
+from flash.metrics.sed.live import bends
 from flash.spaces.layers import INPUT, Layer
 
 __all__ = ["isometry"]
@@ -18,6 +19,7 @@ __all__ = ["isometry"]
 #: Of the image: what reads it always reshapes it.
 _NO_SHAPE = (0, 0, 0)
 _LINEAR = ("add", "avg_pool", "max_pool", "slice", "pad", "concat", "copy", "resize", "mul")
+_READERS = ("act", "norm", "layer_norm", "copy")
 
 
 @dataclass(slots=True)
@@ -39,19 +41,19 @@ class _Step:
 def isometry(found: Trace) -> float:
     """Isometry of a traced network, 0 to 1; 0 if no identity carries anything."""
     steps = _steps(found)
-    total, chain, identity, begun = 0.0, 1.0, 1.0, False
+    total, chain, share, begun = 0.0, 1.0, 1.0, False
     for step in reversed(steps):
         if step.reshapes:
-            chain, identity, begun = 1.0, 1.0, False
+            chain, share, begun = 1.0, 1.0, False
             continue
-        # What rectifies a region's last map for its reader is no part of the region.
-        if not begun and all(found.live.layers[n].op in ("act", "norm") for n in step.layers):
+        # What norms or rectifies a region's last map for its reader is no part of the region.
+        if not begun and all(found.live.layers[n].op in _READERS for n in step.layers):
             continue
-        begun = True
-        identity *= _identity(found, step) if identity else 0.0
-        if identity:
-            chain *= _gain(found, step)
-            total += step.convs * identity * min(1.0, 1.0 / chain)
+        last, begun = not begun, True
+        share *= _identity(found, step, last) if share else 0.0
+        if share:
+            chain *= _gain(found, step, last)
+            total += step.convs * share * min(1.0, 1.0 / chain)
     return total / sum([step.convs for step in steps if not step.reshapes]) if total else 0.0
 
 
@@ -77,10 +79,11 @@ def _shape(layer: Layer) -> tuple[int, int, int]:
     return int(layer.out_channels), int(layer.out_height), int(layer.out_width)
 
 
-def _identity(found: Trace, step: _Step) -> float:
+def _identity(found: Trace, step: _Step, last: bool) -> float:
     """Share of the step's end that a route of nothing but additions brings from its start.
 
     A concat passes on its share of the channels, a ReLU after a sum the share that is linear.
+    last: the step ends its region, so what it ends in is the sum, before any activation.
     """
     live = found.live
     share = {step.end: 1.0}
@@ -89,9 +92,9 @@ def _identity(found: Trace, step: _Step) -> float:
         if mine is None:
             continue
         layer = live.layers[number]
-        if layer.op not in ("add", "mul", "concat", "slice", "copy"):
+        if layer.op not in ("add", "mul", "concat", "slice", "copy", "act"):
             continue
-        if layer.act:
+        if bends(layer) and not (last and number == step.end):
             mine *= found.rectifies(number).linear
         for p in live.passed(number) if layer.op == "mul" else live.reads[number]:
             part = mine
@@ -101,7 +104,7 @@ def _identity(found: Trace, step: _Step) -> float:
     return share.get(step.start, 0.0)
 
 
-def _gain(found: Trace, step: _Step) -> float:
+def _gain(found: Trace, step: _Step, last: bool) -> float:
     """Gradient energy at the start of a step for one at its end.
 
     Linear routes from one tensor to another add up in amplitude, what arrives through
@@ -117,15 +120,16 @@ def _gain(found: Trace, step: _Step) -> float:
         if arrived is None:  # works out a gate
             continue
         passed = found.live.passed(number) if layer.op == "mul" else reads[number]
-        if layer.op in _LINEAR and not layer.act and int(layer.stride) == 1:
+        bent = bends(layer) and not (last and number == step.end)
+        if layer.op in (*_LINEAR, "act") and not bent and int(layer.stride) == 1:
             for p in passed:
                 mine = routes.setdefault(p, {})
                 for where, amplitude in arrived.items():
                     mine[where] = mine.get(where, 0.0) + amplitude
             continue
         total = sum(a * a * energy[where] for where, a in arrived.items())
-        gain = found.rectifies(number).active if layer.act else 1.0
-        if layer.op in ("conv", "norm", "linear"):
+        gain = found.rectifies(number).active if bent else 1.0
+        if layer.op in ("conv", "norm", "layer_norm", "linear"):
             gain /= max(float(maps[reads[number][0]].covariance[0]), 1e-9)
         # ~number stands for what arrives through this layer.
         energy[~number] = total * gain

@@ -7,7 +7,14 @@ from functools import cached_property
 from flash.spaces.layers import INPUT, ZEROS, Layer
 from flash.spaces.network import Network
 
-__all__ = ["Live", "depthwise", "positions"]
+__all__ = ["Live", "bends", "depthwise", "positions"]
+
+#: What files write as operations on one map, though they bend nothing.
+_STRAIGHT = frozenset(f"{name}_constant" for name in ("add", "sub", "mul", "div", "sum")) | {
+    "",
+    "neg",
+    "identity",
+}
 
 
 class Live:
@@ -100,6 +107,11 @@ class Live:
 def positions(layer: Layer) -> int:
     """Of the map that a layer writes."""
     return int(layer.out_height) * int(layer.out_width)
+
+
+def bends(layer: Layer) -> bool:
+    """Does the layer end in an activation that is not linear?"""
+    return layer.act not in _STRAIGHT
 
 
 def depthwise(layer: Layer) -> bool:
