@@ -22,9 +22,8 @@ from flash.metrics.sed.maps import (
     Floats,
     Rectified,
     Route,
-    window_entropy,
 )
-from flash.metrics.sed.statistics import Statistics, stacked
+from flash.metrics.sed.statistics import Statistics
 from flash.spaces.layers import INPUT, Layer
 from flash.spaces.network import Network
 
@@ -104,7 +103,7 @@ class Trace:
     origins: dict[int, Map] = field(default_factory=dict)
     #: Source -> the map that it is.
     sources: dict[int, Map] = field(default_factory=dict)
-    statistics: Statistics = field(default_factory=Statistics)
+    statistics: Statistics = field(default_factory=Statistics.shared)
     #: Layers that rectify a map with a mean: what is left of it (``CENTRED`` for all others).
     rectified: dict[int, Rectified] = field(default_factory=dict)
 
@@ -128,7 +127,10 @@ class Trace:
         """The sources of a map, with the share of its variance that each brings."""
         if x.source is not None:
             return [(x.source, 1.0)]
-        variances = [self.covariance({n: r}).item(0) for n, r in x.sources.items()]
+        variances = [
+            (self.sources[n].covariance if r == _WHOLE else self.covariance({n: r})).item(0)
+            for n, r in x.sources.items()
+        ]
         total = sum(variances) or 1.0
         return [(n, v / total) for n, v in zip(x.sources, variances, strict=True)]
 
@@ -140,12 +142,10 @@ class Trace:
         for k, reading in enumerate(self.readings):
             if reading.kernel != (1, 1):
                 groups.setdefault(reading.kernel, []).append(k)
-        for (height, width), members in groups.items():
-            distinct = {id(r := self.readings[k].correlation): r for k in members}
-            values = window_entropy(stacked(list(distinct.values())), height, width)
-            known = dict(zip(distinct, values.tolist(), strict=True))
-            for k in members:
-                found[k] = known[id(self.readings[k].correlation)]
+        for kernel, members in groups.items():
+            read = [self.readings[k].correlation for k in members]
+            for k, entropy in zip(members, self.statistics.entropies(kernel, read), strict=True):
+                found[k] = entropy
         return found
 
     @property

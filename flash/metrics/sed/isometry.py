@@ -59,14 +59,14 @@ def isometry(found: Trace) -> float:
 
 def _steps(found: Trace) -> list[_Step]:
     live, layers = found.live, found.live.layers
-    meeting = set(live.articulations)
+    meeting, convolutions = set(live.articulations), live.convolutions
     depth: dict[int, int] = {INPUT: 0}
     steps = []
     start, shape, inner = INPUT, _NO_SHAPE, list[int]()
     for number in live.order:
         layer, reads = layers[number], live.reads[number]
         before = depth[reads[0]] if len(reads) == 1 else max([depth[p] for p in reads])
-        depth[number] = before + live.convolves(number)
+        depth[number] = before + (number in convolutions)
         inner.append(number)
         if number in meeting:
             convs, before_it, shape = depth[number] - depth[start], shape, _shape(layer)

@@ -58,28 +58,34 @@ class Live:
         """Is a linear layer a 1x1 convolution: of rows, or inside a gate?"""
         return positions(self.layers[number]) > 1 or number in self.gates
 
-    def convolves(self, number: int) -> bool:
-        """Does the layer mix the channels of the signal itself (and not of a gate)?"""
-        op = self.layers[number].op
-        if number in self.gates:
-            return False
-        return op in ("conv", "conv_transpose") or (op == "linear" and self.mixes(number))
+    @cached_property
+    def convolutions(self) -> frozenset[int]:
+        """Layers that mix the channels of the signal itself, and not of a gate."""
+        always = ("conv", "conv_transpose")
+        return frozenset(
+            n
+            for n in self.order
+            if ((op := self.layers[n].op) in always or (op == "linear" and self.mixes(n)))
+            and n not in self.gates
+        )
 
     @cached_property
     def gates(self) -> dict[int, int]:
         """Layers that work out a gate, and the positions of the map that it gates."""
         found: dict[int, int] = {}
-        for number in self.order:
-            if self.layers[number].op == "mul":
-                size = positions(self.layers[number])
-                found |= dict.fromkeys(self.gates_of(number), size)
+        for number in self.gating:
+            found |= dict.fromkeys(self.gates_of(number), positions(self.layers[number]))
         return found
 
+    @cached_property
+    def gating(self) -> list[int]:
+        """Products of a map with a gate."""
+        products = [n for n in self.order if self.layers[n].op == "mul"]
+        return [n for n in products if len(self.passed(n)) == 1]
+
     def gates_of(self, number: int) -> list[int]:
-        """Layers that work out the gate of product ``number``; none if it is no gate."""
+        """Layers that work out the gate of product ``number``, one of ``gating``."""
         whole = self.passed(number)
-        if len(whole) != 1:
-            return []
         size = positions(self.layers[number])
         found, inside = list[int](), [p for p in self.reads[number] if p not in whole]
         while inside:

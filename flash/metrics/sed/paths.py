@@ -31,17 +31,19 @@ def path_shares(found: Trace) -> dict[int, float]:
         mine = shares.get(number)
         if mine is None or number in live.gates:
             continue
-        mine = shares[number] = min(1.0, mine)
+        if mine > 1.0:
+            mine = shares[number] = 1.0
         origin = found.origins.get(number)
-        made_of = [maps[p] for p in live.reads[number]] if origin is None else [origin]
-        for x in made_of:
+        for x in [maps[p] for p in live.reads[number]] if origin is None else [origin]:
+            if x.source is not None:  # the usual case, at once
+                shares[x.source] = shares.get(x.source, 0.0) + mine
+                continue
             for source, part in found.parts(x):
                 shares[source] = shares.get(source, 0.0) + mine * part
-    for number in live.order:
-        if live.layers[number].op == "mul" and live.passed(number) != live.reads[number]:
-            whole = found.parts(maps[number])
-            gated = min(1.0, sum([shares.get(source, 0.0) for source, _ in whole]))
-            shares.update(dict.fromkeys(live.gates_of(number), gated))
+    for number in live.gating:
+        whole = found.parts(maps[number])
+        gated = min(1.0, sum([shares.get(source, 0.0) for source, _ in whole]))
+        shares.update(dict.fromkeys(live.gates_of(number), gated))
     return shares
 
 
@@ -75,23 +77,30 @@ def unbypassed_depth(live: Live) -> float:
     mean over channels. A depthwise and pointwise pair is one convolution.
     """
     depth: dict[int, float] = {INPUT: 0.0}
+    #: Tensors of which a share of the channels alone is reached.
     covered: dict[int, float] = {}
+    convolutions = live.convolutions
     for number in live.order:
         layer, reads = live.layers[number], live.reads[number]
-        if layer.op == "add":
-            depth[number], covered[number] = _shortest(reads, depth, covered)
+        before = depth[reads[0]]
+        if number in convolutions:
+            depth[number] = before if depthwise(layer) else before + 1
+        elif layer.op == "add":
+            if covered:
+                depth[number], covered[number] = _shortest(reads, depth, covered)
+            else:
+                depth[number] = min([depth[p] for p in reads])
         elif layer.op == "concat":
             depth[number] = _mean(live, layer, reads, depth)
         elif layer.op == "mul":
-            depth[number] = min(depth[p] for p in live.passed(number) or reads)
+            depth[number] = min([depth[p] for p in live.passed(number) or reads])
         else:
-            depth[number] = depth[reads[0]]
-            if live.convolves(number) and not depthwise(layer):
-                depth[number] += 1
-            elif layer.op in ("pad", "slice", "act", "copy"):
-                covered[number] = covered.get(reads[0], 1.0)
-                if layer.op == "pad":
-                    covered[number] *= int(layer.in_channels) / int(layer.out_channels)
+            depth[number] = before
+            if layer.op == "pad":
+                share = int(layer.in_channels) / int(layer.out_channels)
+                covered[number] = covered.get(reads[0], 1.0) * share
+            elif reads[0] in covered and layer.op in ("slice", "act", "copy"):
+                covered[number] = covered[reads[0]]
     return depth[live.order[-1]]
 
 

@@ -1,4 +1,4 @@
-"""The covariances of one network, each computed once.
+"""The covariances of networks, each computed once.
 
 Stages begin anew from an image (``SED.md``, section 2), and branches that read one map start
 alike: many layers repeat, at other widths, what another has computed. Equal results are the
@@ -8,6 +8,7 @@ same array here, so what is asked again is found by who its operands are.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -21,10 +22,13 @@ from flash.metrics.sed.maps import (
     rectified,
     resample,
     route_operator,
+    window_entropy,
 )
 
 __all__ = ["Statistics", "stacked"]
 
+#: Results kept between networks, of 400 bytes each.
+_MOST = 1 << 15
 _UNCHANGED: frozenset[Route] = frozenset([()])
 
 
@@ -35,7 +39,17 @@ class Statistics:
     keys. Nobody may write into the arrays.
     """
 
+    _shared: ClassVar[Statistics | None] = None
+
+    @classmethod
+    def shared(cls) -> Statistics:
+        """Those of the networks scored before, until there are many; then new ones."""
+        if cls._shared is None or len(cls._shared._other) > _MOST:
+            cls._shared = cls()
+        return cls._shared
+
     def __init__(self) -> None:
+        self._entropies: dict[Hashable, float] = {}
         self._unit: dict[int, Floats] = {id(IMAGE): IMAGE}
         self._rectified: dict[tuple[int, float], tuple[Floats, Rectified]] = {}
         self._other: dict[Hashable, Floats] = {}
@@ -82,6 +96,16 @@ class Statistics:
         if y is None:
             y = self._other[key] = factor * x
         return y
+
+    def entropies(self, kernel: tuple[int, int], xs: Sequence[Floats]) -> list[float]:
+        """Of a window of each of ``xs`` (of unit variance), nats a channel."""
+        known = self._entropies
+        new = {id(x): x for x in xs if (id(x), kernel) not in known}
+        if new:
+            found = window_entropy(stacked(list(new.values())), *kernel)
+            for key, value in zip(new, found.tolist(), strict=True):
+                known[key, kernel] = value
+        return [known[id(x), kernel] for x in xs]
 
     def plus(self, x: Floats, y: Floats) -> Floats:
         """Of the sum of two independent maps."""
