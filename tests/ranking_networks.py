@@ -64,9 +64,7 @@ class Files:
     def _new(self, op, inputs, channels, side, **attributes):
         self.count += 1
         name = f"t{self.count}"
-        self.nodes.append(
-            node(op, list(inputs), [name], name=f"n{self.count}", **attributes)
-        )
+        self.nodes.append(node(op, list(inputs), [name], name=f"n{self.count}", **attributes))
         return _Tensor(name, channels, side)
 
     def _weight(self, *shape):
