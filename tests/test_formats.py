@@ -115,6 +115,29 @@ def test_a_check(tmp_path, capsys):
     compare("flash.check/1", json.loads(capsys.readouterr().out))
 
 
+def test_a_shrunk_model(tmp_path, capsys):
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from onnx_models import model, node, normal
+
+    nodes = [
+        node("Conv", ["x", "stem"], ["a"], pads=[1, 1, 1, 1]),
+        node("Conv", ["a", "w"], ["b"], pads=[1, 1, 1, 1]),
+        node("Add", ["a", "b"], ["c"]),
+        node("GlobalAveragePool", ["c"], ["d"]),
+        node("Flatten", ["d"], ["e"]),
+        node("Gemm", ["e", "head"], ["y"]),
+    ]
+    weights = {"stem": normal(16, 3, 3, 3), "w": normal(16, 16, 3, 3), "head": normal(16, 4)}
+    made = model(nodes, {"x": [1, 3, 8, 8]}, weights)
+    onnx.save(made, tmp_path / "m.onnx")
+    words = ["shrink", str(tmp_path / "m.onnx"), "--out", str(tmp_path / "out"), "--json", "-"]
+    assert run_command(_dispatch, words) == 0
+    compare("flash.shrink/1", json.loads(capsys.readouterr().out))
+    compare("flash.model-graph/1", json.loads((tmp_path / "out" / "m.graph.json").read_text()))
+    compare("flash.space/1", tomllib.loads((tmp_path / "out" / "m.toml").read_text()))
+
+
 def test_a_search_with_a_budget(tmp_path, capsys):
     rest = "|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"
     rows = [f"|{op}~0{rest},{90 + k}" for k, op in enumerate(("nor_conv_3x3", "nor_conv_1x1"))]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from flash.backends.onnx.detection import IOU_THRESHOLD, SCORE_THRESHOLD, detection_model
     from flash.backends.onnx.int8 import quantize_onnx
     from flash.backends.onnx.reader import network_of, read_onnx
-    from flash.backends.onnx.session import run_onnx, time_onnx, verify_onnx
+    from flash.backends.onnx.session import run_onnx, run_onnx_many, time_onnx, verify_onnx
     from flash.backends.onnx.suite_model import (
         WEIGHTS_FILE,
         Region,
@@ -22,7 +22,16 @@ if TYPE_CHECKING:
         suite_models,
     )
     from flash.backends.onnx.writer import OPSET, network_model
+    from flash.backends.onnx.variants.model import Variants, variants_of, variants_of_file
     from flash.backends.torch.export import module_model
+    from flash.backends.torch.graph import (
+        TorchGraph,
+        graph_weights,
+        match_statistics,
+        run_graph,
+        torch_graph,
+        with_weights,
+    )
     from flash.backends.torch.module import load_weights, module_weights, torch_network
     from flash.backends.torch.state import read_state, run_torch, state_file, torch_version
     from flash.backends.tvm.build import run_tvm, time_tvm, tvm_library, tvm_version
@@ -36,10 +45,14 @@ __all__ = [
     "SCORE_THRESHOLD",
     "WEIGHTS_FILE",
     "Region",
+    "TorchGraph",
     "Tracker",
     "Tuning",
+    "Variants",
     "detection_model",
+    "graph_weights",
     "load_weights",
+    "match_statistics",
     "measure_tvm_rpc",
     "module_model",
     "module_weights",
@@ -50,32 +63,42 @@ __all__ = [
     "random_weights",
     "read_onnx",
     "read_state",
+    "run_graph",
     "run_onnx",
+    "run_onnx_many",
     "run_torch",
     "run_tvm",
     "state_file",
     "suite_models",
     "time_onnx",
     "time_tvm",
+    "torch_graph",
     "torch_network",
     "torch_version",
     "tuned_library",
     "tvm_library",
     "tvm_version",
+    "variants_of",
+    "variants_of_file",
     "verify_onnx",
+    "with_weights",
 ]
 
 #: Public name -> (module, extra that brings the libraries the module imports).
 _HOMES = {
     "IOU_THRESHOLD": ("onnx.detection", "onnx"),
-    "SCORE_THRESHOLD": ("onnx.detection", "onnx"),
-    "detection_model": ("onnx.detection", "onnx"),
     "OPSET": ("onnx.writer", "onnx"),
+    "SCORE_THRESHOLD": ("onnx.detection", "onnx"),
     "WEIGHTS_FILE": ("onnx.suite_model", "onnx"),
     "Region": ("onnx.suite_model", "onnx"),
+    "TorchGraph": ("torch.graph", "torch"),
     "Tracker": ("tvm.rpc", "tvm"),
     "Tuning": ("tvm.tuning", "tvm"),
+    "Variants": ("onnx.variants.model", "onnx"),
+    "detection_model": ("onnx.detection", "onnx"),
+    "graph_weights": ("torch.graph", "torch"),
     "load_weights": ("torch.module", "torch"),
+    "match_statistics": ("torch.graph", "torch"),
     "measure_tvm_rpc": ("tvm.rpc", "tvm"),
     "module_model": ("torch.export", "torch"),
     "module_weights": ("torch.module", "torch"),
@@ -86,19 +109,25 @@ _HOMES = {
     "random_weights": ("weights", ""),
     "read_onnx": ("onnx.reader", "onnx"),
     "read_state": ("torch.state", "torch"),
+    "run_graph": ("torch.graph", "torch"),
     "run_onnx": ("onnx.session", "onnx"),
+    "run_onnx_many": ("onnx.session", "onnx"),
     "run_torch": ("torch.state", "torch"),
     "run_tvm": ("tvm.build", "tvm"),
     "state_file": ("torch.state", "torch"),
     "suite_models": ("onnx.suite_model", "onnx"),
     "time_onnx": ("onnx.session", "onnx"),
     "time_tvm": ("tvm.build", "tvm"),
+    "torch_graph": ("torch.graph", "torch"),
     "torch_network": ("torch.module", "torch"),
     "torch_version": ("torch.state", "torch"),
     "tuned_library": ("tvm.tuning", "tvm"),
     "tvm_library": ("tvm.build", "tvm"),
     "tvm_version": ("tvm.build", "tvm"),
+    "variants_of": ("onnx.variants.model", "onnx"),
+    "variants_of_file": ("onnx.variants.model", "onnx"),
     "verify_onnx": ("onnx.session", "onnx"),
+    "with_weights": ("torch.graph", "torch"),
 }
 
 

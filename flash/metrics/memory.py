@@ -62,7 +62,7 @@ def _peak(table: LayerTable, element_size: NDArray[Any] | None = None) -> NDArra
             producer = np.broadcast_to(np.asarray(x.producer), (designs,))[reads]
             last_use[producer, column[reads]] = row
             outside = reads & (np.asarray(x.producer) == INPUT)
-            if outside.any():
+            if table.passers is None and outside.any():
                 elements = x.channels * x.height * x.width
                 size[rows] = np.where(outside, elements, size[rows])
     last_use[np.asarray(table.output.producer), column] = rows - 1
@@ -71,6 +71,12 @@ def _peak(table: LayerTable, element_size: NDArray[Any] | None = None) -> NDArra
     change = np.zeros((rows + 2, designs), dtype=size.dtype)
     change[:rows] = size[:rows]
     change[0] += size[rows] * (last_use[rows] >= 0)
+    for span in table.passers.spans if table.passers is not None else ():
+        # Of a span the last element size is that of what comes from outside.
+        elements = span.elements * (1 if element_size is None else element_size[-1])
+        alive = span.last >= span.first
+        change[span.first] += (elements * alive).astype(change.dtype)
+        change[span.last + 1, column] -= (elements * alive).astype(change.dtype)
     for row in range(rows + 1):
         change[last_use[row] + 1, column] -= size[row] * (last_use[row] >= 0)
     peak: NDArray[Any] = np.cumsum(change[:rows], axis=0).max(axis=0, initial=0)

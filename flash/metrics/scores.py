@@ -22,6 +22,7 @@ METRICS: Registry[Metric] = Registry(
     "metric",
     {
         "capacity": "flash.metrics.rank:CAPACITY",
+        "kept_importance": "flash.metrics.importance:KEPT_IMPORTANCE",
         "nn_degree": "flash.metrics.nn_degree:NN_DEGREE",
         "nn_mass": "flash.metrics.nn_mass:NN_MASS",
         "rank_score": "flash.metrics.rank:RANK_SCORE",

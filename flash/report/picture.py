@@ -11,6 +11,7 @@ import math
 import re
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flash.quantities import format_number, quantity
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from flash.report.design import DesignReport
     from flash.report.result import SearchReport
 
-__all__ = ["front_svg"]
+__all__ = ["Mark", "front_svg"]
 
 #: Size of the picture without its caption, in pixels as are all lengths here.
 _WIDTH, _HEIGHT = 880.0, 470.0
@@ -50,26 +51,47 @@ text{fill:#e6edf3}.page{fill:#0d1117}.sub,.key,.tick,.caption,.value{fill:#9198a
 """
 
 
-def front_svg(report: SearchReport, background: Sequence[tuple[float, float]] = ()) -> str:
+@dataclass(frozen=True)
+class Mark:
+    """A network that is no design of the front, to be shown by name."""
+
+    label: str
+    latency_ms: float
+    score: float
+
+
+def front_svg(
+    report: SearchReport,
+    background: Sequence[tuple[float, float]] = (),
+    marks: Sequence[Mark] = (),
+) -> str:
     """The picture of a search, as SVG text.
 
     background: (latency_ms, score) of further designs, drawn faintly where they fall into
     the picture; the score is ``report.score``.
+    marks: further networks, shown by name wherever they lie.
     """
-    return _Picture(report, background).draw()
+    return _Picture(report, background, marks).draw()
 
 
 class _Picture:
     """One drawing; pieces are added from back to front."""
 
-    def __init__(self, report: SearchReport, background: Sequence[tuple[float, float]]) -> None:
+    def __init__(
+        self,
+        report: SearchReport,
+        background: Sequence[tuple[float, float]],
+        marks: Sequence[Mark] = (),
+    ) -> None:
         self.report = report
+        self.marks = tuple(marks)
         self.third = _third(report)
         right = _WIDTH - (112.0 if self.third else 28.0)
         self.plot = Box(76.0, 92.0, right, _HEIGHT - 58.0)
         self.scores = {d.id: d.quantity(report.score) or 0.0 for d in report.front}
         picked = [design for _, design in report.picked]
         latencies = [d.latency_ms.value for d in report.front]
+        latencies += [mark.latency_ms for mark in self.marks]
         # An interval may reach to zero, which a logarithmic axis cannot show.
         floor = min(latencies) / 4
         latencies += [max(d.latency_ms.low, floor) for d in picked]
@@ -88,7 +110,7 @@ class _Picture:
             for latency, score in background
             if self.x.shows(latency) and score <= max(scores) and math.isfinite(score)
         ]
-        scores += [score for _, score in self.random]
+        scores += [score for _, score in self.random] + [mark.score for mark in self.marks]
         self.y = Axis.around(scores, self.plot.bottom, self.plot.top, log=False, margin=_ROOM)
         self.parts: list[str] = []
 
@@ -98,6 +120,7 @@ class _Picture:
         self._background()
         self._limits()
         self._designs()
+        self._marks()
         self._picks()
         self._colours()
         height = self._caption()
@@ -166,6 +189,12 @@ class _Picture:
         for latency, score in self.random:
             x, y = self.x.at(latency), self.y.at(score)
             self.parts.append(f'<circle class="random" cx="{x:.1f}" cy="{y:.1f}" r="2"/>')
+
+    def _marks(self) -> None:
+        for mark in self.marks:
+            x, y = self.x.at(mark.latency_ms), self.y.at(mark.score)
+            self.parts.append(f'<path class="picked" d="M{x - 7:.1f} {y:.1f}l7 -7l7 7l-7 7z"/>')
+            self._text(x - 11, y + 18, "value halo", mark.label, ' text-anchor="end"')
 
     def _limits(self) -> None:
         limit = self.report.limits.get("latency_ms")

@@ -56,6 +56,13 @@ class Emitter(ABC):
     def _first_present(self, xs: Sequence[Tensor]) -> Tensor:
         """The first of ``xs`` that is present, for each design its own."""
 
+    def follow_passing(self) -> None:  # noqa: B027 (only tables of some stages need it)
+        """Say before the first layer that the network has long links.
+
+        Tables of some stages are then told of the tensors that pass them
+        (``flash.spaces.passing``).
+        """
+
     # ---------------------------------------------------------------------- where we are
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -239,6 +246,10 @@ class Emitter(ABC):
         channels = sum((x.channels for x in xs), 0)
         layer = self._pointwise("concat", xs, channels, channels, operands=operands)
         return self._record(layer, operands > 1, self._first_present(xs))
+
+    def layer(self, layer: Layer) -> Tensor:
+        """A layer whose sizes, name and stage the family has worked out itself."""
+        return self._record(layer)
 
     def zeros(self, x: Tensor) -> Tensor:
         """Zeros shaped like ``x``, which nothing has to compute."""

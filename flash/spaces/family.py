@@ -72,15 +72,21 @@ class Setting:
     default: its value where the file says nothing; None if the file must give it.
     most:    the largest value; the smallest is 1.
     entries: 0 for one integer, else the most integers a list may hold (it holds at least one).
+    file: it is the name of a file instead, relative to the space's own.
     """
 
     default: int | tuple[int, ...] | None
     most: int = 65_536
     entries: int = 0
+    file: bool = False
 
     def check(self, name: str, value: Any) -> None:
         """Raise ``SpaceError`` naming the setting if ``value`` is not of this kind."""
-        if self.entries:
+        if self.file:
+            if isinstance(value, str) and value and value.isprintable():
+                return
+            what = "the name of a file"
+        elif self.entries:
             several = isinstance(value, list | tuple) and 1 <= len(value) <= self.entries
             if several and all(self._fits(v) for v in value):
                 return
@@ -220,6 +226,7 @@ FAMILIES: Registry[type[Family]] = Registry(
         "add": "flash.spaces.families.cells:AddFamily",
         "concat": "flash.spaces.families.cells:ConcatFamily",
         "detector": "flash.spaces.families.detector:DetectorFamily",
+        "model": "flash.spaces.families.model:ModelFamily",
         "mobilenet_v2": "flash.spaces.families.mobilenet:MobileNetV2Family",
         "nasbench201": "flash.spaces.families.nasbench201:NasBench201Family",
         "nasbench_macro": "flash.spaces.families.nasbench_macro:NasBenchMacroFamily",

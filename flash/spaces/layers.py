@@ -68,6 +68,8 @@ class Tensor:
     present: something computes it. Sums and concats leave out what is not present.
     signal:  it depends on the network's input (what follows only from zeros does not).
     lone_sum: it came out of the lone sum with this number (see ``Emitter.add``).
+    passer: its number among the tensors that pass the stages of a partial table
+            (``flash.spaces.passing``), -1 where nobody follows them.
     """
 
     channels: Ints
@@ -77,6 +79,7 @@ class Tensor:
     present: Flags = True
     signal: Flags = True
     lone_sum: Ints = NO_SUM
+    passer: Ints = -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)

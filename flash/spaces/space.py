@@ -254,7 +254,8 @@ def _space(document: dict[str, Any], path: Path) -> SearchSpace:
         raise SpaceError(f"unknown family '{family_name}'{did_you_mean(family_name, FAMILIES)}")
     shape = _input_shape(top.section("input"))
     classes = top.integer("classes", most=_MOST_CLASSES)
-    family = FAMILIES[family_name](shape, classes, top.table("settings"))
+    kind = FAMILIES[family_name]
+    family = kind(shape, classes, _settings(kind, top.table("settings"), path))
     ranges = top.table("variables")
     for name in ranges:
         if name not in family.variables:
@@ -277,6 +278,15 @@ def _space(document: dict[str, Any], path: Path) -> SearchSpace:
     )
     _countable(space)
     return space
+
+
+def _settings(kind: type[Family], given: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """The settings, files among them relative to the space's own."""
+    files = [name for name, setting in kind.settings.items() if setting.file]
+    return {
+        name: str(path.parent / value) if name in files and isinstance(value, str) else value
+        for name, value in given.items()
+    }
 
 
 def _countable(space: SearchSpace) -> None:

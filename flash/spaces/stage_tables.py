@@ -21,7 +21,7 @@ from flash.spaces.family import Stage
 from flash.spaces.space import SearchSpace
 from flash.spaces.table import LayerTable, TableEmitter
 
-__all__ = ["Floats", "SeparableProblem", "StageTable", "tabulate", "with_cell_sum"]
+__all__ = ["Floats", "SeparableProblem", "StageTable", "mesh", "tabulate", "with_cell_sum"]
 
 Floats = NDArray[np.float64]
 #: Quantities of a layer table: name -> one value a design, for the rows the table holds.
@@ -120,7 +120,7 @@ def tabulate(
     stages = []
     columns = {name: k for k, name in enumerate(space.variables)}
     for stage in space.family.stages:
-        values, shape = _mesh(space, stage)
+        values, shape = mesh(space, stage)
         own = dict(costs(_emit(space, values, math.prod(shape), {stage.name})))
         own |= metrics(_emit(space, values, math.prod(shape), set(stage.cell)))
         stages.append(
@@ -146,7 +146,7 @@ def with_cell_sum(
     """
     stages = []
     for own, table in zip(space.family.stages, problem.stages, strict=True):
-        values, shape = _mesh(space, own)
+        values, shape = mesh(space, own)
         scores = np.zeros(shape)
         if own.cell:  # else the stage completes none
             scores = score(_emit(space, values, math.prod(shape), set(own.cell))).reshape(shape)
@@ -154,7 +154,7 @@ def with_cell_sum(
     return SeparableProblem(problem.sizes, tuple(stages), {name: "sum", **problem.combine})
 
 
-def _mesh(
+def mesh(
     space: SearchSpace, stage: Stage
 ) -> tuple[dict[str, int | NDArray[np.int64]], tuple[int, ...]]:
     """Every combination of what a stage reads and owns, by variable, and the table's shape.

@@ -22,6 +22,7 @@ from flash.spaces.layers import (
     out_elements,
 )
 from flash.spaces.network import Network
+from flash.spaces.passing import Passers
 
 __all__ = ["LayerTable", "TableEmitter", "network_table"]
 
@@ -53,6 +54,7 @@ class LayerTable:
     stage and cell); ``output`` is the tensor the networks return. A layer's integers are read
     as columns of shape (rows, designs): ``table["out_channels"]``. ``lone_sums`` are sums of
     fewer than two tensors with the designs that have them; they are no layers (``Emitter.add``).
+    ``passers`` are what other stages made, in a table of some stages of networks with long links.
     """
 
     def __init__(
@@ -62,11 +64,13 @@ class LayerTable:
         output: Tensor,
         designs: int,
         lone_sums: Sequence[tuple[Layer, Flags]] = (),
+        passers: Passers | None = None,
     ) -> None:
         self.layers = tuple(layers)
         self.output = output
         self.designs = designs
         self.lone_sums = tuple(lone_sums)
+        self.passers = passers
         self._active = tuple(active)
         self._cache: dict[str, NDArray[np.int64]] = {}
 
@@ -187,6 +191,15 @@ class TableEmitter(Emitter):
         self._active: list[Flags] = []
         self._handed_on: dict[bytes, Tensor] = {}
         self._lone_sums: list[tuple[Layer, Flags]] = []
+        self._passers: Passers | None = None
+
+    def source(self, channels: int, height: Ints, width: Ints) -> Tensor:
+        x = super().source(channels, height, width)
+        return x if self._passers is None else self._passers.source(x)
+
+    def follow_passing(self) -> None:
+        if self._only is not None:
+            self._passers = Passers(self._designs)
 
     def table(self, output: Tensor) -> LayerTable:
         """What was emitted so far; ``output`` is what the networks return.
@@ -200,7 +213,9 @@ class TableEmitter(Emitter):
             output = self.outputs(handed)
         elif handed:
             output = handed[0]
-        return LayerTable(self._layers, self._active, output, self._designs, self._lone_sums)
+        return LayerTable(
+            self._layers, self._active, output, self._designs, self._lone_sums, self._passers
+        )
 
     def repeat(self, count: Ints, start: int = 0) -> Iterator[int]:
         outer = self._mask
@@ -223,9 +238,15 @@ class TableEmitter(Emitter):
                 if np.any(made > INPUT):
                     self._handed_on.setdefault(made.tobytes(), x)
             result = self._result(layer, INPUT)
+            if self._passers is not None:
+                active = self._mask & needed
+                self._passers.read(layer, active, len(self._layers) - 1)
+                result = self._passers.made(result, layer, active, len(self._layers))
             return result if otherwise is None else self._where(needed, result, otherwise)
         active = self._mask & needed
         if np.any(active):
+            if self._passers is not None:
+                self._passers.read(layer, active, len(self._layers))
             self._layers.append(layer)
             self._active.append(active)
         result = self._result(layer, len(self._layers) - 1)
@@ -249,7 +270,8 @@ class TableEmitter(Emitter):
     def _where(condition: Flags, new: Tensor, old: Tensor) -> Tensor:
         if isinstance(condition, bool | np.bool_):
             return new if condition else old
-        names = ("channels", "height", "width", "producer", "present", "signal", "lone_sum")
+        sizes = ("channels", "height", "width")
+        names = (*sizes, "producer", "present", "signal", "lone_sum", "passer")
         fields = {}
         for name in names:
             a, b = getattr(new, name), getattr(old, name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from flash.errors import FlashError, InputError
 
-__all__ = ["run_onnx", "time_onnx", "verify_onnx"]
+__all__ = ["run_onnx", "run_onnx_many", "time_onnx", "verify_onnx"]
 
 #: onnxruntime's logger: 3 shows errors and keeps quiet about unused weights.
 _ERRORS_ONLY = 3
@@ -34,6 +35,18 @@ def run_onnx(
     except Exception as error:
         raise _refused(error) from None
     return dict(zip(names, results, strict=True))
+
+
+def run_onnx_many(
+    model: bytes, inputs: Sequence[Mapping[str, NDArray[Any]]]
+) -> list[dict[str, NDArray[Any]]]:
+    """Outputs by name for each of several inputs; errors as ``run_onnx``."""
+    session = _session(model)
+    names = [output.name for output in session.get_outputs()]
+    try:
+        return [dict(zip(names, session.run(names, dict(x)), strict=True)) for x in inputs]
+    except Exception as error:
+        raise _refused(error) from None
 
 
 def time_onnx(

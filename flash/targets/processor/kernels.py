@@ -207,7 +207,7 @@ def is_rated(layer: Layer) -> bool:
 
 
 def _from_files(layer: Layer, lanes: int) -> Kernel:
-    """Layers that no family emits; plain integers."""
+    """Layers that only files have, and variants of files."""
     inputs, outputs = layer.in_channels, layer.out_channels
     moved: Any = in_elements(layer) + out_elements(layer)
     if layer.op in _NOTHING:
@@ -248,7 +248,7 @@ def _from_files(layer: Layer, lanes: int) -> Kernel:
             1 + steps,
         )
     work = _WORK.get(layer.act) or _WORK.get(layer.op, 0)
-    touched = max(int(in_elements(layer)), int(out_elements(layer))) if work else 0
+    touched: Any = np.maximum(in_elements(layer), out_elements(layer)) if work else 0
     return Kernel(_ELEMENTWISE, touched, work, 1, moved, 0, 1)
 
 

@@ -129,6 +129,7 @@ class Graph:
     declared:  what the file itself says of tensors, where it says all.
     bounded:   operations whose result has a size that depends on the data: the largest counts.
     own:       flash wrote the file, so that its node names tell the layers.
+    renamed:   tensors that passes made others read in their place (``final_name``).
     """
 
     path: str
@@ -145,6 +146,7 @@ class Graph:
     declared: dict[str, Value] = field(default_factory=dict)
     bounded: list[str] = field(default_factory=list)
     own: bool = False
+    renamed: dict[str, str] = field(default_factory=dict)
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Shape of a tensor."""
@@ -174,6 +176,7 @@ class Graph:
     def replace(self, renamed: Mapping[str, str], dropped: Iterable[Node] = ()) -> None:
         """Read other tensors in place of some (chains are followed), without some nodes."""
         gone = {id(node) for node in dropped}
+        self.renamed.update(renamed)
 
         def final(name: str) -> str:
             while name in renamed:
@@ -187,6 +190,14 @@ class Graph:
         for node in self.nodes:
             node.inputs = [final(name) for name in node.inputs]
         self.outputs = [final(name) for name in self.outputs]
+
+    def final_name(self, name: str) -> str:
+        """The tensor that is read in place of one of the model's."""
+        for _ in range(len(self.renamed)):
+            if name not in self.renamed:
+                break
+            name = self.renamed[name]
+        return name
 
     def refusal(self, node: Node, why: str) -> InputError:
         """The error for an operation that cannot be used."""

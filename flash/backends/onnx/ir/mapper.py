@@ -7,7 +7,7 @@ it may ask: shapes, constants, and which tensor a name stands for.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import prod
 from typing import Any, Final
@@ -212,6 +212,16 @@ class Mapper:
     def last_layer(self) -> Layer | None:
         """The layer recorded last."""
         return self._layers[-1] if self._layers else None
+
+    @property
+    def network_layers(self) -> Sequence[Layer]:
+        """All layers recorded so far."""
+        return self._layers
+
+    @property
+    def values(self) -> Mapping[str, Tensor]:
+        """The activations by name."""
+        return self._values
 
     # ---------------------------------------------------------------------- what handlers say
     def record(

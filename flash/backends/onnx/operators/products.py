@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import prod
 
-import numpy as np
-
 from flash.backends.onnx.ir.graph import Constant, Node
 from flash.backends.onnx.ir.mapper import Mapper
 
@@ -64,10 +62,19 @@ def _product(
     elif mapper.is_constant(left) and batch_a == 1:
         linear(mapper, node, right, left, (inner, rows, batch_b * columns), bias, has_bias)
     else:
-        batch = prod(np.broadcast_shapes(tuple(a[:-2]), tuple(b[:-2])))
+        batch = prod(_broadcast(a[:-2], b[:-2]))
         if batch_b == 1:  # one matrix for all: the stack is one of more rows
             batch, rows = 1, batch_a * rows
         stack(mapper, node, (batch, rows, inner, columns), bias, has_bias)
+
+
+def _broadcast(a: Sequence[int], b: Sequence[int]) -> list[int]:
+    """The shape that two shapes broadcast to."""
+    short, long = sorted((a, b), key=len)
+    filled = [1] * (len(long) - len(short)) + list(short)
+    if any(m != n and 1 not in (m, n) for m, n in zip(filled, long, strict=True)):
+        raise ValueError(f"{a} and {b} do not broadcast")
+    return [n if m == 1 else m for m, n in zip(filled, long, strict=True)]
 
 
 def linear(

@@ -1,0 +1,261 @@
+"""A model made static: the sizes of all tensors known, arithmetic on shapes done once.
+
+The model runs once in onnxruntime on noise, all tensors kept; what follows from shapes alone
+becomes a stored tensor. Nodes get unique names, by which all later steps speak of them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from flash.backends.onnx.file import checked_graph, load_model
+from flash.backends.onnx.passes.axes import bind_axes
+from flash.backends.onnx.passes.functions import inline_functions
+from flash.errors import InputError
+
+__all__ = ["Frozen", "freeze", "freeze_file"]
+
+#: Operators that no variant can be made of, and why.
+_REFUSED: Final = {
+    "QuantizeLinear": "it is quantized: give the model in floating point",
+    "DequantizeLinear": "it is quantized: give the model in floating point",
+    "QLinearConv": "it is quantized: give the model in floating point",
+    "If": "it has control flow",
+    "Loop": "it has control flow",
+    "Scan": "it has control flow",
+}
+_INTEGERS: Final = (TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL)
+#: Bytes of activations that one run may keep.
+_MOST_BYTES: Final = 8 << 30
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A static model.
+
+    shapes: of every tensor, stored ones included.  stored: the values of stored tensors.
+    unshared: parameters written more than once because tensors of one axis were shared.
+    """
+
+    model: onnx.ModelProto
+    shapes: Mapping[str, tuple[int, ...]]
+    stored: Mapping[str, NDArray[Any]]
+    unshared: int = 0
+
+    @property
+    def nodes(self) -> Sequence[onnx.NodeProto]:
+        """In execution order."""
+        found: Sequence[onnx.NodeProto] = self.model.graph.node
+        return found
+
+    @property
+    def inputs(self) -> dict[str, tuple[int, ...]]:
+        """Sizes of the inputs by name."""
+        return {x.name: self.shapes[x.name] for x in self.model.graph.input}
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of what the model returns."""
+        return [x.name for x in self.model.graph.output]
+
+
+def freeze_file(
+    path: str | Path,
+    input_shape: Sequence[int] | None = None,
+    inputs: Mapping[str, Sequence[int]] | None = None,
+) -> Frozen:
+    """The model of a file, weights beside it included; raises ``InputError``."""
+    model = load_model(path)
+    if any(t.data_location == TensorProto.EXTERNAL for t in model.graph.initializer):
+        try:
+            onnx.load_external_data_for_model(model, str(Path(path).resolve().parent))
+        except (OSError, ValueError, onnx.checker.ValidationError) as error:
+            reason = " ".join(str(error).split())[:160]
+            raise InputError(f"{path}: its weights cannot be read: {reason}") from None
+    return freeze(model, str(path), input_shape, inputs)
+
+
+def freeze(
+    model: onnx.ModelProto,
+    path: str = "model",
+    input_shape: Sequence[int] | None = None,
+    inputs: Mapping[str, Sequence[int]] | None = None,
+) -> Frozen:
+    """The model made static; ``path`` begins messages.
+
+    Raises ``InputError`` for what is quantized, has control flow or does not run.
+    """
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    graph = checked_graph(bare, path)
+    for op, why in _REFUSED.items():
+        if any(node.op == op for node in graph.nodes):
+            raise InputError(f"{path}: {why}")
+    bind_axes(graph, input_shape, inputs)
+    own = onnx.ModelProto()
+    own.CopyFrom(model)
+    own = inline_functions(own, path)
+    own.ir_version = max(own.ir_version, 4)
+    stored = {t.name for t in own.graph.initializer}
+    given = [x for x in own.graph.input if x.name not in stored]
+    del own.graph.input[:]
+    for x in given:
+        value = graph.values[x.name]
+        own.graph.input.append(helper.make_tensor_value_info(x.name, value.elem_type, value.shape))
+    _hoist_constants(own.graph)
+    unshared = _unshare(own.graph)
+    _name_nodes(own.graph)
+    results = _run(own, path)
+    _fold(own.graph, results)
+    return Frozen(
+        own,
+        {name: value.shape for name, value in results.items()}
+        | {t.name: tuple(t.dims) for t in own.graph.initializer},
+        {t.name: numpy_helper.to_array(t) for t in own.graph.initializer},
+        unshared,
+    )
+
+
+def _hoist_constants(graph: onnx.GraphProto) -> None:
+    kept = []
+    for node in graph.node:
+        value = _constant(node) if node.op_type == "Constant" else None
+        if value is None:
+            kept.append(node)
+        else:
+            graph.initializer.append(numpy_helper.from_array(value, node.output[0]))
+    del graph.node[:]
+    graph.node.extend(kept)
+
+
+def _constant(node: onnx.NodeProto) -> NDArray[Any] | None:
+    for attribute in node.attribute:
+        value = helper.get_attribute_value(attribute)
+        if attribute.name == "value":
+            return numpy_helper.to_array(value)
+        if attribute.name in ("value_int", "value_ints"):
+            return np.array(value, dtype=np.int64)
+        if attribute.name in ("value_float", "value_floats"):
+            return np.array(value, dtype=np.float32)
+    return None
+
+
+def _unshare(graph: onnx.GraphProto) -> int:
+    """A copy for every reader of a float vector; the parameters that makes more.
+
+    Exporters store equal tensors once (biases of zeros); layers that share one by chance need
+    not have equal widths.
+    """
+    vectors = {
+        t.name: t
+        for t in graph.initializer
+        if t.data_type not in _INTEGERS
+        and len(t.dims) < 3
+        and np.prod(t.dims) == max(t.dims, default=1) > 1
+    }
+    uses = Counter(name for node in graph.node for name in node.input if name in vectors)
+    seen: Counter[str] = Counter()
+    more = 0
+    for node in graph.node:
+        for position, name in enumerate(node.input):
+            if uses[name] < 2:
+                continue
+            seen[name] += 1
+            if seen[name] > 1:
+                copy = TensorProto()
+                copy.CopyFrom(vectors[name])
+                copy.name = f"{name}~{seen[name]}"
+                graph.initializer.append(copy)
+                node.input[position] = copy.name
+                more += int(np.prod(copy.dims))
+    return more
+
+
+def _name_nodes(graph: onnx.GraphProto) -> None:
+    names: Counter[str] = Counter()
+    for node in graph.node:
+        base = node.name or next(filter(None, node.output), node.op_type)
+        names[base] += 1
+        node.name = base if names[base] == 1 else f"{base}~{names[base]}"
+
+
+def _run(model: onnx.ModelProto, path: str) -> dict[str, NDArray[Any]]:
+    """Every tensor of one run on noise; integers are zeros."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    del copy.graph.value_info[:]
+    known = {x.name for x in copy.graph.output}
+    for node in copy.graph.node:
+        for name in node.output:
+            if name and name not in known:
+                copy.graph.output.append(onnx.ValueInfoProto(name=name))
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    rng = np.random.default_rng(0)
+    feeds: dict[str, NDArray[Any]] = {}
+    for x in model.graph.input:
+        shape = tuple(d.dim_value for d in x.type.tensor_type.shape.dim)
+        kind = helper.tensor_dtype_to_np_dtype(x.type.tensor_type.elem_type)
+        noise = rng.standard_normal(shape) if np.issubdtype(kind, np.floating) else np.zeros(shape)
+        feeds[x.name] = noise.astype(kind)
+    try:
+        session = onnxruntime.InferenceSession(
+            copy.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        names = [x.name for x in session.get_outputs()]
+        found = dict(zip(names, session.run(names, feeds), strict=True))
+    # onnxruntime's exceptions share no base class of its own.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{path}: onnxruntime cannot run it: {reason}") from None
+    results = {name: np.asarray(value) for name, value in found.items()}
+    return feeds | results
+
+
+def _fold(graph: onnx.GraphProto, results: Mapping[str, NDArray[Any]]) -> None:
+    """Stored tensors in place of integers that follow from shapes alone; drop what made them."""
+    static = {t.name for t in graph.initializer}
+    for node in graph.node:
+        known = node.op_type in ("Shape", "Size") or all(n in static for n in node.input if n)
+        if known and node.op_type not in ("RandomNormal", "RandomUniform"):
+            static.update(node.output)
+    integers = {t.name for t in graph.initializer if t.data_type in _INTEGERS}
+    returned = {x.name for x in graph.output}
+    folded = {
+        name
+        for node in graph.node
+        for name in node.output
+        if name in static and name not in returned and results[name].dtype.kind in "ib"
+    }
+    kept = [n for n in graph.node if not (n.output and set(n.output) <= folded)]
+    kept = list(_needed(kept, returned))
+    read = {name for node in kept for name in node.input}
+    for name in sorted((folded & read) - integers):
+        graph.initializer.append(numpy_helper.from_array(results[name], name))
+    wanted = [t for t in graph.initializer if t.name in read]
+    del graph.node[:]
+    graph.node.extend(kept)
+    del graph.initializer[:]
+    graph.initializer.extend(wanted)
+    del graph.value_info[:]
+
+
+def _needed(nodes: Sequence[onnx.NodeProto], returned: set[str]) -> Iterator[onnx.NodeProto]:
+    """The nodes whose results reach an output."""
+    wanted, kept = set(returned), []
+    for node in reversed(nodes):
+        if wanted.intersection(node.output):
+            wanted.update(node.input)
+            kept.append(node)
+    return reversed(kept)

@@ -1,0 +1,161 @@
+"""A model and all its smaller variants: found once, written as a space, cut one by one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from flash.backends.onnx.variants.axes import Axes
+from flash.backends.onnx.variants.blocks import Run, find_runs
+from flash.backends.onnx.variants.cutting import Cut, cut
+from flash.backends.onnx.variants.document import (
+    Plan,
+    closed_widths,
+    graph_document,
+    groups_of,
+    plan,
+)
+from flash.backends.onnx.variants.frozen import Frozen, freeze, freeze_file
+from flash.backends.onnx.variants.sized import Sized, sized_network
+from flash.backends.onnx.variants.stages import effort
+from flash.backends.onnx.variants.units import Units, find_units
+from flash.backends.onnx.variants.variables import SHARES, Choice, choose_variables
+from flash.errors import InputError
+
+#: Options times states of an exact search; with more, variants keep coarser shares of widths.
+_MOST_EFFORT: Final = 100_000
+#: Widths that one layer may follow from.
+_MOST_GROUPS: Final = 4
+
+__all__ = ["Variants", "variants_of", "variants_of_file"]
+
+
+@dataclass(frozen=True)
+class Variants:
+    """A model with its widths and depths; ``path`` begins messages."""
+
+    path: str
+    frozen: Frozen
+    units: Units
+    runs: tuple[Run, ...]
+    sized: Sized
+    planned: Plan
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """The variables."""
+        return self.planned.choices
+
+    @property
+    def largest(self) -> dict[str, int]:
+        """The values that make the model itself."""
+        return {c.name: c.values[-1] for c in self.choices}
+
+    @cached_property
+    def content(self) -> bytes:
+        """The model, static but for the batch, as a file."""
+        content: bytes = self.model(self.largest).SerializeToString(deterministic=True)
+        return content
+
+    def model(self, values: Mapping[str, int]) -> onnx.ModelProto:
+        """The variant with these values of all variables, with the weights it inherits."""
+        depths = {c.run: values[c.name] for c in self.choices if c.run >= 0}
+        return cut(self.frozen, self.units, self.runs, self._kept_units(values), depths)
+
+    def _kept_units(self, values: Mapping[str, int]) -> dict[int, int]:
+        kept: dict[int, int] = {}
+        for choice in self.choices:
+            at = choice.values.index(values[choice.name])
+            kept.update({group: own[at] for group, own in choice.units.items()})
+        return kept
+
+    def kept(self, values: Mapping[str, int]) -> dict[str, NDArray[np.bool_]]:
+        """Result of a convolution or product -> which of its channels the variant keeps."""
+        stays = Cut(self.frozen, self.units, self._kept_units(values))
+        return {
+            node.output[0]: stays.positions(node.output[0])[1 if node.op_type == "Conv" else -1]
+            for node in self.frozen.nodes
+            if node.op_type in ("Conv", "Gemm")
+        }
+
+    @property
+    def input_kinds(self) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+        """Sizes and type of the inputs by name."""
+        return {
+            x.name: (
+                self.frozen.shapes[x.name],
+                np.dtype(onnx.helper.tensor_dtype_to_np_dtype(x.type.tensor_type.elem_type)),
+            )
+            for x in self.frozen.model.graph.input
+        }
+
+    @property
+    def document_fixed(self) -> dict[str, str]:
+        """What cannot vary -> why."""
+        followed = {g: c.name for c in self.choices for g in c.units}
+        return dict(self.units.fixed) | closed_widths(self.units, followed)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the reader should know of how the model was read."""
+        if not self.frozen.unshared:
+            return ()
+        return (
+            f"{self.frozen.unshared:,} parameters of vectors that several layers share are "
+            "written out for each, and counted so",
+        )
+
+    def document(self, name: str, model_file: str) -> dict[str, Any]:
+        """The model's graph with open sizes, as its file has it."""
+        found = (model_file, hashlib.sha256(self.content).hexdigest())
+        return graph_document(
+            name, self.frozen, self.units, self.runs, self.planned, self.sized, found
+        )
+
+
+def variants_of_file(
+    path: str | Path,
+    input_shape: Sequence[int] | None = None,
+    inputs: Mapping[str, Sequence[int]] | None = None,
+) -> Variants:
+    """The variants of the model in a file; raises ``InputError``."""
+    return _variants(freeze_file(path, input_shape, inputs), str(path))
+
+
+def variants_of(model: onnx.ModelProto, path: str = "model") -> Variants:
+    """The variants of a model already loaded; raises ``InputError``."""
+    return _variants(freeze(model, path), path)
+
+
+def _variants(frozen: Frozen, path: str) -> Variants:
+    units = find_units(Axes(frozen))
+    runs = find_runs(frozen, units)
+    sized = sized_network(frozen, units, path)
+    tied = _tied(sized, units)
+    for shares in SHARES:
+        choices = choose_variables(frozen, units, runs, shares, tied)
+        planned = plan(runs, choices, sized)
+        if effort(planned.stages, planned.sizes) <= _MOST_EFFORT:
+            break
+    if not choices:
+        raise InputError(f"{path}: nothing in it can be made smaller: no width is free")
+    return Variants(path, frozen, units, runs, sized, planned)
+
+
+def _tied(sized: Sized, units: Units) -> list[list[int]]:
+    """Groups of equal widths that layers join in such numbers that each cannot vary alone."""
+    found: dict[int, set[int]] = {}
+    for layer in sized.network.layers:
+        groups = groups_of(layer)
+        if len(groups) > _MOST_GROUPS:
+            for g in groups:
+                found.setdefault(units.groups[g].units, set()).add(g)
+    return [sorted(own) for own in found.values() if len(own) > 1]

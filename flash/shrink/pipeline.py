@@ -1,0 +1,266 @@
+"""``shrink``: a model -> its space of smaller variants -> the front -> the variant chosen."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from flash.errors import UsageError, did_you_mean
+from flash.evaluation import evaluate
+from flash.files.samples import read_samples
+from flash.files.writing import write_folder
+from flash.metrics import METRICS
+from flash.report.design import DesignReport
+from flash.report.interval import Interval
+from flash.report.picture import Mark, front_svg
+from flash.report.result import SearchReport
+from flash.search import search
+from flash.shrink.report import Candidate, ShrinkReport
+from flash.shrink.variant import Inputs, make_variant
+from flash.spaces.space import SearchSpace, load_space
+from flash.targets import Target, load_target
+
+if TYPE_CHECKING:
+    from flash.backends.onnx.variants.model import Variants
+
+__all__ = ["shrink"]
+
+#: Inputs that the variant is compared with the model on.
+_MOST_INPUTS: Final = 256
+_NOISE_INPUTS: Final = 8
+#: Digits of a name that a file may have.
+_LONGEST_NAME: Final = 80
+
+
+def shrink(
+    model: Any,
+    target: str = "rpi4b",
+    *,
+    example_input: Any = None,
+    input_shape: Sequence[int] | None = None,
+    inputs: Mapping[str, Sequence[int]] | None = None,
+    runtime: str | None = None,
+    max_latency_ms: float | None = None,
+    max_latency_share: float | None = None,
+    max_energy_mj: float | None = None,
+    max_memory_kb: float | None = None,
+    metric: str | None = None,
+    design: str | None = None,
+    data: str | Path | None = None,
+    measured_ms: float | None = None,
+    out: str | Path = "flash-shrink",
+    seed: int = 0,
+) -> ShrinkReport:
+    """Find the model's own smaller variants for ``target``, and write the best within the limits.
+
+    model:  an ONNX file, or a ``torch.nn.Module`` with ``example_input`` (PyTorch exports it).
+    input_shape, inputs: sizes of inputs that the file leaves open.
+    runtime: one of the profile's runtimes; its default one if not given.
+    max_latency_share: instead of ``max_latency_ms``, a share of the model's own latency.
+    metric: the score, ``kept_importance`` if not given.
+    design: an id of the front, "fastest", "balanced" or "most_accurate"; if not given the
+            most accurate within the limits, or the balanced one without limits.
+    data:   inputs as the model is fed them (``flash.files.samples``): the variant is compared with
+            the model on them, and its channels are scaled to vary as the model's do.
+    measured_ms: what the model takes on the target, to show beside what is predicted.
+
+    Writes into ``out``: the space (``NAME.toml``, ``NAME.graph.json`` and the model itself), which
+    ``flash.search`` takes; ``front.json``, ``front.csv``, ``front.svg``; the variant as ``.onnx``
+    and its weights as ``.pt``; ``shrink.json``.
+
+    Raises ``InputError`` for a model that cannot be used, ``InfeasibleError`` if no variant meets
+    the limits, ``UsageError`` for arguments that cannot be.
+    """
+    if max_latency_ms is not None and max_latency_share is not None:
+        raise UsageError("give a latency in ms or as a share of the model's, not both")
+    variants, name = _variants(model, example_input, input_shape, inputs)
+    read = _inputs(variants, data, seed)
+    device = load_target(target, runtime)
+    with tempfile.TemporaryDirectory() as folder:
+        contents = _space_files(variants, name, Path(folder))
+        space = load_space(str(Path(folder) / f"{name}.toml"))
+        largest = space.design(variants.largest)
+        original = _candidate(space, device, largest, metric)
+        if max_latency_share is not None:
+            max_latency_ms = original.latency_ms.value * max_latency_share
+        report = search(
+            target,
+            str(Path(folder) / f"{name}.toml"),
+            runtime=runtime,
+            hardware="default" if device.chip else None,
+            metric=metric,
+            max_latency_ms=max_latency_ms,
+            max_energy_mj=max_energy_mj,
+            max_memory_kb=max_memory_kb,
+            optimizer="exact",
+            seed=seed,
+        )
+    limited = any(x is not None for x in (max_latency_ms, max_energy_mj, max_memory_kb))
+    chosen = _chosen(report, design, limited)
+    variant = make_variant(variants, chosen.design, (chosen.params, chosen.macs), read, name)
+    stem = f"{name}-{chosen.id}"
+    contents[f"{stem}.onnx"] = variant.onnx
+    if variant.state is not None:
+        contents[f"{stem}.pt"] = variant.state
+    mark = Mark("original", original.latency_ms.value, original.score)
+    contents |= {
+        "front.json": report.to_json(),
+        "front.csv": report.to_csv(),
+        "front.svg": front_svg(report, (), [mark]),
+    }
+    found = ShrinkReport(
+        model=name,
+        target=report.target["name"],
+        space=space.name,
+        size=space.size,
+        metric=report.score,
+        front=len(report.front),
+        certificate=report.certificate,
+        candidates=(original, *_picks(report, chosen)),
+        chosen=chosen.id,
+        verified=variant.verified,
+        agreement=variant.agreement,
+        fixed=variants.document_fixed,
+        variables={c.name: c.what for c in variants.choices},
+        limits=report.limits,
+        measured=measured_ms,
+        notes=(*variants.notes, *variant.notes, *report.notes),
+    )
+    contents["shrink.json"] = json.dumps(found.document(), indent=1, ensure_ascii=False) + "\n"
+    files = write_folder(out, contents)
+    object.__setattr__(found, "files", files)
+    return found
+
+
+# ------------------------------------------------------------------------------------ the model
+def _variants(
+    model: Any,
+    example_input: Any,
+    input_shape: Sequence[int] | None,
+    inputs: Mapping[str, Sequence[int]] | None,
+) -> tuple[Variants, str]:
+    from flash.backends import variants_of, variants_of_file  # noqa: PLC0415 (an extra)
+
+    if isinstance(model, str | Path):
+        found = variants_of_file(model, input_shape, inputs)
+        return found, _file_name(Path(model).stem)
+    if example_input is None:
+        raise UsageError("a torch module needs example_input: a tensor of the shape to price")
+    from flash.backends import module_model  # noqa: PLC0415 (an extra)
+
+    name = type(model).__name__
+    return variants_of(module_model(model, example_input), name), _file_name(name)
+
+
+def _file_name(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip(".-")[:_LONGEST_NAME] or "model"
+
+
+def _inputs(variants: Variants, data: str | Path | None, seed: int) -> Inputs:
+    first = next(iter(variants.frozen.inputs.values()))
+    if data is None:
+        rng = np.random.default_rng(seed)
+        noise = rng.standard_normal((_NOISE_INPUTS, *first[1:]), dtype=np.float32)
+        return Inputs(noise, f"normal noise of seed {seed}", real=False)
+    values, source = read_samples(data, first[1:], _MOST_INPUTS)
+    return Inputs(values, source, real=True)
+
+
+def _space_files(variants: Variants, name: str, folder: Path) -> dict[str, str | bytes]:
+    """The space's files, written into a folder as well."""
+    document = variants.document(name, f"{name}.onnx")
+    contents: dict[str, str | bytes] = {
+        f"{name}.toml": space_text(name, document),
+        f"{name}.graph.json": json.dumps(document, ensure_ascii=False) + "\n",
+    }
+    write_folder(folder, contents)
+    return contents | {f"{name}.onnx": variants.content}
+
+
+def space_text(name: str, document: Mapping[str, Any]) -> str:
+    """The space's file."""
+    channels, height, width = document["source"]
+    lines = [
+        'schema = "flash.space/1"',
+        f"name = {json.dumps(name)}",
+        'family = "model"',
+        f"description = {json.dumps(f'smaller variants of {name}, the largest values are it')}",
+        f"classes = {document['classes']}",
+        'metric = "kept_importance"',
+        "",
+        "[input]",
+        f"channels = {channels}",
+        f"height = {height}",
+        f"width = {width}",
+        "",
+        "[settings]",
+        f"graph = {json.dumps(f'{name}.graph.json')}",
+        "",
+        "# Values may be left out, the last of each is the model's own.",
+        "[variables]",
+    ]
+    lines += [f"{v['name']} = {v['values']} # {v['what']}" for v in document["variables"]]
+    return "\n".join(line if line.isprintable() else "" for line in lines) + "\n"
+
+
+# ------------------------------------------------------------------------------------- the front
+def _candidate(space: SearchSpace, target: Target, indices: Any, metric: str | None) -> Candidate:
+    """The model itself, evaluated as every design is."""
+    chosen = metric or space.metric
+    if chosen not in METRICS:
+        raise UsageError(f"unknown metric '{chosen}'{did_you_mean(chosen, METRICS)}")
+    found = evaluate(space, target, indices[None])
+    score = METRICS[chosen].of_designs(space, indices[None])[chosen][0]
+    value, low, high = (float(end[0]) for end in found.latency_ms)
+    outside = bool(found.extrapolated[0])
+    return Candidate(
+        "original",
+        space.identify(indices),
+        space.named(indices),
+        float(score),
+        Interval(value, low, high, target.latency_how, outside),
+        float(found.quantity("memory_kb")[0]),
+        int(found.params[0]),
+        int(found.macs[0]),
+    )
+
+
+def _chosen(report: SearchReport, wanted: str | None, limited: bool) -> DesignReport:
+    by_id = {d.id: d for d in report.front}
+    picks = {label: getattr(report.picks, label) for label in _PICKS}
+    word = wanted or ("most_accurate" if limited else "balanced")
+    identity = picks.get(word, word)
+    if identity not in by_id:
+        raise UsageError(f"the front has no design '{word}'{did_you_mean(word, [*picks, *by_id])}")
+    return by_id[identity]
+
+
+_PICKS: Final = ("fastest", "balanced", "most_accurate")
+
+
+def _picks(report: SearchReport, chosen: DesignReport) -> list[Candidate]:
+    """The picks of the front and the variant chosen, each once."""
+    by_id = {d.id: d for d in report.front}
+    labels: dict[str, list[str]] = {}
+    for label in _PICKS:
+        labels.setdefault(getattr(report.picks, label), []).append(label.replace("_", " "))
+    labels.setdefault(chosen.id, ["chosen"])
+    return [
+        Candidate(
+            ", ".join(words),
+            identity,
+            by_id[identity].design,
+            by_id[identity].quantity(report.score) or 0.0,
+            by_id[identity].latency_ms,
+            by_id[identity].memory_kb,
+            by_id[identity].params,
+            by_id[identity].macs,
+        )
+        for identity, words in labels.items()
+    ]
