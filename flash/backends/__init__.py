@@ -21,8 +21,8 @@ if TYPE_CHECKING:
         outside_files,
         suite_models,
     )
-    from flash.backends.onnx.writer import OPSET, network_model
     from flash.backends.onnx.variants.model import Variants, variants_of, variants_of_file
+    from flash.backends.onnx.writer import OPSET, network_model
     from flash.backends.torch.export import module_model
     from flash.backends.torch.graph import (
         TorchGraph,
