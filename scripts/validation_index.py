@@ -1,8 +1,8 @@
 """The page of all validations, from their docstrings: ``python scripts/validation_index.py``.
 
 Writes ``docs/validation/index.md``, a row a script of ``scripts/validate`` that is run by itself:
-the question it answers and the command. ``--check`` writes nothing and exits with 1 where the page is
-not current; a test compares, too.
+the question it answers and the command. ``--check`` writes nothing and exits with 1 where the page
+is not current; a test compares, too.
 """
 
 from __future__ import annotations
