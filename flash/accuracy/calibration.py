@@ -214,6 +214,9 @@ def space_rivals(
     indices: trained designs, shape (samples, variables); trained more than once, a design counts
     once with its mean. accuracy: per cent.
 
+    Where designs differ in the image they read, which scores do not see, models are of sums over
+    cells only.
+
     Raises ``UsageError`` for too few samples and accuracies outside 0 to 100, ``InputError`` for
     networks that learned nothing or all the same.
     """
@@ -231,10 +234,10 @@ def space_rivals(
     # A network of one stage has no cells to add up over.
     sums: tuple[str, ...] = CELL_SUMS if len(space.family.stages) > 1 else ()
     if sums and len({space.family.input_shape(space.named(d)) for d in designs}) > 1:
-        sums = (*sums, *CELL_SIDES)
+        sums, blocks = (*sums, *CELL_SIDES), ()
     sizes = CELL_SIZE_FEATURES if sums else ("log_macs", "log_params")
     read = (name for block in blocks for name in block)
-    names = tuple(dict.fromkeys((*read, *_BOX, *sums, *sizes)))
+    names = tuple(dict.fromkeys((*read, f"log_{space.metric}", *_BOX, *sums, *sizes)))
     samples = Samples(names, design_features(space, designs, names), mean)
     return samples, rivals(samples, blocks, sums, sizes)
 
@@ -273,12 +276,9 @@ def fit_space(
     digest: of the images (``ImageSet.digest``), empty where they are not at hand.
     about:  the fields of ``Provenance`` that the fit does not work out.
 
-    A model that an optimizer can search exactly is preferred (``choose``); where designs differ in
-    the image they read, which scores do not see, no other one will do.
+    A model that an optimizer can search exactly is preferred (``choose``).
     """
     samples, found = space_rivals(space, indices, accuracy)
-    if set(CELL_SIDES) <= set(samples.names):
-        found = [rival for rival in found if rival.exact]
     model = _chosen(space, samples, found, Task.of(space, digest), about)
     return replace(model, box=Box.around(space, indices), level=level, measure=measure)
 

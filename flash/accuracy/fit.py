@@ -109,7 +109,7 @@ def rivals(
     """Every model fitted to ``samples``.
 
     blocks: features of kriging. The first of all is the score: it rises with accuracy, and
-        FLASH's form and the broken line read nothing else.
+        FLASH's form and the broken line read nothing else. Without any, these three are left out.
     sums: features of ridge regression, sums over stages; left out if empty.
     sizes: features that a power law is fitted to, each alone; fewer than ``LEAST`` samples have
         no other model.
@@ -121,14 +121,15 @@ def rivals(
         raise UsageError(f"{len(samples)} trained networks are too few; {least} or more will do")
     if not (np.isfinite(samples.rows).all() and np.isfinite(samples.accuracy).all()):
         raise UsageError("a sample's accuracy or feature is not finite")
-    score = blocks[0][0]
     models: list[Regression] = []
     if len(samples) >= LEAST:
-        models = [
-            FlashForm(samples, score),
-            RisingLine(samples, score),
-            Kriging(samples, blocks, (score,)),
-        ]
+        if blocks:
+            score = blocks[0][0]
+            models = [
+                FlashForm(samples, score),
+                RisingLine(samples, score),
+                Kriging(samples, blocks, (score,)),
+            ]
         if sums:
             models.append(Ridge(samples, sums))
     models += [PowerLaw(samples, (size,)) for size in sizes]
