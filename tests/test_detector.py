@@ -253,5 +253,17 @@ def test_what_was_searched_within_the_trained_is_delivered(found, tmp_path):
     assert (
         export(report, ["fastest"], tmp_path / "other")
         .lines()[-1]
-        .startswith("note: the latency expected is TFLite")
+        .startswith("note: the latency expected is in TFLite")
     )
+
+
+def test_what_is_made_for_classifiers_says_so(tmp_path):
+    pytest.importorskip("torch")
+    from flash.calibrate import calibrate
+    from flash.proxies.scoring import score_network
+
+    with pytest.raises(UsageError, match="flash trains classifiers"):
+        calibrate("detector-voc", tmp_path)
+    found = score_network(detector_network("yolo5n_64", classes=3), ["naswot"])
+    assert np.isnan(found["naswot"])
+    assert "it returns 3 tensors" in found.failures["naswot"]

@@ -28,7 +28,7 @@ from flash.training.datasets import read_images
 from flash.training.jobs import Event, Failed, Finished, Job, Progress
 from flash.training.recipe import RECIPES
 from flash.training.results import read_results
-from flash.training.trainer import recipe_for, trainer_for
+from flash.training.trainer import check_classifiers, recipe_for, trainer_for
 from flash.training.validation_size import resolution_points, standard_error_points
 
 if TYPE_CHECKING:
@@ -185,6 +185,7 @@ def calibrate(
     an end) or ``FlashError`` (full disk).
     """
     found = load_space(space)
+    check_classifiers(found)
     chosen = recipe_for(recipe, ray).varied(epochs, images)
     given = None if designs is None else read_designs(Path(designs), found)
     long = [] if anchors is None else read_anchors(Path(anchors), found)

@@ -55,7 +55,8 @@ def decode_boxes(maps: Sequence[Floats], side: int, bins: int) -> tuple[Floats, 
         centre = np.stack([x, y]) + 0.5
         corners = np.concatenate([centre - distance[:2], centre + distance[2:]])
         boxes.append((corners * (side // height)).T)
-        scores.append((1.0 / (1.0 + np.exp(-flat[4 * bins :]))).T)
+        # Beyond 80 a logit decides alone, and its exponential overflows.
+        scores.append((1.0 / (1.0 + np.exp(-np.clip(flat[4 * bins :], -80.0, 80.0)))).T)
     return np.concatenate(boxes).astype(np.float32), np.concatenate(scores).astype(np.float32)
 
 

@@ -79,7 +79,7 @@ class ExportReport(Result):
         ]
         if not others:
             return []
-        return [f"note: the latency expected is {framework}'s; {', '.join(others)}"]
+        return [f"note: the latency expected is in {framework}; {', '.join(others)}"]
 
 
 def _ends(name: str, interval: Mapping[str, Any] | None) -> dict[str, float | None]:

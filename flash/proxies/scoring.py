@@ -63,6 +63,8 @@ def score_network(
         began = time.perf_counter()
         size = batch or PROXIES[name].batch
         try:
+            if (several := len(network.outputs)) > 1:
+                raise NoScore(f"it returns {several} tensors; proxies score networks of one")
             if size not in probes:
                 probes[size] = Probe(network, seed=seed, batch=size, device=device, data=data)
             value = _function(name)(probes[size])

@@ -7,12 +7,22 @@ import os
 from functools import partial
 
 from flash.errors import UsageError
+from flash.spaces.space import SearchSpace
 from flash.training.campaign import Trainer
 from flash.training.images import ImageSet
 from flash.training.recipe import Recipe, recipe_named
 from flash.training.workers import train_here, train_on_ray
 
-__all__ = ["recipe_for", "trainer_for"]
+__all__ = ["check_classifiers", "recipe_for", "trainer_for"]
+
+
+def check_classifiers(space: SearchSpace) -> None:
+    """Raise ``UsageError`` for a space whose networks return more than a number a class."""
+    if len(space.family.output_channels) > 1:
+        raise UsageError(
+            f"flash trains classifiers, and networks of {space.name} are none: train them "
+            "elsewhere and give a table of their accuracies to flash.calibrate --trained"
+        )
 
 
 def recipe_for(name: str, ray: str | None = None) -> Recipe:

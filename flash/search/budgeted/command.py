@@ -26,7 +26,7 @@ from flash.search.problem import Problem
 from flash.spaces.space import SearchSpace
 from flash.training.datasets import read_images
 from flash.training.jobs import Event, Failed, Finished, Job
-from flash.training.trainer import recipe_for, trainer_for
+from flash.training.trainer import check_classifiers, recipe_for, trainer_for
 
 __all__ = ["spend_budget"]
 
@@ -120,6 +120,7 @@ def _training(
     """budget -> evaluator that trains on the images the options name."""
     if options.evaluator_timeout is not None:
         raise UsageError("--evaluator-timeout is for programs; leave it out with calibrate:DATA")
+    check_classifiers(space)
     epochs = options.evaluator_epochs
     recipe = recipe_for("auto").varied(
         None if epochs is None else parse_whole(epochs, "--evaluator-epochs", 1)
