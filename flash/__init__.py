@@ -17,6 +17,7 @@ COMMANDS = {
     "estimate": "designs of a space, or ONNX files -> metrics and costs on a target",
     "check": "ONNX files + limits -> a verdict each, for continuous integration",
     "shrink": "a model of yours -> its smaller variants for a target, with the weights inherited",
+    "train": "a model, or a design, trained on your data, with its preprocessing",
     "calibrate": "train a few sampled designs -> the space's accuracy model",
     "export": "designs of a front -> checked ONNX files and a manifest",
     "profile": "networks run on this device, or one over ssh -> measurements",

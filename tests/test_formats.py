@@ -138,6 +138,33 @@ def test_a_shrunk_model(tmp_path, capsys):
     compare("flash.space/1", tomllib.loads((tmp_path / "out" / "m.toml").read_text()))
 
 
+def test_a_training(tmp_path, capsys):
+    pytest.importorskip("torch")
+    onnx = pytest.importorskip("onnx")
+    import numpy as np
+    from onnx_models import model, node, normal
+
+    nodes = [
+        node("GlobalAveragePool", ["x"], ["a"]),
+        node("Flatten", ["a"], ["b"]),
+        node("Gemm", ["b", "w"], ["y"]),
+    ]
+    onnx.save(model(nodes, {"x": [1, 3, 8, 8]}, {"w": normal(3, 2)}), tmp_path / "m.onnx")
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 255, (20, 8, 8, 3)).astype(np.uint8)
+    np.savez(tmp_path / "c.npz", images=images, labels=np.arange(20) % 2)
+    np.savez(tmp_path / "r.npz", x=images.astype(np.float32), y=rng.random((20, 2)))
+    documents, scalings = [], []
+    for name in ("c", "r"):
+        words = ["train", str(tmp_path / "m.onnx"), "--data", str(tmp_path / f"{name}.npz")]
+        words += ["--epochs", "2", "--quiet", "--json", "-", "--out", str(tmp_path / name)]
+        assert run_command(_dispatch, words) == 0
+        documents.append(json.loads(capsys.readouterr().out))
+        scalings.append(json.loads((tmp_path / name / "preprocessing.json").read_text()))
+    compare("flash.train/1", *documents)
+    compare("flash.preprocessing/1", *scalings)
+
+
 def test_a_search_with_a_budget(tmp_path, capsys):
     rest = "|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"
     rows = [f"|{op}~0{rest},{90 + k}" for k, op in enumerate(("nor_conv_3x3", "nor_conv_1x1"))]

@@ -12,6 +12,12 @@ from flash.extras import lazily
 
 if TYPE_CHECKING:
     from flash.backends.onnx.detection import IOU_THRESHOLD, SCORE_THRESHOLD, detection_model
+    from flash.backends.onnx.head import (
+        described_model,
+        output_count,
+        static_input,
+        with_outputs,
+    )
     from flash.backends.onnx.int8 import quantize_onnx
     from flash.backends.onnx.reader import network_of, read_onnx
     from flash.backends.onnx.session import run_onnx, run_onnx_many, time_onnx, verify_onnx
@@ -21,7 +27,12 @@ if TYPE_CHECKING:
         outside_files,
         suite_models,
     )
-    from flash.backends.onnx.variants.model import Variants, variants_of, variants_of_file
+    from flash.backends.onnx.variants.model import (
+        Variants,
+        variants_model,
+        variants_of,
+        variants_of_file,
+    )
     from flash.backends.onnx.writer import OPSET, network_model
     from flash.backends.torch.export import module_model
     from flash.backends.torch.graph import (
@@ -49,6 +60,7 @@ __all__ = [
     "Tracker",
     "Tuning",
     "Variants",
+    "described_model",
     "detection_model",
     "graph_weights",
     "load_weights",
@@ -58,6 +70,7 @@ __all__ = [
     "module_weights",
     "network_model",
     "network_of",
+    "output_count",
     "outside_files",
     "quantize_onnx",
     "random_weights",
@@ -69,6 +82,7 @@ __all__ = [
     "run_torch",
     "run_tvm",
     "state_file",
+    "static_input",
     "suite_models",
     "time_onnx",
     "time_tvm",
@@ -78,9 +92,11 @@ __all__ = [
     "tuned_library",
     "tvm_library",
     "tvm_version",
+    "variants_model",
     "variants_of",
     "variants_of_file",
     "verify_onnx",
+    "with_outputs",
     "with_weights",
 ]
 
@@ -95,6 +111,7 @@ _HOMES = {
     "Tracker": ("tvm.rpc", "tvm"),
     "Tuning": ("tvm.tuning", "tvm"),
     "Variants": ("onnx.variants.model", "onnx"),
+    "described_model": ("onnx.head", "onnx"),
     "detection_model": ("onnx.detection", "onnx"),
     "graph_weights": ("torch.graph", "torch"),
     "load_weights": ("torch.module", "torch"),
@@ -104,6 +121,7 @@ _HOMES = {
     "module_weights": ("torch.module", "torch"),
     "network_model": ("onnx.writer", "onnx"),
     "network_of": ("onnx.reader", "onnx"),
+    "output_count": ("onnx.head", "onnx"),
     "outside_files": ("onnx.suite_model", "onnx"),
     "quantize_onnx": ("onnx.int8", "onnx"),
     "random_weights": ("weights", ""),
@@ -115,6 +133,7 @@ _HOMES = {
     "run_torch": ("torch.state", "torch"),
     "run_tvm": ("tvm.build", "tvm"),
     "state_file": ("torch.state", "torch"),
+    "static_input": ("onnx.head", "onnx"),
     "suite_models": ("onnx.suite_model", "onnx"),
     "time_onnx": ("onnx.session", "onnx"),
     "time_tvm": ("tvm.build", "tvm"),
@@ -124,9 +143,11 @@ _HOMES = {
     "tuned_library": ("tvm.tuning", "tvm"),
     "tvm_library": ("tvm.build", "tvm"),
     "tvm_version": ("tvm.build", "tvm"),
+    "variants_model": ("onnx.variants.model", "onnx"),
     "variants_of": ("onnx.variants.model", "onnx"),
     "variants_of_file": ("onnx.variants.model", "onnx"),
     "verify_onnx": ("onnx.session", "onnx"),
+    "with_outputs": ("onnx.head", "onnx"),
     "with_weights": ("torch.graph", "torch"),
 }
 

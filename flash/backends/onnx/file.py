@@ -34,8 +34,8 @@ _MALFORMED: Final = (
 )
 
 
-def load_model(path: str | Path) -> onnx.ModelProto:
-    """The model in a file, unchecked, large weights without their numbers.
+def load_model(path: str | Path, *, weights: bool = False) -> onnx.ModelProto:
+    """The model in a file, unchecked, large weights without their numbers unless ``weights``.
 
     Raises ``InputError``, one line that begins with the path, for what is no ONNX model.
     """
@@ -47,7 +47,7 @@ def load_model(path: str | Path) -> onnx.ModelProto:
                 f"{path}: {size / 1e9:.1f} GB; an ONNX file holds 2 GB at most: save the model "
                 "with its weights as external data"
             )
-        content = bytes_without_weights(place)
+        content = place.read_bytes() if weights else bytes_without_weights(place)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
     if content[:2] == b"PK":

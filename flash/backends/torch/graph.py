@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from torch import nn
 
+from flash.backends.onnx.constants import hoist_constants
 from flash.backends.torch.operators import FUNCTIONS, Step
 from flash.errors import InputError
 
@@ -44,7 +45,10 @@ class TorchGraph(nn.Module):
 
     def __init__(self, model: onnx.ModelProto, path: str = "model") -> None:
         super().__init__()
-        graph = model.graph
+        own = onnx.ModelProto()
+        own.CopyFrom(model)
+        hoist_constants(own.graph)
+        model, graph = own, own.graph
         stored = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
         self.model = model
         self.input_names = [x.name for x in graph.input if x.name not in stored]

@@ -18,6 +18,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from flash.backends.onnx.constants import hoist_constants
 from flash.backends.onnx.file import checked_graph, load_model
 from flash.backends.onnx.passes.axes import bind_axes
 from flash.backends.onnx.passes.functions import inline_functions
@@ -75,7 +76,7 @@ def freeze_file(
     inputs: Mapping[str, Sequence[int]] | None = None,
 ) -> Frozen:
     """The model of a file, weights beside it included; raises ``InputError``."""
-    model = load_model(path)
+    model = load_model(path, weights=True)
     if any(t.data_location == TensorProto.EXTERNAL for t in model.graph.initializer):
         try:
             onnx.load_external_data_for_model(model, str(Path(path).resolve().parent))
@@ -112,7 +113,7 @@ def freeze(
     for x in given:
         value = graph.values[x.name]
         own.graph.input.append(helper.make_tensor_value_info(x.name, value.elem_type, value.shape))
-    _hoist_constants(own.graph)
+    hoist_constants(own.graph)
     unshared = _unshare(own.graph)
     _name_nodes(own.graph)
     results = _run(own, path)
@@ -124,30 +125,6 @@ def freeze(
         {t.name: numpy_helper.to_array(t) for t in own.graph.initializer},
         unshared,
     )
-
-
-def _hoist_constants(graph: onnx.GraphProto) -> None:
-    kept = []
-    for node in graph.node:
-        value = _constant(node) if node.op_type == "Constant" else None
-        if value is None:
-            kept.append(node)
-        else:
-            graph.initializer.append(numpy_helper.from_array(value, node.output[0]))
-    del graph.node[:]
-    graph.node.extend(kept)
-
-
-def _constant(node: onnx.NodeProto) -> NDArray[Any] | None:
-    for attribute in node.attribute:
-        value = helper.get_attribute_value(attribute)
-        if attribute.name == "value":
-            return numpy_helper.to_array(value)
-        if attribute.name in ("value_int", "value_ints"):
-            return np.array(value, dtype=np.int64)
-        if attribute.name in ("value_float", "value_floats"):
-            return np.array(value, dtype=np.float32)
-    return None
 
 
 def _unshare(graph: onnx.GraphProto) -> int:

@@ -35,7 +35,7 @@ _MOST_EFFORT: Final = 100_000
 #: Widths that one layer may follow from.
 _MOST_GROUPS: Final = 4
 
-__all__ = ["Variants", "variants_of", "variants_of_file"]
+__all__ = ["Variants", "variants_model", "variants_of", "variants_of_file"]
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,12 @@ def variants_of_file(
 ) -> Variants:
     """The variants of the model in a file; raises ``InputError``."""
     return _variants(freeze_file(path, input_shape, inputs), str(path))
+
+
+def variants_model(path: str | Path) -> onnx.ModelProto:
+    """The model of a file, static but for the batch, as PyTorch trains it; ``InputError``."""
+    frozen = freeze_file(path)
+    return cut(frozen, find_units(Axes(frozen)), (), {}, {})
 
 
 def variants_of(model: onnx.ModelProto, path: str = "model") -> Variants:

@@ -1,0 +1,228 @@
+"""``train``: a model and the user's data -> a trained model that carries its preprocessing."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flash.errors import InputError, UsageError, did_you_mean
+from flash.files.labelled import Labelled, read_labelled
+from flash.files.writing import write_folder
+from flash.train.curves import curves_svg
+from flash.train.report import TrainReport, measured
+from flash.train.start import read_start
+
+__all__ = ["AUGMENTATIONS", "train"]
+
+AUGMENTATIONS: Final = ("none", "light", "strong")
+
+_PREDICT: Final = '''"""Classes or numbers for files: python predict.py FILE ... (needs onnxruntime, numpy, pillow)."""
+import json, pathlib, sys
+import numpy as np, onnxruntime
+session = onnxruntime.InferenceSession(str(next(pathlib.Path(__file__).parent.glob("*-trained.onnx"))))
+how = json.loads(session.get_modelmeta().custom_metadata_map["flash.preprocessing"])
+for name in sys.argv[1:]:
+    if name.endswith(".npy"): x = np.load(name).astype(np.float32).reshape(how["shape"])
+    else:
+        from PIL import Image
+        image = Image.open(name).convert(how["colour"]).resize(how["shape"][:0:-1], Image.Resampling.BICUBIC)
+        x = np.asarray(image, np.float32).reshape(*how["shape"][1:], -1).transpose(2, 0, 1)
+    shape = (-1, *[1] * (x.ndim - 1))
+    x = (x - np.reshape(how["mean"], shape)) / np.reshape(how["deviation"], shape)
+    y = session.run(None, {session.get_inputs()[0].name: x[None].astype(np.float32)})[0].ravel()
+    if how["task"] == "regression": y = y * how["target_deviation"] + how["target_mean"]
+    print(name, how["names"][int(y.argmax())] if how["task"] == "classification" else dict(zip(how["names"], y.tolist())))
+'''  # noqa: E501 (a file of its own)
+
+
+def train(
+    model: str | Path,
+    data: str | Path,
+    *,
+    design: str | None = None,
+    space: str | None = None,
+    task: str | None = None,
+    teacher: str | Path | None = None,
+    epochs: int = 30,
+    batch: int = 32,
+    rate: float = 2e-3,
+    patience: int = 10,
+    augmentation: str = "light",
+    seed: int = 0,
+    out: str | Path = "flash-train",
+    progress: Callable[[str], None] | None = None,
+) -> TrainReport:
+    """Train a model on data, write it, and say how well it does on samples it has not seen.
+
+    model:   an ONNX file (a shrunk one, say), ``manifest.json`` of an export, or
+             ``front.json`` of a search or of ``flash.shrink``, with ``design`` an id or a pick.
+    data:    see ``flash.files.labelled``.  task: what its labels are, if not what they look like.
+    teacher: an ONNX model whose outputs are learnt too, the original of a shrunk one.
+    rate:    the highest learning rate of the cycle.
+    patience: epochs without a better validation score after which it ends.
+    augmentation: "none", "light" or "strong".
+    out:     folder for ``NAME-trained.onnx``, ``.pt``, ``preprocessing.json``, ``train.json``,
+             ``curves.svg``, ``predict.py``; a training that was cut goes on from there.
+    progress: told a line after every epoch.
+
+    Raises ``InputError`` for files that cannot be used, ``UsageError`` for arguments that
+    cannot be, ``NothingDoneError`` where the loss is no finite number.
+    """
+    if augmentation not in AUGMENTATIONS:
+        hint = did_you_mean(augmentation, AUGMENTATIONS)
+        raise UsageError(f"unknown augmentation '{augmentation}'{hint}")
+    for name, value in (("epochs", epochs), ("batch", batch), ("patience", patience)):
+        if value < 1:
+            raise UsageError(f"{name} must be 1 or more, got {value}")
+    if not 0 < rate < 10:
+        raise UsageError(f"the rate must be above 0 and below 10, got {rate:g}")
+    from flash.backends import (  # noqa: PLC0415 (extras)
+        described_model,
+        output_count,
+        state_file,
+        static_input,
+        with_outputs,
+        with_weights,
+    )
+    from flash.training.own_data import Plan, fit_model, predict, split  # noqa: PLC0415 (an extra)
+
+    start = read_start(model, design, space, seed)
+    shape = static_input(start)
+    samples = read_labelled(data, shape, task)
+    outputs = len(samples.names)
+    if output_count(start) != outputs:
+        start = with_outputs(start, outputs, seed)
+    plan = Plan(epochs, batch, rate, patience=patience, augmentation=augmentation, seed=seed)
+    parts = split(samples, plan.validation, seed)
+    scaling = _scaling(samples, parts.train)
+    taught = _teacher(teacher, shape, outputs)
+    place = Path(out)
+
+    def told(epoch: int, loss: float, score: float, left: float) -> None:
+        if progress is not None:
+            shown = f"{left:.0f} s" if left < 120 else f"{left / 60:.0f} min"
+            progress(
+                f"epoch {epoch} of {epochs}: loss {loss:.4g}, validation {score:.4g}, {shown} left"
+            )
+
+    fitted = fit_model(
+        start,
+        samples,
+        parts,
+        plan,
+        scaling,
+        teacher=taught,
+        checkpoint=place / "checkpoint.pt",
+        progress=told,
+    )
+    trained = with_weights(start, fitted.weights)
+    how = _preprocessing(samples, shape, scaling, parts.train)
+    found = predict(trained, samples, parts.test, scaling)
+    if samples.task == "regression":
+        found = found * np.array(how["target_deviation"]) + np.array(how["target_mean"])
+    metrics, by_name, confusion = measured(
+        found, samples.labels[parts.test], samples.task, samples.names
+    )
+    stem = Path(model).stem
+    report = TrainReport(
+        model=stem,
+        task=samples.task,
+        names=samples.names,
+        samples={
+            "training": len(parts.train),
+            "validation": len(parts.validation),
+            "test": len(parts.test),
+        },
+        metrics=metrics,
+        by_name=by_name,
+        confusion=confusion,
+        loss=fitted.loss,
+        score=fitted.score,
+        best_epoch=fitted.best_epoch,
+        seconds=fitted.seconds,
+        notes=(*samples.notes, *(["ended early"] if fitted.stopped_early else [])),
+    )
+    text = json.dumps(how, ensure_ascii=False)
+    contents: dict[str, str | bytes] = {
+        f"{stem}-trained.onnx": described_model(trained, {"flash.preprocessing": text}),
+        f"{stem}-trained.pt": state_file(fitted.weights),
+        "preprocessing.json": json.dumps(how, indent=1, ensure_ascii=False) + "\n",
+        "train.json": report.to_json(),
+        "curves.svg": curves_svg(stem, fitted.loss, fitted.score),
+        "predict.py": _PREDICT,
+    }
+    files = write_folder(place, contents)
+    (place / "checkpoint.pt").unlink(missing_ok=True)
+    return replace(report, files=files)
+
+
+def _scaling(
+    samples: Labelled, train: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and deviation of each channel over the training samples."""
+    count, mean, square = 0, np.zeros(samples.inputs.shape[1]), np.zeros(samples.inputs.shape[1])
+    for start in range(0, len(train), 256):
+        own = samples.inputs[train[start : start + 256]].astype(np.float64)
+        flat = own.swapaxes(0, 1).reshape(own.shape[1], -1)
+        count += flat.shape[1]
+        mean += flat.sum(1)
+        square += (flat**2).sum(1)
+    mean = mean / count
+    deviation = np.sqrt(np.maximum(square / count - mean**2, 0.0))
+    deviation = np.where(deviation > 1e-12, deviation, 1.0)
+    return mean.astype(np.float32), deviation.astype(np.float32)
+
+
+def _teacher(path: str | Path | None, shape: tuple[int, ...], outputs: int) -> Any:
+    if path is None:
+        return None
+    from flash.backends import output_count, static_input, variants_model  # noqa: PLC0415
+
+    model = variants_model(Path(path))
+    if static_input(model) != shape or output_count(model) != outputs:
+        raise InputError(
+            f"{path}: reads {static_input(model)} and gives {output_count(model)} numbers; the "
+            f"model reads {shape} and the data have {outputs}"
+        )
+    return model
+
+
+def _preprocessing(
+    samples: Labelled,
+    shape: tuple[int, ...],
+    scaling: tuple[NDArray[np.float32], NDArray[np.float32]],
+    train: NDArray[np.int64],
+) -> dict[str, Any]:
+    """All that has to be done to a sample before the model reads it, and what its outputs are."""
+    mean, deviation = scaling
+    found: dict[str, Any] = {
+        "schema": "flash.preprocessing/1",
+        "task": samples.task,
+        "names": list(samples.names),
+        "layout": "NC" + "HWD"[: len(shape) - 1] if len(shape) != 2 else "NCL",
+        "shape": list(shape),
+        "mean": mean.tolist(),
+        "deviation": deviation.tolist(),
+    }
+    if samples.images:
+        found["colour"] = {1: "L", 3: "RGB", 4: "RGBA"}.get(shape[0], "")
+        found["resize"] = "bicubic"
+        found["range"] = [0, 255]
+    if samples.task == "regression":
+        own = samples.labels[train]
+        found["target_mean"] = own.mean(0).tolist()
+        found["target_deviation"] = np.maximum(own.std(0), 1e-12).tolist()
+    return found
+
+
+def to_stderr(line: str) -> None:
+    """A line of progress."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()

@@ -1,0 +1,385 @@
+"""Training a model of anyone's on their own samples, so that killing it loses one epoch at most.
+
+As in ``flash.training.loop`` all that is random in an epoch is drawn from (seed, epoch): what was
+cut and goes on from its checkpoint ends with the same bits as what was not (one CPU thread). The
+schedule is the same one cycle; steps are AdamW's (Loshchilov and Hutter, ICLR 2019,
+arXiv:1711.05101), which copes with models whose batch norms are folded away.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from flash.backends.torch.graph import TorchGraph, graph_weights, torch_graph
+from flash.errors import InputError, NothingDoneError
+from flash.files.labelled import Labelled
+from flash.files.writing import whole_file
+
+__all__ = ["AUGMENTATIONS", "Fitted", "Plan", "Split", "fit_model", "predict", "split"]
+
+#: How much samples are changed: (share of the side that they move by, mirrored, noise, erased).
+AUGMENTATIONS: Final = {
+    "none": (0.0, False, 0.0, 0.0),
+    "light": (1 / 16, True, 0.0, 0.0),
+    "strong": (1 / 8, True, 0.05, 0.25),
+}
+#: With fewer samples nothing can be said of what was learnt.
+_LEAST_SAMPLES: Final = 8
+#: Samples a step where nothing is learnt.
+_TEST_BATCH: Final = 256
+#: Share of the steps that lead up to the highest rate.
+_WARM_UP: Final = 0.25
+_SMOOTHING: Final = 0.05
+#: Temperature of distillation, and its share of the loss (Hinton et al. 2015, arXiv:1503.02531).
+_TEMPERATURE, _DISTILLED = 3.0, 0.5
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train.
+
+    peak_rate: learning rate at the top of the cycle.  patience: epochs without a better score
+    on the validation samples after which it ends.  validation: share set aside for those, and
+    as much for test where the files set none aside.
+    """
+
+    epochs: int = 30
+    batch: int = 32
+    peak_rate: float = 2e-3
+    weight_decay: float = 0.01
+    patience: int = 10
+    augmentation: str = "light"
+    validation: float = 0.15
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Split:
+    """Numbers of the samples for training, validation and test."""
+
+    train: NDArray[np.int64]
+    validation: NDArray[np.int64]
+    test: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a training came to: curves a value an epoch, and the epoch whose weights were kept."""
+
+    loss: tuple[float, ...]
+    score: tuple[float, ...]
+    best_epoch: int
+    seconds: float
+    stopped_early: bool
+    weights: dict[str, NDArray[Any]]
+
+
+@dataclass
+class _State:
+    """A training between two epochs."""
+
+    module: TorchGraph
+    optimizer: torch.optim.Optimizer
+    loss: list[float] = field(default_factory=list)
+    score: list[float] = field(default_factory=list)
+    best: dict[str, torch.Tensor] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def best_epoch(self) -> int:
+        """The first of the epochs with the best score, from 1."""
+        return 1 + int(np.argmax(self.score)) if self.score else 0
+
+
+def split(data: Labelled, share: float, seed: int) -> Split:
+    """Training, validation and test samples, of every class as its part of all.
+
+    Raises ``InputError`` where too few are there.
+    """
+    rng = np.random.default_rng([seed, 1])
+    rest = np.flatnonzero(~data.test)
+    test = np.flatnonzero(data.test)
+    aside = max(1, round(share * len(rest)))
+    if len(rest) < _LEAST_SAMPLES or 2 * aside >= len(rest):
+        raise InputError(f"{len(rest)} samples are too few to set any aside for validation")
+    order = _balanced(data, rest, rng)
+    if not len(test):
+        test, order = order[:aside], order[aside:]
+    validation, train = order[:aside], order[aside:]
+    return Split(np.sort(train), np.sort(validation), np.sort(test))
+
+
+def _balanced(
+    data: Labelled, rest: NDArray[np.int64], rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """In random order, every beginning balanced over the classes."""
+    order = rng.permutation(rest)
+    if data.task != "classification":
+        return order
+    labels = data.labels[order]
+    place = np.empty(len(order))
+    for label in np.unique(labels):
+        mine = labels == label
+        place[mine] = (np.arange(mine.sum()) + 0.5) / mine.sum()
+    found: NDArray[np.int64] = order[np.argsort(place, kind="stable")]
+    return found
+
+
+class _Samples:
+    """Samples as the network reads them, and labels as the loss does."""
+
+    def __init__(
+        self, data: Labelled, mean: NDArray[np.float32], deviation: NDArray[np.float32]
+    ) -> None:
+        shape = (-1, *(1 for _ in data.inputs.shape[2:]))
+        self.inputs = data.inputs
+        self.mean, self.deviation = mean.reshape(shape), deviation.reshape(shape)
+        self.labels = torch.from_numpy(np.ascontiguousarray(data.labels))
+        self.task = data.task
+        self.target_mean, self.target_deviation = 0.0, 1.0
+
+    def normal(self, at: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Samples of mean 0 and deviation 1 over the training samples."""
+        found: NDArray[np.float32] = (
+            (self.inputs[at].astype(np.float32) - self.mean) / self.deviation
+        ).astype(np.float32)
+        return found
+
+
+def fit_model(
+    model: Any,
+    data: Labelled,
+    parts: Split,
+    plan: Plan,
+    scaling: tuple[NDArray[np.float32], NDArray[np.float32]],
+    *,
+    teacher: Any = None,
+    checkpoint: Path | None = None,
+    progress: Callable[[int, float, float, float], None] = lambda *_: None,
+) -> Fitted:
+    """Train ``model`` (an ONNX model) on the training samples; its best weights by validation.
+
+    scaling:    mean and deviation a channel that samples are normalised by.
+    teacher:    an ONNX model whose outputs are learnt too.
+    checkpoint: the state after every epoch; a training of the same data and plan goes on from it.
+    progress:   told the epoch, its loss, the validation score and the seconds left.
+
+    Raises ``NothingDoneError`` where the loss is no finite number.
+    """
+    torch.set_num_threads(1)
+    torch.manual_seed(plan.seed)
+    module = torch_graph(model)
+    taught = torch_graph(teacher) if teacher is not None else None
+    decayed = [p for p in module.parameters() if p.dim() > 1]
+    others = [p for p in module.parameters() if p.dim() <= 1]
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": decayed, "weight_decay": plan.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ],
+        lr=plan.peak_rate,
+    )
+    state = _State(module, optimizer)
+    label = _label(model, data, parts, plan, teacher)
+    if checkpoint is not None:
+        _restore(state, checkpoint, label)
+    samples = _Samples(data, *scaling)
+    if data.task == "regression":
+        own = data.labels[parts.train]
+        samples.labels = torch.from_numpy(
+            (data.labels - own.mean(0)) / np.maximum(own.std(0), 1e-12)
+        ).float()
+    early = False
+    while len(state.score) < plan.epochs and not early:
+        started = time.perf_counter()
+        loss = _epoch(state, samples, parts.train, plan, taught)
+        outputs = _outputs(module, samples, parts.validation)
+        score = _score(outputs, samples.labels[torch.from_numpy(parts.validation)], data.task)
+        state.loss.append(loss)
+        state.score.append(score)
+        if state.best_epoch == len(state.score):
+            state.best = {k: v.detach().clone() for k, v in module.state_dict().items()}
+        state.seconds += time.perf_counter() - started
+        if checkpoint is not None:
+            _save(state, checkpoint, label)
+        left = (plan.epochs - len(state.score)) * state.seconds / len(state.score)
+        progress(len(state.score), loss, score, left)
+        early = len(state.score) - state.best_epoch >= plan.patience
+    module.load_state_dict(state.best)
+    return Fitted(
+        tuple(state.loss),
+        tuple(state.score),
+        state.best_epoch,
+        state.seconds,
+        early and len(state.score) < plan.epochs,
+        graph_weights(module),
+    )
+
+
+def predict(
+    model: Any,
+    data: Labelled,
+    at: NDArray[np.int64],
+    scaling: tuple[NDArray[np.float32], NDArray[np.float32]],
+) -> NDArray[np.float32]:
+    """The model's outputs for these samples, (n, outputs)."""
+    samples = _Samples(data, *scaling)
+    found: NDArray[np.float32] = _outputs(torch_graph(model), samples, at).numpy()
+    return found
+
+
+# ----------------------------------------------------------------------------------- one epoch
+def _epoch(
+    state: _State,
+    samples: _Samples,
+    train: NDArray[np.int64],
+    plan: Plan,
+    teacher: TorchGraph | None,
+) -> float:
+    epoch = len(state.score)
+    rng = np.random.default_rng([plan.seed, 2, epoch])
+    order = rng.permutation(train)
+    batch = min(plan.batch, len(order))
+    steps = max(len(order) // batch, 1)
+    state.module.train()
+    total = 0.0
+    for step in range(steps):
+        at = order[step * batch : (step + 1) * batch]
+        inputs = torch.from_numpy(_changed(samples.normal(at), rng, plan.augmentation))
+        done = (epoch * steps + step + 1) / (plan.epochs * steps)
+        rate = plan.peak_rate * max(min(done / _WARM_UP, (1 - done) / (1 - _WARM_UP)), 0.0)
+        for group in state.optimizer.param_groups:
+            group["lr"] = rate
+        outputs = _flat(state.module(inputs))
+        loss = _loss(outputs, samples.labels[torch.from_numpy(at)], samples.task)
+        if teacher is not None:
+            with torch.no_grad():
+                wanted = _flat(teacher(inputs))
+            loss = (1 - _DISTILLED) * loss + _DISTILLED * _distance(outputs, wanted, samples.task)
+        state.optimizer.zero_grad()
+        cast(Any, loss).backward()
+        state.optimizer.step()
+        if not bool(torch.isfinite(loss)):
+            raise NothingDoneError(
+                f"the loss is no finite number in epoch {epoch + 1}: try a lower --rate"
+            )
+        total += float(loss.detach())
+    return total / steps
+
+
+def _changed(x: NDArray[np.float32], rng: np.random.Generator, name: str) -> NDArray[np.float32]:
+    """Samples moved, mirrored, with noise and parts erased, as the preset has it."""
+    share, mirror, noise, erased = AUGMENTATIONS[name]
+    for axis in range(2, x.ndim):
+        most = round(share * x.shape[axis])
+        if most:
+            moved = rng.integers(-most, most + 1, len(x))
+            x = np.stack([np.roll(s, m, axis - 1) for s, m in zip(x, moved, strict=True)])
+    if mirror and x.ndim == 4:
+        flip = rng.random(len(x)) < 0.5
+        x = np.where(flip[:, None, None, None], x[..., ::-1], x)
+    if noise:
+        x = x + rng.normal(0, noise, x.shape).astype(np.float32)
+    if erased:
+        length = max(1, round(erased * x.shape[-1]))
+        starts = rng.integers(0, x.shape[-1] - length + 1, len(x))
+        x = x.copy()
+        for sample, start in zip(x, starts, strict=True):
+            sample[..., start : start + length] = 0
+    return np.ascontiguousarray(x, dtype=np.float32)
+
+
+def _flat(outputs: Any) -> torch.Tensor:
+    first: torch.Tensor = outputs[0] if isinstance(outputs, tuple) else outputs
+    return first.reshape(len(first), -1).float()
+
+
+def _loss(outputs: torch.Tensor, labels: torch.Tensor, task: str) -> torch.Tensor:
+    if task == "classification":
+        return functional.cross_entropy(outputs, labels, label_smoothing=_SMOOTHING)
+    if task == "multi-label":
+        return functional.binary_cross_entropy_with_logits(outputs, labels.float())
+    return functional.mse_loss(outputs, labels.float())
+
+
+def _distance(outputs: torch.Tensor, wanted: torch.Tensor, task: str) -> torch.Tensor:
+    if task != "classification":
+        return functional.mse_loss(outputs, wanted)
+    soft = functional.log_softmax(outputs / _TEMPERATURE, 1)
+    target = functional.log_softmax(wanted / _TEMPERATURE, 1)
+    return _TEMPERATURE**2 * functional.kl_div(soft, target, log_target=True, reduction="batchmean")
+
+
+def _outputs(module: TorchGraph, samples: _Samples, at: NDArray[np.int64]) -> torch.Tensor:
+    module.eval()
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(at), _TEST_BATCH):
+            inputs = torch.from_numpy(samples.normal(at[start : start + _TEST_BATCH]))
+            parts.append(_flat(module(inputs)))
+    found = torch.cat(parts)
+    if not bool(torch.isfinite(found).all()):
+        raise NothingDoneError("the model's outputs are no finite numbers: try a lower --rate")
+    return found.clone()
+
+
+def _score(outputs: torch.Tensor, labels: torch.Tensor, task: str) -> float:
+    """More is better: the share classified right, of labels right, or minus the mean square."""
+    if task == "classification":
+        return float((outputs.argmax(1) == labels).float().mean())
+    if task == "multi-label":
+        return float(((outputs > 0) == (labels > 0.5)).float().mean())
+    return -float(functional.mse_loss(outputs, labels.float()))
+
+
+# --------------------------------------------------------------------------------- checkpoint
+def _label(model: Any, data: Labelled, parts: Split, plan: Plan, teacher: Any) -> str:
+    """What a checkpoint is of."""
+    found = hashlib.sha256()
+    for proto in (model, teacher):
+        content = b"" if proto is None else proto
+        if not isinstance(content, bytes):
+            content = content.SerializeToString(deterministic=True)
+        found.update(content)
+    for array in (data.inputs, data.labels, parts.train, parts.validation):
+        found.update(np.ascontiguousarray(array).tobytes())
+    return f"{found.hexdigest()} {plan!r}"
+
+
+def _save(state: _State, path: Path, label: str) -> None:
+    content = {
+        "label": label,
+        "loss": state.loss,
+        "score": state.score,
+        "best": state.best,
+        "seconds": state.seconds,
+        "module": state.module.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as file:
+        torch.save(content, file)
+
+
+def _restore(state: _State, path: Path, label: str) -> None:
+    """Go on from the checkpoint, if there is one of this very training that can be read."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        fits = content["label"] == label
+    except Exception:  # torch raises anything for a damaged file; then the training starts over
+        return
+    if fits:
+        state.module.load_state_dict(content["module"])
+        state.optimizer.load_state_dict(content["optimizer"])
+        state.loss, state.score = content["loss"], content["score"]
+        state.best, state.seconds = content["best"], content["seconds"]
