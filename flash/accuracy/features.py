@@ -196,7 +196,9 @@ def cell_sums(table: LayerTable) -> dict[str, Floats]:
     links = table["skip"] * out
     names = (*CELL_SUMS, *CELL_SIDES, *CELL_SIZES)
     total = {name: np.zeros(table.designs) for name in names}
-    sides = _LOG(np.maximum(table["out_height"], 1)) * table.active
+    # A height is one number in most layers: its logarithm is taken once.
+    heights = [_LOG(np.maximum(layer.out_height, 1)) for layer in table.layers]
+    sides = np.stack([height * own for height, own in zip(heights, table.active, strict=True)])
     for cell in np.unique(cells[cells >= 0]):
         rows = cells == cell
         nodes, layers = out[rows & conv].sum(axis=0), table.active[rows & conv].sum(axis=0)

@@ -206,7 +206,7 @@ def separable(
         "weight_kb": "sum",
         "activation_kb": "max",
     }
-    problem = tabulate(space, stage_costs, lambda _: {}, combine)
+    problem = tabulate(space, stage_costs, None, combine)
     if index is not None:
         return with_cell_sum(problem, space, metric, index)
     return METRICS[metric].tabulated(problem, space)

@@ -96,28 +96,31 @@ class SearchSpace:
         for k, stage in enumerate(stages):
             needed = {name for later in stages[k + 1 :] for name in later.reads}
             kept = tuple(n for n in dict.fromkeys((*known, *stage.owns)) if n in needed)
-            options = self._canonical_options(known, stage.owns, kept)
             following: dict[tuple[int, ...], int] = {}
-            for before, after in options:
-                following[after] = following.get(after, 0) + counts[before]
+            for before, after, options in self._canonical_options(known, stage.owns, kept):
+                following[after] = following.get(after, 0) + options * counts[before]
             counts, known = following, kept
         return sum(counts.values())
 
     def _canonical_options(
         self, known: tuple[str, ...], owned: tuple[str, ...], kept: tuple[str, ...]
-    ) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-        """What is known before and kept after, once for each distinct choice of ``owned``."""
+    ) -> list[tuple[tuple[int, ...], tuple[int, ...], int]]:
+        """What is known before, what is kept after, and how many distinct choices lead there."""
         names = (*known, *owned)
+        if not names:
+            return [((), (), 1)]
         grids = dict(zip(self.variables, self.grids, strict=True))
         mesh = np.meshgrid(*(grids[name] for name in names), indexing="ij")
         values: dict[str, Any] = {name: int(grid[0]) for name, grid in grids.items()}
         values.update((name, axis.ravel()) for name, axis in zip(names, mesh, strict=True))
         canonical = self.family.canonical(values)
-        if not names:
-            return [((), ())]
-        rows = _unique_rows(np.stack([canonical[name] for name in names], axis=1))
-        at = [names.index(name) for name in kept]
-        return [(tuple(row[: len(known)]), tuple(row[k] for k in at)) for row in rows.tolist()]
+        rows, _ = _unique_rows(np.stack([canonical[name] for name in names], axis=1))
+        ends = rows[:, [*range(len(known)), *(names.index(name) for name in kept)]]
+        ends, options = _unique_rows(ends)
+        return [
+            (tuple(row[: len(known)]), tuple(row[len(known) :]), number)
+            for row, number in zip(ends.tolist(), options.tolist(), strict=True)
+        ]
 
     # ------------------------------------------------------------------- designs in and out
     def sample(self, designs: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -216,17 +219,21 @@ class SearchSpace:
         return emitter.network(*self.family.emit(emitter, self.named(indices)))
 
 
-def _unique_rows(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Each row once; much faster than sorting rows, as each is packed into one number."""
+def _unique_rows(rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Each row once, and how often it is there; much faster than sorting rows, as each is packed
+    into one number."""
+    if rows.shape[1] == 0:
+        return rows[:1], np.array([len(rows)])
     low = rows.min(axis=0)
     spans = (rows.max(axis=0) - low + 1).tolist()
     if math.prod(spans) >= 1 << 62:
-        return np.unique(rows, axis=0)
+        distinct, often = np.unique(rows, axis=0, return_counts=True)
+        return distinct, often
     number = np.zeros(len(rows), dtype=np.int64)
     for column, span in enumerate(spans):
         number = number * span + (rows[:, column] - low[column])
-    _, first = np.unique(number, return_index=True)
-    return rows[first]
+    _, first, often = np.unique(number, return_index=True, return_counts=True)
+    return rows[first], often
 
 
 def load_space(name_or_path: str) -> SearchSpace:

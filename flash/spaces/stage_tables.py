@@ -30,6 +30,8 @@ Combine = Literal["sum", "max"]
 
 #: Designs looked up at a time: the columns of a block and its totals stay in the core's cache.
 _BLOCK = 4096
+#: Designs tabulated at a time: their layer table takes a few ten MB.
+_TABULATED = 1 << 13
 
 
 @dataclass(frozen=True)
@@ -107,22 +109,23 @@ def _places(columns: NDArray[np.int64], axes: Axes) -> NDArray[np.int64]:
 def tabulate(
     space: SearchSpace,
     costs: Quantities,
-    metrics: Quantities,
+    metrics: Quantities | None,
     combine: Mapping[str, Combine],
 ) -> SeparableProblem:
     """Tabulate every stage of the space's family.
 
     costs:   quantities of a set of layers (latency, params, ...).
     metrics: quantities of whole cells (NN-Degree, ...), credited to the stage that
-             completes the cell.
+             completes the cell; None without any.
     combine: how each of them combines over stages.
     """
     stages = []
     columns = {name: k for k, name in enumerate(space.variables)}
     for stage in space.family.stages:
         values, shape = mesh(space, stage)
-        own = dict(costs(_emit(space, values, math.prod(shape), {stage.name})))
-        own |= metrics(_emit(space, values, math.prod(shape), set(stage.cell)))
+        own = _in_blocks(space, values, math.prod(shape), {stage.name}, costs)
+        if metrics is not None:
+            own |= _in_blocks(space, values, math.prod(shape), set(stage.cell), metrics)
         stages.append(
             StageTable(
                 stage.name,
@@ -149,9 +152,28 @@ def with_cell_sum(
         values, shape = mesh(space, own)
         scores = np.zeros(shape)
         if own.cell:  # else the stage completes none
-            scores = score(_emit(space, values, math.prod(shape), set(own.cell))).reshape(shape)
+            found = _in_blocks(
+                space, values, math.prod(shape), set(own.cell), lambda t: {name: score(t)}
+            )
+            scores = found[name].reshape(shape)
         stages.append(replace(table, values={name: scores, **table.values}))
     return SeparableProblem(problem.sizes, tuple(stages), {name: "sum", **problem.combine})
+
+
+def _in_blocks(
+    space: SearchSpace,
+    values: Mapping[str, int | NDArray[np.int64]],
+    designs: int,
+    only: set[str],
+    quantities: Quantities,
+) -> dict[str, Floats]:
+    """Quantities of the stages ``only``, some designs at a time: a layer table is large."""
+    parts = []
+    for start in range(0, designs, _TABULATED):
+        block = slice(start, start + _TABULATED)
+        own = {n: v[block] if isinstance(v, np.ndarray) else v for n, v in values.items()}
+        parts.append(quantities(_emit(space, own, min(_TABULATED, designs - start), only)))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def mesh(

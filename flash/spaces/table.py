@@ -261,8 +261,10 @@ class TableEmitter(Emitter):
         return self._where(wanted, marked, result)
 
     def _first_present(self, xs: Sequence[Tensor]) -> Tensor:
-        first = xs[-1]
-        for x in reversed(xs[:-1]):
+        # Those behind one that is always there do not matter.
+        certain = next((k for k, x in enumerate(xs) if x.present is True), len(xs) - 1)
+        first = xs[certain]
+        for x in reversed(xs[:certain]):
             first = self._where(x.present, x, first)
         return first
 

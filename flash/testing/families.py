@@ -93,7 +93,7 @@ class FamilyConformance:
             }
 
         combine = dict.fromkeys(("macs", "params", "moved"), "sum")
-        problem = tabulate(space, sums, lambda table: {}, combine)  # type: ignore[arg-type]
+        problem = tabulate(space, sums, None, combine)  # type: ignore[arg-type]
         found, whole = problem.evaluate(designs), sums(space.table(designs))
         for name in combine:
             assert np.array_equal(found[name], whole[name]), name

@@ -84,7 +84,7 @@ class TargetConformance:
     ) -> None:
         """Where the target is exact; else their sums are lower bounds."""
         quantities = dict(target.quantities)
-        problem = tabulate(space, target.stage_costs, lambda table: {}, quantities)
+        problem = tabulate(space, target.stage_costs, None, quantities)
         found, whole = problem.evaluate(designs), _triples(target.costs(space.table(designs)))
         for name in quantities:
             if name not in whole:
