@@ -43,15 +43,16 @@ def lazily(package: str, homes: Mapping[str, tuple[str, str]]) -> Callable[[str]
     """A ``__getattr__`` for a package whose public names are imported on first use.
 
     package: its ``__name__``.
-    homes:   public name -> (module inside the package, extra that brings what the module
-             imports; empty where flash's own dependencies suffice).
+    homes:   public name -> (module inside the package, or a full name that begins with
+             ``flash.``; extra that brings what the module imports; empty where flash's own
+             dependencies suffice).
     """
 
     def get(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module '{package}' has no attribute '{name}'")
         module, extra = homes[name]
-        home = f"{package}.{module}"
+        home = module if module.startswith("flash.") else f"{package}.{module}"
         return getattr(need(home, extra) if extra else importlib.import_module(home), name)
 
     return get

@@ -43,7 +43,7 @@ _HOMES: Mapping[str, str] = {
     "flash.components": "flash.targets.components.base:COMPONENTS",
     "flash.exporters": "flash.export.exporter:EXPORTERS",
     "flash.families": "flash.spaces.family:FAMILIES",
-    "flash.metrics": "flash.metrics.scores:METRICS",
+    "flash.metrics": "flash.metrics.registry:METRICS",
     "flash.operators": "flash.backends.onnx.operators:OPERATORS",
     "flash.optimizers": "flash.optimize.optimizer:OPTIMIZERS",
     "flash.proxies": "flash.proxies.registry:SCORES",

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 
-from flash.metrics.nn_degree import nn_degree
+from flash.metrics.degree import nn_degree
 from flash.spaces.space import load_space
 from flash.spaces.stage_tables import SeparableProblem, StageTable, tabulate
 

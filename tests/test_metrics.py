@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from flash.metrics.nn_degree import nn_degree
-from flash.metrics.nn_mass import nn_mass
+from flash.metrics.degree import nn_degree
+from flash.metrics.mass import nn_mass
 from flash.spaces.space import load_space
 
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from flash.errors import UsageError
-from flash.metrics.nn_degree import network_nn_degree, nn_degree
+from flash.metrics.degree import network_nn_degree, nn_degree
 from flash.metrics.rank import score_designs, with_score
 from flash.metrics.sed import score_network
 from flash.metrics.sed.cells import cell_numbers, score_cells

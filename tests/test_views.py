@@ -7,8 +7,8 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
+from flash.metrics.degree import nn_degree
 from flash.metrics.memory import peak_activation_elements
-from flash.metrics.nn_degree import nn_degree
 from flash.spaces.layers import Layer
 from flash.spaces.table import LayerTable
 

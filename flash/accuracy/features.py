@@ -187,7 +187,7 @@ def cell_sums(table: LayerTable) -> dict[str, Floats]:
     """``CELL_SUMS``, ``CELL_SIDES``, ``CELL_SIZES`` of a table, each of shape (designs,).
 
     A cell's width is the mean over its convolutions; its degree is that plus the long-range
-    links a channel has (``flash.metrics.nn_degree``), its side the mean logarithm of its
+    links a channel has (``flash.metrics.degree``), its side the mean logarithm of its
     convolutions' heights. Cells without a convolution count nothing.
     """
     cells = np.array([layer.cell for layer in table.layers], dtype=np.int64)
@@ -197,8 +197,9 @@ def cell_sums(table: LayerTable) -> dict[str, Floats]:
     names = (*CELL_SUMS, *CELL_SIDES, *CELL_SIZES)
     total = {name: np.zeros(table.designs) for name in names}
     # A height is one number in most layers: its logarithm is taken once.
-    heights = [_LOG(np.maximum(layer.out_height, 1)) for layer in table.layers]
-    sides = np.stack([height * own for height, own in zip(heights, table.active, strict=True)])
+    sides = table.active.astype(np.float64)
+    for row, layer in enumerate(table.layers):
+        sides[row] *= _LOG(np.maximum(layer.out_height, 1))
     for cell in np.unique(cells[cells >= 0]):
         rows = cells == cell
         nodes, layers = out[rows & conv].sum(axis=0), table.active[rows & conv].sum(axis=0)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from flash.metrics.memory import (
-    parameter_count,
-    peak_activation_bytes,
-    peak_activation_elements,
-)
-from flash.metrics.metric import CellMetric, Metric, NetworkMetric, StageMetric
-from flash.metrics.nn_degree import network_nn_degree, nn_degree
-from flash.metrics.nn_mass import nn_mass
-from flash.metrics.scores import METRICS, network_scores, own_metric, scores
-from flash.metrics.sed import Score, Scores, score_network
+from typing import TYPE_CHECKING
+
+from flash.extras import lazily
+
+if TYPE_CHECKING:
+    from flash.metrics.degree import network_nn_degree, nn_degree
+    from flash.metrics.mass import nn_mass
+    from flash.metrics.memory import (
+        parameter_count,
+        peak_activation_bytes,
+        peak_activation_elements,
+    )
+    from flash.metrics.metric import CellMetric, Metric, NetworkMetric, StageMetric
+    from flash.metrics.registry import METRICS, network_scores, own_metric, scores
+    from flash.metrics.sed import Score, Scores, score_network
 
 __all__ = [
     "METRICS",
@@ -32,3 +37,37 @@ __all__ = [
     "parameter_count",
     "scores",
 ]
+
+_HOMES = {
+    "memory": (
+        "parameter_count",
+        "peak_activation_bytes",
+        "peak_activation_elements",
+    ),
+    "metric": (
+        "CellMetric",
+        "Metric",
+        "NetworkMetric",
+        "StageMetric",
+    ),
+    "degree": (
+        "network_nn_degree",
+        "nn_degree",
+    ),
+    "mass": ("nn_mass",),
+    "registry": (
+        "METRICS",
+        "network_scores",
+        "own_metric",
+        "scores",
+    ),
+    "sed": (
+        "Score",
+        "Scores",
+        "score_network",
+    ),
+}
+
+__getattr__ = lazily(
+    __name__, {name: (module, "") for module, names in _HOMES.items() for name in names}
+)

@@ -85,7 +85,8 @@ class Search:
         self.menu_changes = moves((_MENU_REACH,) * len(self.menus.groups), rng, _EXCHANGES)
         self.inside = 0
         self.outside = 0
-        self.designs: list[Ints] = []
+        self._archived = np.min_scalar_type(int(self.tops.max(initial=0)))
+        self.designs: list[NDArray[Any]] = []
         self.values: list[Floats] = []
 
     def score(self, designs: Ints, inside: bool) -> Floats:
@@ -95,7 +96,7 @@ class Search:
             self.inside += len(designs)
         else:
             self.outside += len(designs)
-        self.designs.append(designs)
+        self.designs.append(designs.astype(self._archived))  # there may be a million
         self.values.append(values)
         return values
 
@@ -108,7 +109,7 @@ class Search:
         """The designs of least cost scored so far."""
         costs = np.concatenate([cost_of(values) for values in self.values])
         least = np.argsort(costs, kind="stable")[:count]
-        return np.concatenate(self.designs)[least]
+        return np.concatenate(self.designs)[least].astype(np.int64)
 
     def windows(self) -> list[tuple[int, ...]]:
         """The groups in overlapping windows of at most five."""

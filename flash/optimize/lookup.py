@@ -17,6 +17,9 @@ from flash.spaces.stage_tables import Floats, SeparableProblem
 
 __all__ = ["Lookup"]
 
+#: Designs looked up at a time.
+_BLOCK = 1 << 14
+
 
 class Lookup:
     """Values of objectives by table look-up."""
@@ -60,6 +63,12 @@ class Lookup:
 
     def __call__(self, indices: NDArray[np.int64]) -> Floats:
         """Values of designs, shape (designs, objectives)."""
+        if len(indices) <= _BLOCK:
+            return self._values(indices)
+        starts = range(0, len(indices), _BLOCK)
+        return np.concatenate([self._values(indices[s : s + _BLOCK]) for s in starts])
+
+    def _values(self, indices: NDArray[np.int64]) -> Floats:
         places = (self._weights @ indices.T.astype(np.float64)).astype(np.int64) + self._starts
         found = {
             name: table[places].sum(axis=0) if adds else table[places].max(axis=0).clip(0.0)

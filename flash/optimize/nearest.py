@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from flash.optimize.exact import exact_front
 from flash.optimize.objectives import Limit, Scalar
-from flash.optimize.shgo import shgo_best
 from flash.spaces.stage_tables import Floats, SeparableProblem
 
 __all__ = ["nearest_to_limits"]
@@ -32,6 +31,8 @@ def nearest_to_limits(
     if len(limits) <= _EXACT:
         front = exact_front(problem, objectives)
     else:
+        from flash.optimize.shgo import shgo_best  # noqa: PLC0415 (seldom needed)
+
         nearness = Scalar("nearness", objectives, lambda v: -_excess(v, limits).max(axis=1))
         front = shgo_best(problem, nearness)
     excess = _excess(front.values, limits)

@@ -8,12 +8,14 @@ what is promised here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from flash.optimize.objectives import Limit, Objective
-from flash.optimize.result import OptimizerResult
 from flash.plugins import Registry
-from flash.spaces.stage_tables import SeparableProblem
+
+if TYPE_CHECKING:  # the names are known without numpy
+    from flash.optimize.objectives import Limit, Objective
+    from flash.optimize.result import OptimizerResult
+    from flash.spaces.stage_tables import SeparableProblem
 
 __all__ = ["OPTIMIZERS", "Optimizer"]
 

@@ -138,7 +138,7 @@ def _spread(search: Search, signs: Floats, held: Sequence[tuple[int, Limit]]) ->
     count = len(signs)
     front = np.zeros((0, len(search.tops)), dtype=np.int64)
     values = np.zeros((0, len(search.lookup.objectives)))
-    fresh, fresh_values = np.concatenate(search.designs), np.concatenate(search.values)
+    fresh, fresh_values = _best_archived(search, signs, held)
     tried = np.zeros(0, dtype=np.bool_)
     for _ in range(search.effort.sweeps):
         ok = np.ones(len(fresh), dtype=np.bool_)
@@ -156,6 +156,21 @@ def _spread(search: Search, signs: Floats, held: Sequence[tuple[int, Limit]]) ->
         tried[:] = True
         fresh_values = search.score(fresh, inside=False)
     return front
+
+
+def _best_archived(
+    search: Search, signs: Floats, held: Sequence[tuple[int, Limit]]
+) -> tuple[Ints, Floats]:
+    """The designs scored that no other within the limits dominates, by blocks, in their order."""
+    designs, values = list[Ints](), list[Floats]()
+    for own, own_values in zip(search.designs, search.values, strict=True):
+        rows = np.arange(len(own))
+        for column, limit in held:
+            rows = rows[limit.met(own_values[rows, column])]
+        rows = rows[non_dominated(own_values[rows, : len(signs)], signs.tolist())]
+        designs.append(own[rows].astype(np.int64))
+        values.append(own_values[rows])
+    return np.concatenate(designs), np.concatenate(values)
 
 
 def _within(problem: SeparableProblem, designs: Ints, limits: Sequence[Limit]) -> Ints:

@@ -6,11 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from flash.errors import UsageError, did_you_mean
-from flash.optimize import OPTIMIZERS
+from flash.optimize.optimizer import OPTIMIZERS
 from flash.proxies.options import ProxyOptions, is_proxy
-from flash.targets.chips import Given
+
+if TYPE_CHECKING:
+    from flash.targets.chips import Given
 
 __all__ = ["CERTIFY_SECONDS", "COSTS", "SHORTLIST", "Request"]
 

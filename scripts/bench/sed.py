@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from flash.metrics.nn_degree import nn_degree
+from flash.metrics.degree import nn_degree
 from flash.metrics.rank import score_designs, with_score
 from flash.metrics.sed import score_network
 from flash.metrics.sed.cells import score_cells

@@ -29,7 +29,7 @@ from ranking_rules import RULE, Features, Rule, features, kept, left_out, rules,
 from ranking_spaces import SPACES, Space, column, read
 from scipy.stats import kendalltau, rankdata, spearmanr
 
-from flash.metrics.nn_degree import network_nn_degree
+from flash.metrics.degree import network_nn_degree
 from flash.metrics.rank import score_designs
 from flash.metrics.sed import score_network
 from flash.spaces.space import SearchSpace, load_space

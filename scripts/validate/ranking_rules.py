@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.metrics.nn_degree import network_nn_degree
+from flash.metrics.degree import network_nn_degree
 from flash.metrics.sed.graph import trace
 from flash.metrics.sed.isometry import isometry
 from flash.metrics.sed.live import positions

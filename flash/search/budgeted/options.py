@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 
 from flash.errors import UsageError
-from flash.search.budgeted.scores import DATA_FREE
-from flash.search.budgeted.strategy import STRATEGIES
+from flash.search.budgeted.strategy import DATA_FREE, STRATEGIES
 
 __all__ = [
     "BUDGET",

@@ -11,12 +11,11 @@ from flash.evaluation import measure
 from flash.metrics import METRICS
 from flash.metrics import scores as metric_scores
 from flash.search.budgeted.candidates import Floats, Ints
+from flash.search.budgeted.strategy import DATA_FREE
 from flash.spaces.space import SearchSpace
 
 __all__ = ["DATA_FREE", "data_free_scores", "usable"]
 
-#: What the description of a design says; microseconds to milliseconds each.
-DATA_FREE = ("rank_score", "sed", "nn_degree", "nn_mass", "params", "macs")
 #: Those that are no metrics of ``flash.metrics``.
 _SIZES = ("params", "macs")
 

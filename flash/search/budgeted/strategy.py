@@ -9,15 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from flash.plugins import Registry
-from flash.search.budgeted.candidates import Candidates
-from flash.search.budgeted.evaluator import Evaluator
 
-__all__ = ["STRATEGIES", "Strategy"]
+if TYPE_CHECKING:  # the names are known without numpy
+    import numpy as np
+
+    from flash.search.budgeted.candidates import Candidates
+    from flash.search.budgeted.evaluator import Evaluator
+
+__all__ = ["DATA_FREE", "STRATEGIES", "Strategy"]
+
+#: Scores that the description of a design gives, in microseconds to milliseconds each.
+DATA_FREE = ("rank_score", "sed", "nn_degree", "nn_mass", "params", "macs")
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,18 @@ differ within a cell we take the mean width and the sum of widths (our choice).
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
 from flash.metrics.metric import CellMetric
-from flash.metrics.sed.live import Live
 from flash.quantities import Quantity
 from flash.spaces.network import Network
 from flash.spaces.table import LayerTable
+
+if TYPE_CHECKING:
+    from flash.metrics.sed.live import Live
 
 __all__ = ["NN_DEGREE", "network_nn_degree", "nn_degree"]
 
@@ -50,6 +54,8 @@ def network_nn_degree(network: Network) -> float:
     tensors a concat or sum joins, the latest is the layer before; the others are long-range
     links. Equals ``nn_degree`` on the concat and add families, whose cells are so shaped.
     """
+    from flash.metrics.sed.live import Live  # noqa: PLC0415 (designs of a space do without)
+
     live = Live(network)
     layers = live.layers
     nodes: dict[tuple[int, int], int] = {}

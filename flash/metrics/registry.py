@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from flash.errors import SpaceError, UsageError
-from flash.metrics.metric import Metric
 from flash.plugins import Registry
-from flash.spaces.network import Network
-from flash.spaces.space import SearchSpace
-from flash.spaces.stage_tables import Floats
+
+if TYPE_CHECKING:  # the names are known without numpy
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from flash.metrics.metric import Metric
+    from flash.spaces.network import Network
+    from flash.spaces.space import SearchSpace
+    from flash.spaces.stage_tables import Floats
 
 __all__ = ["METRICS", "network_scores", "own_metric", "scores"]
 
@@ -23,8 +26,8 @@ METRICS: Registry[Metric] = Registry(
     {
         "capacity": "flash.metrics.rank:CAPACITY",
         "kept_importance": "flash.metrics.importance:KEPT_IMPORTANCE",
-        "nn_degree": "flash.metrics.nn_degree:NN_DEGREE",
-        "nn_mass": "flash.metrics.nn_mass:NN_MASS",
+        "nn_degree": "flash.metrics.degree:NN_DEGREE",
+        "nn_mass": "flash.metrics.mass:NN_MASS",
         "rank_score": "flash.metrics.rank:RANK_SCORE",
         "sed": "flash.metrics.rank:SED",
     },

@@ -1,0 +1,133 @@
+"""What the command line of ``flash.search.search`` asks for, done: search, write, print."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import sys
+from pathlib import Path
+
+from flash.files.locations import data_file
+from flash.files.writing import write_text
+from flash.proxies.options import options_from
+from flash.quantities import parse_confidence, parse_number, parse_seed, parse_whole, quantity
+from flash.report.files import write_files
+from flash.report.runs import Run, dated_folder, point_latest
+from flash.report.table import print_report
+from flash.search.pipeline import Outcome, prepare, run
+from flash.search.request import Request
+from flash.targets import find_profile
+
+__all__ = ["requested", "search_and_write", "spend_budget_on"]
+
+
+def search_and_write(options: argparse.Namespace, request: Request) -> None:
+    """Search, and write what was found."""
+    began = datetime.datetime.now().astimezone()
+    outcome = run(request)
+    report = outcome.report
+    html = _page(options, request, outcome)
+    if options.json == "-":
+        sys.stdout.write(report.to_json())
+    elif options.json:
+        write_text(options.json, report.to_json())
+    written: tuple[Path, ...] = ()
+    kept = options.out or options.export or not options.json
+    if html and (options.html or not kept):
+        place = Path(options.html or "front.html")
+        write_text(place, html)
+        written += (place,)
+        html = ""
+    if kept:
+        written = (*_keep(options, request, outcome, html, began), *written)
+    if options.json != "-":
+        print_report(report, files=written, quiet=options.quiet, verbose=options.verbose)
+
+
+def _keep(
+    options: argparse.Namespace,
+    request: Request,
+    outcome: Outcome,
+    html: str,
+    began: datetime.datetime,
+) -> tuple[Path, ...]:
+    """Write the files of a search: into the folder given, or one of this run; returns them."""
+    target, space = find_profile(request.target)[0], data_file("models", request.space)
+    inputs = {"target": target} | ({} if space is None else {"space": space})
+    made = Run(["flash", "search", *options.words], request.seed, inputs, began)
+    names = (outcome.report.target["name"], request.space.rpartition("/")[2].removesuffix(".toml"))
+    folder = Path(options.out) if options.out else dated_folder(Path("flash-out"), names, began)
+    more = {"front.html": html} if html else {}
+    written = write_files(
+        outcome.report, folder, outcome.background, outcome.chip, more=more, run=made
+    )
+    if options.export:
+        written += _export(options, folder, request.seed)
+    shown = folder if options.out else point_latest(folder)
+    return tuple(shown / path.name for path in written)
+
+
+def _page(options: argparse.Namespace, request: Request, outcome: Outcome) -> str:
+    """The front as an HTML page; empty where none is asked for."""
+    if options.html is None:
+        return ""
+    from flash.search.page import front_page, own_models  # noqa: PLC0415 (seldom asked for)
+
+    own = own_models(request, options.model or (), options.model_accuracy)
+    return front_page(request, outcome, own, options.words)
+
+
+def spend_budget_on(options: argparse.Namespace, request: Request) -> None:
+    """Run a search that spends trainings."""
+    from flash.search.budgeted.command import spend_budget  # noqa: PLC0415 (seldom asked for)
+
+    setup = prepare(request, budgeted=True)
+    spend_budget(
+        options, setup.problem, setup.tables, setup.criteria.bounds, setup.goal.metric, request.seed
+    )
+
+
+def _export(options: argparse.Namespace, folder: Path, seed: int) -> tuple[Path, ...]:
+    """The balanced design in the formats asked for; returns the files written."""
+    from flash.export import export  # noqa: PLC0415 (another verb, seldom asked for)
+
+    done = export(
+        folder / "front.json",
+        out=folder,
+        format=options.export,
+        space=options.space,
+        target=options.target,
+        seed=seed,
+    )
+    return done.files
+
+
+def requested(options: argparse.Namespace) -> Request:
+    """What the options say; raises ``UsageError`` for values that cannot be."""
+
+    def limit(option: str, name: str) -> float | None:
+        text: str | None = getattr(options, option.replace("-", "_"))
+        return None if text is None else quantity(name).parse(text, f"--{option}")
+
+    return Request(
+        target=options.target,
+        space=options.space,
+        runtime=options.runtime,
+        hardware=options.hardware,
+        objectives=options.objectives and options.objectives.split(","),
+        objective=options.objective,
+        metric=options.metric,
+        max_latency_ms=limit("max-latency", "latency_ms"),
+        max_energy_mj=limit("max-energy", "energy_mj"),
+        max_memory_kb=limit("max-memory", "memory_kb"),
+        max_area_mm2=limit("max-area", "area_mm2"),
+        min_score=limit("min-score", "score"),
+        min_accuracy_percent=limit("min-accuracy", "accuracy"),
+        confidence=parse_confidence(options.confidence, "--confidence"),
+        extrapolate=options.extrapolate,
+        optimizer=options.optimizer,
+        seed=parse_seed(options.seed),
+        certify_seconds=parse_number(options.certify_seconds, "--certify-seconds"),
+        shortlist=parse_whole(options.shortlist, "--shortlist", 2),
+        scoring=options_from(options),
+    )
