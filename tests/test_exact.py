@@ -26,6 +26,14 @@ NAMES = ("score", "latency_ms", "energy_mj", "memory_kb", "weight_kb", "activati
 SCORE, LATENCY, ENERGY, MEMORY = map(objective, NAMES[:4])
 
 
+@pytest.fixture(autouse=True, scope="module")
+def stage_by_stage():
+    """Small problems go through the stages too, where they would be enumerated."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("flash.optimize.exact._LOOK_UPS_A_STATE", 0)
+        yield
+
+
 def literal_front(points):
     """Rows that no other row dominates, by comparing all with all; equal rows once."""
     return {
@@ -161,6 +169,24 @@ def test_a_goal_that_is_limited_the_other_way_has_no_best_corner(monkeypatch):
     feasible = designs[meets(problem, designs, limits)]
     expected = literal_front(values_of(problem, feasible, objectives) * signs)
     assert {tuple(row) for row in found.values * signs} == expected
+
+
+def test_few_designs_of_many_states_are_evaluated_one_by_one(monkeypatch):
+    rng = np.random.default_rng(2)
+    sizes = (3,) * 7
+    stages = tuple(
+        StageTable(f"s{k}", tuple(range(k)), (k,), {n: rng.random(sizes[: k + 1]) for n in NAMES})
+        for k in range(7)
+    )
+    problem = SeparableProblem(sizes, stages, dict.fromkeys(NAMES, "sum"))
+    limits = [Limit.on("energy_mj", 3.5)]
+    by_stages = exact_front(problem, [SCORE, LATENCY], limits)
+    monkeypatch.setattr("flash.optimize.exact._LOOK_UPS_A_STATE", 2_000)
+    found = exact_front(problem, [SCORE, LATENCY], limits)
+    assert np.array_equal(found.values, by_stages.values)
+    assert (found.evaluations, found.message[-14:]) == (3**7, "each evaluated")
+    with pytest.raises(InfeasibleError, match="energy_mj <= "):
+        exact_front(problem, [SCORE], [Limit.on("energy_mj", 0.0)])
 
 
 def test_one_stage_is_plain_enumeration():

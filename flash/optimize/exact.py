@@ -38,6 +38,11 @@ __all__ = ["EXACT", "exact_best", "exact_front", "least_possible"]
 
 Ints = NDArray[np.int64]
 
+#: Look-ups in the tables of stages that take as long as going through one state.
+_LOOK_UPS_A_STATE = 2_000
+#: Designs evaluated one by one at most: their indices are held at once.
+_MOST_ENUMERATED = 1 << 18
+
 
 @dataclass(frozen=True)
 class _Layer:
@@ -218,7 +223,8 @@ def exact_front(
         raise UsageError("the exact optimizer needs an objective")
     began = time.perf_counter()
     search = _Search(problem, objectives, limits)
-    indices = search.run()
+    one_by_one = _few_enough(problem, search.steps)
+    indices = _every_design(problem) if one_by_one else search.run()
     held = values_of(problem, indices, [limit.quantity for limit in limits])
     indices = indices[within(held, limits)]
     if len(indices) == 0:
@@ -232,11 +238,11 @@ def exact_front(
         tuple(objectives),
         indices[keep],
         values[keep],
-        search.evaluations,
+        problem.size if one_by_one else search.evaluations,
         time.perf_counter() - began,
         0.0,
         True,
-        f"exact over {problem.size:.3g} designs",
+        f"exact over {problem.size:.3g} designs" + ", each evaluated" * one_by_one,
     )
 
 
@@ -266,6 +272,19 @@ def exact_best(
 def least_possible(problem: SeparableProblem, of: Objective) -> float:
     """The best value of one objective over the whole space, without limits."""
     return float(exact_front(problem, [of]).values[0, 0])
+
+
+def _few_enough(problem: SeparableProblem, steps: Sequence[Step]) -> bool:
+    """Whether evaluating every design takes less time than to go through all states."""
+    states = sum(math.prod(problem.sizes[k] for k in step.after) for step in steps)
+    looked_up = problem.size * len(steps)
+    return problem.size <= _MOST_ENUMERATED and looked_up <= _LOOK_UPS_A_STATE * (states - 1)
+
+
+def _every_design(problem: SeparableProblem) -> Ints:
+    """Indices of all designs, shape (designs, variables)."""
+    mesh: Ints = np.indices(problem.sizes).reshape(len(problem.sizes), -1).T
+    return mesh
 
 
 def _tightest(limits: Sequence[Limit]) -> dict[Objective, float]:
