@@ -11,7 +11,8 @@ import sys
 from collections.abc import Sequence
 
 from flash.command import CommandParser
-from flash.errors import FlashError, UsageError, did_you_mean
+from flash.errors import FlashError, InputError, UsageError, did_you_mean
+from flash.estimate.designs import DesignPricing, read_designs
 from flash.estimate.options import add_model_options, end_with, input_sizes, only_shape
 from flash.estimate.pricing import (
     DEFAULT_SPACE,
@@ -23,19 +24,22 @@ from flash.estimate.pricing import (
     with_proxy,
 )
 from flash.estimate.report import EstimateReport
+from flash.estimate.stream import DesignLines, fingerprint, write_designs
 from flash.estimate.table import Row, estimate_table, layer_table
 from flash.files.cells import csv_text
-from flash.files.reading import read_input
 from flash.files.writing import write_text
 from flash.measurements.comparison import comparison_table, read_comparison
 from flash.metrics import METRICS
 from flash.proxies.options import add_options, is_proxy, options_from, own_proxy_names, proxy_names
 from flash.quantities import parse_seed
+from flash.spaces.space import load_space
 from flash.targets import load_target
 
 __all__ = ["estimate", "main"]
 
-_METRICS = (*SHOWN, "params", "macs")
+#: Columns that ``--metric`` may name and that are no metrics.
+_SIZES = ("params", "macs")
+_METRICS = (*SHOWN, *_SIZES)
 #: Word after --sort -> column.
 _SORTED_BY = {
     "latency": "latency_ms",
@@ -67,10 +71,6 @@ def _parser() -> CommandParser:
     add("--csv", metavar="FILE", help="CSV to FILE; '-' is stdout, as where no terminal is")
     add("--json", metavar="FILE", help="write JSON instead, to FILE or to stdout with '-'")
     return parser
-
-
-def _designs(file: str) -> list[str]:
-    return [line.strip() for line in read_input(file).splitlines() if line.strip()]
 
 
 def _provenance(options: argparse.Namespace) -> list[str]:
@@ -119,6 +119,9 @@ def main(arguments: Sequence[str]) -> None:
     """
     options = _parser().parse_args(arguments)
     _check_options(options)
+    if _streams(options):
+        _stream(options)
+        return
     rows, errors = _rows(options)
     if not rows:
         end_with(errors)
@@ -137,6 +140,30 @@ def main(arguments: Sequence[str]) -> None:
     end_with(errors)
 
 
+def _streams(options: argparse.Namespace) -> bool:
+    """Whether rows can be written as they come: designs as CSV, in their order, as they are."""
+    gathered = options.json or options.table or options.sort or options.layers
+    table = sys.stdout.isatty() and not options.csv and not options.metric
+    return bool(options.designs) and not (gathered or table or is_proxy(options.metric))
+
+
+def _stream(options: argparse.Namespace) -> None:
+    """Price designs and write them some at a time; an interrupted file is gone on with."""
+    space, texts = load_space(options.space or DEFAULT_SPACE), DesignLines(options.designs)
+    targets = load_targets(options.target, options.runtime, options.hardware, space.family.name)
+    if not len(texts):
+        raise InputError("no designs given; expected one a line")
+    indices = read_designs(space, texts)
+    metrics = (options.metric,) if options.metric and options.metric not in _SIZES else ()
+    pricing = DesignPricing(space, targets, metrics, indices)
+    wanted = _wanted(options) if options.metric else None
+    described = [target.summary() for target in targets], [target.chip for target in targets]
+    mark = fingerprint(
+        texts, space.name, [g.tolist() for g in space.grids], space.accuracy, described, wanted
+    )
+    write_designs(pricing, texts, wanted, options.csv or "-", mark)
+
+
 def _rows(options: argparse.Namespace) -> tuple[list[Row], list[FlashError]]:
     proxy = options.metric if is_proxy(options.metric) else None
     further = bool(options.metric) and proxy is None and options.metric not in _METRICS
@@ -152,7 +179,7 @@ def _rows(options: argparse.Namespace) -> tuple[list[Row], list[FlashError]]:
         return with_proxy(rows, networks, proxy, seed, scoring), errors
     found = estimate(
         space=options.space or "",
-        designs=_designs(options.designs),
+        designs=list(DesignLines(options.designs)),
         target=options.target,
         runtime=options.runtime,
         hardware=options.hardware,
@@ -178,18 +205,22 @@ def _compared(options: argparse.Namespace, rows: list[Row]) -> list[Row]:
 
 def _narrowed(options: argparse.Namespace, rows: list[Row]) -> list[Row]:
     """The rows with the metric asked for, and the costs where a target was named."""
-    costs = [
-        f"{quantity}{end}_{unit}"
-        for quantity, unit in (("latency", "ms"), ("energy", "mj"), ("area", "mm2"))
-        for end in ("", "_low", "_high")
-    ]
-    wanted = ("design", "target", options.metric, *(costs if options.target else ()))
-    names = [name for name in wanted if name in rows[0]]
+    names = [name for name in _wanted(options) if name in rows[0]]
     without = sum(row[options.metric] is None for row in rows)
     if without and not is_proxy(options.metric):
         line = f"note: {without} of {len(rows)} networks have no {options.metric}"
         sys.stderr.write(f"{line}: it is a score of designs of a space\n")
     return [{name: row[name] for name in names} for row in rows]
+
+
+def _wanted(options: argparse.Namespace) -> tuple[str, ...]:
+    """The columns of ``--metric``, those of them that there are."""
+    costs = [
+        f"{quantity}{end}_{unit}"
+        for quantity, unit in (("latency", "ms"), ("energy", "mj"), ("area", "mm2"))
+        for end in ("", "_low", "_high")
+    ]
+    return ("design", "target", options.metric, *(costs if options.target else ()))
 
 
 def _write(options: argparse.Namespace, rows: list[Row]) -> None:

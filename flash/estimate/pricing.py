@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flash.errors import FlashError, InputError, UsageError, did_you_mean
+from flash.estimate.designs import (
+    SHOWN,
+    DesignPricing,
+    columns_of,
+    read_designs,
+    target_name,
+)
 from flash.estimate.report import EstimateReport
 from flash.estimate.table import Row
-from flash.evaluation import (
-    Evaluation,
-    Metrics,
-    evaluate,
-    evaluate_network,
-    measure,
-    measure_network,
-)
-from flash.metrics import network_scores, scores
+from flash.evaluation import Metrics, evaluate_network, measure_network
+from flash.metrics import network_scores
 from flash.proxies.metric import metric_scores
 from flash.proxies.options import ProxyOptions
-from flash.quantities import quantity
 from flash.spaces.network import Network
-from flash.spaces.space import SearchSpace, load_space
+from flash.spaces.space import load_space
 from flash.spaces.stage_tables import Floats
 from flash.targets import Given, Target, load_target
-
-if TYPE_CHECKING:
-    from flash.accuracy import Prediction
 
 __all__ = [
     "DEFAULT_SPACE",
@@ -43,10 +38,10 @@ __all__ = [
     "load_targets",
     "price_models",
     "read_models",
+    "target_name",
+    "with_proxy",
 ]
 
-#: Metrics of every row, in this order; any other is a column where it is asked for.
-SHOWN = ("nn_degree", "nn_mass", "sed", "rank_score")
 DEFAULT_SPACE = "cifar10-concat"
 #: Share of a latency in operations without a rate of their own from which on it is told.
 _TOLD_SHARE = 0.05
@@ -117,26 +112,28 @@ def estimate(
         rows = price_models(read, targets, wanted, layers)
         networks = [m.network for m in read for _ in targets or (None,)]
         return EstimateReport(tuple(with_proxy(rows, networks, proxy, seed, scoring)))
-    parsed = []
-    for number, text in enumerate(designs, start=1):
-        try:
-            parsed.append(found.parse(text))
-        except FlashError as error:
-            raise InputError(f"design {number}: {error}") from None
-    if not parsed:
+    if not designs:
         raise InputError("no designs given; expected one a line")
-    indices = np.array(parsed)
-    known = scores(found, indices, wanted)
-    predicted = _accuracy(found, indices)
-    rows, networks = [], []
-    for place in targets or (None,):
-        result = evaluate(found, place, indices) if place else measure(found, indices)
-        for i, text in enumerate(designs):
-            rows.append(_row(text, result, known, i, place, len(targets) > 1, predicted))
-            if layers and place:
-                rows[-1]["layers"] = layer_rows(found.network(indices[i]), place)
-        networks += [found.network(row) for row in indices] if proxy else []
+    indices = read_designs(found, designs)
+    rows = []
+    for columns in DesignPricing(found, targets, metrics, indices).columns(designs):
+        names, values = list(columns), zip(*columns.values(), strict=True)
+        rows += [dict(zip(names, row, strict=True)) for row in values]
+    if layers and targets:
+        for row, place, design in zip(rows, *_each(targets, indices), strict=True):
+            row["layers"] = layer_rows(found.network(design.astype(np.int64)), place)
+    networks = []
+    if proxy:
+        designs_once = [found.network(row) for row in indices.astype(np.int64)]
+        networks = designs_once * max(1, len(targets))
     return EstimateReport(tuple(with_proxy(rows, networks, proxy, seed, scoring)))
+
+
+def _each(
+    targets: Sequence[Target], indices: NDArray[np.integer[Any]]
+) -> tuple[list[Target], list[NDArray[np.integer[Any]]]]:
+    """Target and design of each row."""
+    return [t for t in targets for _ in indices], [row for _ in targets for row in indices]
 
 
 def load_targets(
@@ -222,7 +219,7 @@ def price_models(
         values = {n: np.array([v]) for n, v in network_scores(network, metrics).items()}
         for target in targets or (None,):
             result = evaluate_network(network, target) if target else measure_network(network)
-            row = _row(model.name, result, values, 0, target, len(targets) > 1)
+            row = _row(model.name, result, values, target, len(targets) > 1)
             if target is not None:
                 where = layer_rows(network, target)
                 _tell_unrated(model.name, target, where)
@@ -272,19 +269,6 @@ def _tell_unrated(name: str, target: Target, layers: Sequence[Row]) -> None:
     )
 
 
-def _accuracy(space: SearchSpace, designs: NDArray[np.int64]) -> Prediction | None:
-    """Predicted accuracy of designs, None without a model; why not goes to standard error."""
-    if space.accuracy is None:
-        return None
-    from flash.accuracy import accuracy_of, why_no_accuracy  # noqa: PLC0415 (few spaces have one)
-
-    model = accuracy_of(space)
-    if model is None:
-        sys.stderr.write(f"note: no accuracy: {why_no_accuracy(space)}\n")
-        return None
-    return model.predict(space, designs)
-
-
 def with_proxy(
     rows: list[Row],
     networks: Sequence[Network],
@@ -306,43 +290,7 @@ def with_proxy(
 
 
 def _row(
-    text: str,
-    found: Metrics,
-    values: Mapping[str, Floats],
-    i: int,
-    target: Target | None,
-    named: bool,
-    accuracy: Prediction | None = None,
+    text: str, found: Metrics, values: Mapping[str, Floats], target: Target | None, named: bool
 ) -> Row:
-    row: Row = {
-        "design": text,
-        **({"target": target_name(target)} if named and target else {}),
-        **{name: _known(column[i]) for name, column in values.items()},
-        "params": int(found.params[i]),
-        "macs": int(found.macs[i]),
-        "weight_kb": float(found.weight_kb[i]),
-        "activation_kb": float(found.activation_kb[i]),
-    }
-    if accuracy is not None:
-        ends = (float(v[i]) for v in (accuracy.value, accuracy.low, accuracy.high))
-        row |= dict(zip(quantity("accuracy").columns, ends, strict=True))
-        row["accuracy_extrapolated"] = bool(accuracy.outside[i])
-    if isinstance(found, Evaluation):
-        for name in ("latency_ms", "energy_mj", "area_mm2"):
-            triple = getattr(found, name)
-            if triple is None or (name == "energy_mj" and target and not target.energy_how):
-                continue
-            row |= dict(zip(quantity(name).columns, (float(v[i]) for v in triple), strict=True))
-        row |= {name: float(v[i]) for name, v in found.details.items()}
-        row["extrapolated"] = bool(found.extrapolated[i])
-    return row
-
-
-def target_name(target: Target) -> str:
-    """Name of a target with its runtime, where it has several."""
-    runtime = target.summary().get("runtime")
-    return f"{target.name}:{runtime}" if runtime else target.name
-
-
-def _known(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)
+    columns = columns_of([text], found, values, target, named)
+    return {name: column[0] for name, column in columns.items()}

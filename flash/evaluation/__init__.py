@@ -10,9 +10,11 @@ from flash.evaluation.designs import (
     measure_network,
     separable,
 )
+from flash.evaluation.tabulated import DesignTables
 
 __all__ = [
     "CellScore",
+    "DesignTables",
     "Evaluation",
     "Metrics",
     "evaluate",

@@ -32,7 +32,7 @@ from flash.spaces.stage_tables import (
     with_cell_sum,
 )
 from flash.spaces.table import LayerTable, network_table
-from flash.targets.base import Target, Triple
+from flash.targets.base import Costs, Target, Triple
 
 __all__ = [
     "CellScore",
@@ -109,12 +109,12 @@ _QUANTITIES = (*Metrics.__dataclass_fields__, *_TRIPLES)
 
 def measure(space: SearchSpace, indices: NDArray[np.int64]) -> Metrics:
     """What can be said of designs (indices, shape (designs, variables)) without a target."""
-    return Metrics(**_in_chunks(space, indices, lambda table, _: _plain_metrics(table)))
+    return Metrics(**_in_chunks(space, indices, lambda table, _: plain_metrics(table)))
 
 
 def measure_network(network: Network) -> Metrics:
     """What can be said of one network without a target; arrays of shape (1,)."""
-    return Metrics(**_without_cells(network, _plain_metrics(network_table(network))))
+    return Metrics(**_without_cells(network, plain_metrics(network_table(network))))
 
 
 def evaluate(
@@ -135,19 +135,25 @@ def evaluate(
     def look(table: LayerTable, rows: slice) -> dict[str, Floats]:
         return _look(table, target, {name: values[rows] for name, values in summed.items()})
 
-    return _evaluation(_in_chunks(space, indices, look))
+    return evaluation_of(_in_chunks(space, indices, look))
 
 
 def evaluate_network(network: Network, target: Target) -> Evaluation:
     """Everything about one network on a target; arrays of shape (1,)."""
     found = _look(network_table(network), target, {})
-    return _evaluation(_without_cells(network, found))
+    return evaluation_of(_without_cells(network, found))
 
 
 def _look(table: LayerTable, target: Target, totals: Mapping[str, Floats]) -> dict[str, Floats]:
-    found = _metrics(table, target.weight_bytes, target.activation_bytes)
+    found = plain_metrics(table, target.weight_bytes, target.activation_bytes)
     found |= {name: totals[name] for name in _SUMMED if name in totals}
     costs = target.costs(table, {n: totals[n] for n in target.quantities if n in totals})
+    return found | cost_columns(costs)
+
+
+def cost_columns(costs: Costs) -> dict[str, Floats]:
+    """Costs as arrays by name, as ``evaluation_of`` puts them together."""
+    found: dict[str, Floats] = {}
     for name in _TRIPLES:
         triple = getattr(costs, name)
         if triple is not None:
@@ -156,7 +162,8 @@ def _look(table: LayerTable, target: Target, totals: Mapping[str, Floats]) -> di
     return found | {"extrapolated": costs.extrapolated.astype(np.float64)}
 
 
-def _evaluation(found: Mapping[str, Floats]) -> Evaluation:
+def evaluation_of(found: Mapping[str, Floats]) -> Evaluation:
+    """The metrics, and the costs of ``cost_columns``, as one object."""
     return Evaluation(
         **{name: found[name] for name in Metrics.__dataclass_fields__},
         latency_ms=_triple(found, "latency_ms"),
@@ -212,11 +219,10 @@ def separable(
     return METRICS[metric].tabulated(problem, space)
 
 
-def _plain_metrics(table: LayerTable) -> dict[str, Floats]:
-    return _metrics(table, _FP32_BYTES, _FP32_BYTES)
-
-
-def _metrics(table: LayerTable, weight_bytes: float, activation_bytes: float) -> dict[str, Floats]:
+def plain_metrics(
+    table: LayerTable, weight_bytes: float = _FP32_BYTES, activation_bytes: float = _FP32_BYTES
+) -> dict[str, Floats]:
+    """``Metrics`` of the designs of a table, by name; elements of so many bytes."""
     return {
         "nn_degree": nn_degree(table),
         "nn_mass": nn_mass(table),

@@ -173,13 +173,13 @@ class Family(ABC):
         """A design in one short line, variables of one role together: ``w=8,16,32 d=3,3,4``."""
         return " ".join(
             f"{role}={','.join(str(values[name]) for name in names)}"
-            for role, names in self._roles.items()
+            for role, names in self.roles.items()
         )
 
     def parse(self, text: str) -> dict[str, int]:
         """The design that ``describe`` (or the benchmark a family comes from) writes so."""
         values: dict[str, int] = {}
-        roles = self._roles
+        roles = self.roles
         for word in text.split():
             role, _, listed = word.partition("=")
             numbers = listed.split(",")
@@ -201,7 +201,7 @@ class Family(ABC):
         return values
 
     @cached_property
-    def _roles(self) -> dict[str, list[str]]:
+    def roles(self) -> dict[str, list[str]]:
         """Variables by their name without its number, in order."""
         roles: dict[str, list[str]] = {}
         for name in self.variables:

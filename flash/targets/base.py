@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from flash.spaces.stage_tables import Combine, Floats
 from flash.spaces.table import LayerTable
 from flash.targets.breakdown import Breakdown
 
-__all__ = ["Costs", "Target", "Triple"]
+__all__ = ["Costs", "SummedCosts", "Target", "Triple"]
 
 #: Value, low and high.
 Triple = tuple[Floats, Floats, Floats]
@@ -106,3 +106,17 @@ class Target(Protocol):
 
     def breakdown(self, network: Network) -> Breakdown:
         """Where time, energy and area of one network go, layer by layer."""
+
+
+@runtime_checkable
+class SummedCosts(Protocol):
+    """What a target may offer beside: its costs and their intervals are made of sums alone.
+
+    Designs of a space are then priced by look-ups in the stages' tables.
+    """
+
+    def sums(self, table: LayerTable) -> Mapping[str, Floats]:
+        """All that ``costs_of_sums`` needs of some stages, each of shape (designs,)."""
+
+    def costs_of_sums(self, sums: Mapping[str, Floats]) -> Costs:
+        """``Target.costs`` of designs whose stages' ``sums`` were added up."""

@@ -89,9 +89,8 @@ def _make_designs(folder: Path, count: int) -> None:
 
     space = load_space("cifar10-concat")
     with (folder / "designs.txt").open("w", encoding="utf-8") as stream:
-        for row in space.decode(space.sample(count, np.random.default_rng(0))).tolist():
-            words = (f"{n}={v}" for n, v in zip(space.variables, row, strict=True))
-            stream.write(" ".join(words) + "\n")
+        for design in space.sample(count, np.random.default_rng(0)):
+            stream.write(space.describe(design) + "\n")
 
 
 def _estimate(folder: Path) -> Told:
@@ -177,9 +176,8 @@ def _make_measurements(folder: Path, count: int) -> None:
     with (folder / "runs.csv").open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["design", "latency_ms"])
-        for design, ms in zip(space.decode(designs).tolist(), latency, strict=True):
-            words = (f"{n}={v}" for n, v in zip(space.variables, design, strict=True))
-            writer.writerow([" ".join(words), f"{ms:.6g}"])
+        for design, ms in zip(designs, latency, strict=True):
+            writer.writerow([space.describe(design), f"{ms:.6g}"])
 
 
 def _shorten_measurements(folder: Path, count: int) -> None:

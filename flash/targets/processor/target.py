@@ -82,13 +82,20 @@ class ProcessorTarget:
 
     def costs(self, table: LayerTable, totals: Mapping[str, Floats] | None = None) -> Costs:
         """Costs with the 90 % intervals of the held-out errors."""
-        summed = features(table, self.profile) | dict(totals or {})
-        latency, energy = summed["latency_ms"], summed["energy_mj"]
-        low, high, extrapolated = latency_interval(latency, summed, self.profile)
+        return self.costs_of_sums(self.sums(table) | dict(totals or {}))
+
+    def sums(self, table: LayerTable) -> dict[str, Floats]:
+        """The costs and what their intervals depend on, additive."""
+        return features(table, self.profile)
+
+    def costs_of_sums(self, sums: Mapping[str, Floats]) -> Costs:
+        """Costs with the 90 % intervals of the held-out errors."""
+        latency, energy = sums["latency_ms"], sums["energy_mj"]
+        low, high, extrapolated = latency_interval(latency, sums, self.profile)
         energy_low, energy_high = energy_interval(energy, (latency, low, high), self.profile)
         details = {}
         if self.profile.runtime.kernels is not None:
-            details["measured_share"] = measured_share(latency, summed)
+            details["measured_share"] = measured_share(latency, sums)
         return Costs(
             (latency, low, high), (energy, energy_low, energy_high), extrapolated, details=details
         )

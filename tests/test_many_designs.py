@@ -1,0 +1,178 @@
+"""Designs by the thousand: from tables, streamed, gone on with; the same as one by one."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+
+import numpy as np
+import pytest
+
+from flash.command import run_command
+from flash.errors import InputError
+from flash.estimate import designs as pricing
+from flash.estimate import estimate, stream
+from flash.estimate.command import main
+from flash.evaluation import DesignTables, evaluate, measure
+from flash.metrics import scores
+from flash.spaces.space import load_space
+from flash.targets import load_target
+
+SPACES = [
+    ("cifar10-concat", "rpi3b"),
+    ("cifar10-add", "rpi4b"),
+    ("cifar10-mobilenet-v2", "x86-avx512"),
+    ("nasbench-macro", "rpi4b"),
+    ("cifar10-concat", "systolic"),
+]
+
+
+@pytest.fixture
+def small_lots(monkeypatch):
+    """Tables from the first design on, a few designs at a time."""
+    monkeypatch.setattr(pricing, "_TABLES_PAY", 0)
+    monkeypatch.setattr(pricing, "_CHUNK", 7)
+    monkeypatch.setattr(stream, "_ROWS", 3)
+
+
+def some(space_name, count, seed=0):
+    space = load_space(space_name)
+    indices = space.sample(count, np.random.default_rng(seed))
+    return space, indices, [space.describe(row) for row in indices]
+
+
+@pytest.mark.parametrize(("space_name", "target_name"), SPACES)
+def test_tables_say_what_layers_say(space_name, target_name):
+    space, indices, _ = some(space_name, 50, seed=3)
+    target = load_target(target_name)
+    tables, layers = DesignTables(space, target).evaluate(indices), evaluate(space, target, indices)
+    for name in ("params", "macs", "weight_kb", "activation_kb", "nn_degree", "nn_mass"):
+        assert np.allclose(getattr(tables, name), getattr(layers, name), rtol=1e-12)
+    for name in ("latency_ms", "energy_mj", "area_mm2"):
+        ends = getattr(tables, name), getattr(layers, name)
+        assert (ends[0] is None) == (ends[1] is None)
+        if ends[0] is not None:
+            assert np.allclose(ends[0], ends[1], rtol=1e-9)
+    assert np.array_equal(tables.extrapolated, layers.extrapolated)
+    assert tables.details.keys() == layers.details.keys()
+
+
+def test_without_a_target_and_with_scores():
+    space, indices, _ = some("cifar10-add", 30)
+    tables, plain = DesignTables(space, None), measure(space, indices)
+    assert np.allclose(tables.evaluate(indices).nn_mass, plain.nn_mass, rtol=1e-12)
+    known = scores(space, indices, ("sed", "capacity"))
+    for name, values in known.items():
+        assert np.allclose(tables.score(name, indices), values, rtol=1e-9)
+
+
+def test_what_does_not_add_up_goes_layer_by_layer(small_lots):
+    space, _, texts = some("detector-voc", 5)
+    rows = estimate(space="detector-voc", designs=texts, target="rpi4b")
+    known = evaluate(space, load_target("rpi4b"), pricing.read_designs(space, texts).astype(int))
+    assert np.allclose([row["latency_ms"] for row in rows], known.latency_ms[0])
+
+
+def test_rows_from_tables_are_those_without(small_lots, monkeypatch):
+    _, _, texts = some("cifar10-concat", 20)
+    given = {"space": "cifar10-concat", "designs": texts, "target": "rpi3b,rpi4b"}
+    many = estimate(**given)
+    monkeypatch.setattr(pricing, "_TABLES_PAY", 1 << 30)
+    few = estimate(**given)
+    assert [list(row) for row in many] == [list(row) for row in few]
+    for a, b in zip(many, few, strict=True):
+        for name, value in a.items():
+            same = math.isclose(value, b[name], rel_tol=1e-9) if type(value) is float else None
+            assert same if same is not None else value == b[name]
+
+
+def test_scores_that_take_long_are_left_out_unless_asked_for(small_lots, monkeypatch, capsys):
+    monkeypatch.setattr(pricing, "_UNASKED", 5)
+    space, indices, texts = some("cifar10-concat", 9)
+    rows = estimate(space="cifar10-concat", designs=texts)
+    assert [row["rank_score"] for row in rows] == [None] * 9
+    assert "no rank_score of so many designs" in capsys.readouterr().err
+    asked = estimate(space="cifar10-concat", designs=texts, metrics=("rank_score",))
+    known = scores(space, indices, ("rank_score",))["rank_score"]
+    assert np.allclose([row["rank_score"] for row in asked], known)
+
+
+def test_words_are_read_as_the_space_reads_them():
+    space, indices, texts = some("cifar10-mobilenet-v2", 40)
+    mixed = [
+        json.dumps(space.named(row)) if k % 3 == 0 else " ".join(reversed(text.split()))
+        if k % 3 == 1 else text
+        for k, (row, text) in enumerate(zip(indices, texts, strict=True))
+    ]  # fmt: skip
+    assert np.array_equal(pricing.read_designs(space, mixed * 2), np.tile(indices, (2, 1)))
+    for wrong in (
+        "w=1",
+        texts[0].replace("=", "=9", 1),
+        "x=1 y=2",
+        "{}",
+        texts[0] + " " + texts[0],
+    ):
+        with pytest.raises(InputError, match="^design 2: "):
+            pricing.read_designs(space, [texts[0], wrong])
+
+
+def run(*words):
+    return run_command(main, [str(word) for word in words])
+
+
+def test_a_file_that_was_begun_is_gone_on_with(small_lots, tmp_path, monkeypatch, capsys):
+    _, _, texts = some("cifar10-concat", 40)
+    given, whole, file = tmp_path / "designs", tmp_path / "whole.csv", tmp_path / "out.csv"
+    given.write_text("\n".join(texts) + "\n")
+    words = ("--space", "cifar10-concat", "--designs", given, "--target", "rpi3b,rpi4b")
+    assert run(*words, "--csv", whole) == 0
+    assert len(whole.read_text().splitlines()) == 81
+    priced, calls = pricing.DesignPricing._priced, []
+
+    def interrupted(self, *arguments):
+        if len(calls) == 8:
+            raise KeyboardInterrupt
+        calls.append(len(arguments[0]))
+        return priced(self, *arguments)
+
+    monkeypatch.setattr(pricing.DesignPricing, "_priced", interrupted)
+    assert run(*words, "--csv", file) == 130
+    assert not file.exists()
+    (part,) = tmp_path.glob(".out.csv.*.part")
+    with part.open("a") as stream:
+        stream.write("half a line")
+    monkeypatch.setattr(pricing.DesignPricing, "_priced", priced)
+    capsys.readouterr()
+    assert run(*words, "--csv", file) == 0
+    assert f"{sum(calls)} rows were there already" in capsys.readouterr().err
+    assert file.read_text() == whole.read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["designs", "out.csv", "whole.csv"]
+
+
+def test_other_questions_do_not_go_on_with_it(small_lots, tmp_path):
+    _, _, texts = some("cifar10-concat", 3)
+    marks = {
+        stream.fingerprint(texts, "a"),
+        stream.fingerprint(texts, "b"),
+        stream.fingerprint(texts[:2], "a"),
+        stream.fingerprint(reversed(texts), "a"),
+    }
+    assert len(marks) == 4
+
+
+def test_standard_output_and_one_metric(small_lots, tmp_path, capsys):
+    _, _, texts = some("cifar10-concat", 10)
+    given = tmp_path / "designs"
+    given.write_text("\n\n".join(texts))
+    words = ("--space", "cifar10-concat", "--designs", given, "--target", "rpi3b")
+    assert run(*words, "--csv", "-", "--metric", "sed") == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert list(rows[0])[:3] == ["design", "sed", "latency_ms"]
+    assert [row["design"] for row in rows] == texts
+    given.write_text("")
+    assert run(*words) == 4
+    assert run(*words[:-2], "--csv", tmp_path) == 4
+    given.write_text(texts[0])
+    assert run(*words, "--csv", tmp_path) == 2
