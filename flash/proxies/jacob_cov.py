@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from flash.proxies.probe import NoScore, Probe, class_scores
+from flash.proxies.probe import JACOBIAN, NoScore, Probe, class_scores
 
 __all__ = ["correlation_score", "jacob_cov"]
 
@@ -18,10 +18,14 @@ def jacob_cov(probe: Probe) -> float:
     Rows are the gradients of each image's summed class scores by its pixels (Mellor et al.
     2020, first version; Abdelfattah et al. 2021, eq. 5).
     """
+    return correlation_score(probe.once(JACOBIAN, lambda: _jacobian(probe)).flatten(1))
+
+
+def _jacobian(probe: Probe) -> torch.Tensor:
     module = probe.module()
     images = probe.images().requires_grad_()
     (jacobian,) = torch.autograd.grad(class_scores(module(images)).sum(), images)
-    return correlation_score(jacobian.flatten(1))
+    return jacobian
 
 
 def correlation_score(rows: torch.Tensor) -> float:

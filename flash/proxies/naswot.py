@@ -18,8 +18,10 @@ def naswot(probe: Probe) -> float:
 
     def see(code: torch.Tensor) -> None:
         on = code.float()  # counts stay exact: far below 2^24 an activation
-        alike = on @ on.T + (1 - on) @ (1 - on).T
-        kernel.add_(alike.double())
+        both = (on @ on.T).double()
+        each = both.diagonal()
+        # Neither is on where not one of them is: n - |a| - |b| + |a and b|.
+        kernel.add_(2 * both - each[:, None] - each[None, :] + code.shape[1])
 
     codes_seen(probe.module(), probe.images(), see)
     return kernel_score(kernel)

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from flash.backends.torch.module import TorchNetwork
-from flash.proxies.probe import NoScore, Probe, class_scores, weight_layers
+from flash.proxies.probe import JACOBIAN, NoScore, Probe, class_scores, weight_layers
 from flash.spaces.network import Network
 
 __all__ = [
@@ -41,7 +41,9 @@ def codes_seen(
 
     def observe(number: int, result: torch.Tensor) -> None:
         if layers[number].act in _SIGNED:
-            see((result > 0).flatten(1))
+            code = result > 0
+            # Neurons in the order they lie in: nobody asks which is which.
+            see((code.permute(0, 2, 3, 1) if code.dim() == 4 else code).flatten(1))
 
     with torch.no_grad():
         module(images, observe)
@@ -124,9 +126,14 @@ def loss_gradients(probe: Probe, draw: int = 0) -> LossGradients:
         module = probe.module()
         kernels = [layer.weight for layer in weight_layers(module)]
         images, labels = probe.labelled(draw)
+        twice = draw == 0 and "jacob_cov" in probe.asked
+        images.requires_grad_(twice)
         with _weight_outputs(module) as outputs:
-            loss = functional.cross_entropy(class_scores(module(images)), labels)
-        found = torch.autograd.grad(loss, [*kernels, *outputs])
+            scores = class_scores(module(images))
+        loss = functional.cross_entropy(scores, labels)
+        found = torch.autograd.grad(loss, [*kernels, *outputs], retain_graph=twice)
+        if twice:
+            probe.once(JACOBIAN, lambda: torch.autograd.grad(scores.sum(), images)[0])
         return LossGradients(
             [kernel.detach() for kernel in kernels],
             list(found[: len(kernels)]),

@@ -8,7 +8,7 @@ scored before.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
@@ -21,13 +21,25 @@ from flash.errors import UsageError
 from flash.proxies.images import Images
 from flash.spaces.network import Network
 
-__all__ = ["Initial", "NoScore", "Probe", "WeightLayer", "class_scores", "weight_layers"]
+__all__ = [
+    "JACOBIAN",
+    "Initial",
+    "NoScore",
+    "Probe",
+    "WeightLayer",
+    "class_scores",
+    "weight_layers",
+]
 
 #: How kernels are drawn: PyTorch's own rule (uniform up to 1 / sqrt(fan-in)), He's normal by
 #: fan-in or fan-out, or the standard normal. Biases are zero but in "torch".
 Initial = Literal["torch", "fan_in", "fan_out", "normal"]
 
 WeightLayer = nn.Conv2d | nn.Linear
+
+#: Key of the gradient of the summed class scores by the images: whoever runs the first batch
+#: forward for a loss works it out too, where it is asked for.
+JACOBIAN = "jacobian"
 
 _T = TypeVar("_T")
 
@@ -42,11 +54,20 @@ class Probe:
     network: scored on its live part, what lies on a path from the input to the output.
     batch:   images a batch.
     data:    real images; standard normal numbers and random labels without them.
+    asked:   names of all proxies that are to be computed with it.
     """
 
     def __init__(
-        self, network: Network, *, seed: int, batch: int, device: str, data: Images | None = None
+        self,
+        network: Network,
+        *,
+        seed: int,
+        batch: int,
+        device: str,
+        data: Images | None = None,
+        asked: Collection[str] = (),
     ) -> None:
+        self.asked = frozenset(asked)
         self.network = network.live()
         if not self.network.layers:
             raise NoScore("no path leads from the input to the output")

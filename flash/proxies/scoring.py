@@ -66,7 +66,9 @@ def score_network(
             if (several := len(network.outputs)) > 1:
                 raise NoScore(f"it returns {several} tensors; proxies score networks of one")
             if size not in probes:
-                probes[size] = Probe(network, seed=seed, batch=size, device=device, data=data)
+                probes[size] = Probe(
+                    network, seed=seed, batch=size, device=device, data=data, asked=wanted
+                )
             value = _function(name)(probes[size])
             if not math.isfinite(value):
                 raise NoScore(f"the score is {value}")

@@ -29,8 +29,7 @@ def batches_score(batches: Sequence[Sequence[torch.Tensor]]) -> float:
     """The score of gradients, one sequence of layers' gradients a batch."""
     total, layers = 0.0, 0
     for gradients in zip(*batches, strict=True):
-        values = torch.stack([gradient.flatten() for gradient in gradients])
-        mean, spread = values.abs().mean(0), values.std(0, correction=0)
+        mean, spread = _mean_and_spread([gradient.flatten() for gradient in gradients])
         varying = spread > 0
         if bool(varying.any()):
             total += float((mean[varying] / spread[varying]).sum().log())
@@ -38,3 +37,12 @@ def batches_score(batches: Sequence[Sequence[torch.Tensor]]) -> float:
     if not layers:
         raise NoScore("no gradient varies between batches")
     return total
+
+
+def _mean_and_spread(values: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean magnitude and standard deviation of each weight's gradient over the batches."""
+    if len(values) == _BATCHES == 2:  # half their sum, half their distance
+        a, b = values
+        return (a.abs() + b.abs()) / 2, (a - b).abs() / 2
+    together = torch.stack(list(values))
+    return together.abs().mean(0), together.std(0, correction=0)
