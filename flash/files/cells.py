@@ -14,6 +14,8 @@ from typing import Any, Final
 
 __all__ = ["csv_text", "safe_cell"]
 
+#: Cells of these types are what they are; most are.
+_NUMBERS: Final = frozenset({float, int, type(None)})
 _FORMULA: Final = ("=", "+", "-", "@")
 
 
@@ -25,7 +27,10 @@ def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
     rows = csv.writer(stream, lineterminator="\n")
     names = list(records[0])
     rows.writerow([safe_cell(name) for name in names])
-    rows.writerows([safe_cell(record[name]) for name in names] for record in records)
+    rows.writerows(
+        [v if type(v := record[name]) in _NUMBERS else safe_cell(v) for name in names]
+        for record in records
+    )
     return stream.getvalue()
 
 

@@ -13,6 +13,11 @@ from flash.report.interval import Interval, finite
 
 __all__ = ["DesignReport", "design_record"]
 
+#: Columns of quantities that have an interval.
+_COLUMNS = {
+    name: quantity(name).columns for name in ("accuracy", "latency_ms", "energy_mj", "area_mm2")
+}
+
 
 @dataclass(frozen=True, repr=False)
 class DesignReport:
@@ -158,7 +163,7 @@ def _plain(design: DesignReport, *names: str) -> dict[str, Any]:
 
 def _interval(name: str, interval: Interval | None) -> Mapping[str, float | None]:
     ends = (None,) * 3 if interval is None else (interval.value, interval.low, interval.high)
-    return dict(zip(quantity(name).columns, ends, strict=True))
+    return dict(zip(_COLUMNS[name], ends, strict=True))
 
 
 def _set_finite(design: DesignReport, name: str) -> None:

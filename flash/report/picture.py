@@ -113,6 +113,7 @@ class _Picture:
         scores += [score for _, score in self.random] + [mark.score for mark in self.marks]
         self.y = Axis.around(scores, self.plot.bottom, self.plot.top, log=False, margin=_ROOM)
         self.parts: list[str] = []
+        self.pixels: dict[str, tuple[float, float]] = {}
 
     def draw(self) -> str:
         self._head()
@@ -233,8 +234,11 @@ class _Picture:
             self.parts.append(f'<circle class="design" {place}{paint}>{hover}</circle>')
 
     def _pixel(self, design: DesignReport) -> tuple[float, float]:
-        x, y = self.x.at(design.latency_ms.value), self.y.at(self.scores[design.id])
-        return round(x, 1), round(y, 1)
+        known = self.pixels.get(design.id)
+        if known is None:
+            x, y = self.x.at(design.latency_ms.value), self.y.at(self.scores[design.id])
+            known = self.pixels[design.id] = round(x, 1), round(y, 1)
+        return known
 
     def _steps(self) -> list[tuple[float, float]]:
         """Pixels of the designs that raise the best score so far, by rising latency."""
