@@ -15,6 +15,7 @@ from flash.errors import InputError
 from flash.estimate import designs as pricing
 from flash.estimate import estimate, stream
 from flash.estimate.command import main
+from flash.estimate.pricing import load_targets
 from flash.evaluation import DesignTables, evaluate, measure
 from flash.metrics import scores
 from flash.spaces.space import load_space
@@ -71,7 +72,8 @@ def test_without_a_target_and_with_scores():
 def test_what_does_not_add_up_goes_layer_by_layer(small_lots):
     space, _, texts = some("detector-voc", 5)
     rows = estimate(space="detector-voc", designs=texts, target="rpi4b")
-    known = evaluate(space, load_target("rpi4b"), pricing.read_designs(space, texts).astype(int))
+    (target,) = load_targets("rpi4b", family=space.family.name)
+    known = evaluate(space, target, pricing.read_designs(space, texts).astype(int))
     assert np.allclose([row["latency_ms"] for row in rows], known.latency_ms[0])
 
 
