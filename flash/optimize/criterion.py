@@ -45,7 +45,8 @@ class Criterion:
                 else total * self.of.sign
                 for rest in (low, high)
             ]
-            if low[self.peak] == high[self.peak]:
+            # A maximum alone is told by its lower end: the other one never tells more apart.
+            if low[self.peak] == high[self.peak] or not self.sums:
                 ends = ends[:1]
         if self.limit_only and self.bound is not None and (self.peak is None or self.of.sign > 0):
             # Below this, every completion meets the limit: how far below is of no interest.

@@ -186,6 +186,8 @@ class _Search:
 
     def _useful(self, own: Floats, low: Floats, high: Floats) -> NDArray[np.bool_]:
         """Which options of a stage are not dominated by another one."""
+        if own.shape[1] == 1:  # most stages of spaces with many states
+            return np.ones(1, dtype=np.bool_)
         # Whatever else is in the design, its maximum is at least what must still follow.
         anything = np.where(self.adds, high, np.inf)
         coordinates = [

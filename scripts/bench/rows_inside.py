@@ -49,11 +49,11 @@ def _exact(names: list[str]) -> Told:
 
 
 def exact_three() -> Told:
-    return _exact(["nn_degree", "latency_ms", "memory_mb"])
+    return _exact(["nn_degree", "latency_ms", "memory_kb"])
 
 
 def exact_four() -> Told:
-    return _exact(["nn_degree", "latency_ms", "weight_mb", "activation_mb"])
+    return _exact(["nn_degree", "latency_ms", "weight_kb", "activation_kb"])
 
 
 def exact_huge() -> Told:
