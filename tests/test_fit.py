@@ -30,7 +30,9 @@ from flash.measurements.reading import read_measurements
 from flash.search import search
 from flash.spaces.network import GraphEmitter, Network
 from flash.spaces.space import load_space
-from flash.targets.processor.costs import latency_interval, network_costs, network_features
+from flash.targets.processor.costs import network_costs, network_features
+from flash.targets.processor.intervals import latency_interval
+from flash.targets.processor.kernels import KERNEL_CLASSES
 from flash.targets.processor.profile import load_profile
 from flash.targets.processor.profile_file import profile_text, write_profile
 
@@ -337,7 +339,9 @@ def test_counts_of_launches_alone_rank_networks_of_equal_counts_alike() -> None:
     cells = [CELLS.network(d) for d in CELLS.sample(40, np.random.default_rng(3))]
     load = workload(cells, "all")
     counts = load.launches()
-    measured = counts @ np.array([0.1, 0.4, 1.0, 1.0, 5.0, 0.1, 0.02])
+    each = {"pointwise": 0.1, "conv3x3": 0.4, "linear": 5.0, "pool": 0.1, "elementwise": 0.02}
+    each["global_pool"] = each["pool"]
+    measured = counts @ np.array([each.get(name, 0.0) for name in KERNEL_CLASSES])
     launches = next(c for c in selection.candidates(unknown_prior()) if c.name == "launches")
     predicted = load.latency_ms(launches.fit(load, measured))
     assert np.allclose(predicted, measured, rtol=0.01)

@@ -20,7 +20,7 @@ from flash.spaces.space import load_space
 from flash.spaces.table import TableEmitter
 from flash.targets.processor.costs import costs, executed_layers, network_costs
 from flash.targets.processor.fusion import fused_network, fused_table
-from flash.targets.processor.kernels import kernel_of
+from flash.targets.processor.kernels import REORDER, kernel_of
 from flash.targets.processor.profile import EXECUTES, Profile, load_profile
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -80,7 +80,9 @@ def test_the_drawn_example_of_three_operands() -> None:
             e.avg_pool(source, 3, 1),
         ]
         found = fused_network(e.network(source, e.activation(e.add(operands))), "sum")
-        assert [x.op for x in found] == operators
+        assert [x.op for x in found if x.act != REORDER] == operators
+        # The convolutions and the pool read one reordered input; what they make is reordered back.
+        assert [x.out_channels for x in found if x.act == REORDER] == [16, 16]
         assert [kernel_of(x).launches for x in found] == [1] * len(found)
 
 
@@ -111,7 +113,7 @@ def test_onnxruntime_adds_what_only_a_sum_reads_in_the_convolution() -> None:
     y = e.activation(e.add([stem, left]))  # done by the second convolution, like its activation
     z = e.add([y, e.conv(y, 16), e.avg_pool(y, 3, 1)])  # rectified first: two sums are left
     cut = e.add([e.conv(z, 8, act=""), e.slice(z, 8)])  # nothing is added to a slice
-    kept = fused_network(e.network(source, cut), "sum")
+    kept = [x for x in fused_network(e.network(source, cut), "sum") if x.act != REORDER]
     ops = ["conv", "conv", "conv", "avg_pool", "add", "conv", "slice", "add"]
     assert [x.op for x in kept] == ops
     assert [kernel_of(x).launches for x in kept if x.op == "add"] == [2, 1]
@@ -263,3 +265,36 @@ def test_stages_add_up_whatever_a_runtime_merges(space: str, executes: str, fusi
         table = emitter.table(found.family.emit(emitter, columns)[1])
         total += costs(table, profile)["latency_ms"]
     assert np.allclose(total, costs(found.table(designs), profile)["latency_ms"])
+
+
+# ------------------------------------------------------------------------------- onnxruntime
+def _operators(emit) -> list[tuple[str, str]]:
+    e = GraphEmitter()
+    source = e.source(3, 16, 16)
+    return [(x.op, x.act) for x in fused_network(e.network(source, emit(e, source)), "sum")]
+
+
+def test_layouts_change_between_blocks_and_plain_tensors() -> None:
+    """As the graphs that onnxruntime 1.32 optimises: a grouped convolution whose groups do not
+    fill blocks is plain, one whose groups do is not; of a single position nothing is reordered."""
+    moved = ("copy", REORDER)
+    assert _operators(lambda e, x: e.conv(x, 32)) == [("conv", "relu"), moved]
+    narrow = _operators(lambda e, x: e.conv(e.conv(e.conv(x, 64), 64, groups=8), 64))
+    assert narrow == [("conv", "relu")] * 3 + [moved] * 3
+    wide = _operators(lambda e, x: e.conv(e.conv(e.conv(x, 64), 64, groups=4), 64))
+    assert wide == [("conv", "relu")] * 3 + [moved]
+    gap = _operators(lambda e, x: e.linear(e.global_pool(e.conv(x, 32)), 10))
+    assert gap == [("conv", "relu"), ("global_pool", ""), ("linear", "")]
+
+
+def test_activations_that_no_convolution_does_are_kernels_of_their_own() -> None:
+    gated = _operators(lambda e, x: e.global_pool(e.conv(x, 32, act="silu")))
+    assert gated == [("conv", ""), ("act", "silu"), ("global_pool", "")]
+    done = _operators(lambda e, x: e.global_pool(e.conv(x, 32, act="hard_swish")))
+    assert done == [("conv", "hard_swish"), ("global_pool", "")]
+    e = GraphEmitter()
+    source = e.source(3, 16, 16)
+    stem = e.conv(source, 32)
+    network = e.network(source, e.add([e.conv(stem, 32, act=""), stem], act="relu"))
+    plain = [(x.op, x.act) for x in fused_network(network, "ort")]
+    assert plain == [("conv", "relu"), ("conv", ""), ("add", ""), ("act", "relu")]

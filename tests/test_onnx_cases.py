@@ -83,6 +83,19 @@ def test_slow_activations_are_within_their_interval_of_what_onnxruntime_took(nam
 
 
 @needs_cases
+@pytest.mark.parametrize(("case", "target", "measured_us"),
+                         [("call_floor/gemm64x32", "x86-avx512", 5.9),
+                          ("call_floor/gemm64x32", "x86-epyc", 4.34),
+                          ("small_depthwise/dw3_s2", "x86-avx512", 16.7),
+                          ("small_depthwise/dw3_s2", "x86-epyc", 11.33)])  # fmt: skip
+def test_small_networks_pay_for_the_call_and_for_changes_of_layout(case, target, measured_us):
+    """Measured by onnxruntime on one thread: on the machine of the case, and the profile's."""
+    (row,) = estimate(CASES / f"{case}.onnx", target=target)
+    assert row["latency_low_ms"] <= measured_us * 1e-3 <= row["latency_high_ms"]
+    assert row["latency_ms"] == pytest.approx(measured_us * 1e-3, rel=0.4)
+
+
+@needs_cases
 def test_a_bad_file_among_good_ones_is_named_and_the_others_are_done(capsys, tmp_path):
     folder = CASES / "one_bad_among_good"
     bad = tmp_path / "bad.onnx"

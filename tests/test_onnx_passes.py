@@ -339,3 +339,13 @@ def test_damaged_nodes_of_every_operator_end_in_one_line(kind):
                 network_of(given)
             except (InputError, UsageError) as error:
                 assert "\n" not in str(error)
+
+
+def test_bounds_that_are_left_out_bound_nothing():
+    """Convolutions padded as TensorFlow does compute their padding: ``max(needed, 0)``, a Clip of a
+    constant without an upper bound."""
+    nodes = [node("Clip", ["k", "zero"], ["most"]), node("Expand", ["x", "sizes"], ["y"])]
+    nodes.insert(1, node("Cast", ["most"], ["sizes"], to=TensorProto.INT64))
+    graph = _graph(nodes, [1, 1], {"k": np.array([-3, 5], np.float32), "zero": _number(1)})
+    evaluate_constants(graph)
+    assert graph.shape("y") == (1, 5)

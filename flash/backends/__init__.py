@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from flash.extras import lazily
 
 if TYPE_CHECKING:
+    from flash.backends.onnx.blocks import block_network
     from flash.backends.onnx.detection import IOU_THRESHOLD, SCORE_THRESHOLD, detection_model
     from flash.backends.onnx.head import (
         described_model,
@@ -60,6 +61,7 @@ __all__ = [
     "Tracker",
     "Tuning",
     "Variants",
+    "block_network",
     "described_model",
     "detection_model",
     "graph_weights",
@@ -111,6 +113,7 @@ _HOMES = {
     "Tracker": ("tvm.rpc", "tvm"),
     "Tuning": ("tvm.tuning", "tvm"),
     "Variants": ("onnx.variants.model", "onnx"),
+    "block_network": ("onnx.blocks", "onnx"),
     "described_model": ("onnx.head", "onnx"),
     "detection_model": ("onnx.detection", "onnx"),
     "graph_weights": ("torch.graph", "torch"),

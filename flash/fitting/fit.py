@@ -18,9 +18,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from flash.fitting.prior import DENSE, MEMORY, PARAMETERS, Prior, speed_direction, unpack
+from flash.fitting.prior import (
+    CLASSES,
+    EXTRA,
+    MEMORY,
+    OUTPUTS,
+    PARAMETERS,
+    POSITIONS,
+    RATE,
+    REDUCTION,
+    Prior,
+    speed_direction,
+    unpack,
+)
 from flash.fitting.workload import Workload
-from flash.targets.processor.kernels import KERNEL_CLASSES
+from flash.targets.processor.kernels import CALL, KERNEL_CLASSES
 from flash.targets.processor.profile import Coefficients
 
 __all__ = ["fit_left_out", "fit_one", "fit_runtimes"]
@@ -197,19 +209,23 @@ class _Sensitive:
         kinds = np.asarray(load.kernels.kind)
         self._kinds = kinds
         self._columns: list[tuple[int, str, NDArray[np.bool_]]] = []
-        dense = np.isin(kinds, [KERNEL_CLASSES.index(c) for c in DENSE])
         for number, name in enumerate(PARAMETERS):
             if name in KERNEL_CLASSES:
                 # The elementwise class has no work, so its rate does not matter.
-                self._columns.append((number, "work", kinds == KERNEL_CLASSES.index(name)))
+                own = [RATE.get(c, c) == name for c in KERNEL_CLASSES]
+                self._columns.append((number, "work", np.array(own)[kinds]))
             elif name.endswith("gb_s"):
                 own = [MEMORY.get(c, "memory_gb_s") == name for c in KERNEL_CLASSES]
                 self._columns.append((number, "memory", np.array(own)[kinds]))
-            elif name == "window_half":
-                depthwise = kinds == KERNEL_CLASSES.index("depthwise")
-                self._columns.append((number, "reduction", depthwise))
-            elif name.endswith("_half"):
-                self._columns.append((number, name.removesuffix("_half"), dense))
+        for share, names in (
+            ("reduction", REDUCTION),
+            ("outputs", OUTPUTS),
+            ("positions", POSITIONS),
+        ):
+            for name in sorted(set(names.values())):
+                own = [names.get(c) == name for c in KERNEL_CLASSES]
+                number = (*PARAMETERS, *EXTRA).index(name)
+                self._columns.append((number, share, np.array(own)[kinds]))
 
     def latency_ms(self, logarithms: Floats) -> tuple[Floats, Floats]:
         """Latencies (networks,) and their derivatives (networks, parameters)."""
@@ -217,7 +233,8 @@ class _Sensitive:
         kinds = self._kinds
         reduction = k.reduction + np.array(c.reduction_half)[kinds]
         outputs = k.outputs + np.array(c.outputs_half)[kinds]
-        work = k.positions * reduction * outputs * (1e-6 / np.array(c.gmac_s)[kinds])
+        positions = k.positions + np.array(c.positions_half)[kinds]
+        work = positions * reduction * outputs * (1e-6 / np.array(c.gmac_s)[kinds])
         traffic = (k.elements + k.weights) * self._load.element_bytes
         memory = traffic * (1e-6 / np.array(c.gb_s)[kinds])
         spilt = np.maximum(traffic * 1e-6 - c.cache_mb, 0.0) / c.spill_gb_s
@@ -228,16 +245,21 @@ class _Sensitive:
             "memory": -memory * ~bound,
             "reduction": work * bound * (1 - k.reduction / np.maximum(reduction, 1e-30)),
             "outputs": work * bound * (1 - k.outputs / np.maximum(outputs, 1e-30)),
+            "positions": work * bound * (1 - k.positions / np.maximum(positions, 1e-30)),
         }
         slopes = np.zeros((len(logarithms), len(kinds)))
         slopes[0] = overhead
         for number, share, own in self._columns:
-            slopes[number] = shares[share] * own
+            if number < len(logarithms):
+                slopes[number] = shares[share] * own
+        slopes[0, kinds == CALL] = 0.0
         if len(logarithms) > len(PARAMETERS):
-            for kind in range(len(KERNEL_CLASSES)):
-                slopes[len(PARAMETERS) + kind] = overhead * (kinds == kind)
-            slopes[-2] = -c.cache_mb / c.spill_gb_s * (spilt > 0) * ~bound
-            slopes[-1] = -spilt * ~bound
+            for kind, name in enumerate(CLASSES):
+                slopes[len(PARAMETERS) + kind] = overhead * (kinds == KERNEL_CLASSES.index(name))
+            cache = len(PARAMETERS) + EXTRA.index("cache_mb")
+            slopes[cache] = -c.cache_mb / c.spill_gb_s * (spilt > 0) * ~bound
+            slopes[cache + 1] = -spilt * ~bound
+            slopes[-1] = overhead * (kinds == CALL)
         times = np.maximum(work, memory + spilt) + overhead
         return np.maximum(self._load.counts @ times, 1e-9), self._load.counts @ slopes.T
 

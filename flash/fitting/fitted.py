@@ -52,7 +52,8 @@ def significant(value: float, digits: int = 4) -> float:
 
 def rounded(c: Coefficients) -> Coefficients:
     """Coefficients to four significant digits."""
-    per_class = ("overhead_us", "gmac_s", "gb_s", "reduction_half", "outputs_half")
+    halves = ("reduction_half", "outputs_half", "positions_half")
+    per_class = ("overhead_us", "gmac_s", "gb_s", *halves)
     return Coefficients(
         **{name: tuple(significant(v) for v in getattr(c, name)) for name in per_class},
         cache_mb=significant(c.cache_mb),

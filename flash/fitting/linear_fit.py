@@ -23,7 +23,7 @@ from scipy.optimize import nnls
 
 from flash.fitting.workload import Workload
 from flash.targets.processor.costs import kernel_ms
-from flash.targets.processor.kernels import KERNEL_CLASSES
+from flash.targets.processor.kernels import BASE_CLASS, CALL, KERNEL_CLASSES
 from flash.targets.processor.profile import Coefficients
 
 __all__ = ["LinearFit"]
@@ -31,13 +31,18 @@ __all__ = ["LinearFit"]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 
-_CLASSES = len(KERNEL_CLASSES)
+#: Few runs tell few classes apart: what has a base class is fitted with it. The call is not told
+#: from the constant.
+_FITTED = tuple(c for c in KERNEL_CLASSES if c not in BASE_CLASS and c != "call")
+_CLASSES = len(_FITTED)
+#: Class -> the position of the one it is fitted with.
+_WITH = [_FITTED.index(BASE_CLASS.get(c, c)) for c in KERNEL_CLASSES if c != "call"]
 #: The last layer of a network, once in each: its overhead is the network's own constant.
-_LINEAR = KERNEL_CLASSES.index("linear")
+_LINEAR = _FITTED.index("linear")
 #: Where a class is never busy, its rates become the largest that a profile can hold.
 _LEAST = 1e-30
 #: Convolutions of all kinds.
-_CONVS = [KERNEL_CLASSES.index(c) for c in ("pointwise", "conv3x3", "conv", "depthwise")]
+_CONVS = [_FITTED.index(c) for c in ("pointwise", "conv3x3", "conv", "depthwise")]
 #: The common slowness pulls this much more than the common overhead.
 _BUSY_RIDGE = 3.0
 #: What a profile can hold.
@@ -72,11 +77,14 @@ class LinearFit:
 
     def columns(self, load: Workload) -> Floats:
         """(networks, 2 classes): launches, then busy ms under the prior's rates, by class."""
-        at_once = replace(self.shape, overhead_us=(0.0,) * _CLASSES)
+        at_once = replace(self.shape, overhead_us=(0.0,) * len(KERNEL_CLASSES))
         times = kernel_ms(load.kernels, at_once, load.element_bytes)
-        kinds = np.asarray(load.kernels.kind)
-        busy = load.counts @ np.stack([(kinds == c) * times for c in range(_CLASSES)], axis=1)
-        return np.hstack([load.launches(), busy])
+        kinds = np.append(_WITH, -1)[np.asarray(load.kernels.kind)]
+        launches = np.asarray(load.kernels.launches)
+        own = [kinds == c for c in range(_CLASSES)]
+        columns = [*(c * launches for c in own), *(c * times for c in own)]
+        result: Floats = load.counts @ np.stack(columns, axis=1)
+        return result
 
     def fit(self, columns: Floats, latency_ms: Floats) -> Floats:
         """Overheads (ms) and slownesses by class, shape (2 classes,), none negative."""
@@ -158,14 +166,16 @@ class LinearFit:
 
     def coefficients(self, solution: Floats) -> Coefficients:
         """The profile's coefficients of a ``solution``, or of an average of some."""
-        slow = np.maximum(solution[_CLASSES:], _LEAST)
+        slow = np.maximum(solution[_CLASSES:], _LEAST)[_WITH]
 
         def faster(rates: tuple[float, ...]) -> tuple[float, ...]:
-            return tuple(float(x) for x in np.minimum(np.array(rates) / slow, _LARGEST_RATE))
+            by_class = np.minimum(np.array(rates)[:CALL] / slow, _LARGEST_RATE)
+            return (*(float(x) for x in by_class), rates[CALL])
 
+        overhead_us = solution[:_CLASSES][_WITH] * 1e3
         return replace(
             self.shape,
-            overhead_us=tuple(float(x) for x in solution[:_CLASSES] * 1e3),
+            overhead_us=(*(float(x) for x in overhead_us), 0.0),
             gmac_s=faster(self.shape.gmac_s),
             gb_s=faster(self.shape.gb_s),
         )

@@ -13,14 +13,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.targets.processor.kernels import KERNEL_CLASSES
+from flash.targets.processor.kernels import CALL, KERNEL_CLASSES
 from flash.targets.processor.profile import Coefficients
 
 __all__ = [
-    "DENSE",
+    "CLASSES",
     "EXTRA",
     "MEMORY",
+    "OUTPUTS",
     "PARAMETERS",
+    "POSITIONS",
+    "RATE",
+    "REDUCTION",
     "Prior",
     "data_sheet_prior",
     "pack",
@@ -47,14 +51,68 @@ PARAMETERS = (
     "reduction_half",
     "outputs_half",
     "window_half",
+    "grouped",
+    "transposed",
+    "global_pool",
+    "activation",
+    "norm",
+    "matmul",
+    "recurrent",
+    "move_gb_s",
+    "reorder_gb_s",
+    "group_half",
 )
-#: Fitted as well where a prior is extended: overheads by class (ratios to the common one), and
-#: the cache.
-EXTRA = (*(f"{c}_overhead" for c in KERNEL_CLASSES), "cache_mb", "spill_gb_s")
-#: Classes with both half-efficiency lengths.
-DENSE = ("pointwise", "conv3x3", "conv")
-#: Classes with a bandwidth of their own.
-MEMORY = {"linear": "linear_gb_s", "elementwise": "elementwise_gb_s"}
+#: Classes of kernels that run; the call is none.
+CLASSES = tuple(c for c in KERNEL_CLASSES if c != "call")
+#: Fitted as well where a prior is extended: overheads by class (ratios to the common one), the
+#: cache, and what a run costs besides its kernels.
+EXTRA = (
+    *(f"{c}_overhead" for c in CLASSES),
+    "cache_mb",
+    "spill_gb_s",
+    "positions_half",
+    "rows_half",
+    "call_us",
+)
+#: Class -> the half-efficiency length of its reduction, its outputs and its positions, where it has
+#: one.
+REDUCTION = {
+    "pointwise": "reduction_half",
+    "conv3x3": "reduction_half",
+    "conv": "reduction_half",
+    "grouped": "reduction_half",
+    "transposed": "reduction_half",
+    "depthwise": "window_half",
+}
+OUTPUTS = {
+    "pointwise": "outputs_half",
+    "conv3x3": "outputs_half",
+    "conv": "outputs_half",
+    "transposed": "outputs_half",
+    "grouped": "group_half",
+}
+POSITIONS = {
+    "pointwise": "positions_half",
+    "conv3x3": "positions_half",
+    "conv": "positions_half",
+    "transposed": "positions_half",
+    "linear": "rows_half",
+    "matmul": "rows_half",
+    "recurrent": "rows_half",
+}
+#: Class -> its bandwidth, where that is not the common one.
+MEMORY = {
+    "linear": "linear_gb_s",
+    "matmul": "linear_gb_s",
+    "recurrent": "linear_gb_s",
+    "elementwise": "elementwise_gb_s",
+    "activation": "elementwise_gb_s",
+    "norm": "elementwise_gb_s",
+    "move": "move_gb_s",
+    "reorder": "reorder_gb_s",
+}
+#: Class -> the rate it shares, where it has none of its own (``pointwise`` where not listed).
+RATE = {"move": "activation", "reorder": "activation"}
 
 
 @dataclass(frozen=True)
@@ -83,30 +141,47 @@ class Prior:
         ties = tuple((a, b, ratio, sd * factor) for a, b, ratio, sd in self.ties)
         return replace(self, deviation=self.deviation * factor, ties=ties)
 
-    def extended(self, overheads: float, cache: float = 1.0) -> Prior:
+    def extended(self, overheads: float, cache: float = 1.0, call: bool = False) -> Prior:
         """With an overhead for each kernel class, near the common one, and a cache.
 
-        overheads, cache: deviations. Unless the prior has one already, the cache is expected at
-        1 MB, inside it four times the bandwidth, and what spills at the bandwidth. What waits
-        for memory is then told apart: pools are expected four times as fast, and half the
+        overheads, cache: deviations. call: whether a run costs something besides its kernels, and
+        few positions are computed at a lower rate. Unless the prior has one already, the cache is
+        expected at 1 MB, inside it four times the bandwidth, and what spills at the bandwidth. What
+        waits for memory is then told apart: pools are expected four times as fast, and half the
         reduction and half the outputs to suffice (all ours).
         """
-        size, classes = len(PARAMETERS), len(KERNEL_CLASSES)
+        size, classes = len(PARAMETERS), len(CLASSES)
         median = self.median
         if len(median) == size:
             spill = median[PARAMETERS.index("memory_gb_s")]
             faster = np.array([_CACHED.get(p, 1.0) for p in PARAMETERS])
-            median = np.concatenate([median * faster, np.ones(classes), [1.0, spill]])
+            ratios = np.array([_STEP if c == "recurrent" else 1.0 for c in CLASSES])
+            few = [*_HALF, _CALL_US] if call else [_NOTHING] * 3
+            median = np.concatenate([median * faster, ratios, [1.0, spill, *few]])
         own = np.append(np.full(classes, overheads), [cache, cache])
+        own = np.append(own, [1.0 if call else _FIXED] * 3)
+        own[CLASSES.index("recurrent")] = max(overheads, _STEP_DEVIATION)
         return replace(self, median=median, deviation=np.append(self.deviation[:size], own))
 
 
+#: A step of a recurrent layer is no call of a kernel: it is expected to cost this part of one, with
+#: this deviation.
+_STEP, _STEP_DEVIATION = 0.3, 1.0
+#: What a run is expected to cost besides its kernels: a call of onnxruntime from Python takes about
+#: that on a desktop processor. Where nothing is expected, and the deviation that leaves it so.
+_CALL_US, _NOTHING, _FIXED = 5.0, 1e-6, 1e-3
+#: Positions of a convolution, and rows of a product, at which half the rate is expected: a gate's
+#: convolution of one position runs at a tenth of it.
+_HALF = (8.0, 2.0)
 #: Factors on the medians of a prior that knows a cache.
 _CACHED = {
     "memory_gb_s": 4.0,
     "linear_gb_s": 4.0,
     "elementwise_gb_s": 4.0,
+    "move_gb_s": 4.0,
+    "reorder_gb_s": 4.0,
     "pool": 4.0,
+    "global_pool": 4.0,
     "reduction_half": 0.5,
     "outputs_half": 0.5,
 }
@@ -142,6 +217,16 @@ def data_sheet_prior(peak_gmac_s: float, memory_gb_s: float, **changes: float) -
         "reduction_half": 32.0,
         "outputs_half": 8.0,
         "window_half": 4.0,
+        "grouped": 0.2 * peak_gmac_s,
+        "transposed": 0.35 * peak_gmac_s,
+        "global_pool": 0.05 * peak_gmac_s,
+        "activation": 0.25 * peak_gmac_s,
+        "norm": 0.25 * peak_gmac_s,
+        "matmul": 0.35 * peak_gmac_s,
+        "recurrent": 0.2 * peak_gmac_s,
+        "move_gb_s": 0.2 * memory_gb_s,
+        "reorder_gb_s": 0.2 * memory_gb_s,
+        "group_half": 8.0,
     }
     deviation = {
         "overhead_us": 1.5,
@@ -157,8 +242,30 @@ def data_sheet_prior(peak_gmac_s: float, memory_gb_s: float, **changes: float) -
         "reduction_half": 0.7,
         "outputs_half": 0.7,
         "window_half": 0.7,
+        "grouped": 1.0,
+        "transposed": 0.7,
+        "global_pool": 1.0,
+        "activation": 1.0,
+        "norm": 1.0,
+        "matmul": 0.7,
+        "recurrent": 1.0,
+        "move_gb_s": 1.0,
+        "reorder_gb_s": 1.0,
+        "group_half": 0.7,
     }
-    ties = (("conv", "pointwise", 1.0, 0.3), ("conv3x3", "conv", 1.3, 0.4))
+    ties = (
+        ("conv", "pointwise", 1.0, 0.3),
+        ("conv3x3", "conv", 1.3, 0.4),
+        ("grouped", "conv", 0.6, 0.5),
+        ("transposed", "conv", 1.0, 0.3),
+        ("global_pool", "pool", 1.0, 0.5),
+        ("activation", "pointwise", 0.7, 0.5),
+        ("norm", "activation", 1.0, 0.5),
+        ("matmul", "linear", 1.0, 0.3),
+        ("recurrent", "linear", 0.6, 0.5),
+        ("move_gb_s", "elementwise_gb_s", 0.2, 1.0),
+        ("reorder_gb_s", "move_gb_s", 1.0, 0.7),
+    )
     return Prior(
         np.array([median[p] for p in PARAMETERS]),
         np.array([deviation[p] for p in PARAMETERS]),
@@ -200,25 +307,34 @@ def unpack(logarithms: Floats) -> Coefficients:
     values = [float(x) for x in np.exp(logarithms)]
     p = dict(zip(PARAMETERS, values, strict=False))
     extra = dict(zip(EXTRA, values[len(PARAMETERS) :], strict=False))
-    own = [extra.get(f"{c}_overhead", 1.0) for c in KERNEL_CLASSES]
+    own = [p["overhead_us"] * extra.get(f"{c}_overhead", 1.0) for c in CLASSES]
+
+    def half(names: dict[str, str]) -> tuple[float, ...]:
+        found = [p.get(names.get(c, ""), extra.get(names.get(c, ""), 0.0)) for c in KERNEL_CLASSES]
+        return tuple(_known(x) for x in found)
+
     return Coefficients(
-        overhead_us=tuple(p["overhead_us"] * ratio for ratio in own),
-        gmac_s=tuple(p.get(c, p["pointwise"]) for c in KERNEL_CLASSES),
+        overhead_us=(*own, _known(extra.get("call_us", 0.0))),
+        gmac_s=tuple(p.get(RATE.get(c, c), p["pointwise"]) for c in KERNEL_CLASSES),
         gb_s=tuple(p[MEMORY.get(c, "memory_gb_s")] for c in KERNEL_CLASSES),
-        reduction_half=tuple(
-            p["reduction_half"] if c in DENSE else p["window_half"] if c == "depthwise" else 0.0
-            for c in KERNEL_CLASSES
-        ),
-        outputs_half=tuple(p["outputs_half"] if c in DENSE else 0.0 for c in KERNEL_CLASSES),
+        reduction_half=half(REDUCTION),
+        outputs_half=half(OUTPUTS),
+        positions_half=half(POSITIONS),
         cache_mb=extra.get("cache_mb", math.inf),
         spill_gb_s=extra.get("spill_gb_s", math.inf),
     )
 
 
+def _known(value: float) -> float:
+    """What was fixed at nothing is nothing."""
+    return value if value > 2 * _NOTHING else 0.0
+
+
 def pack(c: Coefficients) -> Floats:
     """The logarithms that ``unpack`` makes ``c`` from, extended."""
     of = {name: k for k, name in enumerate(KERNEL_CLASSES)}
-    common = float(np.exp(np.log(np.maximum(c.overhead_us, 1e-6)).mean()))
+    by_class = [c.overhead_us[of[name]] for name in CLASSES]
+    common = float(np.exp(np.log(np.maximum(by_class, 1e-6)).mean()))
     values = {
         "overhead_us": common,
         **{name: c.gmac_s[of[name]] for name in PARAMETERS if name in of},
@@ -228,11 +344,17 @@ def pack(c: Coefficients) -> Floats:
         "reduction_half": c.reduction_half[of["pointwise"]],
         "outputs_half": c.outputs_half[of["pointwise"]],
         "window_half": c.reduction_half[of["depthwise"]],
+        "move_gb_s": c.gb_s[of["move"]],
+        "reorder_gb_s": c.gb_s[of["reorder"]],
+        "group_half": c.outputs_half[of["grouped"]],
     }
-    own = [max(overhead, 1e-6) / common for overhead in c.overhead_us]
+    own = [max(overhead, 1e-6) / common for overhead in by_class]
     # A hand-written profile may hold zeros, which have no logarithm.
     listed = [max(values[p], 1e-6) for p in PARAMETERS]
     # Without a cache, one that nothing spills from.
     cache = [min(c.cache_mb, 1e6), min(c.spill_gb_s, 1e6)]
-    result: Floats = np.log(np.array([*listed, *own, *cache]))
+    halves = [c.positions_half[of["pointwise"]], c.positions_half[of["linear"]]]
+    few = [*halves, c.overhead_us[CALL]]
+    once = [*cache, *(max(x, _NOTHING) for x in few)]
+    result: Floats = np.log(np.array([*listed, *own, *once]))
     return result

@@ -74,7 +74,8 @@ def candidates(prior: Prior, processor: bool = False) -> list[Candidate]:
     """
     # What a kernel spills depends on no class, so linear fits know no cache.
     shape = replace(unpack(np.log(prior.median)), cache_mb=math.inf, spill_gb_s=math.inf)
-    cached = Candidate("prior, class overheads, cache", replace(prior.extended(0.5), noise=0.3))
+    extended = replace(prior.extended(0.5, call=processor), noise=0.15)
+    cached = Candidate("prior, class overheads, cache", extended)
     if processor:
         return [cached]
     return [

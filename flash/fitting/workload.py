@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from flash.spaces.network import Network
 from flash.targets.processor.costs import executed_layers, kernel_ms
-from flash.targets.processor.kernels import KERNEL_CLASSES, LANES, Kernel, kernel_of
+from flash.targets.processor.kernels import CALL, KERNEL_CLASSES, LANES, Kernel, kernel_of
 from flash.targets.processor.profile import Coefficients
 
 __all__ = ["Workload", "counted", "kernels_run", "workload"]
 
 Floats = NDArray[np.float64]
 
-_CONV, _DEPTHWISE = ("conv3x3", "conv"), "depthwise"
+_CONV, _DEPTHWISE = ("conv3x3", "conv", "grouped"), "depthwise"
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,8 @@ class Workload:
 
     def distinct(self) -> NDArray[np.int64]:
         """Distinct kernels of each network, shape (networks,)."""
-        result: NDArray[np.int64] = (self.counts > 0).sum(axis=1)
+        kernels = np.asarray(self.kernels.kind) != CALL
+        result: NDArray[np.int64] = (self.counts[:, kernels] > 0).sum(axis=1)
         return result
 
     def totals(self) -> dict[str, Floats]:
@@ -64,7 +65,7 @@ class Workload:
             "bytes": (k.elements + k.weights) * self.element_bytes,
             "activation_bytes": k.elements * self.element_bytes,
             "weight_bytes": k.weights * self.element_bytes,
-            "kernels": k.launches,
+            "kernels": k.launches * (kinds != CALL),
         }
         return {name: self.counts @ np.asarray(column) for name, column in columns.items()}
 
@@ -88,9 +89,10 @@ def workload(
 
 
 def kernels_run(network: Network, executes: str, fusion: str, lanes: int) -> list[tuple[int, ...]]:
-    """The fields of each kernel that a runtime runs for a network, in order."""
+    """The fields of each kernel that a runtime runs for a network, in order, and of the call."""
     layers = executed_layers(network, executes, fusion)
-    return [tuple(int(field) for field in kernel_of(x, fusion, lanes)) for x in layers]
+    kernels = [tuple(int(field) for field in kernel_of(x, fusion, lanes)) for x in layers]
+    return [*kernels, (CALL, 0, 0, 0, 0, 0, 1)]
 
 
 def counted(networks: Sequence[Sequence[tuple[int, ...]]], element_bytes: int) -> Workload:

@@ -1,10 +1,12 @@
 """Workloads: networks to measure, each a short text that any machine can turn back into one.
 
-Three kinds of text:
+Four kinds of text:
 
 * ``16x32x32: conv k3 24 *4; dw k5; linear 10`` a *chain*: steps one after another on an input
   of 16 channels, 32 high and 32 wide. ``*4`` repeats a step, so that the time of one kernel
   stands out from the cost of a run.
+* ``192x196: attn h3; mlp e4`` a chain of *blocks*: features and positions of rows, or a map as
+  above, and steps of the second table. It is written as ONNX and read back (the extra ``onnx``).
 * ``nasbench201: |nor_conv_3x3~0|+...`` or ``cifar10-add: w=8,16,32 d=1,1,1 t=8,8,8`` a design
   of a space that comes with flash (or of the space's file).
 * ``mobilenet_v2_0.5_128`` a published network (``flash.spaces.reference``).
@@ -23,12 +25,29 @@ Steps of a chain (K kernel side, S stride, G groups, N channels, E expansion):
 
 ``sS`` and ``gG`` may be left out (1). Convolutions carry batch norm and ReLU (``mb`` ReLU6),
 which runtimes fuse.
+
+=============================  ==============================================================
+``conv``, ``dw``               as above, without batch norm; ``plain kK N`` without ReLU
+``silu`` ``gelu`` ``hswish``   an activation; so are ``relu``, ``sigmoid``, ``tanh``, ``elu``,
+                               ``exp`` and ``softmax`` (over the last axis)
+``rows N``                     the same fully connected layer on every position
+``ln``                         layer norm over features
+``attn hH``                    self-attention of H heads with its projections, and the sum
+``mlp eE``                     norm, rows E times as wide, GELU, back, and the sum
+``next kK eE``                 ConvNeXt's block: depthwise, norm, rows, GELU, and the sum
+``lstm N``, ``gru N``          a recurrent layer over the positions
+``conv1 kK sS gG N``           convolution over positions
+``up kK``, ``bilinear kK``     a map K times as wide and high; ``deconv kK N`` by a
+                               transposed convolution
+``se rR``, ``shuffle gG``      squeeze and excitation by R; channels of G groups interleaved
+``max kK``, ``spp kK``         pooling by K; three pools of pools, concatenated
+=============================  ==============================================================
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Final
 
@@ -39,10 +58,10 @@ from flash.spaces.network import GraphEmitter, Network
 from flash.spaces.reference import reference_network
 from flash.spaces.space import SearchSpace, load_space
 
-__all__ = ["STEPS", "workload_kind", "workload_network"]
+__all__ = ["BLOCKS", "STEPS", "block_chain", "is_chain", "workload_kind", "workload_network"]
 
-_INPUT: Final = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,3})x([1-9]\d{0,3})")
-_WORD: Final = re.compile(r"([ksge]?)([1-9]\d{0,5})")
+_INPUT: Final = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,3})(?:x([1-9]\d{0,3}))?")
+_WORD: Final = re.compile(r"([ksgehr]?)([1-9]\d{0,5})")
 _REPEAT: Final = re.compile(r"\*([1-9]\d{0,2})")
 #: Far beyond what anyone measures; keeps a typing error from filling the memory.
 _MOST_STEPS: Final = 1000
@@ -66,12 +85,19 @@ def workload_network(text: str) -> Network:
     size = _INPUT.fullmatch(head.strip())
     if size is None:
         return _design(_space(head.strip()), rest.strip())
+    if (blocks := block_chain(text)) is not None:
+        from flash.backends import block_network  # noqa: PLC0415 (an extra)
+
+        try:
+            return block_network(*blocks)
+        except UsageError as error:
+            raise UsageError(f"workload {shown(text)}: {error}") from None
     emitter = GraphEmitter()
     channels, height, width = map(int, size.groups())
     source = x = emitter.source(channels, height, width)
     emitted = 0
     for step in rest.split(";"):
-        name, numbers, times = _parse(step, text)
+        name, numbers, times = _parse(step, text, {k: v[:2] for k, v in STEPS.items()})
         emitted += times
         if emitted > _MOST_STEPS:
             raise UsageError(f"workload {shown(text)}: more than {_MOST_STEPS} steps")
@@ -80,12 +106,38 @@ def workload_network(text: str) -> Network:
     return emitter.network(source, x)
 
 
+def block_chain(text: str) -> tuple[tuple[int, ...], list[tuple[str, Numbers, int]]] | None:
+    """Sizes and steps of a chain of blocks, as ``flash.backends.block_network`` takes them.
+
+    None of any other text; raises ``UsageError`` as ``workload_network`` does.
+    """
+    head, _, rest = text.partition(":")
+    size = _INPUT.fullmatch(head.strip())
+    names = {step.split()[0] for step in rest.split(";") if step.split()}
+    if size is None or (size[3] is not None and not names & (BLOCKS.keys() - STEPS.keys())):
+        return None
+    steps = [_parse(step, text, BLOCKS) for step in rest.split(";")]
+    if sum(times for _, _, times in steps) > _MOST_STEPS:
+        raise UsageError(f"workload {shown(text)}: more than {_MOST_STEPS} steps")
+    return tuple(int(n) for n in size.groups() if n is not None), steps
+
+
+def is_chain(text: str) -> bool:
+    """Whether a text is a chain, of steps or of blocks: it begins with the sizes of its input."""
+    return _INPUT.fullmatch(text.partition(":")[0].strip()) is not None
+
+
 def workload_kind(text: str) -> str:
-    """``"chain"``, the name of the space, or ``"reference"``."""
-    head, colon, _ = text.partition(":")
+    """``"chain"``, the kind of a chain of blocks, the name of the space, or ``"reference"``."""
+    head, colon, rest = text.partition(":")
     if not colon:
         return "reference"
-    return "chain" if _INPUT.fullmatch(head.strip()) else head.strip()
+    if not _INPUT.fullmatch(head.strip()):
+        return head.strip()
+    if block_chain(text) is None:
+        return "chain"
+    names = {step.split()[0] for step in rest.split(";")}
+    return next((kind for kind, own in _BLOCK_KINDS.items() if names & own), "blocks")
 
 
 @cache
@@ -97,8 +149,10 @@ def _design(space: SearchSpace, text: str) -> Network:
     return space.network(space.design(space.family.parse(text)))
 
 
-def _parse(step: str, text: str) -> tuple[str, Numbers, int]:
-    """Name, numbers and repetitions of one step."""
+def _parse(
+    step: str, text: str, known: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
+) -> tuple[str, Numbers, int]:
+    """Name, numbers and repetitions of one step; known: what numbers each needs and may have."""
     words = step.split()
     if not words:
         raise UsageError(f"workload {shown(text)}: an empty step")
@@ -107,28 +161,30 @@ def _parse(step: str, text: str) -> tuple[str, Numbers, int]:
     if repeat:
         times = int(repeat[1])
         words.pop()
-    if not words or words[0] not in STEPS:
+    if not words or words[0] not in known:
         name = words[0] if words else step.strip()
         raise UsageError(
-            f"workload {shown(text)}: unknown step '{name}'{did_you_mean(name, STEPS)}"
+            f"workload {shown(text)}: unknown step '{name}'{did_you_mean(name, known)}"
         )
     name = words[0]
-    needed, optional, _ = STEPS[name]
+    needed, optional = known[name]
     numbers: Numbers = {}
     for word in words[1:]:
         match = _WORD.fullmatch(word)
         letter = match[1] if match else None
         if match is None or letter is None or letter in numbers or letter not in needed + optional:
-            raise UsageError(f"workload {shown(text)}: '{word}' says nothing to {_form(name)}")
+            raise UsageError(
+                f"workload {shown(text)}: '{word}' says nothing to {_form(name, known)}"
+            )
         numbers[letter] = int(match[2])
     if set(needed) - set(numbers):
-        raise UsageError(f"workload {shown(text)}: '{step.strip()}' is no {_form(name)}")
+        raise UsageError(f"workload {shown(text)}: '{step.strip()}' is no {_form(name, known)}")
     return name, {**dict.fromkeys(optional, 1), **numbers}, times
 
 
-def _form(name: str) -> str:
+def _form(name: str, known: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]) -> str:
     """How a step is written: ``conv kK N [sS] [gG]``."""
-    needed, optional, _ = STEPS[name]
+    needed, optional = known[name]
     words = [name, *(_placeholder(letter) for letter in needed)]
     words += [f"[{_placeholder(letter)}]" for letter in optional]
     return f"step '{' '.join(words)}'"
@@ -198,4 +254,39 @@ STEPS: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...], Callable[..., Ten
     "dense": (("k", ""), (), _dense),
     "res": (("k",), (), _residual),
     "mb": (("k", "e", ""), ("s",), _inverted),
+}
+
+#: Step of a chain of blocks -> the numbers it needs, and those it may have (1 if left out).
+BLOCKS: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
+    "conv": (("k", ""), ("s", "g")),
+    "plain": (("k", ""), ("s", "g")),
+    "dw": (("k",), ("s",)),
+    "conv1": (("k", ""), ("s", "g")),
+    "deconv": (("k", ""), ()),
+    "up": (("k",), ()),
+    "bilinear": (("k",), ()),
+    "max": (("k",), ()),
+    "spp": (("k",), ()),
+    "se": (("r",), ()),
+    "shuffle": (("g",), ()),
+    "next": (("k", "e"), ()),
+    "rows": (("",), ()),
+    "ln": ((), ()),
+    "attn": (("h",), ()),
+    "mlp": (("e",), ()),
+    "lstm": (("",), ()),
+    "gru": (("",), ()),
+    **dict.fromkeys(
+        ("relu", "silu", "gelu", "hswish", "sigmoid", "tanh", "elu", "exp", "softmax"), ((), ())
+    ),
+}
+#: Kind of a chain of blocks -> steps that make it one, the first that fits.
+_BLOCK_KINDS: Final = {
+    "recurrent": {"lstm", "gru"},
+    "transformer": {"attn"},
+    "sequence": {"conv1"},
+    "mixer": {"next"},
+    "mlp": {"mlp", "rows", "ln"},
+    "decoder": {"up", "bilinear", "deconv", "spp"},
+    "gated": {"se", "silu", "hswish", "shuffle"},
 }

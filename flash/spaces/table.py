@@ -55,6 +55,8 @@ class LayerTable:
     as columns of shape (rows, designs): ``table["out_channels"]``. ``lone_sums`` are sums of
     fewer than two tensors with the designs that have them; they are no layers (``Emitter.add``).
     ``passers`` are what other stages made, in a table of some stages of networks with long links.
+    ``has_source``: a layer reads the networks' input, as in one table of a network's stages.
+    ``is_network``: it is one network, which may be anybody's (``network_table``).
     """
 
     def __init__(
@@ -65,8 +67,12 @@ class LayerTable:
         designs: int,
         lone_sums: Sequence[tuple[Layer, Flags]] = (),
         passers: Passers | None = None,
+        has_source: bool = True,
+        is_network: bool = False,
     ) -> None:
         self.layers = tuple(layers)
+        self.has_source = has_source
+        self.is_network = is_network
         self.output = output
         self.designs = designs
         self.lone_sums = tuple(lone_sums)
@@ -192,10 +198,13 @@ class TableEmitter(Emitter):
         self._handed_on: dict[bytes, Tensor] = {}
         self._lone_sums: list[tuple[Layer, Flags]] = []
         self._passers: Passers | None = None
+        self._source: Tensor | None = None
+        self._reads_source = only is None
 
     def source(self, channels: int, height: Ints, width: Ints) -> Tensor:
         x = super().source(channels, height, width)
-        return x if self._passers is None else self._passers.source(x)
+        self._source = x if self._passers is None else self._passers.source(x)
+        return self._source
 
     def follow_passing(self) -> None:
         if self._only is not None:
@@ -214,7 +223,13 @@ class TableEmitter(Emitter):
         elif handed:
             output = handed[0]
         return LayerTable(
-            self._layers, self._active, output, self._designs, self._lone_sums, self._passers
+            self._layers,
+            self._active,
+            output,
+            self._designs,
+            self._lone_sums,
+            self._passers,
+            self._reads_source,
         )
 
     def repeat(self, count: Ints, start: int = 0) -> Iterator[int]:
@@ -245,6 +260,7 @@ class TableEmitter(Emitter):
             return result if otherwise is None else self._where(needed, result, otherwise)
         active = self._mask & needed
         if np.any(active):
+            self._reads_source |= any(x is self._source for x in layer.inputs)
             if self._passers is not None:
                 self._passers.read(layer, active, len(self._layers))
             self._layers.append(layer)
@@ -283,4 +299,6 @@ class TableEmitter(Emitter):
 
 def network_table(network: Network) -> LayerTable:
     """A table of one design: the network's layers, all of them active."""
-    return LayerTable(network.layers, [True] * len(network.layers), network.output, 1)
+    active = [True] * len(network.layers)
+    lone_sums = [(layer, True) for layer in network.lone_sums]
+    return LayerTable(network.layers, active, network.output, 1, lone_sums, is_network=True)

@@ -53,11 +53,8 @@ from flash.fitting.prior import data_sheet_prior, unknown_prior, unpack  # noqa:
 from flash.fitting.workload import Workload, workload  # noqa: E402
 from flash.measurements.reading import Measurements, read_measurements  # noqa: E402
 from flash.spaces.network import Network  # noqa: E402
-from flash.targets.processor.costs import (  # noqa: E402
-    latency_interval,
-    network_costs,
-    network_features,
-)  # fmt: skip
+from flash.targets.processor.costs import network_costs, network_features  # noqa: E402
+from flash.targets.processor.intervals import latency_interval  # noqa: E402
 from flash.targets.processor.profile import BYTES, Device, Profile  # noqa: E402
 
 Ints = NDArray[np.intp]

@@ -16,7 +16,7 @@ fixed scales: good for times, useless for results); the input stays float.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from flash.backends.onnx.blocks import BlockStep, WeightOf, block_model
 from flash.backends.onnx.writer import network_model
 from flash.backends.weights import kernel_shape
 from flash.errors import InputError
@@ -60,16 +61,30 @@ class Region:
     dtype: str
 
 
+#: Sizes and steps of a chain of blocks (``flash.backends.onnx.blocks``).
+Blocks = tuple[Sequence[int], Sequence[BlockStep]]
+
+
 def suite_models(
-    networks: Mapping[str, Network], precision: str = "fp32", batch: int = 1
+    networks: Mapping[str, Network],
+    precision: str = "fp32",
+    batch: int = 1,
+    blocks: Mapping[str, Blocks] | None = None,
 ) -> tuple[dict[str, bytes], list[Region]]:
     """Each network as a serialized model, and the regions of the weights' file they share.
 
-    precision: fp32, fp16 or int8. Raises ``InputError`` for a layer that cannot be written.
+    precision: fp32, fp16 or int8. blocks: chains of them, in fp32 and at batch 1 only. Raises
+    ``InputError`` for a layer that cannot be written.
     """
+    blocks = blocks or {}
+    if blocks and (precision != "fp32" or batch != 1):
+        raise InputError("chains of blocks are measured in fp32 and at batch 1 only")
     folded = {name: _folded(network) for name, network in networks.items()}
-    regions = _regions(folded.values(), precision)
-    models = {}
+    regions = _regions(folded.values(), precision, blocks.values())
+    models = {
+        name: block_model(*chain, _in_region(regions)).SerializeToString(deterministic=True)
+        for name, chain in blocks.items()
+    }
     for name, network in folded.items():
         model = network_model(network, _weights(network, regions, precision), "workload")
         _set_batch(model, batch)
@@ -143,8 +158,31 @@ def _kernels(network: Network) -> list[Layer]:
     return [layer for layer in network.layers if layer.op in ("conv", "linear")]
 
 
-def _regions(networks: Any, precision: str) -> dict[int, Region]:
+def _in_region(regions: Mapping[int, Region]) -> WeightOf:
+    def weight(name: str, shape: tuple[int, ...], fan_in: int) -> TensorProto:
+        return _outside(name, shape, regions[round(math.log2(fan_in))], "fp32")
+
+    return weight
+
+
+def _block_sizes(chain: Blocks) -> dict[int, int]:
+    """Magnitude -> the most weights of it that a tensor of the chain has."""
     sizes: dict[int, int] = {}
+
+    def weight(name: str, shape: tuple[int, ...], fan_in: int) -> TensorProto:
+        key = round(math.log2(fan_in))
+        sizes[key] = max(sizes.get(key, 0), math.prod(shape))
+        return _outside(name, shape, Region(0, 0, 1.0, "float32"), "fp32")
+
+    block_model(*chain, weight)
+    return sizes
+
+
+def _regions(networks: Any, precision: str, blocks: Collection[Blocks] = ()) -> dict[int, Region]:
+    sizes: dict[int, int] = {}
+    for chain in blocks:
+        for key, size in _block_sizes(chain).items():
+            sizes[key] = max(sizes.get(key, 0), size)
     for network in networks:
         for layer in _kernels(network):
             key = _magnitude(layer, precision)

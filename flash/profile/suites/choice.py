@@ -34,6 +34,8 @@ _PRIOR: Final = data_sheet_prior(20.0, 8.0)
 #: standardised features two networks have it in common (ours).
 _MISSED: Final = 0.25
 _DISTANCE: Final = 1.5
+#: Fewer multiply-accumulates than these take no time of their own.
+_FEWEST_MACS: Final = 1e5
 #: Relative error of a measurement.
 _NOISE: Final = 0.05
 
@@ -119,7 +121,11 @@ def _features(work: Workload) -> Floats:
         for x in (kernels.reduction, kernels.outputs, area)
     ]
     off_lane = counts @ (weight * (np.asarray(kernels.outputs) % 16 != 0)) / total
-    columns = [np.log(counts @ macs), np.log(counts @ moved), np.log(counts.sum(axis=1))]
+    columns = [
+        np.log(np.maximum(counts @ macs, _FEWEST_MACS)),
+        np.log(counts @ moved),
+        np.log(counts.sum(axis=1)),
+    ]
     table = np.stack([*columns, *shares, *means, off_lane], axis=1)
     spread = table.std(axis=0)
     result: Floats = (table - table.mean(axis=0)) / np.where(spread > 0, spread, 1.0)

@@ -26,7 +26,7 @@ from flash import __version__
 from flash.errors import InputError, UsageError, did_you_mean, shown
 from flash.files.limits import UNPACKED_BYTES
 from flash.files.reading import read_bytes
-from flash.measurements.workloads import workload_kind
+from flash.measurements.workloads import block_chain, is_chain
 from flash.profile.suites.choice import choose, expected_ms
 from flash.profile.suites.pool import Candidate, candidates
 
@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 SCHEMA: Final = "flash.suite/1"
-DEFAULT_COUNT: Final = 60
+DEFAULT_COUNT: Final = 80
 PRECISIONS: Final = ("fp32", "fp16", "int8")
 #: Most bytes of someone's own models together: they are copied, compressed and unpacked in memory.
 _LARGEST: Final = 512 << 20
@@ -70,15 +70,19 @@ def build_suite(
     if texts is None:
         if count < 1:
             raise UsageError("a suite has at least one workload")
-        chosen = choose(candidates(seed), count)
+        # Chains of blocks are written in fp32 and for one image only.
+        chosen = choose(candidates(seed, blocks=precision == "fp32" and batch == 1), count)
         name = f"flash-{count}" + (f"-seed{seed}" if seed else "")
     else:
         if not texts:
             raise UsageError("a suite has at least one workload")
         chosen = [Candidate.of(text) for text in dict.fromkeys(texts)]
         name = f"own-{len(chosen)}"
-    files = {f"models/{i:03d}.onnx": c.network for i, c in enumerate(chosen)}
-    models, regions = suite_models(files, precision, batch)
+    files = [f"models/{i:03d}.onnx" for i in range(len(chosen))]
+    found = {file: block_chain(c.text) for file, c in zip(files, chosen, strict=True)}
+    blocks = {file: chain for file, chain in found.items() if chain is not None}
+    networks = {f: c.network for f, c in zip(files, chosen, strict=True) if f not in blocks}
+    models, regions = suite_models(networks, precision, batch, blocks)
     shares = expected_ms(chosen)
     workloads = [
         _entry(candidate, file, float(ms / shares.sum()))
@@ -86,7 +90,8 @@ def build_suite(
     ]
     weights = {"file": WEIGHTS_FILE, "seed": seed, "regions": [asdict(r) for r in regions]}
     head = _head(name, precision, batch) | {"weights": weights, "workloads": workloads}
-    return _archive({"suite.json": json.dumps(head, indent=1).encode()} | models)
+    written = {file: models[file] for file in files}
+    return _archive({"suite.json": json.dumps(head, indent=1).encode()} | written)
 
 
 def model_suite(
@@ -189,8 +194,7 @@ def _head(name: str, precision: str, batch: int) -> dict[str, Any]:
 
 def network_entry(text: str) -> dict[str, str]:
     """How measurements name a workload: ``space`` and ``design``, or ``workload``."""
-    kind = workload_kind(text)
-    if kind in ("chain", "reference"):
+    if ":" not in text or is_chain(text):
         return {"workload": text}
     space, _, design = text.partition(":")
     return {"space": space.strip(), "design": design.strip()}

@@ -3,21 +3,22 @@
 A kernel of class c with P positions, reduction length K, N output channels (rounded up to the
 SIMD width) and B bytes of traffic takes
 
-    t = overhead_c + max( P (K + K_c) (N + N_c) / rate_c ,  B / bandwidth_c )
+    t = overhead_c + max( (P + P_c) (K + K_c) (N + N_c) / rate_c ,  B / bandwidth_c )
 
-that is, a roofline whose efficiency K / (K + K_c) * N / (N + N_c) rises with the reduction
-length and with the output channels. All coefficients are positive, so a network with more
-layers, channels or positions is never predicted faster, with one exception: channels that do not
-fill a block of lanes cost a layout reorder (``flash.targets.processor.kernels``), and more channels
-that do fill it save that.
+that is, a roofline whose efficiency K / (K + K_c) * N / (N + N_c) * P / (P + P_c) rises with the
+reduction length, the output channels and the positions (rows of a product). All coefficients are
+positive, so a network with more layers, channels or positions is never predicted faster, with one
+exception: channels that do not fill a block of lanes cost a layout reorder
+(``flash.targets.processor.kernels``), and more channels that do fill it save that. A run costs
+the overhead of the class ``call`` besides, once.
 Where a profile has a cache, what a kernel moves beyond it passes a second bandwidth:
 B / bandwidth_c + (B - cache) / spill. Energy adds the board's power over that time to what each
 multiply-accumulate and byte costs on top:
 
     E = P_0 t + e_mac * MACs + e_byte * B
 
-Both are sums over kernels without a constant of the network, so the costs of the stages of a
-separable space add up to the cost of the network.
+Both are sums over kernels; the call counts with the stage that reads the input, so the costs of the
+stages of a separable space add up to the cost of the network.
 """
 
 from __future__ import annotations
@@ -34,13 +35,11 @@ from flash.spaces.layers import Flags, Ints, Layer
 from flash.spaces.network import Network
 from flash.spaces.table import LayerTable
 from flash.targets.processor.fusion import fused_network, fused_table
-from flash.targets.processor.kernel_evidence import ENOUGH, like_measured
-from flash.targets.processor.kernels import KERNEL_CLASSES, Kernel, is_rated, kernel_of
+from flash.targets.processor.kernel_evidence import like_measured
+from flash.targets.processor.kernels import CALL, KERNEL_CLASSES, Kernel, is_rated, kernel_of
 from flash.targets.processor.profile import (
-    BOX_FEATURES,
     BYTES,
     Coefficients,
-    Interval,
     Profile,
     Variant,
 )
@@ -48,18 +47,14 @@ from flash.targets.processor.profile import (
 __all__ = [
     "VIEWS",
     "bound_of",
-    "box_distance",
     "costs",
-    "energy_interval",
     "executed",
     "executed_layers",
     "features",
     "has_rate",
     "kernel_ms",
-    "latency_interval",
     "layer_latency_ms",
     "layer_totals",
-    "measured_share",
     "network_costs",
     "network_features",
 ]
@@ -74,16 +69,33 @@ VIEWS: Mapping[str, str] = {
     "live": "live",
     "fed": "signal",
 }
+#: Classes that families of networks have: without one, a network is unlike those measured. The
+#: others only files have, and they count as operations without a rate.
+_OWN = tuple(
+    KERNEL_CLASSES.index(c)
+    for c in (
+        "pointwise",
+        "conv3x3",
+        "conv",
+        "depthwise",
+        "linear",
+        "pool",
+        "elementwise",
+        "grouped",
+        "global_pool",
+    )
+)
 _WITH_MACS = ("conv", "linear", "matmul", "conv_transpose", "recurrent")
-_CONVOLUTIONS = tuple(KERNEL_CLASSES.index(c) for c in ("conv3x3", "conv"))
+_CONVOLUTIONS = tuple(KERNEL_CLASSES.index(c) for c in ("conv3x3", "conv", "grouped"))
 
 
 def kernel_ms(kernel: Kernel, coefficients: Coefficients, element_bytes: int) -> Any:
     """Milliseconds of a kernel: a float, or one a design."""
     c, kind = coefficients, kernel.kind
-    by_class = (c.gmac_s, c.gb_s, c.reduction_half, c.outputs_half, c.overhead_us)
+    halves = (c.reduction_half, c.outputs_half, c.positions_half)
+    by_class = (c.gmac_s, c.gb_s, c.overhead_us, *halves)
     own: list[Any] = [x[kind] if isinstance(kind, int) else np.array(x)[kind] for x in by_class]
-    rate, bandwidth, k_half, n_half, overhead_us = own
+    rate, bandwidth, overhead_us, k_half, n_half, p_half = own
     moved = _traffic(kernel)
     time = moved * (element_bytes * 1e-6 / bandwidth)
     if c.cache_mb < math.inf:
@@ -91,7 +103,7 @@ def kernel_ms(kernel: Kernel, coefficients: Coefficients, element_bytes: int) ->
         time = time + spilt * (1.0 / c.spill_gb_s)
     if not _is_zero(kernel.positions):
         # Scalar factors first: most rows have only one factor that differs by design.
-        work = (kernel.positions * (1e-6 / rate)) * (kernel.reduction + k_half)
+        work = ((kernel.positions + p_half) * (1e-6 / rate)) * (kernel.reduction + k_half)
         work = work * (kernel.outputs + n_half)
         if isinstance(work, np.ndarray) or isinstance(time, np.ndarray):
             time = np.maximum(work, time)
@@ -139,10 +151,13 @@ def bound_of(kernel: Kernel, coefficients: Coefficients, element_bytes: int) -> 
     return "compute" if total_ms > moving_ms else "memory"
 
 
-def has_rate(layer: Layer, precision: str) -> bool:
-    """Whether the runtime's rates were fitted to operations like this layer, in its format."""
+def has_rate(layer: Layer, precision: str, classes: Sequence[str]) -> bool:
+    """Whether the runtime's rates were fitted to operations like this layer, in its format.
+
+    classes: of kernels that were measured on it.
+    """
     formats = {layer.format, layer.out_format} - {"", precision}
-    return not formats and is_rated(layer)
+    return not formats and is_rated(layer, classes)
 
 
 def costs(table: LayerTable, profile: Profile) -> dict[str, Floats]:
@@ -208,109 +223,6 @@ def executed_layers(network: Network, executes: str, fusion: str = "conv") -> li
     return fused_network(network, fusion)
 
 
-# ------------------------------------------------------------------------------- intervals
-def box_distance(totals: Mapping[str, Floats], interval: Interval) -> Floats:
-    """How far networks lie outside the fitted ones, shape (designs,); 0 inside.
-
-    The largest of: log-distance of MACs, bytes and kernels to the fitted range (0.69 is a
-    factor of two), and distance of the share of MACs in windows larger than 1 x 1. A kernel of a
-    class that was never measured puts a network as far outside as a factor of two.
-    """
-    macs = np.maximum(totals["macs"], 1.0)
-    position = {
-        "macs": macs,
-        "bytes": np.maximum(totals["bytes"], 1.0),
-        "kernels": np.maximum(totals["kernels"], 1.0),
-        "conv_share": totals["conv_macs"] / macs,
-    }
-    distance = np.zeros(np.shape(macs))
-    for name in BOX_FEATURES:
-        low, high = interval.bounding_box[name]
-        value = position[name]
-        if name == "conv_share":
-            outside = np.maximum(low - value, value - high)
-        else:
-            outside = np.maximum(np.log(max(low, 1e-9) / value), np.log(value / max(high, 1e-9)))
-        distance = np.maximum(distance, outside)
-    result: Floats = np.maximum(distance, np.log(2) * (totals["unmeasured_ms"] > 0))
-    return result
-
-
-def latency_interval(
-    latency_ms: Floats, totals: Mapping[str, Floats], profile: Profile
-) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """90 % prediction interval of predicted latencies: low and high in ms, and whether the
-    design lies clearly outside the fitted networks; each of shape (designs,). ``totals`` is
-    what ``features`` returns.
-
-    Inside the fitted networks' range it has the width of their held-out errors. Outside it
-    widens with every step (the rule is ours): towards the width of the errors for a family
-    left out, reached at a factor of two, and by that width again for each factor of ten. What
-    kernels of classes never measured, and operations and number formats without a rate of their
-    own, are predicted to take may be off by ``_UNMEASURED`` more; beyond ``_MOST_UNRATED`` of
-    the latency in the latter, the design counts as outside.
-    Where kernels were measured alone, a network most of whose time (``ENOUGH``) is in kernels like
-    them is inside, whatever its size; below that its distance counts in proportion.
-    """
-    interval = profile.runtime.interval
-    distance = box_distance(totals, interval)
-    if profile.runtime.kernels is not None:
-        lacking = 1.0 - measured_share(latency_ms, totals) / ENOUGH
-        distance = distance * np.clip(lacking, 0.0, 1.0)
-    near = np.minimum(distance / np.log(2), 1.0)
-    far = distance / np.log(10)
-    bounds = []
-    inside_outside = (interval.low, interval.outside_low), (interval.high, interval.outside_high)
-    for inside, outside in inside_outside:
-        exponent = np.log(inside) * (1 - near) + np.log(outside) * (near + far)
-        bounds.append(latency_ms * np.exp(exponent))
-    unrated = _over(totals["unrated_ms"], latency_ms, 0.0)
-    guessed = np.minimum(_over(totals["unmeasured_ms"], latency_ms, 0.0) + unrated, 1.0)
-    low = bounds[0] * (1 - guessed * (1 - 1 / _UNMEASURED))
-    high = bounds[1] * (1 + guessed * (_UNMEASURED - 1))
-    return low, high, (distance > _CLEARLY_OUTSIDE) | (unrated > _MOST_UNRATED)
-
-
-def measured_share(latency_ms: Floats, totals: Mapping[str, Floats]) -> Floats:
-    """Share of the latency in kernels like those measured alone, shape (designs,)."""
-    return np.minimum(_over(totals["measured_ms"], latency_ms, 0.0), 1.0)
-
-
-def energy_interval(
-    energy_mj: Floats, latency: tuple[Floats, Floats, Floats], profile: Profile
-) -> tuple[Floats, Floats]:
-    """90 % interval (low, high) of predicted energies, in mJ, shape (designs,).
-
-    latency: with the low and high end of its interval. The uncertainty of the power multiplies
-    the interval's factors.
-    """
-    value, low, high = latency
-    energy = profile.energy
-    return (
-        energy_mj * _over(low, value, 1.0) * energy.low,
-        energy_mj * _over(high, value, 1.0) * energy.high,
-    )
-
-
-def _over(part: Floats, whole: Floats, otherwise: float) -> Floats:
-    """Their ratio; ``otherwise`` for networks of which nothing runs, which take no time."""
-    result: Floats = np.divide(
-        part, whole, out=np.full(np.shape(whole), otherwise), where=whole > 0
-    )
-    return result
-
-
-#: Distance, as a logarithm, up to which a network is not called extrapolated: a tenth beyond the
-#: fitted range (its interval is wider already).
-_CLEARLY_OUTSIDE = float(np.log(1.1))
-#: Factor either way within which 90 % of the possible times lie of a kernel class that was never
-#: measured: 1.645 standard deviations of 1 in the logarithm of its speed. The prior of an unknown
-#: device has that deviation for depthwise convolutions and pools, and less for other classes,
-#: whose intervals are therefore wider than needed.
-_UNMEASURED = float(np.exp(1.645))
-#: Share of a latency in what has no rate that is still called measured.
-_MOST_UNRATED = 0.2
-
 # ---------------------------------------------------------------------------------- totals
 _FEATURES = (
     "macs",
@@ -333,6 +245,8 @@ def _totals(table: LayerTable, profile: Profile, wanted: Sequence[str]) -> dict[
         for layer, runs in ran[key]:
             for name, value in _layer_totals(layer, profile, variant, asked):
                 totals[name] += value if runs is True else value * runs
+        if "latency_ms" in asked and table.has_source:
+            totals["latency_ms"] += _call_ms(variant)
     return totals
 
 
@@ -342,7 +256,13 @@ def _network_totals(network: Network, profile: Profile, wanted: Sequence[str]) -
         for layer in executed_layers(network, variant.executes, variant.fusion):
             for name, value in _layer_totals(layer, profile, variant, asked):
                 totals[name] += value
+        if "latency_ms" in asked:
+            totals["latency_ms"] += _call_ms(variant)
     return totals
+
+
+def _call_ms(variant: Variant) -> float:
+    return variant.weight * variant.coefficients.overhead_us[CALL] * 1e-3
 
 
 def _averaged(profile: Profile, wanted: Sequence[str]) -> Iterator[tuple[Variant, Sequence[str]]]:
@@ -373,17 +293,18 @@ def _layer_totals(
         yield "bytes", _traffic(kernel) * element_bytes
     if "kernels" in wanted:
         yield "kernels", kernel.launches
-    if "unmeasured_ms" in wanted and (classes := runtime.interval.classes):
-        missing = [k for k, name in enumerate(KERNEL_CLASSES) if name not in classes]
+    classes = runtime.interval.classes
+    if "unmeasured_ms" in wanted and classes:
+        missing = [k for k, name in enumerate(KERNEL_CLASSES) if name not in classes and k in _OWN]
         if missing:
             if times is None:
                 times = kernel_ms(kernel, variant.coefficients, element_bytes) * weight
             yield "unmeasured_ms", times * np.isin(kernel.kind, missing)
-    if "measured_ms" in wanted and runtime.kernels is not None and is_rated(layer):
+    if "measured_ms" in wanted and runtime.kernels is not None and is_rated(layer, classes):
         if times is None:
             times = kernel_ms(kernel, variant.coefficients, element_bytes) * weight
         yield "measured_ms", times * like_measured(kernel, runtime.kernels)
-    if "unrated_ms" in wanted and not has_rate(layer, runtime.precision):
+    if "unrated_ms" in wanted and not has_rate(layer, runtime.precision, classes):
         if times is None:
             times = kernel_ms(kernel, variant.coefficients, element_bytes) * weight
         yield "unrated_ms", times

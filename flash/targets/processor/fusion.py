@@ -17,7 +17,12 @@ carry those already. Some go on.
   so that of the n - 1 binary sums of n tensors as many are left as have no such operand; but
   not to what was sliced or padded, and adding constant zeros stays a kernel of its own;
 * an activation is done by the convolution that makes its operand, such a sum included, if
-  nothing else reads it; but none of ``SLOW_ACTIVATIONS``.
+  nothing else reads it and it is one of ``_FUSED``.
+
+``fusion = "ort"``, onnxruntime where it does not (Arm): as "conv", but a convolution does only the
+activations of ``_FUSED``, and none is done by another kernel. Activations that no convolution does
+are kernels of their own with "sum", too, which inserts changes of layout besides
+(``flash.targets.processor.layout``).
 
 ``fusion = "eager"``, frameworks such as PyTorch that run a program line by line: nothing more
 merges, and no layer is left out. Where the program multiplies by zero (the module for *none* that
@@ -39,8 +44,8 @@ from numpy.typing import NDArray
 
 from flash.spaces.layers import NO_SUM, ZEROS, Flags, Ints, Layer, Tensor
 from flash.spaces.network import Network
-from flash.spaces.table import LayerTable
-from flash.targets.processor.kernels import SLOW_ACTIVATIONS
+from flash.spaces.table import LayerTable, network_table
+from flash.targets.processor.layout import reorders
 
 __all__ = ["fused_network", "fused_table"]
 
@@ -52,6 +57,24 @@ _REPEATED = ("act", "max_pool", "avg_pool", "global_pool", "slice", "pad")
 _NEVER = 1 << 20
 
 
+#: Activations that onnxruntime's convolutions do.
+_FUSED = (
+    "",
+    "relu",
+    "relu6",
+    "clip",
+    "leaky_relu",
+    "sigmoid",
+    "tanh",
+    "hard_sigmoid",
+    "hard_swish",
+)
+
+
+#: Operations that do no activation.
+_ALONE = ("add", "mul", "norm", "conv_transpose")
+
+
 def fused_table(table: LayerTable, runs: Grid, fusion: str) -> tuple[list[Layer], Grid]:
     """What is left to run of the layers that run: layers, and (layers, designs) which run.
 
@@ -60,7 +83,13 @@ def fused_table(table: LayerTable, runs: Grid, fusion: str) -> tuple[list[Layer]
     if fusion == "graph":
         return _by_compilers(table, runs)
     if fusion == "sum":
-        return _by_convolutions(table, runs)
+        layers, left = _with_activations(*_by_convolutions(table, runs), ())
+        if not table.is_network:
+            return layers, left
+        moved = reorders(table.layers, runs[:, 0], table.output)
+        return [*layers, *moved], np.concatenate([left, np.ones((len(moved), 1), dtype=np.bool_)])
+    if fusion == "ort":
+        return _with_activations(list(table.layers), runs, _ALONE)
     if fusion == "eager":
         return _as_written(table, runs)
     return list(table.layers), runs
@@ -73,13 +102,7 @@ def fused_network(network: Network, fusion: str) -> list[Layer]:
         fusion == "eager" and not any(x.producer == ZEROS for s in sums for x in s.inputs)
     ):
         return list(network.layers)
-    table = LayerTable(
-        network.layers,
-        [True] * len(network.layers),
-        network.output,
-        1,
-        [(layer, True) for layer in network.lone_sums],
-    )
+    table = network_table(network)
     layers, grid = fused_table(table, table.active, fusion)
     left = [x for x, runs in zip(layers, grid[:, 0], strict=True) if runs]
     # Of the one design, sums by rule are columns of one number.
@@ -184,7 +207,7 @@ def _by_convolutions(table: LayerTable, runs: Grid) -> tuple[list[Layer], Grid]:
             able[row] = left[row] & (sums == 0)
             left[row] &= sums > 0
             layers[row] = replace(layer, operands=sums + 1)
-        elif layer.op in _ACTIVATIONS and layer.act not in SLOW_ACTIVATIONS:
+        elif layer.op in _ACTIVATIONS and layer.act in _FUSED:
             left[row] &= ~done_by(layer.inputs[0], able, layer.stage)
     return layers, left
 
@@ -226,6 +249,47 @@ def _equal(a: Layer, b: Layer) -> Flags:
         & (a.out_channels == b.out_channels)
     )
     return result
+
+
+def _with_activations(
+    layers: list[Layer], left: Grid, of: tuple[str, ...]
+) -> tuple[list[Layer], Grid]:
+    """Activations that no convolution does, as layers of their own.
+
+    of: operations besides whose activations are kernels of their own, whatever they are.
+    """
+    found: list[tuple[Layer, Flags]] = []
+    for layer, runs in zip(layers, left, strict=True):
+        own = layer.act if layer.op == "conv" and layer.act not in _FUSED else ""
+        own = layer.act if layer.op in of else own
+        if not own:
+            found.append((layer, runs))
+            continue
+        found.append((replace(layer, act=""), runs))
+        found.append((_activation(layer, own), runs))
+    if len(found) == len(layers):
+        return layers, left
+    return [layer for layer, _ in found], np.stack([np.asarray(runs) for _, runs in found])
+
+
+def _activation(layer: Layer, act: str) -> Layer:
+    """An activation of what a layer writes."""
+    return Layer(
+        op="act",
+        name=f"{layer.name}.{act}",
+        stage=layer.stage,
+        cell=layer.cell,
+        inputs=layer.inputs,
+        in_channels=layer.out_channels,
+        out_channels=layer.out_channels,
+        in_height=layer.out_height,
+        in_width=layer.out_width,
+        out_height=layer.out_height,
+        out_width=layer.out_width,
+        batch=layer.batch,
+        act=act,
+        signal=layer.signal,
+    )
 
 
 # ---------------------------------------------------------------------------------- "eager"

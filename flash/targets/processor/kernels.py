@@ -7,27 +7,34 @@ merges what it can (``flash.targets.processor.fusion``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flash.spaces.layers import Ints, Layer, in_elements, layer_macs, out_elements
+from flash.targets.processor.work import SLOW_ACTIVATIONS, WORK
 
 __all__ = [
+    "BASE_CLASS",
+    "CALL",
     "KERNEL_CLASSES",
     "LANES",
-    "SLOW_ACTIVATIONS",
+    "REORDER",
     "Kernel",
+    "class_of",
     "is_rated",
     "kernel_of",
     "lane_multiple",
 ]
 
-#: Kernel classes; ``Kernel.kind`` is a position in this tuple.
+#: Kernel classes, what runtimes run by one code path; ``Kernel.kind`` is a position in this tuple.
 #: conv3x3 is the 3x3 convolution with stride 1, which some runtimes compute by Winograd's
-#: method; conv any other window; grouped convolutions count with their window's class.
+#: method; conv any other window; depthwise has as many outputs as inputs, each of one input;
+#: grouped any other convolution in groups; linear a product with weights, matmul one of two
+#: activations; activation computes more than it moves, norm too, over statistics of what it reads;
+#: move puts data elsewhere, reorder into another layout; call is what a run costs, once a network.
 KERNEL_CLASSES: Final = (
     "pointwise",
     "conv3x3",
@@ -36,8 +43,48 @@ KERNEL_CLASSES: Final = (
     "linear",
     "pool",
     "elementwise",
+    "grouped",
+    "transposed",
+    "global_pool",
+    "activation",
+    "norm",
+    "move",
+    "reorder",
+    "matmul",
+    "recurrent",
+    "call",
 )
-_POINTWISE, _CONV3, _CONV, _DEPTHWISE, _LINEAR, _POOL, _ELEMENTWISE = range(7)
+(
+    _POINTWISE,
+    _CONV3,
+    _CONV,
+    _DEPTHWISE,
+    _LINEAR,
+    _POOL,
+    _ELEMENTWISE,
+    _GROUPED,
+    _TRANSPOSED,
+    _GLOBAL_POOL,
+    _ACTIVATION,
+    _NORM,
+    _MOVE,
+    _REORDERED,
+    _MATMUL,
+    _RECURRENT,
+    CALL,
+) = range(17)
+#: Class -> the class that it was once part of: whose rates it has where it has none of its own.
+BASE_CLASS: Final[Mapping[str, str]] = {
+    "grouped": "conv",
+    "transposed": "conv",
+    "global_pool": "pool",
+    "activation": "elementwise",
+    "norm": "elementwise",
+    "move": "elementwise",
+    "reorder": "elementwise",
+    "matmul": "linear",
+    "recurrent": "linear",
+}
 
 #: Channels a runtime computes at once, its output channels rounded up: 4 fp32 lanes of a 128-bit
 #: NEON register; 8 (AVX2) and 16 (AVX-512) where onnxruntime lays out activations in blocks.
@@ -51,48 +98,20 @@ _IMAGE: Final = 4
 #: 500 random designs of each of five shipped spaces are predicted at most 13 % slower there, half
 #: of them the same. A separate time for reorders predicted networks no better than this multiple.
 _REORDER: Final = 8
-#: Work of an element of activations that compute rather than move: multiply-accumulates that
-#: take as long, at the rate of the class ``elementwise``. From nanoseconds an element measured
-#: with onnxruntime 1.32 on one thread of an AVX-512 machine (200,704 elements, the cost of the call
-#: taken off), times the 47 GMAC/s of ``x86-avx512``; mish, elu and strided softmax agree with whole
-#: networks measured on the machine of that profile. On other processors a guess.
-SLOW_ACTIVATIONS: Final[Mapping[str, int]] = {
-    "acos": 70,
-    "acosh": 70,
-    "asin": 70,
-    "asinh": 70,
-    "atan": 70,
-    "atanh": 70,
-    "celu": 92,
-    "cos": 57,
-    "cosh": 70,
-    "elu": 78,
-    "erf": 16,
-    "gelu": 21,
-    "log": 68,
-    "log_softmax": 20,
-    "mish": 500,
-    "selu": 80,
-    "sin": 57,
-    "sinh": 70,
-    "softmax": 18,
-    "softplus": 490,
-    "pow": 300,
-    "strided_log_softmax": 630,
-    "strided_softmax": 630,
-    "tan": 70,
+#: Operation that only files have -> the class whose rates it needs.
+_NEEDS: Final[Mapping[str, str]] = {
+    "matmul": "matmul",
+    "conv_transpose": "transposed",
+    "recurrent": "recurrent",
+    "layer_norm": "norm",
+    "reduce": "norm",
+    "resize": "move",
+    "gather": "move",
+    "scatter": "move",
+    "sort": "activation",
 }
-#: The same of other operations from files, an element read or written (the more of the two); by
-#: what the layer's ``act`` says of it where that is listed.
-_WORK: Final[Mapping[str, int]] = {
-    "cubic": 100,
-    "layer_norm": 25,
-    "linear": 52,
-    "lrn": 1500,
-    "reduce": 6,
-    "sort": 22,
-    "topk": 580,
-}
+#: Operations whose work is not known.
+_UNKNOWN: Final = ("other", "trees")
 #: Layers that only files have; the last two cost nothing.
 _FROM_FILES: Final = (
     "matmul",
@@ -106,10 +125,13 @@ _FROM_FILES: Final = (
     "sort",
     "trees",
     "other",
+    "copy",
     "input",
     "output",
 )
 _NOTHING: Final = ("input", "output")
+#: What the ``act`` of a layer ``copy`` says where it changes the layout.
+REORDER: Final = "reorder"
 #: Kernels that a sum of any number of tensors counts for, where it is one kernel: it takes as long
 #: as two activations (found on HW-NAS-Bench's edge GPU, Jetson TX2 with TensorRT).
 _SUM_LAUNCHES: Final = 2
@@ -164,9 +186,9 @@ def kernel_of(layer: Layer, fusion: str = "conv", lanes: int = LANES[0]) -> Kern
         return Kernel(_LINEAR, rows, inputs, outputs, read_and_written, inputs * features, 1)
     if layer.op in ("max_pool", "avg_pool"):
         window = layer.kernel_height * layer.kernel_width
-        return _pool(layer, layer.out_height * layer.out_width, window, lanes)
+        return _pool(_POOL, layer, layer.out_height * layer.out_width, window, lanes)
     if layer.op == "global_pool":
-        return _pool(layer, 1, layer.in_height * layer.in_width, lanes)
+        return _pool(_GLOBAL_POOL, layer, 1, layer.in_height * layer.in_width, lanes)
     if layer.op in _FROM_FILES:
         return _from_files(layer, lanes)
     # Areas first: they are plain integers in most spaces, channels seldom are.
@@ -184,7 +206,7 @@ def kernel_of(layer: Layer, fusion: str = "conv", lanes: int = LANES[0]) -> Kern
         elements = (layer.in_channels + layer.out_channels) * area
     if layer.op == "act" and layer.act in SLOW_ACTIVATIONS:
         slow = SLOW_ACTIVATIONS[layer.act]
-        return Kernel(_ELEMENTWISE, layer.out_channels * area, slow, 1, elements, 0, 1)
+        return Kernel(_ACTIVATION, layer.out_channels * area, slow, 1, elements, 0, 1)
     launches: Ints = 1
     if lanes > LANES[0] and layer.op in ("concat", "slice", "pad"):
         # NCHWc -> NCHW before it, NCHW -> NCHWc after it.
@@ -195,15 +217,23 @@ def kernel_of(layer: Layer, fusion: str = "conv", lanes: int = LANES[0]) -> Kern
     return Kernel(_ELEMENTWISE, 0, 0, 0, elements, 0, launches)
 
 
-def is_rated(layer: Layer) -> bool:
+def class_of(layer: Layer) -> str:
+    """The class of a layer's kernel, of one network."""
+    return KERNEL_CLASSES[int(np.max(kernel_of(layer).kind))]
+
+
+def is_rated(layer: Layer, classes: Sequence[str]) -> bool:
     """Whether kernels like this layer's are among those that rates were fitted to.
 
-    What is not is priced by what it reads and writes, at the rate of an elementwise kernel (a
-    product of activations, a transposed convolution: by its multiply-accumulates).
+    classes: that were measured. What is not is priced at the rates of its ``BASE_CLASS``; an
+    operator that nobody knows by what it reads and writes.
     """
-    if layer.op in _FROM_FILES:
-        return layer.op in _NOTHING
-    return not (layer.op == "act" and layer.act in SLOW_ACTIVATIONS)
+    if layer.op in _UNKNOWN:
+        return False
+    if layer.op == "act":
+        return layer.act not in SLOW_ACTIVATIONS or "activation" in classes
+    needed = _NEEDS.get(layer.op)
+    return needed is None or needed in classes
 
 
 def _from_files(layer: Layer, lanes: int) -> Kernel:
@@ -217,7 +247,7 @@ def _from_files(layer: Layer, lanes: int) -> Kernel:
         rows: Any = layer.out_height * layer.batch
         weights: Any = inputs * outputs
         return Kernel(
-            _LINEAR, rows, inputs, lane_multiple(outputs, lanes), moved - weights, weights, 1
+            _MATMUL, rows, inputs, lane_multiple(outputs, lanes), moved - weights, weights, 1
         )
     if layer.op == "conv_transpose":
         # One product a position read, whose windows are then added up where they overlap.
@@ -225,7 +255,7 @@ def _from_files(layer: Layer, lanes: int) -> Kernel:
         window: Any = outputs // layer.groups * (layer.kernel_height * layer.kernel_width)
         columns = positions * window * layer.groups
         return Kernel(
-            _CONV,
+            _TRANSPOSED,
             positions,
             inputs // layer.groups,
             lane_multiple(window, lanes) * layer.groups,
@@ -239,7 +269,7 @@ def _from_files(layer: Layer, lanes: int) -> Kernel:
         matrices: Any = layer_macs(layer) // (steps * layer.batch)
         reduction: Any = inputs + outputs
         return Kernel(
-            _LINEAR,
+            _RECURRENT,
             steps * layer.batch,
             reduction,
             matrices // reduction,
@@ -247,16 +277,26 @@ def _from_files(layer: Layer, lanes: int) -> Kernel:
             matrices,
             1 + steps,
         )
-    work = _WORK.get(layer.act) or _WORK.get(layer.op, 0)
+    work = WORK.get(layer.act) or WORK.get(layer.op, 0)
     touched: Any = np.maximum(in_elements(layer), out_elements(layer)) if work else 0
-    return Kernel(_ELEMENTWISE, touched, work, 1, moved, 0, 1)
+    return Kernel(_moving_class(layer, work), touched, work, 1, moved, 0, 1)
 
 
-def _pool(layer: Layer, positions: Ints, window: Ints, lanes: int) -> Kernel:
+def _moving_class(layer: Layer, work: int) -> int:
+    if layer.op in ("layer_norm", "reduce"):
+        return _NORM
+    if layer.op in _UNKNOWN:
+        return _ELEMENTWISE
+    if layer.act == REORDER:
+        return _REORDERED
+    return _ACTIVATION if work else _MOVE
+
+
+def _pool(kind: int, layer: Layer, positions: Ints, window: Ints, lanes: int) -> Kernel:
     area = layer.in_height * layer.in_width + layer.out_height * layer.out_width
     elements = layer.out_channels * area
     outputs = lane_multiple(layer.out_channels, lanes)
-    return Kernel(_POOL, positions, window, outputs, elements, 0, 1)
+    return Kernel(kind, positions, window, outputs, elements, 0, 1)
 
 
 def _convolution(layer: Layer, lanes: int, reorder: int) -> Kernel:
@@ -265,7 +305,7 @@ def _convolution(layer: Layer, lanes: int, reorder: int) -> Kernel:
     if not (isinstance(layer.batch, int) and layer.batch == 1):
         positions, area_in = positions * layer.batch, area_in * layer.batch
     window = layer.kernel_height * layer.kernel_width
-    elements = layer.in_channels * area_in + channels * positions
+    elements: Any = layer.in_channels * area_in + channels * positions
     if isinstance(groups, int) and groups == 1:
         read, reordered = _blocks(layer.in_channels, lanes)
         there_and_back: Any = 2 * layer.in_channels * area_in * reordered
@@ -294,19 +334,27 @@ def _convolution(layer: Layer, lanes: int, reorder: int) -> Kernel:
     )
     if depthwise.all():
         return channelwise
-    reduction = layer.in_channels // groups * window
+    # A product a group: as many rows more, a group's weights at a time, whatever the lanes.
+    reduction, own = layer.in_channels // groups * window, channels // groups
     grouped = Kernel(
-        _window_class(layer),
-        positions,
+        _grouped_class(layer),
+        positions * groups,
         reduction,
-        lane_multiple(channels // groups, lanes) * groups,
-        elements,
-        channels * reduction,
+        own,
+        elements + own * reduction * (groups - 1),
+        own * reduction,
         1,
     )
     if not depthwise.any():
         return grouped
     return Kernel(*(np.where(depthwise, a, b) for a, b in zip(channelwise, grouped, strict=True)))
+
+
+def _grouped_class(layer: Layer) -> Ints:
+    if isinstance(layer.groups, int):
+        return _GROUPED
+    kind: NDArray[np.int64] = np.where(layer.groups > 1, _GROUPED, _window_class(layer))
+    return kind
 
 
 def _blocks(channels: Ints, lanes: int) -> tuple[Ints, Ints]:

@@ -18,7 +18,7 @@ from flash.errors import ProfileError, UsageError, did_you_mean, shown
 from flash.files.reading import parse_toml
 from flash.files.section import Section
 from flash.targets.processor.kernel_evidence import read_evidence
-from flash.targets.processor.kernels import KERNEL_CLASSES, LANES
+from flash.targets.processor.kernels import BASE_CLASS, CALL, KERNEL_CLASSES, LANES
 from flash.targets.processor.runtime import (
     BOX_FEATURES,
     BYTES,
@@ -281,16 +281,15 @@ def _lanes(s: Section) -> int:
 def _coefficients(s: Section) -> Coefficients:
     per_class: dict[str, Any] = {}
     for name in ("gmac_s", "gb_s", "reduction_half", "outputs_half"):
-        table = s.section(name)
         least = 1e-6 if name in ("gmac_s", "gb_s") else 0.0
-        per_class[name] = tuple(table.number(kind, least, _LARGEST) for kind in KERNEL_CLASSES)
-        table.done()
+        per_class[name] = _by_class(s.section(name), least)
+    if s.has("positions_half"):
+        per_class["positions_half"] = _by_class(s.section("positions_half"), 0.0)
     if s.is_table("overhead_us"):
-        table = s.section("overhead_us")
-        overhead = tuple(table.number(kind, 0.0, _LARGEST) for kind in KERNEL_CLASSES)
-        table.done()
+        overhead = _by_class(s.section("overhead_us"), 0.0)
     else:  # one for all classes
         overhead = (s.number("overhead_us", most=_LARGEST),) * len(KERNEL_CLASSES)
+        overhead = (*overhead[:CALL], 0.0, *overhead[CALL + 1 :])
     cached = s.has("cache_mb")
     coefficients = Coefficients(
         overhead_us=overhead,
@@ -300,6 +299,23 @@ def _coefficients(s: Section) -> Coefficients:
     )
     s.done()
     return coefficients
+
+
+def _by_class(table: Section, least: float) -> tuple[float, ...]:
+    """A number a kernel class; what a profile does not give is that of its base class.
+
+    Profiles written before a class was told apart have none of it.
+    """
+    found: dict[str, float] = {}
+    for kind in KERNEL_CLASSES:
+        if kind == "call":
+            found[kind] = table.number(kind, 0.0, _LARGEST) if table.has(kind) else least
+        elif kind in BASE_CLASS and not table.has(kind):
+            found[kind] = found[BASE_CLASS[kind]]
+        else:
+            found[kind] = table.number(kind, least, _LARGEST)
+    table.done()
+    return tuple(found.values())
 
 
 def _interval(s: Section) -> Interval:
@@ -312,6 +328,10 @@ def _interval(s: Section) -> Interval:
     unknown = [name for name in classes if name not in KERNEL_CLASSES]
     if unknown:
         s.refuse("classes", f"'{unknown[0]}' is not one of {', '.join(KERNEL_CLASSES)}")
+    if "call" not in classes:
+        # Written before these classes were told apart from their base class.
+        both = (("grouped", "conv"), ("global_pool", "pool"))
+        classes = (*classes, *(new for new, base in both if base in classes and new not in classes))
     interval = Interval(
         low=s.low_factor("low"),
         high=s.high_factor("high"),

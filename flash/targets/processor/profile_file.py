@@ -10,7 +10,7 @@ from typing import Any
 
 from flash.files.writing import write_text
 from flash.targets.processor.kernel_evidence import KernelEvidence
-from flash.targets.processor.kernels import KERNEL_CLASSES, LANES
+from flash.targets.processor.kernels import CALL, KERNEL_CLASSES, LANES
 from flash.targets.processor.profile import (
     FUSIONS,
     NO_ENERGY,
@@ -75,7 +75,9 @@ def _runtime(lines: list[str], place: str, runtime: Runtime) -> None:
 
 
 def _coefficients(lines: list[str], place: str, c: Coefficients) -> None:
-    shared = len(set(c.overhead_us)) == 1
+    # The call is no kernel: without a cost of its own it is left out.
+    of_kernels = {*c.overhead_us[:CALL], *c.overhead_us[CALL + 1 :]}
+    shared = len(of_kernels) == 1 and not c.overhead_us[CALL]
     _table(
         lines,
         place,
@@ -87,6 +89,11 @@ def _coefficients(lines: list[str], place: str, c: Coefficients) -> None:
                 name: dict(zip(KERNEL_CLASSES, getattr(c, name), strict=True))
                 for name in ("gmac_s", "gb_s", "reduction_half", "outputs_half")
             },
+            **(
+                {"positions_half": dict(zip(KERNEL_CLASSES, c.positions_half, strict=True))}
+                if any(c.positions_half)
+                else {}
+            ),
             **({} if c.cache_mb == math.inf else _cache(c)),
         },
     )

@@ -31,7 +31,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flash.targets.processor.kernel_evidence import KernelEvidence
-from flash.targets.processor.kernels import LANES
+from flash.targets.processor.kernels import KERNEL_CLASSES, LANES
 
 __all__ = [
     "BOX_FEATURES",
@@ -52,7 +52,7 @@ BYTES: Mapping[str, int] = {"fp32": 4, "fp16": 2, "int8": 1}
 #: Which layers a runtime runs: the table above.
 EXECUTES = ("all", "used", "kept", "live", "fed")
 #: What a runtime merges into one kernel; "eager" only where it executes "all".
-FUSIONS = ("conv", "graph", "sum", "eager")
+FUSIONS = ("conv", "graph", "sum", "eager", "ort")
 #: Totals of a network that say whether it resembles the fitted ones.
 BOX_FEATURES = ("macs", "bytes", "kernels", "conv_share")
 
@@ -63,7 +63,8 @@ class Coefficients:
 
     One value a kernel class, in the order of ``KERNEL_CLASSES``: overhead_us the fixed time
     of a kernel, gmac_s the rate at full efficiency, gb_s the bandwidth, reduction_half and
-    outputs_half the reduction length and output channels at which half that rate is reached.
+    outputs_half the reduction length and output channels at which half that rate is reached, and
+    positions_half the output positions.
     What a kernel moves beyond cache_mb passes spill_gb_s too; both may be infinite.
     """
 
@@ -72,6 +73,7 @@ class Coefficients:
     gb_s: tuple[float, ...]
     reduction_half: tuple[float, ...]
     outputs_half: tuple[float, ...]
+    positions_half: tuple[float, ...] = (0.0,) * len(KERNEL_CLASSES)
     cache_mb: float = math.inf
     spill_gb_s: float = math.inf
 

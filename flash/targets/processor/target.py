@@ -13,13 +13,8 @@ from flash.spaces.table import LayerTable
 from flash.targets.base import Costs
 from flash.targets.breakdown import Breakdown
 from flash.targets.processor.breakdown import breakdown
-from flash.targets.processor.costs import (
-    costs,
-    energy_interval,
-    features,
-    latency_interval,
-    measured_share,
-)
+from flash.targets.processor.costs import costs, features
+from flash.targets.processor.intervals import energy_interval, latency_interval, measured_share
 from flash.targets.processor.profile import BYTES, NO_ENERGY, Profile
 
 __all__ = ["ProcessorTarget"]

@@ -72,6 +72,18 @@ def _divided(_: Node, inputs: Given) -> Array:
     return result
 
 
+def _clipped(node: Node, inputs: Given) -> Array:
+    """Between bounds by input or, in older opsets, by attribute; either may be left out."""
+    low, high = (
+        inputs[k] if len(inputs) > k and inputs[k] is not None else _attribute(node, name)
+        for k, name in ((1, "min"), (2, "max"))
+    )
+    x = np.asarray(inputs[0])
+    x = x if low is None else np.maximum(x, low)
+    x = x if high is None else np.minimum(x, high)
+    return x.astype(np.asarray(inputs[0]).dtype, copy=False)
+
+
 def _remainder(node: Node, inputs: Given) -> Any:
     return (np.fmod if _attribute(node, "fmod", 0) else np.mod)(*inputs)
 
@@ -176,6 +188,7 @@ _OPERATORS: Final[Mapping[str, Callable[[Node, Given], Any]]] = {
     "Abs": _plain(np.abs),
     "Add": _plain(np.add),
     "Ceil": _plain(np.ceil),
+    "Clip": _clipped,
     "Exp": _plain(np.exp),
     "Floor": _plain(np.floor),
     "Identity": _plain(np.array),

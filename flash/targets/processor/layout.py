@@ -1,0 +1,149 @@
+"""Changes of layout that onnxruntime inserts where it lays out activations in blocks of channels.
+
+Convolutions over two axes, pools and what goes element by element work on blocks (NCHWc); all else
+reads and writes plain tensors. Between the two stands a reorder, one a tensor. Convolutions in
+groups work on blocks only if every group fills them. Found on the graphs that onnxruntime 1.32
+optimises (``SessionOptions.optimized_model_filepath``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flash.spaces.layers import Layer, Tensor
+from flash.targets.processor.kernels import REORDER
+
+__all__ = ["reorders"]
+
+#: Channels of a block: those of AVX-512, half as many elsewhere. Blocks need not be full, but their
+#: channels are read in fours.
+_BLOCK: Final = 16
+_FOUR: Final = 4
+#: What works on blocks wherever it is given them.
+_EITHER: Final = (
+    "add",
+    "act",
+    "avg_pool",
+    "concat",
+    "global_pool",
+    "max_pool",
+    "mul",
+    "norm",
+    "pad",
+    "resize",
+    "slice",
+)
+#: Of channels that do not fill blocks, ``kernel_of`` counts the reorders, there and back.
+_RAGGED: Final = ("concat", "pad", "slice")
+#: What is given blocks wherever channels fill them.
+_POOLS: Final = ("avg_pool", "global_pool", "max_pool")
+#: Rows of softmax lie side by side, so it works on plain tensors only.
+_PLAIN_ACTS: Final = ("softmax", "log_softmax", "strided_softmax", "strided_log_softmax")
+
+
+def reorders(layers: Sequence[Layer], runs: NDArray[np.bool_], output: Tensor) -> list[Layer]:
+    """A layer for each change of layout of a network, ``copy`` with the act ``REORDER``.
+
+    runs: which of the layers run, shape (layers,).
+    """
+    blocked: list[bool] = []
+    found: dict[tuple[int, bool], Layer] = {}
+
+    def given(x: Tensor) -> bool:
+        producer = int(x.producer)
+        return producer >= 0 and blocked[producer]
+
+    def wants(x: Tensor, blocks: bool, reader: Layer) -> None:
+        """Where a map is not in the layout that a layer reads; one position is no map."""
+        is_map = int(x.height) * int(x.width) > 1
+        if is_map and x.present and given(x) is not blocks:
+            found.setdefault((int(x.producer), blocks), _reorder(x, reader, len(found)))
+
+    for layer, own in zip(layers, runs, strict=True):
+        if not own:
+            blocked.append(False)
+        elif layer.op == "conv" and not _is_narrow(layer):
+            blocks = _is_blocked(layer)
+            wants(layer.inputs[0], blocks, layer)
+            blocked.append(blocks)
+        elif layer.op == "conv":
+            blocked.append(_is_blocked(layer))
+        elif layer.op in _RAGGED and _is_ragged(layer):
+            blocked.append(True)
+        elif layer.op in _POOLS and not given(layer.inputs[0]):
+            blocked.append(int(layer.in_channels) % _FOUR == 0)
+            wants(layer.inputs[0], blocked[-1], layer)
+        elif _works_on_blocks(layer):
+            blocked.append(all(given(x) for x in layer.inputs if x.present))
+            if not blocked[-1]:
+                for x in layer.inputs:
+                    wants(x, False, layer)
+        else:
+            for x in layer.inputs:
+                wants(x, False, layer)
+            blocked.append(False)
+    if layers and layers[-1].op != "output":
+        wants(output, False, layers[-1])
+    return list(found.values())
+
+
+def _is_ragged(layer: Layer) -> bool:
+    sizes = [layer.in_channels, layer.out_channels, *(x.channels for x in layer.inputs)]
+    return any(int(channels) % _BLOCK for channels in sizes)
+
+
+def _is_narrow(conv: Layer) -> bool:
+    """Fewer channels than a block: read from a plain tensor, which ``kernel_of`` counts."""
+    return int(conv.groups) == 1 and int(conv.in_channels) < _BLOCK
+
+
+def _is_blocked(conv: Layer) -> bool:
+    if int(conv.in_height) == 1 and int(conv.in_width) > 1:
+        return False  # over one axis
+    groups, read, written = int(conv.groups), int(conv.in_channels), int(conv.out_channels)
+    if groups == 1:
+        return written % _FOUR == 0 and (read <= _FOUR or read % _FOUR == 0)
+    if groups == read == written:
+        return read % _FOUR == 0
+    return (read // groups) % _BLOCK == 0 and (written // groups) % _BLOCK == 0
+
+
+def _works_on_blocks(layer: Layer) -> bool:
+    if layer.op not in _EITHER or layer.act in _PLAIN_ACTS:
+        return False
+    if layer.op != "mul":
+        return True
+    # A gate of one value a channel is not of the map's shape.
+    return len({(int(x.height), int(x.width)) for x in layer.inputs}) == 1
+
+
+def _reorder(x: Tensor, reader: Layer, number: int) -> Layer:
+    return replace(
+        reader,
+        op="copy",
+        name=f"{reader.name}.reorder{number}",
+        inputs=(x,),
+        in_channels=x.channels,
+        out_channels=x.channels,
+        in_height=x.height,
+        in_width=x.width,
+        out_height=x.height,
+        out_width=x.width,
+        kernel_height=1,
+        kernel_width=1,
+        stride=1,
+        pad_height=0,
+        pad_width=0,
+        groups=1,
+        operands=1,
+        params=0,
+        macs=0,
+        norm=False,
+        bias=False,
+        act=REORDER,
+    )
