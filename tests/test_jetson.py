@@ -32,7 +32,10 @@ def test_classifiers_that_were_not_fitted_are_predicted(runtime, column, within)
     with gzip.open(DATA, "rt", encoding="utf-8") as file:
         rows = {r["model"]: float(r[column]) for r in csv.DictReader(file) if r["model"] in OTHERS}
     assert len(rows) == len(OTHERS)
+    inside = 0
     for name, own in OTHERS.items():
         value, low, high = evaluate_network(reference_network(own), target).latency_ms
         assert value[0] == pytest.approx(rows[name], rel=within)
-        assert low[0] <= rows[name] <= high[0]
+        inside += int(low[0] <= rows[name] <= high[0])
+    # Of four 90 % intervals one may miss (one in twenty times two do).
+    assert inside >= len(OTHERS) - 1
