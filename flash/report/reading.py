@@ -69,7 +69,10 @@ def _search(top: Section) -> SearchReport:
     confident = top.has("confidence")
     top.exactly((*_TOP, "confidence") if confident else _TOP)
     space, status = top.section("space"), top.section("accuracy")
-    space.exactly(("name", "size", "distinct"))
+    narrowed = space.has("whole")
+    space.exactly(
+        ("name", "size", "distinct", "whole") if narrowed else ("name", "size", "distinct")
+    )
     measure = ("measure",) if status.has("measure") else ()
     status.exactly(("calibrated", "statement", *measure))
     picks, labels = top.section("picks"), ("fastest", "balanced", "most_accurate")
@@ -80,6 +83,7 @@ def _search(top: Section) -> SearchReport:
             space.string("name"),
             space.integer("size", 0, None),
             space.integer("distinct", 0, None),
+            space.integer("whole", 0, None) if narrowed else None,
         ),
         objectives=top.strings("objectives"),
         limits=top.section("limits").numbers(),

@@ -34,11 +34,19 @@ SCHEMA = "flash.search/1"
 
 @dataclass(frozen=True)
 class SpaceSummary:
-    """The space searched: its designs, and how many different networks they are."""
+    """The space searched: its designs, and how many different networks they are.
+
+    whole: designs of the whole space where the search stayed within what was trained, else None.
+    """
 
     name: str
     size: int
     distinct: int
+    whole: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values; ``whole`` only where there is one."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -216,7 +224,7 @@ class SearchReport(Result):
         return {
             "schema": self.schema,
             "target": dict(self.target),
-            "space": vars(self.space),
+            "space": self.space.to_dict(),
             "objectives": list(self.objectives),
             "limits": dict(self.limits),
             **({} if self.confidence is None else {"confidence": self.confidence}),

@@ -95,7 +95,7 @@ def evaluate_front(
     random = problem.space.sample(_BACKGROUND, np.random.default_rng(seed))
     behind = tables.evaluate(random, "latency_ms", metric)
     names = names_of(problem, indices)
-    space = SpaceSummary(problem.space.name, problem.space.size, problem.space.distinct)
+    space = _space_summary(problem)
     costs = problem.evaluate(indices, totals)
     score = totals[metric]
     accuracy = goal.predict(problem, indices, score)
@@ -186,14 +186,27 @@ def _same_in_print(dropped: int) -> str:
     return f"; {dropped:,} that another dominates in {DIGITS} digits {are} left out"
 
 
+def _space_summary(problem: Problem) -> SpaceSummary:
+    """What was searched, and of how much where that was narrowed to what was trained."""
+    space, networks = problem.space, problem.networks
+    if networks.whole is None:
+        return SpaceSummary(space.name, space.size, space.distinct)
+    chips = space.size // networks.size
+    return SpaceSummary(space.name, space.size, space.distinct, chips * _every(networks))
+
+
+def _every(networks: SearchSpace) -> int:
+    """Designs of a space before it was narrowed."""
+    return math.prod(len(grid) for grid in networks.whole or networks.grids)
+
+
 def _inside_note(networks: SearchSpace) -> list[str]:
     """How many designs were searched where a search stays within what was trained."""
     if networks.whole is None:
         return []
-    every = math.prod(len(grid) for grid in networks.whole)
     return [
         f"searched are the {networks.size:,} networks within what was trained for the accuracy "
-        f"model, of {every:,}; --extrapolate searches all"
+        f"model, of {_every(networks):,}; --extrapolate searches all"
     ]
 
 
