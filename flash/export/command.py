@@ -249,7 +249,7 @@ def _head(
         "formats": list(formats),
         "seed": seed,
         "report": {"file": Path(name).name, "sha256": hashlib.sha256(text.encode()).hexdigest()},
-        "space": vars(report.space),
+        "space": report.space.to_dict(),
         "target": dict(report.target),
     }
 
