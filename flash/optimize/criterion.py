@@ -35,14 +35,14 @@ class Criterion:
         """What decides dominance, small is good; ``low``/``high``: what remains, per quantity."""
         total = self._total(columns)
         if self.peak is None:
-            ends = [total * self.of.sign]
+            ends = [self._signed(total)]
         else:
             peak = columns[self.peak]
             # If what else there is has no bound, only the sums tell two designs apart there.
             ends = [
-                (total + np.maximum(peak, rest[self.peak])) * self.of.sign
-                if rest[self.peak] < np.inf
-                else total * self.of.sign
+                self._signed(
+                    total + np.maximum(peak, rest[self.peak]) if rest[self.peak] < np.inf else total
+                )
                 for rest in (low, high)
             ]
             # A maximum alone is told by its lower end: the other one never tells more apart.
@@ -69,5 +69,14 @@ class Criterion:
             return np.asarray(total <= self.bound + slack)
         return np.asarray(total >= self.bound - slack)
 
+    def _signed(self, values: Floats) -> Floats:
+        return values if self.of.sign > 0 else -values
+
     def _total(self, columns: Floats) -> Floats:
-        return np.asarray(sum((columns[k] for k in self.sums), start=np.zeros(columns.shape[1])))
+        """The sums' part; a column itself where it is the only one."""
+        if not self.sums:
+            return np.zeros(columns.shape[1])
+        total: Floats = columns[self.sums[0]]
+        for k in self.sums[1:]:
+            total = total + columns[k]
+        return total
