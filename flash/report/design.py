@@ -13,6 +13,7 @@ from flash.report.interval import Interval, finite
 
 __all__ = ["DesignReport", "design_record"]
 
+_encode = json.JSONEncoder().encode
 #: Columns of quantities that have an interval.
 _COLUMNS = {
     name: quantity(name).columns for name in ("accuracy", "latency_ms", "energy_mj", "area_mm2")
@@ -143,8 +144,8 @@ def design_record(
     return {
         "id": design.id,
         "picks": " ".join(label for label, identity in picks if identity == design.id),
-        "design": json.dumps(dict(design.design)),
-        "hardware": json.dumps(dict(design.hardware)) if design.hardware else "",
+        "design": _encode(design.design),
+        "hardware": _encode(design.hardware) if design.hardware else "",
         "description": design.description,
         **_interval("accuracy", design.accuracy),
         **_plain(design, "nn_degree", "nn_mass", "sed", "rank_score"),
@@ -162,8 +163,10 @@ def _plain(design: DesignReport, *names: str) -> dict[str, Any]:
 
 
 def _interval(name: str, interval: Interval | None) -> Mapping[str, float | None]:
-    ends = (None,) * 3 if interval is None else (interval.value, interval.low, interval.high)
-    return dict(zip(_COLUMNS[name], ends, strict=True))
+    value, low, high = _COLUMNS[name]
+    if interval is None:
+        return {value: None, low: None, high: None}
+    return {value: interval.value, low: interval.low, high: interval.high}
 
 
 def _set_finite(design: DesignReport, name: str) -> None:

@@ -277,8 +277,11 @@ def _set_finite(instance: Any, name: str) -> None:
     object.__setattr__(instance, name, finite(name, getattr(instance, name)))
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+
+
 def _json(value: Any) -> str:
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+        return _ENCODER.encode(value)
     except TypeError as error:
         raise ValueError(str(error)) from None
