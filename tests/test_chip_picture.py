@@ -85,3 +85,14 @@ def test_a_search_writes_the_chip_and_a_board_has_none(tmp_path):
     assert "Balanced design" in (chip / "chip.svg").read_text(encoding="utf-8")
     assert run_command(main, ["--out", str(board), "--quiet"]) == 0
     assert not (board / "chip.svg").exists()
+
+
+@pytest.mark.parametrize("name", ["imc", "systolic"])
+def test_layers_are_named_inside_their_blocks_where_the_name_fits(name):
+    view, *_ = _view(name)
+    root = ElementTree.fromstring(chip_svg(view))
+    named = [item for item in root.iter(f"{_SVG}text") if item.get("class") == "layer"]
+    known = {layer.name for layer in view.breakdown.layers}
+    assert 3 < len(named) <= len(known) and {item.text for item in named} <= known
+    titles = {item.text for item in root.iter(f"{_SVG}text") if item.get("class") == "tick"}
+    assert ({"multipliers at work", "time"} <= titles) == (name == "systolic")

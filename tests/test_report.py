@@ -35,6 +35,8 @@ from flash.report import (
     render_plain,
     write_files,
 )
+from flash.report.axes import Box
+from flash.report.picture import _Picture
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -457,6 +459,10 @@ def test_rich_is_loaded_for_terminals_only():
 
 
 # ------------------------------------------------------------------------------------ picture
+def picture_of(report):
+    return _Picture(report, ())
+
+
 def drawn(report: SearchReport, background: Any = ()) -> ElementTree.Element:
     return ElementTree.fromstring(front_svg(report, background))
 
@@ -496,12 +502,26 @@ def test_markers_stand_where_their_numbers_say():
 
 
 def test_the_picture_has_units_ticks_and_sources():
-    words = texts(drawn(make_report()))
+    root = drawn(make_report())
+    words = texts(root)
     assert "Latency on rpi3b (ms, logarithmic)" in words
     assert "NN-Degree (score, not calibrated to accuracy)" in words
     assert {"2", "5", "10", "20", "50", "100"} <= set(words)
-    assert any("fitted to 120 published measurements" in text for text in words)
+    assert "fitted to 120 published measurements" in root.find("{*}desc").text
     assert "Predicted accuracy (%)" in texts(drawn(make_report(calibrated=True)))
+
+
+def test_a_line_leads_to_a_label_that_stands_apart():
+    report = make_report(3)
+    picture = picture_of(report)
+    box = Box(300.0, 100.0, 360.0, 134.0)
+    picture._leader(305.0, 145.0, box)
+    assert not picture.parts  # right beside it
+    picture._leader(200.0, 300.0, box)
+    (line,) = picture.parts
+    ends = [float(number) for number in re.findall(r"[\d.]+", line.partition("M")[2])]
+    assert ends[2:] == [300.0, 136.0]
+    assert np.hypot(ends[0] - 200, ends[1] - 300) == pytest.approx(8, abs=0.1)
 
 
 def test_a_third_objective_becomes_colour():

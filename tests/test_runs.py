@@ -171,7 +171,7 @@ def test_a_profile_in_this_folder_needs_no_ending(here):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("jetson-nano", "flash profile --ssh USER@BOARD --out jetson-nano.jsonl"),
+        ("jetson-tx2", "flash profile --ssh USER@BOARD --out jetson-tx2.jsonl"),
         ("stm32f746", "microcontroller"),
         ("coral", "edge-tpu-like"),
         ("pixel-6", "phones"),

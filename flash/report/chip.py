@@ -15,7 +15,7 @@ from flash.quantities import format_number
 from flash.report.axes import blend
 
 if TYPE_CHECKING:
-    from flash.targets import Breakdown, Drawing
+    from flash.targets import Block, Breakdown, Drawing
 
 __all__ = ["ChipView", "chip_svg"]
 
@@ -27,6 +27,8 @@ _LEFT, _TOP, _SIDE = 30.0, 106.0, 390.0
 _AXIS = 34.0
 #: Width below which a block could not be seen.
 _THINNEST = 0.2
+#: Of a letter in the name of a layer, and the height of a line of it.
+_LETTER, _LINE = 5.8, 12.0
 #: Lines of a breakdown; what is smaller is added up.
 _LINES = 8
 _STYLE = """
@@ -34,9 +36,9 @@ text{font-family:system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-se
 .page{fill:#ffffff}.title{font-size:18px;font-weight:600}.sub,.note{font-size:12.5px;fill:#59636e}
 .head{font-size:13.5px;font-weight:600}.name{font-size:12px}.value{font-size:12px;fill:#59636e}
 .tick{font-size:11px;fill:#59636e}.empty{fill:#eef1f4}.axis{stroke:#818b98;fill:none}
-.area{fill:#2563eb}.energy{fill:#d97706}
+.area{fill:#2563eb}.energy{fill:#d97706}.layer{font-size:10.5px;fill:#ffffff}
 @media (prefers-color-scheme:dark){
-text{fill:#e6edf3}.page{fill:#0d1117}.sub,.note,.value,.tick{fill:#9198a1}.empty{fill:#1c232b}
+text{fill:#e6edf3}.page{fill:#0d1117}.sub,.note,.value,.tick{fill:#9198a1}.layer{fill:#ffffff}.empty{fill:#1c232b}
 .axis{stroke:#656c76}}
 """
 
@@ -80,7 +82,7 @@ def _drawn(drawing: Drawing) -> list[str]:
     left = _LEFT + (_AXIS if drawing.percent_axis else 0.0)
     width = _SIDE - (left - _LEFT)
     gap = 1.0 if drawing.cell * _SIDE > 6 else 0.0
-    parts = _axis(left) if drawing.percent_axis else []
+    parts = _axis(left, width) if drawing.percent_axis else []
     parts.append(f'<rect class="empty" x="{left}" y="{_TOP}" width="{width}" height="{_SIDE}"/>')
     for block in drawing.blocks:
         wide = max(block.width * width - gap, _THINNEST)
@@ -91,13 +93,40 @@ def _drawn(drawing: Drawing) -> list[str]:
             f'fill="{_colour(block.layer, drawing.layers)}"{opacity}>'
             f"<title>{html.escape(block.words)}</title></rect>"
         )
+    parts += _names(drawing, left, width)
     parts += _ramp("first layer", "last layer", _TOP + _SIDE + 14)
     return [*parts, _text(_LEFT, _TOP + _SIDE + 48, "note", drawing.note)]
 
 
-def _axis(left: float) -> list[str]:
-    """0 to 100 % from the bottom to the top of the square."""
+def _names(drawing: Drawing, left: float, width: float) -> list[str]:
+    """The name of each layer on its largest block, where it fits: along it, or upwards."""
+    largest: dict[int, Block] = {}
+    for block in drawing.blocks:
+        known = largest.get(block.layer)
+        if known is None or block.width * block.height > known.width * known.height:
+            largest[block.layer] = block
     parts = []
+    for block in largest.values():
+        name = block.words.partition(":")[0]
+        long = _LETTER * len(name) + 6
+        wide, high = block.width * width, block.height * _SIDE
+        x, y = left + (block.left + block.width / 2) * width, _TOP + block.top * _SIDE + high / 2
+        if wide > long and high > _LINE:
+            turned = ""
+        elif high > long and wide > _LINE:
+            turned = f' transform="rotate(-90 {x:.1f} {y:.1f})"'
+        else:
+            continue
+        parts.append(_text(x, y + 4, "layer", name, f' text-anchor="middle"{turned}'))
+    return parts
+
+
+def _axis(left: float, width: float) -> list[str]:
+    """0 to 100 % from the bottom to the top of the square, and what is shown along either side."""
+    middle = f' text-anchor="middle" transform="rotate(-90 12 {_TOP + _SIDE / 2:.1f})"'
+    parts = [_text(12, _TOP + _SIDE / 2, "tick", "multipliers at work", middle)]
+    across = ' text-anchor="end"'
+    parts.append(_text(left + width, _TOP + _SIDE + 24, "tick", "time", across))
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
         y = _TOP + _SIDE * (1 - share)
         parts.append(f'<path class="axis" d="M{left - 4} {y:.1f}H{left}"/>')

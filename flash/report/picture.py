@@ -27,6 +27,8 @@ __all__ = ["Mark", "front_svg"]
 _WIDTH, _HEIGHT = 880.0, 470.0
 #: Share of the score's range left free above and below: a label with its gap fits in.
 _ROOM = 0.23
+#: Of a label from its marker, up to which no line leads to it.
+_BESIDE = 16.0
 #: Above this many designs, markers that fall on the same pixel are drawn once.
 _MANY = 2000
 
@@ -41,7 +43,7 @@ text{font-family:system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-se
 .step{fill:none;stroke:#2563eb;stroke-opacity:.55;stroke-width:1.5}
 .design{fill:#2563eb;stroke:#ffffff;stroke-width:.6}.random{fill:#818b98;fill-opacity:.35}
 .bar{stroke:#1f2328;stroke-width:1.5;fill:none}
-.picked{fill:none;stroke:#1f2328;stroke-width:2}
+.picked{fill:none;stroke:#1f2328;stroke-width:2}.leader{stroke:#818b98}
 @media (prefers-color-scheme:dark){
 text{fill:#e6edf3}.page{fill:#0d1117}.sub,.key,.tick,.caption,.value{fill:#9198a1}
 .halo{stroke:#0d1117}.grid{stroke:#242b33}.axis{stroke:#656c76}.limit{stroke:#ff7b72}
@@ -275,9 +277,19 @@ class _Picture:
         labels = place_labels(points, sizes, inner, seen)
         for (x, y), place, (name, value) in zip(points, labels, texts, strict=True):
             self.parts.append(f'<circle class="picked" cx="{x:.1f}" cy="{y:.1f}" r="7"/>')
+            self._leader(x, y, place.box)
             anchor = f' text-anchor="{place.anchor}"'
             self._text(place.x, place.box.top + 13, "pick halo", name, anchor)
             self._text(place.x, place.box.top + 29, "value halo", value, anchor)
+
+    def _leader(self, x: float, y: float, box: Box) -> None:
+        """A line from a marker to its label, where that does not stand right beside it."""
+        end_x = min(max(x, box.left), box.right)
+        end_y = box.bottom + 2 if box.bottom < y else box.top - 2
+        length = math.hypot(end_x - x, end_y - y)
+        if length > _BESIDE:
+            start = [at + (end - at) * 8 / length for at, end in ((x, end_x), (y, end_y))]
+            self._line("leader", start[0], start[1], end_x, end_y)
 
     def _between(self) -> list[tuple[float, float]]:
         """Pixels along the step line, which labels should not hide either."""
@@ -325,14 +337,16 @@ class _Picture:
             self._text(left + 18, y + 4, "tick", text)
 
     def _caption(self) -> float:
-        """Draws the sources under the plot; returns the height of the whole picture."""
-        y = _HEIGHT + 8
-        for topic, line in self.report.sources:
-            words = f"{topic}: {line}" if topic else line
-            for text in textwrap.wrap(words, 138):
-                self._text(self.plot.left, y, "caption", text)
-                y += 15
-        return y + 6
+        """One line under the plot on the target; returns the height of the whole picture.
+
+        Where every number comes from stands in the description, out of the picture's way.
+        """
+        sources = [f"{topic}: {line}" if topic else line for topic, line in self.report.sources]
+        words = textwrap.shorten(sources[0], 90, placeholder=" ...")
+        line = f"{words}; where the numbers come from: front.json"
+        self._text(self.plot.left, _HEIGHT + 8, "caption", line)
+        self.parts.insert(0, f"<desc>{_safe(chr(10).join(sources))}</desc>")
+        return _HEIGHT + 20
 
 
 def _whole(pixel: tuple[float, float]) -> tuple[int, int]:
