@@ -9,7 +9,7 @@ from __future__ import annotations
 
 __all__ = ["COMMANDS", "__version__"]
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 #: Commands and what they do, in the order people meet them.
 COMMANDS = {

@@ -8,11 +8,12 @@ if __name__ == "__main__":  # before anything that takes long to import
     quiet_interrupts()
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
 from flash import COMMANDS, __version__
-from flash.command import run_command
+from flash.command import COMPLETING, CommandParser, run_command
 from flash.errors import UsageError, did_you_mean
 
 __all__ = ["main"]
@@ -25,6 +26,20 @@ _HOMES = {
     "compare": "flash.info.command:compare_main",
     "doctor": "flash.info.command:doctor_main",
 }
+
+
+def _complete() -> None:
+    """Answer the shell: commands, or the options of the one that is named."""
+    line = os.environ.get("COMP_LINE", "")[: int(os.environ.get("COMP_POINT", "1000"))]
+    words = line.split()
+    named = words[1] if len(words) > 2 or (len(words) == 2 and line.endswith(" ")) else ""
+    if named in COMMANDS:
+        os.environ[COMPLETING] = "2"  # the shell's words after "flash search"
+        _dispatch([named])
+        return
+    parser = CommandParser("COMMAND", "")
+    parser.add_argument("command", choices=list(COMMANDS))
+    parser.parse_args(["list"])
 
 
 def _dispatch(arguments: Sequence[str]) -> None:
@@ -45,6 +60,8 @@ def _dispatch(arguments: Sequence[str]) -> None:
 def main() -> int:
     """Entry point of the console command."""
     quiet_interrupts()
+    if COMPLETING in os.environ:
+        _complete()
     return run_command(_dispatch)
 
 

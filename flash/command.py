@@ -18,9 +18,13 @@ from typing import Any, NoReturn, TextIO
 
 from flash import __version__
 from flash.errors import FlashError, UsageError, did_you_mean
+from flash.extras import need
 from flash.interrupts import Terminated, interrupts_raise, quiet_interrupts
 
-__all__ = ["CommandParser", "run_command", "run_verb"]
+__all__ = ["COMPLETING", "CommandParser", "run_command", "run_verb"]
+
+#: Set by a shell that asks how a word may go on; how many words are the command's own.
+COMPLETING = "_ARGCOMPLETE"
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -35,6 +39,13 @@ class CommandParser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         self.add_argument("--version", action="version", version=f"flash {__version__}")
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As ``argparse``; where a shell asks how a word may go on, the answer to that."""
+        if COMPLETING in os.environ:
+            with contextlib.suppress(UsageError):  # argcomplete is an extra
+                need("argcomplete", "completion").autocomplete(self)
+        return super().parse_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing the whole usage: the caller prints one line."""
