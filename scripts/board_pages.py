@@ -6,6 +6,7 @@ Writes ``docs/boards/NAME.md`` for every profile that comes with flash, and an `
 
 from __future__ import annotations
 
+import argparse
 import sys
 import textwrap
 from pathlib import Path
@@ -28,9 +29,14 @@ _NOTE = "Made from the profile by `scripts/board_pages.py`; do not edit."
 
 def main() -> int:
     """Write the pages, or compare them."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing; 1 where not current")
+    only_check = parser.parse_args().check
     made = documents()
     stale = [path for path, text in made.items() if not path.exists() or path.read_text() != text]
-    if "--check" in sys.argv[1:]:
+    if only_check:
         for path in stale:
             print(f"{path.name} is not current: python scripts/board_pages.py")
         return 1 if stale else 0

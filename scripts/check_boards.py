@@ -8,6 +8,7 @@ profile says too little (``_LEAST`` networks, Spearman ``_RANKS``), or ``BOARDS.
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -102,7 +103,12 @@ def document(boards: list[Board]) -> str:
 
 
 def main() -> int:
-    """Check every file, and write the page or compare it."""
+    """Write the page, or compare it."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing; 1 where not current")
+    only_check = parser.parse_args().check
     boards, problems = [], []
     for path in files():
         try:
@@ -115,7 +121,7 @@ def main() -> int:
     for line in problems:
         print(line)
     text = document(boards)
-    if "--check" in sys.argv[1:]:
+    if only_check:
         stale = not PAGE.exists() or PAGE.read_text(encoding="utf-8") != text
         if stale:
             print("BOARDS.md is not current: python scripts/check_boards.py")

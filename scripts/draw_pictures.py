@@ -6,6 +6,7 @@ Searches ``cifar10-concat`` on ``rpi3b`` as README's first command does; writes 
 
 from __future__ import annotations
 
+import argparse
 import re
 import shutil
 import subprocess
@@ -23,6 +24,9 @@ _BLOCK = re.compile(r"(?<=```text\n)cifar10-concat on rpi3b.*?(?=^```)", re.DOTA
 
 def main() -> int:
     """Run the command in an empty folder, and take its picture and its lines."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             [sys.executable, *_COMMAND], cwd=folder, check=True, capture_output=True, text=True

@@ -7,6 +7,7 @@ networks (the calibration of cifar10-concat), a chip and a space of one's own.
 
 from __future__ import annotations
 
+import argparse
 import csv
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ FOLDER = ROOT / "examples" / "files"
 
 def main() -> None:
     """Write them all."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, widths in (("mine", (16, 32, 64)), ("smaller", (8, 16, 32))):
         onnx.save(_network(widths), FOLDER / f"{name}.onnx")

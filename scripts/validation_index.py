@@ -7,6 +7,7 @@ is not current; a test compares, too.
 
 from __future__ import annotations
 
+import argparse
 import ast
 import re
 import sys
@@ -33,8 +34,13 @@ Written up: [accuracy](accuracy.md), [ranking without training](ranking.md), and
 
 def main() -> int:
     """Write the page, or compare it."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing; 1 where not current")
+    only_check = parser.parse_args().check
     text = document()
-    if "--check" in sys.argv[1:]:
+    if only_check:
         return 0 if PAGE.read_text(encoding="utf-8") == text else 1
     PAGE.write_text(text, encoding="utf-8")
     return 0

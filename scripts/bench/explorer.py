@@ -7,6 +7,7 @@ that shows it. Needs playwright and a Chromium of the system.
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import statistics
 import sys
@@ -74,7 +75,11 @@ def many_designs(count: int, seed: int = 0) -> SearchReport:
 
 def main() -> int:
     """Print the size of the page, and the median and longest response."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 5000
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("designs", nargs="?", type=int, default=5000, help="how many (5000)")
+    count = parser.parse_args().designs
     from playwright.sync_api import sync_playwright  # noqa: PLC0415 (not among what flash needs)
 
     browser = shutil.which("chromium") or shutil.which("google-chrome")
