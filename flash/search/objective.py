@@ -41,7 +41,8 @@ from flash.report.result import AccuracyStatus
 from flash.search.problem import Problem
 from flash.search.problem.base import Ints
 from flash.search.request import COSTS, Request
-from flash.spaces.stage_tables import Floats
+from flash.spaces.space import SearchSpace
+from flash.spaces.stage_tables import Floats, with_cell_sum
 
 __all__ = ["Criteria", "Goal", "choose_criteria", "choose_goal"]
 
@@ -159,13 +160,19 @@ class Goal:
         of = Objective(self.metric, "max")
         alone = tables
         if not problem.one_chip:
-            alone = size_problem(problem.networks, metrics=(self.metric,))
+            alone = self._of_networks(problem.networks)
         best = exact_front(alone, [of], [])
         top = float(best.values[0, 0])
         bound = self.model.least_metric(least, top)
         if bound > top:
             raise InfeasibleError(self._unreached(problem, least, best.indices[0], top))
         return [Limit(of, bound)]
+
+    def _of_networks(self, networks: SearchSpace) -> SeparableProblem:
+        """Stage tables of the metric of networks, whatever the chip."""
+        if self.index is None:
+            return size_problem(networks, metrics=(self.metric,))
+        return with_cell_sum(size_problem(networks), networks, self.metric, self.index)
 
     def why_unmet(self, problem: Problem, tables: SeparableProblem, others: Sequence[Limit]) -> str:
         """The best accuracy under the other limits, in one line; empty if that does not bind."""

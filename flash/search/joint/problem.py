@@ -48,8 +48,8 @@ class NetworksAndChips:
         return self.space.network
 
     def stands_for_accuracy(self, metric: str) -> bool:
-        """Sums over cells: they add up whatever the chip."""
-        return metric not in ("", "accuracy") and METRICS[metric].per_cell
+        """Sums over cells, as an accuracy model's own index is: they add up whatever the chip."""
+        return metric == "accuracy" or (metric != "" and METRICS[metric].per_cell)
 
     def networks_of(self, indices: Ints) -> Ints:
         """Without the hardware variables."""
