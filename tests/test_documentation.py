@@ -4,7 +4,7 @@ A block of ``sh`` or ``python`` in README, CONTRIBUTING, the guides and the exam
 by line in one folder a page, beside the files of ``examples/files``. A block below a line
 ``<!-- not run here: REASON -->`` (it needs a board, hours or the network) is not; that its commands
 exist and take these options is checked all the same. A block of ``text`` below one that runs is
-what it prints.
+what it prints, or a part of that.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def test_blocks_do_what_they_say(page, tmp_path, monkeypatch):
     printed = None
     for block in blocks_of(page):
         if block.language == "text" and printed is not None:
-            assert told(block.text) == told(printed)
+            assert told(block.text) in told(printed)  # all of it, or a part
         printed = None
         if block.reason:
             continue
