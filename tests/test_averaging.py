@@ -99,7 +99,8 @@ def mixed() -> Profile:
         Variant(0.125, "kept", "graph", 4, TRUTH),
     )
     runtime = replace(runtime, alternatives=others)
-    return replace(RPI4, runtimes={runtime.name: runtime}, default_runtime=runtime.name)
+    only = {runtime.name: runtime}
+    return replace(RPI4, runtimes=only, default_runtime=runtime.name, default_for={})
 
 
 def test_a_runtimes_latency_is_the_average_of_its_variants() -> None:

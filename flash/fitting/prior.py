@@ -62,6 +62,10 @@ PARAMETERS = (
     "reorder_gb_s",
     "group_half",
 )
+#: Of these, those of which only the ratio to another is expected, and a deviation that says
+#: nothing: fits without a measurement of them are what they would be if they were not fitted.
+_TIED = PARAMETERS[PARAMETERS.index("grouped") :]
+_FREE = 1e3
 #: Classes of kernels that run; the call is none.
 CLASSES = tuple(c for c in KERNEL_CLASSES if c != "call")
 #: Fitted as well where a prior is extended: overheads by class (ratios to the common one), the
@@ -242,29 +246,22 @@ def data_sheet_prior(peak_gmac_s: float, memory_gb_s: float, **changes: float) -
         "reduction_half": 0.7,
         "outputs_half": 0.7,
         "window_half": 0.7,
-        "grouped": 1.0,
-        "transposed": 0.7,
-        "global_pool": 1.0,
-        "activation": 1.0,
-        "norm": 1.0,
-        "matmul": 0.7,
-        "recurrent": 1.0,
-        "move_gb_s": 1.0,
-        "reorder_gb_s": 1.0,
-        "group_half": 0.7,
+        # What is known of these is how they compare with their base class: the ties.
+        **dict.fromkeys(_TIED, _FREE),
     }
     ties = (
         ("conv", "pointwise", 1.0, 0.3),
         ("conv3x3", "conv", 1.3, 0.4),
         ("grouped", "conv", 0.6, 0.5),
         ("transposed", "conv", 1.0, 0.3),
-        ("global_pool", "pool", 1.0, 0.5),
+        ("global_pool", "pool", 1.0, 0.1),
         ("activation", "pointwise", 0.7, 0.5),
         ("norm", "activation", 1.0, 0.5),
         ("matmul", "linear", 1.0, 0.3),
         ("recurrent", "linear", 0.6, 0.5),
         ("move_gb_s", "elementwise_gb_s", 0.2, 1.0),
         ("reorder_gb_s", "move_gb_s", 1.0, 0.7),
+        ("group_half", "outputs_half", 1.75, 0.7),
     )
     return Prior(
         np.array([median[p] for p in PARAMETERS]),

@@ -178,6 +178,8 @@ def kernel_of(layer: Layer, fusion: str = "conv", lanes: int = LANES[0]) -> Kern
     fusion: a profile's; with "graph" a sum is one kernel, with "sum" reorders cost ``_REORDER``.
     """
     if layer.op == "conv":
+        if fusion == "sum" and _is_over_one_axis(layer):
+            return _grouped(layer)
         return _convolution(layer, lanes, _REORDER if fusion == "sum" else 1)
     if layer.op == "linear":
         inputs, features = layer.in_channels, layer.out_channels
@@ -334,24 +336,37 @@ def _convolution(layer: Layer, lanes: int, reorder: int) -> Kernel:
     )
     if depthwise.all():
         return channelwise
-    # A product a group: as many rows more, a group's weights at a time, whatever the lanes.
-    reduction, own = layer.in_channels // groups * window, channels // groups
-    grouped = Kernel(
-        _grouped_class(layer),
-        positions * groups,
-        reduction,
-        own,
-        elements + own * reduction * (groups - 1),
-        own * reduction,
-        1,
-    )
+    grouped = _grouped(layer)
     if not depthwise.any():
         return grouped
     return Kernel(*(np.where(depthwise, a, b) for a, b in zip(channelwise, grouped, strict=True)))
 
 
+def _is_over_one_axis(layer: Layer) -> bool:
+    """Not laid out in blocks: what onnxruntime runs as it runs convolutions in groups."""
+    height, width = layer.in_height, layer.in_width
+    return isinstance(height, int) and height == 1 and isinstance(width, int) and width > 1
+
+
+def _grouped(layer: Layer) -> Kernel:
+    """A product a group: as many rows more, a group's weights at a time, whatever the lanes."""
+    groups, window = layer.groups, layer.kernel_height * layer.kernel_width
+    positions: Any = layer.out_height * layer.out_width * layer.batch
+    read: Any = layer.in_channels * layer.in_height * layer.in_width * layer.batch
+    reduction, own = layer.in_channels // groups * window, layer.out_channels // groups
+    return Kernel(
+        _grouped_class(layer),
+        positions * groups,
+        reduction,
+        own,
+        read + layer.out_channels * positions + own * reduction * (groups - 1),
+        own * reduction,
+        1,
+    )
+
+
 def _grouped_class(layer: Layer) -> Ints:
-    if isinstance(layer.groups, int):
+    if isinstance(layer.groups, int):  # of one group, over one axis
         return _GROUPED
     kind: NDArray[np.int64] = np.where(layer.groups > 1, _GROUPED, _window_class(layer))
     return kind
