@@ -75,13 +75,14 @@ class Trained:
 def trained(space: SearchSpace, path: Path) -> Trained | None:
     """The rows of a calibration's table by the recipe most are of; None where it is no such table.
 
-    Designs trained twice count with their mean. Accuracies are on validation images, or where the
-    table has none (older versions) on test images.
+    Rows judged on validation images count before those of older versions, which have accuracies
+    on test images alone. Designs trained twice count with their mean.
     """
     with path.open(encoding="utf-8", newline="") as stream:
         rows = [row for row in csv.DictReader(stream) if row.get("space") == space.name]
     if not rows:
         return None
+    rows = [row for row in rows if row.get("validation_accuracy")] or rows
     recipe = Counter(row["recipe"] for row in rows).most_common(1)[0][0]
     rows = [row for row in rows if row["recipe"] == recipe]
     order = list(dict.fromkeys(row["design"] for row in rows))
