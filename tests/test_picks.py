@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from flash.report.interval import Interval
 from flash.search import search
-from flash.search.picks import choose_picks, written_apart
+from flash.search.picks import Choice, written_apart
 
 
 def test_rows_that_six_digits_cannot_tell_from_better_ones_are_not_written():
@@ -38,38 +35,32 @@ def report():
 
 
 def picks(designs):
-    values = np.array([[d.accuracy.value, d.latency_ms.value] for d in designs])
-    found = choose_picks(designs, ["accuracy", "latency_ms"], values, [-1, 1], values[:, 0])
-    by_id = {design.id: k for k, design in enumerate(designs)}
-    return [by_id[identity] for _, identity in found.items()]
+    """designs: (low, value, high) of latency and of accuracy, and whether they are outside."""
+    latency, accuracy = (np.array([one[k] for one in designs], dtype=float) for k in (0, 1))
+    ends = {
+        "latency_ms": (latency[:, 1], latency[:, 0], latency[:, 2]),
+        "accuracy": (accuracy[:, 1], accuracy[:, 0], accuracy[:, 2]),
+    }
+    values = np.stack([accuracy[:, 1], latency[:, 1]], axis=1)
+    outside = np.array([one[2] for one in designs])
+    names = ["accuracy", "latency_ms"]
+    return Choice(names, [-1.0, 1.0], values, ends, outside, accuracy[:, 1]).best()
 
 
-def design(model, name, latency, accuracy, *, outside):
-    how = "made up"
-    return replace(
-        model,
-        id=name,
-        latency_ms=Interval(latency[1], latency[0], latency[2], how),
-        accuracy=Interval(accuracy[1], accuracy[0], accuracy[2], how),
-        extrapolated=outside,
-    )
-
-
-def test_a_pick_prefers_what_was_measured_where_its_interval_reaches(report):
-    model = report.front[0]
+def test_a_pick_prefers_what_was_measured_where_its_interval_reaches():
     designs = [
-        design(model, "a", (1.0, 2.0, 4.0), (50, 55, 60), outside=True),
-        design(model, "b", (2.1, 3.0, 4.0), (50, 57, 62), outside=False),
-        design(model, "c", (9.0, 10.0, 11.0), (60, 65, 70), outside=False),
-        design(model, "d", (20.0, 30.0, 40.0), (60, 66, 72), outside=True),
+        ((1.0, 2.0, 4.0), (50, 55, 60), True),
+        ((2.1, 3.0, 4.0), (50, 57, 62), False),
+        ((9.0, 10.0, 11.0), (60, 65, 70), False),
+        ((20.0, 30.0, 40.0), (60, 66, 72), True),
     ]
     assert picks(designs)[0] == 0  # 2.1 ms does not reach 2.0 ms
-    designs[1] = design(model, "b", (1.9, 3.0, 4.0), (50, 57, 62), outside=False)
+    designs[1] = ((1.9, 3.0, 4.0), (50, 57, 62), False)
     assert picks(designs)[0] == 1
     assert picks(designs)[2] == 2  # 70 reaches 66
-    designs[2] = design(model, "c", (9.0, 10.0, 11.0), (60, 65, 65.9), outside=False)
+    designs[2] = ((9.0, 10.0, 11.0), (60, 65, 65.9), False)
     assert picks(designs)[2] == 3
-    inside = [replace(one, extrapolated=False) for one in designs]
+    inside = [(*one[:2], False) for one in designs]
     assert picks(inside)[0] == 0 and picks(inside)[2] == 3
 
 

@@ -16,7 +16,6 @@ from flash.report.runs import Run, dated_folder, point_latest
 from flash.report.table import print_report
 from flash.search.pipeline import Outcome, prepare, run
 from flash.search.request import Request
-from flash.targets import find_profile
 
 __all__ = ["requested", "search_and_write", "spend_budget_on"]
 
@@ -52,8 +51,12 @@ def _keep(
     began: datetime.datetime,
 ) -> tuple[Path, ...]:
     """Write the files of a search: into the folder given, or one of this run; returns them."""
-    target, space = find_profile(request.target)[0], data_file("models", request.space)
-    inputs = {"target": target} | ({} if space is None else {"space": space})
+    profile, runtime = data_file("hw_profiles", request.target), request.target.rpartition(":")[0]
+    read = {
+        "target": profile or data_file("hw_profiles", runtime),
+        "space": data_file("models", request.space),
+    }
+    inputs = {what: path for what, path in read.items() if path is not None}
     made = Run(["flash", "search", *options.words], request.seed, inputs, began)
     names = (outcome.report.target["name"], request.space.rpartition("/")[2].removesuffix(".toml"))
     folder = Path(options.out) if options.out else dated_folder(Path("flash-out"), names, began)

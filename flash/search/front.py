@@ -16,11 +16,12 @@ from flash.report.chip import ChipView
 from flash.report.design import DesignReport
 from flash.report.result import (
     OptimizerSummary,
+    Picks,
     SearchReport,
     SpaceSummary,
 )
 from flash.search.objective import Goal
-from flash.search.picks import DIGITS, MEANING, choose_picks, written_apart
+from flash.search.picks import DIGITS, MEANING, Choice, written_apart
 from flash.search.problem import Problem
 from flash.search.problem.base import Ints
 from flash.search.problem.designs import (
@@ -139,8 +140,12 @@ def report_on(
     kept = whole[written_apart(front.objectives[whole], result.signs)]
     kept = kept[np.argsort(front.costs.latency_ms[0][kept], kind="stable")]
     objectives = [{goal.metric: goal.shown_as}.get(of.name, of.name) for of in result.objectives]
+    fastest, balanced, most_accurate = kept[
+        list(_choice(front, kept, objectives, result.signs).best())
+    ]
     title = f"Balanced design of {problem.space.name}, target {problem.target.name}"
     target, facts = problem.target.summary(), problem.target.notes
+    chip = problem.chip(front.indices[balanced], title)
     designs = design_reports(
         problem,
         front.indices,
@@ -151,10 +156,7 @@ def report_on(
         proxies,
     )
     shown = [designs[row] for row in kept]
-    picks = choose_picks(
-        shown, objectives, front.objectives[kept], result.signs, front.utility[kept]
-    )
-    balanced = next(row for row in kept if designs[row].id == picks.balanced)
+    picks = Picks(*(designs[row].id for row in (fastest, balanced, most_accurate)))
     report = SearchReport(
         target=target,
         space=front.space,
@@ -175,7 +177,22 @@ def report_on(
         notes=[*facts, *_inside_note(problem.networks), *_notes(shown), *notes, MEANING],
         accuracy=status,
     )
-    return report, problem.chip(front.indices[balanced], title)
+    return report, chip
+
+
+def _choice(front: Front, rows: Ints, names: Sequence[str], signs: Sequence[float]) -> Choice:
+    """The designs of these rows, to pick from."""
+    costs = front.costs
+    ends = {
+        name: tuple(end[rows] for end in triple)
+        for name in ("latency_ms", "energy_mj", "area_mm2")
+        if (triple := getattr(costs, name)) is not None
+    }
+    if front.accuracy is not None:
+        found = front.accuracy
+        ends["accuracy"] = found.value[rows], found.low[rows], found.high[rows]
+    outside, utility = costs.extrapolated[rows], front.utility[rows]
+    return Choice(names, signs, front.objectives[rows], ends, outside, utility)
 
 
 def _same_in_print(dropped: int) -> str:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flash.optimize import distance_to_ideal, non_dominated
-from flash.quantities import quantity
-from flash.report import DesignReport, Picks
-from flash.report.interval import Interval
 from flash.spaces.stage_tables import Floats
 
-__all__ = ["DIGITS", "MEANING", "choose_picks", "written_apart"]
+__all__ = ["DIGITS", "MEANING", "Choice", "written_apart"]
 
 #: Significant digits in which no row of a front that is written dominates another.
 DIGITS = 6
@@ -26,49 +24,55 @@ MEANING = (
 )
 
 
-def choose_picks(
-    designs: Sequence[DesignReport],
-    objectives: Sequence[str],
-    values: Floats,
-    signs: Sequence[float],
-    utility: Floats,
-) -> Picks:
-    """The picks of a front, as ``MEANING`` says; of equal ones the first.
+@dataclass(frozen=True)
+class Choice:
+    """Designs of a front to pick from; arrays have shape (designs,).
 
-    objectives: names; values: theirs, shape (designs, objectives), and their signs.
-    utility:    what the most accurate design has most of, shape (designs,).
+    values:  the objectives as reports show them, shape (designs, objectives), by the quantities'
+             ``names`` and ``signs``.
+    ends:    quantity -> value, low and high where it has an interval.
+    outside: which designs are outside what was measured.
+    utility: what the most accurate design has most of.
     """
-    calibrated = designs[0].accuracy is not None
-    highest = [name for name in objectives if quantity(name).sense == "max"][:1]
-    latency = np.array([design.latency_ms.value for design in designs])
-    chosen = (
-        _pick(designs, latency, ["latency_ms"]),
-        _pick(designs, distance_to_ideal(values, signs), objectives),
-        _pick(designs, -utility, ["accuracy"] if calibrated else highest),
-    )
-    return Picks(*(designs[row].id for row in chosen))
 
+    names: Sequence[str]
+    signs: Sequence[float]
+    values: Floats
+    ends: Mapping[str, tuple[Floats, Floats, Floats]]
+    outside: NDArray[np.bool_]
+    utility: Floats
 
-def _pick(designs: Sequence[DesignReport], cost: Floats, names: Sequence[str]) -> int:
-    """The design of least cost, or one inside what was measured that may be as good."""
-    best = int(np.argmin(cost))
-    if not designs[best].extrapolated:
-        return best
-    inside = [
-        row
-        for row, design in enumerate(designs)
-        if not design.extrapolated and all(_reaches(design, designs[best], name) for name in names)
-    ]
-    return min(inside, key=lambda row: (cost[row], row), default=best)
+    def best(self) -> tuple[int, int, int]:
+        """Rows of the fastest, the balanced and the most accurate, as ``MEANING`` says.
 
+        Of equal ones the first.
+        """
+        highest = [name for name, sign in zip(self.names, self.signs, strict=True) if sign < 0][:1]
+        return (
+            self._pick(self.ends["latency_ms"][0], ["latency_ms"]),
+            self._pick(distance_to_ideal(self.values, self.signs), self.names),
+            self._pick(-self.utility, ["accuracy"] if "accuracy" in self.ends else highest),
+        )
 
-def _reaches(design: DesignReport, best: DesignReport, name: str) -> bool:
-    """Whether the interval of a design's quantity reaches the value of another's."""
-    ours, theirs = design.estimate(name), best.quantity(name)
-    if ours is None or theirs is None:
-        return False
-    low, high = (ours.low, ours.high) if isinstance(ours, Interval) else (ours, ours)
-    return high >= theirs if quantity(name).sense == "max" else low <= theirs
+    def _pick(self, cost: Floats, names: Sequence[str]) -> int:
+        """The design of least cost, or one inside what was measured that may be as good."""
+        best = int(np.argmin(cost))
+        if not self.outside[best]:
+            return best
+        inside = ~self.outside
+        for name in names:
+            inside &= self._reaching(name, best)
+        return int(np.argmin(np.where(inside, cost, np.inf))) if inside.any() else best
+
+    def _reaching(self, name: str, best: int) -> NDArray[np.bool_]:
+        """Which designs have an interval of a quantity that reaches the value of another design."""
+        if name in self.ends:
+            value, low, high = self.ends[name]
+        else:
+            value = low = high = self.values[:, list(self.names).index(name)]
+        most = name == "accuracy" or dict(zip(self.names, self.signs, strict=True)).get(name, 1) < 0
+        reached: NDArray[np.bool_] = high >= value[best] if most else low <= value[best]
+        return reached
 
 
 def written_apart(values: Floats, signs: Sequence[float]) -> NDArray[np.bool_]:

@@ -9,7 +9,6 @@ from flash.targets.breakdown import Block, Breakdown, Drawing, LayerCost
 from flash.targets.chips import ChipGrid, Given, parse_hardware
 from flash.targets.kinds import KINDS, ChipFamily, Hardware, TargetKind
 from flash.targets.loading import load_hardware, load_target
-from flash.targets.profile_files import find_profile
 
 __all__ = [
     "KINDS",
@@ -25,7 +24,6 @@ __all__ = [
     "Target",
     "TargetKind",
     "Triple",
-    "find_profile",
     "load_hardware",
     "load_target",
     "parse_hardware",
