@@ -225,6 +225,46 @@ def test_shrink_writes_what_it_says(models, tmp_path, capsys):
     assert first == json.loads((tmp_path / "s" / "front.json").read_text())["space"]["size"]
 
 
+def test_a_design_of_the_space_is_exported_with_the_weights_it_inherits(models, tmp_path):
+    path, variants, _ = models("resnet")
+    out = tmp_path / "out"
+    report = shrink(path, "rpi4b", max_latency_share=0.5, out=out)
+    words = ["export", str(out / "front.json"), "--space", str(out / "given.toml"), "--design"]
+    words += [report.chosen, "--format", "onnx,onnx-int8,torch", "--out", str(tmp_path / "b")]
+    assert run_command(_dispatch, words) == 0
+    image = noise(variants)
+    (feed,) = image.values()
+    model = onnx.load(tmp_path / "b" / f"given-{report.chosen}.onnx")
+    (found,) = run_onnx(model, {"input": feed}).values()
+    (want,) = run_onnx(variants.model(report.smaller.design), image).values()
+    np.testing.assert_allclose(found, want, atol=1e-5)
+    # Trained weights by the names of the model's tensors take the place of the inherited ones.
+    state = torch.load(tmp_path / "b" / f"given-{report.chosen}.pt", weights_only=True)
+    torch.save({name: tensor * 0 for name, tensor in state.items()}, tmp_path / "zero.pt")
+    scaling = {"schema": "flash.preprocessing/1", "names": ["a"], "mean": [0.0]}
+    (tmp_path / "preprocessing.json").write_text(json.dumps(scaling))
+    words = [*words[:6], "--weights", str(tmp_path / "zero.pt"), "--out", str(tmp_path / "z")]
+    assert run_command(_dispatch, words) == 0
+    model = onnx.load(tmp_path / "z" / f"given-{report.chosen}.onnx")
+    assert not np.any(next(iter(run_onnx(model, {"input": feed}).values())))
+    assert {p.key: p.value for p in model.metadata_props}["flash.preprocessing"]
+    manifest = json.loads((tmp_path / "z" / "manifest.json").read_text())
+    assert manifest["designs"][0]["preprocessing"] == scaling
+    # What was changed since is refused.
+    (out / "given.onnx").write_bytes(path.read_bytes() + b" ")
+    assert run_command(_dispatch, words) == 4
+
+
+def test_designs_of_the_space_are_estimated(models, tmp_path, capsys):
+    _, variants, file = models("vit")
+    (tmp_path / "d.txt").write_text(json.dumps(variants.largest) + "\n")
+    words = ["estimate", "--space", str(file), "--designs", str(tmp_path / "d.txt"), "--json", "-"]
+    assert run_command(_dispatch, [*words, "--target", "rpi4b"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    given = read_onnx(models("vit")[0])
+    assert (row["params"], row["macs"]) == (given.params, given.macs)
+
+
 def test_the_same_seed_gives_the_same_files(models, tmp_path):
     path = models("dscnn")[0]
     for folder in ("a", "b"):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from flash.backends.onnx.head import (
         described_model,
         output_count,
+        renamed_ends,
         static_input,
         with_outputs,
     )
@@ -78,6 +79,7 @@ __all__ = [
     "random_weights",
     "read_onnx",
     "read_state",
+    "renamed_ends",
     "run_graph",
     "run_onnx",
     "run_onnx_many",
@@ -130,6 +132,7 @@ _HOMES = {
     "random_weights": ("weights", ""),
     "read_onnx": ("onnx.reader", "onnx"),
     "read_state": ("torch.state", "torch"),
+    "renamed_ends": ("onnx.head", "onnx"),
     "run_graph": ("torch.graph", "torch"),
     "run_onnx": ("onnx.session", "onnx"),
     "run_onnx_many": ("onnx.session", "onnx"),

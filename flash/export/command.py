@@ -31,7 +31,7 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -48,7 +48,8 @@ from flash.export.exporter import EXPORTERS, find_formats
 from flash.export.order import Order
 from flash.export.page import HTML, export_page
 from flash.export.report import ExportReport
-from flash.export.trained import read_weights
+from flash.export.trained import preprocessing_beside, read_weights
+from flash.export.variant import cut_variant, is_variant
 from flash.files.reading import read_input
 from flash.files.writing import write_folder, write_text
 from flash.quantities import parse_seed, parse_whole
@@ -128,12 +129,16 @@ def export(
     for identity in chosen:
         network = _network(where, by_id[identity], name)
         stem = f"{_file_name(where.name)}-{identity}"
-        order = replace(_order(network, stem, weights, calibration, seed), **extra)
+        design = by_id[identity].design
+        order = _order(where, design, network, stem, weights, calibration, seed)
+        order = replace(order, **extra, preprocessing=preprocessing_beside(weights))
         builds = [(format, EXPORTERS[format].build(order)) for format in formats]
         for _, build in builds:
             contents |= build.files
         listed = [build.to_dict(format) for format, build in builds]
         entry = _entry(found, by_id[identity])
+        if order.preprocessing is not None:
+            entry["preprocessing"] = dict(order.preprocessing)
         entries.append(entry | {"weights": order.weights_from, "builds": listed})
     manifest = _head(found, name, text, seed, formats) | {"designs": entries}
     contents["manifest.json"] = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
@@ -207,12 +212,20 @@ def _file_name(text: str) -> str:
 
 # ----------------------------------------------------------------------------- what is written
 def _order(
+    space: SearchSpace,
+    design: Mapping[str, int],
     network: Network,
     stem: str,
     weights: str | Path | None,
     calibration: str | Path | None,
     seed: int,
 ) -> Order:
+    if is_variant(space):
+        model, source = cut_variant(space, design, weights)
+        order = Order(network, stem, {}, source, seed, cut=model)
+        if calibration is None:
+            return order
+        return replace(order, images=load_images(calibration, order.shape))
     given: Weights = random_weights(network, seed)
     source = f"random (He normal), seed {seed}; batch norms are the identity"
     if weights is not None:

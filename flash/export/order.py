@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -54,6 +55,9 @@ class Order:
     images:  the user's, for calibration; None for noise.
     machine: what TVM compiles for, ``tuning``: its budget and log, ``run_with``: the command that
              starts a Python with TVM on the machine, to verify the library; empty: not done.
+    cut:     the model itself, where it was cut from a user's; the weights are in it.
+    preprocessing: what has to be done to a sample first (``flash.preprocessing/1``), if known; it
+             goes into the ONNX file's metadata.
     """
 
     network: Network
@@ -65,6 +69,8 @@ class Order:
     machine: Machine | None = None
     tuning: Tuning | None = None
     run_with: str = ""
+    cut: onnx.ModelProto | None = None
+    preprocessing: Mapping[str, Any] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -77,7 +83,11 @@ class Order:
         """The fp32 ONNX model; checked."""
         from flash.backends import network_model  # noqa: PLC0415 (an extra)
 
-        return network_model(self.network, self.weights, self.stem)
+        made: onnx.ModelProto = self.cut or network_model(self.network, self.weights, self.stem)
+        if self.preprocessing is not None:
+            text = json.dumps(dict(self.preprocessing), ensure_ascii=False)
+            made.metadata_props.add(key="flash.preprocessing", value=text)
+        return made
 
     @cached_property
     def content(self) -> bytes:

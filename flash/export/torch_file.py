@@ -35,6 +35,8 @@ def torch_build(order: Order) -> Build:
         torch_version,
     )
 
+    if order.cut is not None:
+        return _cut_build(order)
     image = np.random.default_rng(order.seed).standard_normal((1, *order.shape), dtype=np.float32)
     got = run_torch(order.network, order.weights, image)
     want = tuple(run_onnx(order.content, {"input": image}).values())
@@ -53,6 +55,34 @@ def torch_build(order: Order) -> Build:
         "verified": [f"PyTorch module against onnxruntime: difference {error:.1e}"],
     }
     return Build({f"{order.stem}.pt": state_file(order.weights)}, entry)
+
+
+def _cut_build(order: Order) -> Build:
+    """The same of a model that was cut from a user's."""
+    from flash.backends import (  # noqa: PLC0415 (extras)
+        graph_weights,
+        run_graph,
+        run_onnx,
+        state_file,
+        torch_graph,
+        torch_version,
+    )
+
+    image = np.random.default_rng(order.seed).standard_normal((1, *order.shape), dtype=np.float32)
+    module = torch_graph(order.model)
+    got, want = run_graph(module, {"input": image}), run_onnx(order.content, {"input": image})
+    error = max(
+        float(np.abs(got[name] - b).max() / max(1.0, np.abs(b).max())) for name, b in want.items()
+    )
+    if not error <= _TOLERANCE:
+        raise FlashError(f"the PyTorch module differs from onnxruntime by {error:.3g}")
+    entry = {
+        **order.signature,
+        "torch": torch_version(),
+        "load": 'flash.backends.torch_graph(open("FILE.onnx", "rb").read()) -> torch.nn.Module',
+        "verified": [f"PyTorch module against onnxruntime: difference {error:.1e}"],
+    }
+    return Build({f"{order.stem}.pt": state_file(graph_weights(module))}, entry)
 
 
 def load_torch(

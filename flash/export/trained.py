@@ -14,10 +14,23 @@ from flash.backends.weights import Weights, random_weights
 from flash.errors import InputError
 from flash.files.arrays import read_arrays
 from flash.files.limits import UNPACKED_BYTES
-from flash.files.reading import read_bytes
+from flash.files.reading import read_bytes, read_json
 from flash.spaces.network import Network
 
-__all__ = ["read_weights"]
+__all__ = ["preprocessing_beside", "read_weights"]
+
+
+def preprocessing_beside(weights: str | Path | None) -> Mapping[str, Any] | None:
+    """What ``flash.train`` wrote beside trained weights of how samples are prepared, if it did."""
+    if weights is None:
+        return None
+    place = Path(weights).with_name("preprocessing.json")
+    if not place.is_file():
+        return None
+    document = read_json(place)
+    if not isinstance(document, dict) or document.get("schema") != "flash.preprocessing/1":
+        raise InputError(f"{place}: no preprocessing of flash.train")
+    return document
 
 
 def read_weights(path: str | Path, network: Network) -> tuple[Weights, str]:

@@ -13,7 +13,7 @@ model's weights: only spaces that are made of a model (family ``model``) have it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -28,37 +28,36 @@ from flash.spaces.stage_tables import Floats, SeparableProblem, mesh
 __all__ = ["KEPT_IMPORTANCE"]
 
 _NAME = "kept_importance"
-#: Values of variables and a stage's name -> the stage's part.
-_Part = Callable[[Mapping[str, int | Ints], str], Floats]
 
 
-def _part_of(space: SearchSpace) -> _Part:
-    part: _Part | None = getattr(space.family, _NAME, None)
-    if part is None:
+def _part(space: SearchSpace, values: Mapping[str, int | Ints], stage: str) -> Floats:
+    """A stage's part, one value a design or of shape (1,)."""
+    found = space.family.kept_importance(values, stage)
+    if found is None:
         raise UsageError(
             f"{_NAME} needs a model's weights, which space {space.name} does not have: "
             "flash.shrink makes a space of a model"
         )
-    return part
+    return found
 
 
 def _tables(problem: SeparableProblem, space: SearchSpace) -> SeparableProblem:
-    part = _part_of(space)
     stages = []
     for own, table in zip(space.family.stages, problem.stages, strict=True):
         values, shape = mesh(space, own)
-        found = np.broadcast_to(part(values, own.name), (int(np.prod(shape)),)).reshape(shape)
+        found = np.broadcast_to(_part(space, values, own.name), (int(np.prod(shape)),)).reshape(
+            shape
+        )
         stages.append(replace(table, values={_NAME: found, **table.values}))
     return SeparableProblem(problem.sizes, tuple(stages), {_NAME: "sum", **problem.combine})
 
 
 def _of_designs(space: SearchSpace, indices: Ints) -> dict[str, Floats]:
-    part = _part_of(space)
     decoded = space.decode(indices)
     values: dict[str, int | Ints] = {name: decoded[:, k] for k, name in enumerate(space.variables)}
     total = np.zeros(len(indices))
     for stage in space.family.stages:
-        total = total + part(values, stage.name)
+        total = total + _part(space, values, stage.name)
     return {_NAME: total}
 
 

@@ -10,9 +10,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flash.errors import SpaceError, did_you_mean, shown
 from flash.plugins import Registry
@@ -159,6 +161,19 @@ class Family(ABC):
     @property
     def repeated_cell(self) -> RepeatedCell | None:
         """How the one cell that the variables describe is repeated; None for other networks."""
+        return None
+
+    @property
+    def model_file(self) -> Path | None:
+        """The ONNX model that designs are cut from; None where they are built."""
+        return None
+
+    def checked_model_file(self) -> Path:
+        """That file, if it is the one the space was made of; ``InputError`` else."""
+        raise SpaceError(f"designs of the family {self.name} are cut from no model")
+
+    def kept_importance(self, values: Mapping[str, Ints], stage: str) -> NDArray[np.float64] | None:
+        """A stage's part of ``flash.metrics.importance``; None without a model's weights."""
         return None
 
     def canonical(self, values: Mapping[str, Ints]) -> dict[str, Ints]:

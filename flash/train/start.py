@@ -73,9 +73,8 @@ def _network(space: SearchSpace, design: dict[str, int], seed: int) -> Any:
         variants_of_file,
     )
 
-    model_file = getattr(space.family, "model_file", None)
-    if model_file is not None:
-        return variants_of_file(model_file).model(design)
+    if space.family.model_file is not None:
+        return variants_of_file(space.family.checked_model_file()).model(design)
     network = space.network(space.design(design)).live()
     model = network_model(network, random_weights(network, seed), space.name)
     model.metadata_props.add(key="flash.design", value=json.dumps(design))

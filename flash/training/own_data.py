@@ -35,6 +35,8 @@ AUGMENTATIONS: Final = {
 }
 #: With fewer samples nothing can be said of what was learnt.
 _LEAST_SAMPLES: Final = 8
+#: Steps an epoch has at least: of few samples fewer are taken at a time.
+_LEAST_STEPS: Final = 8
 #: Samples a step where nothing is learnt.
 _TEST_BATCH: Final = 256
 #: Share of the steps that lead up to the highest rate.
@@ -48,9 +50,11 @@ _TEMPERATURE, _DISTILLED = 3.0, 0.5
 class Plan:
     """How to train.
 
-    peak_rate: learning rate at the top of the cycle.  patience: epochs without a better score
-    on the validation samples after which it ends.  validation: share set aside for those, and
-    as much for test where the files set none aside.
+    batch:     samples a step, at most; an epoch has 8 steps at least.
+    peak_rate: learning rate at the top of the cycle.
+    patience:  epochs without a better score on the validation samples after which it ends, once
+               the rate has peaked.
+    validation: share set aside for those, and as much for test where the files set none aside.
     """
 
     epochs: int = 30
@@ -214,7 +218,8 @@ def fit_model(
             _save(state, checkpoint, label)
         left = (plan.epochs - len(state.score)) * state.seconds / len(state.score)
         progress(len(state.score), loss, score, left)
-        early = len(state.score) - state.best_epoch >= plan.patience
+        risen = round(_WARM_UP * plan.epochs)
+        early = len(state.score) - max(state.best_epoch, risen) >= plan.patience
     module.load_state_dict(state.best)
     return Fitted(
         tuple(state.loss),
@@ -249,7 +254,7 @@ def _epoch(
     epoch = len(state.score)
     rng = np.random.default_rng([plan.seed, 2, epoch])
     order = rng.permutation(train)
-    batch = min(plan.batch, len(order))
+    batch = min(plan.batch, max(len(order) // _LEAST_STEPS, 1))
     steps = max(len(order) // batch, 1)
     state.module.train()
     total = 0.0

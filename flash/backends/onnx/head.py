@@ -10,7 +10,13 @@ from onnx import helper, numpy_helper
 
 from flash.errors import InputError
 
-__all__ = ["described_model", "output_count", "static_input", "with_outputs"]
+__all__ = [
+    "described_model",
+    "output_count",
+    "renamed_ends",
+    "static_input",
+    "with_outputs",
+]
 
 
 def static_input(model: onnx.ModelProto) -> tuple[int, ...]:
@@ -69,6 +75,23 @@ def with_outputs(model: onnx.ModelProto, outputs: int, seed: int) -> onnx.ModelP
             helper.make_tensor_value_info(x.name, onnx.TensorProto.FLOAT, ["batch", outputs])
         )
     return copy
+
+
+def renamed_ends(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with its one input called ``input`` and its first output ``output``."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    graph = copy.graph
+    taken = {name for node in graph.node for name in (*node.input, *node.output)}
+    new = {graph.input[0].name: "input", graph.output[0].name: "output"}
+    new |= {name: f"{name}~" for name in taken & {"input", "output"} if name not in new}
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for position, name in enumerate(names):
+                names[position] = new.get(name, name)
+    for value in (*graph.input, *graph.output, *graph.initializer):
+        value.name = new.get(value.name, value.name)
+    return onnx.shape_inference.infer_shapes(copy)
 
 
 def described_model(model: onnx.ModelProto, properties: dict[str, str]) -> bytes:

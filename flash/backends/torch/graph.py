@@ -117,7 +117,12 @@ class TorchGraph(nn.Module):
                 values[x] if x in values else self.tensor_of(x) if x in self._keys else None
                 for x in step.inputs
             ]
-            results = step.function(step, given, self.training)
+            try:
+                results = step.function(step, given, self.training)
+            # What PyTorch cannot do as ONNX does it fails in ways of its own.
+            except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+                reason = " ".join(str(error).split())[:160]
+                raise InputError(f"{step.op} '{step.name}' in PyTorch: {reason}") from None
             found: Sequence[torch.Tensor] = results if isinstance(results, tuple) else (results,)
             if watch is not None:
                 found = (watch(number, step, found[0]), *found[1:])

@@ -6,6 +6,7 @@ in a file beside the space's.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.errors import SpaceError, shown
+from flash.errors import InputError, SpaceError, shown
+from flash.files.limits import UNPACKED_BYTES
+from flash.files.reading import read_bytes
 from flash.spaces.emitter import Emitter
 from flash.spaces.family import Family, InputShape, Setting, Stage
 from flash.spaces.layers import INPUT, ZEROS, Ints, Layer, Tensor
@@ -59,6 +62,14 @@ class ModelFamily(Family):
     def model_file(self) -> Path:
         """The model, beside the graph."""
         return Path(self.options["graph"]).parent / self.template.model
+
+    def checked_model_file(self) -> Path:
+        """The model, if it is the one that the graph was made of; ``InputError`` else."""
+        path = self.model_file
+        content = read_bytes(path, most=UNPACKED_BYTES)
+        if hashlib.sha256(content).hexdigest() != self.template.sha256:
+            raise InputError(f"{path}: not the model that {self.options['graph']} was made of")
+        return path
 
     @property
     def variables(self) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ _REFUSED: Final = {
     "Loop": "it has control flow",
     "Scan": "it has control flow",
 }
+_RESIZES: Final = ("Resize", "Upsample")
 _INTEGERS: Final = (TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL)
 #: Bytes of activations that one run may keep.
 _MOST_BYTES: Final = 8 << 30
@@ -208,12 +209,17 @@ def _fold(graph: onnx.GraphProto, results: Mapping[str, NDArray[Any]]) -> None:
         if known and node.op_type not in ("RandomNormal", "RandomUniform"):
             static.update(node.output)
     integers = {t.name for t in graph.initializer if t.data_type in _INTEGERS}
+    # What only says how much larger a map becomes is no parameter either.
+    scales = {x for n in graph.node if n.op_type in _RESIZES for x in n.input[1:] if x}
+    scales -= {x for n in graph.node if n.op_type not in _RESIZES for x in n.input}
     returned = {x.name for x in graph.output}
     folded = {
         name
         for node in graph.node
         for name in node.output
-        if name in static and name not in returned and results[name].dtype.kind in "ib"
+        if name in static
+        and name not in returned
+        and (results[name].dtype.kind in "ib" or name in scales)
     }
     kept = [n for n in graph.node if not (n.output and set(n.output) <= folded)]
     kept = list(_needed(kept, returned))
