@@ -89,7 +89,6 @@ def test_layers_as_csv_are_a_row_each(files, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--layers"], "--layers needs a --target"),
         (["--target", "rpi4b", "--sort", "speed"], "--sort speed"),
         (["--sort", "latency"], "needs a --target"),
         (["--target", "rpi4b,"], "single commas"),

@@ -303,7 +303,7 @@ def fit_networks(
 def _chosen(
     space: SearchSpace, samples: Samples, found: Sequence[Rival], task: Task, about: dict[str, Any]
 ) -> AccuracyModel:
-    best = choose(found, exact=True)
+    best = choose(found, exact=True, score=f"log_{space.metric}")
     provenance = Provenance(
         **about | {"seeds": tuple(sorted(set(about["seeds"])))},
         networks=len(samples),

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from flash.accuracy.features import CELL_SIZE_FEATURES, cell_sums, features_of
 from flash.accuracy.regression import Regression, Samples
+from flash.metrics import METRICS
 from flash.spaces.stage_tables import Floats
 from flash.spaces.table import LayerTable
 
@@ -58,13 +59,16 @@ class PowerLaw(Regression):
 
     @property
     def searchable(self) -> bool:
-        """Only where it reads one size that is a sum over cells."""
-        return bool(self.quantity)
+        """Only where it reads one score, or one size that is a sum over cells."""
+        return bool(self.metric)
 
     @property
     def metric(self) -> str:
-        """Its index, where it has one."""
-        return "accuracy" if self.quantity else ""
+        """Its index, where it has one; else the score it reads."""
+        if self.quantity or len(self.features) > 1:
+            return "accuracy" if self.quantity else ""
+        name = self.features[0].removeprefix("log_")
+        return name if name in METRICS else ""
 
     @property
     def index(self) -> Callable[[LayerTable], Floats] | None:
@@ -73,8 +77,8 @@ class PowerLaw(Regression):
         return (lambda table: cell_sums(table)[name]) if name else None
 
     def from_metric(self, values: Floats) -> Floats:
-        """Predicted accuracy of designs whose ``quantity`` is ``values``; it never falls."""
-        return self.from_quantity(values)
+        """Predicted accuracy of designs whose ``metric`` is ``values``; it never falls."""
+        return self.from_quantity(values) if self.quantity else super().from_metric(values)
 
     def from_quantity(self, values: Floats) -> Floats:
         """Predicted accuracy of designs whose ``quantity`` is ``values``; it never falls."""

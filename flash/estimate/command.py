@@ -10,6 +10,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+import numpy as np
+
 from flash.command import CommandParser
 from flash.errors import FlashError, InputError, UsageError, did_you_mean
 from flash.estimate.designs import DesignPricing, read_designs
@@ -25,11 +27,11 @@ from flash.estimate.pricing import (
 )
 from flash.estimate.report import EstimateReport
 from flash.estimate.stream import DesignLines, fingerprint, write_designs
-from flash.estimate.table import Row, estimate_table, layer_table
+from flash.estimate.table import Row, entropy_table, estimate_table, layer_table
 from flash.files.cells import csv_text
 from flash.files.writing import write_text
 from flash.measurements.comparison import comparison_table, read_comparison
-from flash.metrics import METRICS
+from flash.metrics import METRICS, evidence
 from flash.proxies.options import add_options, is_proxy, options_from, own_proxy_names, proxy_names
 from flash.quantities import parse_seed
 from flash.spaces.space import load_space
@@ -64,7 +66,7 @@ def _parser() -> CommandParser:
     add("--seed", default="0", metavar="N", help="seed of a metric that runs the network (0)")
     add_options(parser)
     add_model_options(parser)
-    add("--layers", action="store_true", help="where the time goes, layer by layer")
+    add("--layers", action="store_true", help="layer by layer: time on a target, lost entropy")
     add("--sort", metavar="WORD", help=f"rows by {', '.join(_SORTED_BY)}, least first")
     add("--measured", metavar="FILE", help="what flash.profile measured, to compare with")
     add("--table", action="store_true", help="the table for people also where none looks")
@@ -104,8 +106,6 @@ def _check_options(options: argparse.Namespace) -> None:
         raise UsageError("--measured needs ONNX files and a --target to compare")
     if options.measured and options.metric:
         raise UsageError("give --metric or --measured, not both")
-    if options.layers and not options.target:
-        raise UsageError("--layers needs a --target: it shows where the time goes there")
     if options.layers and options.metric:
         raise UsageError("give --metric or --layers, not both")
     if options.sort and options.sort not in _SORTED_BY:
@@ -133,6 +133,7 @@ def main(arguments: Sequence[str]) -> None:
         rows = sorted(rows, key=lambda row: float(row[column]))
     if options.measured:
         rows = _compared(options, rows)
+    _tell_evidence(options, rows)
     if options.metric:
         rows = _narrowed(options, rows)
     if not (options.measured and not (options.csv or options.json)):
@@ -192,6 +193,25 @@ def _rows(options: argparse.Namespace) -> tuple[list[Row], list[FlashError]]:
     return list(found), []
 
 
+def _tell_evidence(options: argparse.Namespace, rows: list[Row]) -> None:
+    """How far the score asked for is to be believed, on standard error."""
+    metric = options.metric or "rank_score"
+    if metric not in evidence.SHOWN_TO_RANK:
+        return
+    if options.designs and options.metric:
+        lines = evidence.of_space(load_space(options.space or DEFAULT_SPACE), metric)
+    else:
+        lines = [evidence.SHOWN_TO_RANK[metric]] if options.metric else []
+        once = {row["design"]: row for row in rows if row[metric] is not None}
+        columns = {
+            name: np.array([row[key] for row in once.values()], dtype=np.float64)
+            for name, key in (("score", metric), ("params", "params"), ("MACs", "macs"))
+        }
+        lines += evidence.of_networks(metric, columns.pop("score"), columns)
+    for line in lines:
+        sys.stderr.write(f"note: {line}\n")
+
+
 def _compared(options: argparse.Namespace, rows: list[Row]) -> list[Row]:
     """The rows with what was measured; the table of both, unless it goes to a file."""
     measured = read_comparison(options.measured)
@@ -229,7 +249,8 @@ def _write(options: argparse.Namespace, rows: list[Row]) -> None:
     if table and not options.metric:
         sys.stdout.write(estimate_table(rows))
         for row in rows if options.layers else ():
-            sys.stdout.write("\n" + layer_table(row))
+            table_of = layer_table if options.target else entropy_table
+            sys.stdout.write("\n" + table_of(row))
         return
     report = EstimateReport(tuple(rows))
     if options.json:

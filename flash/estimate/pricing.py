@@ -22,7 +22,7 @@ from flash.estimate.designs import (
 from flash.estimate.report import EstimateReport
 from flash.estimate.table import Row
 from flash.evaluation import Metrics, evaluate_network, measure_network
-from flash.metrics import network_scores
+from flash.metrics import layer_entropies, network_scores
 from flash.proxies.metric import metric_scores
 from flash.proxies.options import ProxyOptions
 from flash.spaces.network import Network
@@ -90,7 +90,8 @@ def estimate(
     hardware: the chip of an accelerator, ``rows=16,cols=32``; its default one otherwise.
     input_shape: sizes of the models' only input, e.g. ``(1, 3, 224, 224)``.
     inputs:  sizes by name of the input, for models of several.
-    layers:  rows have ``layers``: where the latency goes, a row a layer.
+    layers:  rows have ``layers``, a row a layer: where the latency goes on a target, and where
+             entropy is lost (without a target, that alone).
     metrics: further ones of ``flash.metrics.METRICS``, a column each.
     proxy:   a score of ``flash.proxies`` that runs each network, more is better, as one more
              column; None where it says nothing. ``seed`` and ``scoring`` say how.
@@ -119,8 +120,8 @@ def estimate(
     for columns in DesignPricing(found, targets, metrics, indices).columns(designs):
         names, values = list(columns), zip(*columns.values(), strict=True)
         rows += [dict(zip(names, row, strict=True)) for row in values]
-    if layers and targets:
-        for row, place, design in zip(rows, *_each(targets, indices), strict=True):
+    if layers:
+        for row, place, design in zip(rows, *_each(targets or (None,), indices), strict=True):
             row["layers"] = layer_rows(found.network(design.astype(np.int64)), place)
     networks = []
     if proxy:
@@ -130,8 +131,8 @@ def estimate(
 
 
 def _each(
-    targets: Sequence[Target], indices: NDArray[np.integer[Any]]
-) -> tuple[list[Target], list[NDArray[np.integer[Any]]]]:
+    targets: Sequence[Target | None], indices: NDArray[np.integer[Any]]
+) -> tuple[list[Target | None], list[NDArray[np.integer[Any]]]]:
     """Target and design of each row."""
     return [t for t in targets for _ in indices], [row for _ in targets for row in indices]
 
@@ -221,15 +222,33 @@ def price_models(
             result = evaluate_network(network, target) if target else measure_network(network)
             row = _row(model.name, result, values, target, len(targets) > 1)
             if target is not None:
-                where = layer_rows(network, target)
-                _tell_unrated(model.name, target, where)
-                if layers:
-                    row["layers"] = where
+                _tell_unrated(model.name, target, latency_rows(network, target))
+            if layers:
+                row["layers"] = layer_rows(network, target)
             rows.append(row)
     return rows
 
 
-def layer_rows(network: Network, target: Target) -> list[Row]:
+def layer_rows(network: Network, target: Target | None) -> list[Row]:
+    """Where latency goes on a target and entropy is lost, layer by layer.
+
+    A layer as the target runs it has the entropy of the last layer of the network in it, where
+    they have names in common.
+    """
+    lost = {
+        of.layer: {
+            "entropy": of.entropy, "entropy_lost": of.lost, "capacity_share": of.capacity
+        }
+        for of in layer_entropies(network)
+    }  # fmt: skip
+    if target is None:
+        ops = {layer.name: layer.op for layer in network.layers}
+        return [{"layer": name, "op": ops[name], **values} for name, values in lost.items()]
+    unknown = dict.fromkeys(("entropy", "entropy_lost", "capacity_share"))
+    return [row | lost.get(row["layer"], unknown) for row in latency_rows(network, target)]
+
+
+def latency_rows(network: Network, target: Target) -> list[Row]:
     """Where the latency of a network goes, layer by layer as the target runs it.
 
     ``bound``: what a layer's time is spent on, ``compute``, ``memory`` or ``overhead``; empty

@@ -13,13 +13,15 @@ from flash.quantities import (
     quantity,
 )
 
-__all__ = ["Row", "aligned", "estimate_table", "layer_table"]
+__all__ = ["Row", "aligned", "entropy_table", "estimate_table", "layer_table"]
 
 #: A value is None where it is not known; ``layers``, where asked for, is a list of such rows.
 Row = dict[str, Any]
 
 #: Layers of a network that its table shows; the others are one line.
 _MOST_LAYERS: Final = 25
+#: Losses of entropy that are shown.
+_SHOWN_LOSS: Final = 0.005
 #: Longer names are cut at the front, where paths differ least.
 _LONGEST_NAME: Final = 40
 
@@ -65,7 +67,7 @@ def layer_table(row: Row) -> str:
     """The layers that take longest, with what bounds each."""
     layers = sorted(row["layers"], key=lambda layer: -layer["latency_ms"])
     where = f" on {row['target']}" if "target" in row else ""
-    cells = [["layer", "operation", "time", "share", "MACs", "bytes", "bound by"]]
+    cells = [["layer", "operation", "time", "share", "MACs", "bytes", "entropy", "bound by"]]
     for layer in layers[:_MOST_LAYERS]:
         moved = layer.get("bytes", layer.get("dram_bytes"))
         cells.append(
@@ -76,6 +78,7 @@ def layer_table(row: Row) -> str:
                 f"{layer['share']:.1%}",
                 format_count(layer["macs"]) if layer.get("macs") else "",
                 format_memory(moved / 1e3) if moved else "",
+                _entropy(layer),
                 layer["bound"] + ("" if layer["rated"] else " (no rate of its own)"),
             ]
         )
@@ -85,6 +88,38 @@ def layer_table(row: Row) -> str:
         share = sum(layer["share"] for layer in rest)
         text += f"and {len(rest)} more layers, {share:.1%} of the time\n"
     return text
+
+
+def entropy_table(row: Row) -> str:
+    """The layers that lose most entropy, then those that hold most of the capacity."""
+    layers = sorted(
+        row["layers"], key=lambda of: (-round(of["entropy_lost"], 3), -of["capacity_share"])
+    )
+    cells = [["layer", "operation", "entropy", "lost", "capacity"]]
+    for layer in layers[:_MOST_LAYERS]:
+        lost, capacity = layer["entropy_lost"], layer["capacity_share"]
+        cells.append(
+            [
+                short(layer["layer"]),
+                layer["op"],
+                f"{layer['entropy']:.1%}",
+                f"{lost:.1%}" if lost >= _SHOWN_LOSS else "",
+                f"{capacity:.1%}" if capacity else "",
+            ]
+        )
+    text = f"{row['design']}\n{aligned(cells)}"
+    if rest := layers[_MOST_LAYERS:]:
+        share = sum(layer["capacity_share"] for layer in rest)
+        text += f"and {len(rest)} more layers, {share:.1%} of the capacity\n"
+    return text
+
+
+def _entropy(layer: Row) -> str:
+    """``91 %``, or ``60 %, lost 12 %`` of a layer that loses some; empty where unknown."""
+    if layer["entropy"] is None:
+        return ""
+    lost = layer["entropy_lost"]
+    return f"{layer['entropy']:.0%}" + (f", lost {lost:.0%}" if lost >= _SHOWN_LOSS else "")
 
 
 def short(name: str) -> str:

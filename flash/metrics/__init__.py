@@ -16,16 +16,18 @@ if TYPE_CHECKING:
     )
     from flash.metrics.metric import CellMetric, Metric, NetworkMetric, StageMetric
     from flash.metrics.registry import METRICS, network_scores, own_metric, scores
-    from flash.metrics.sed import Score, Scores, score_network
+    from flash.metrics.sed import LayerEntropy, Score, Scores, layer_entropies, score_network
 
 __all__ = [
     "METRICS",
     "CellMetric",
+    "LayerEntropy",
     "Metric",
     "NetworkMetric",
     "Score",
     "Scores",
     "StageMetric",
+    "layer_entropies",
     "network_nn_degree",
     "network_scores",
     "nn_degree",
@@ -62,8 +64,10 @@ _HOMES = {
         "scores",
     ),
     "sed": (
+        "LayerEntropy",
         "Score",
         "Scores",
+        "layer_entropies",
         "score_network",
     ),
 }

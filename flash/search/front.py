@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from flash.accuracy.calibration import Prediction
 from flash.evaluation import Evaluation
+from flash.metrics import evidence
 from flash.optimize import OptimizerResult, SeparableProblem
 from flash.report.chip import ChipView
 from flash.report.design import DesignReport
@@ -174,7 +175,14 @@ def report_on(
         ),
         front=shown,
         picks=picks,
-        notes=[*facts, *_inside_note(problem.networks), *_notes(shown), *notes, MEANING],
+        notes=[
+            *facts,
+            *_inside_note(problem.networks),
+            *_notes(shown),
+            *(evidence.of_space(problem.networks, goal.metric) if goal.model is None else ()),
+            *notes,
+            MEANING,
+        ],
         accuracy=status,
     )
     return report, chip

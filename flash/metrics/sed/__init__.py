@@ -6,6 +6,7 @@ tabulates SED for the optimizers. Definition and derivation: ``SED.md`` beside t
 
 from __future__ import annotations
 
+from flash.metrics.sed.explain import LayerEntropy, layer_entropies
 from flash.metrics.sed.score import Score, Scores, score_network
 
-__all__ = ["Score", "Scores", "score_network"]
+__all__ = ["LayerEntropy", "Score", "Scores", "layer_entropies", "score_network"]
