@@ -441,3 +441,23 @@ def test_estimates_of_a_calibrated_space_have_its_accuracy(tmp_path, capsys):
     assert "no accuracy: the accuracy model of space cifar10-concat is for 10" in (
         capsys.readouterr().err
     )
+
+
+def test_few_samples_start_from_the_score_and_leave_it_for_good_reasons_only():
+    rng = np.random.default_rng(3)
+    score, size = np.exp(rng.normal(10, 0.5, (2, 6)))
+    names = ("log_rank_score", "log_macs")
+    rows = np.log(np.stack([score, size], axis=1))
+    accuracy = 100 - np.exp(8 - 0.6 * np.log(score) + 0.3 * rng.normal(size=6))
+    samples = Samples(names, rows, accuracy)
+    found = rivals(samples, ((names[0],), (names[1],)), (), ("log_macs",))
+    assert {rival.model.features for rival in found} == {(names[0],), (names[1],)}
+    chosen = choose(found, exact=True, score=names[0])
+    assert chosen.model.features == (names[0],)
+    assert chosen.exact and chosen.model.metric == "rank_score"
+    by_score, by_size = found
+    lucky = replace(by_size, scaled=by_score.scaled * [0.1, 1.01, 0.1, 1.01, 1.01, 1.01])
+    assert choose([by_score, lucky], exact=True, score=names[0]) is by_score
+    better = replace(by_size, scaled=by_score.scaled * 0.01)
+    scattered = replace(by_score, scaled=np.ones(6) + 0.1 * rng.normal(size=6))
+    assert choose([scattered, better], exact=True, score=names[0]) is better

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 onnx = pytest.importorskip("onnx")
 
 from ranking_networks import Files, Graphs, bench101, chain, darts, mnasnet  # noqa: E402
 
+from flash.metrics import evidence, layer_entropies  # noqa: E402
 from flash.metrics.sed import score_network  # noqa: E402
+from flash.spaces.space import load_space  # noqa: E402
 
 KINDS = {
     "darts": (darts, {}),
@@ -91,3 +94,48 @@ def test_isomorphic_cells_score_the_same():
     edges = {(0, 1), (0, 2), (1, 3), (2, 3), (3, 4)}
     swapped = score(bench101, ops=("conv1", "conv3", "conv3"), edges=edges)
     assert score(bench101, ops=("conv3", "conv1", "conv3"), edges=edges) == pytest.approx(swapped)
+
+
+# -------------------------------------------------------------------- layer by layer, and belief
+
+
+def test_layers_that_pool_lose_entropy_and_capacity_adds_up():
+    network = bench101(Graphs(), ops=("conv3", "pool", "conv3"))
+    rows = layer_entropies(network)
+    assert sum(row.capacity for row in rows) == pytest.approx(1)
+    pools = [row.lost for row in rows if row.op == "max_pool"]
+    convs = [row.lost for row in rows if row.op == "conv"]
+    assert sum(lost > 0.05 for lost in pools) == 9  # those in cells; bare reductions begin anew
+    assert max(convs) < 0.05
+    assert all(0 < row.entropy <= 1 for row in rows)
+
+
+def test_a_score_says_where_it_was_shown_to_rank_and_where_size_ranks_as_well():
+    assert "eight spaces" in evidence.of_space(load_space("cifar10-add"), "capacity")[0]
+    assert not evidence.of_space(load_space("nasbench201"), "rank_score")[1:]
+    assert "misleads" in evidence.of_space(load_space("nasbench201"), "sed")[0]
+    assert evidence.of_space(load_space("nasbench201"), "nn_mass") == []
+    sizes = np.arange(1.0, 13.0)
+    (line,) = evidence.of_networks("rank_score", sizes**2, {"params": sizes, "MACs": sizes[::-1]})
+    assert line == (
+        "these 12 networks differ mainly in size: params rank them as rank_score does "
+        "(Spearman 1.00)"
+    )
+    assert evidence.of_networks("rank_score", sizes[:5], {"params": sizes[:5]}) == []
+
+
+def test_sed_is_called_misleading_where_widths_vary():
+    lines = evidence.of_space(load_space("cifar10-mobilenet-v2"), "sed")
+    assert any("known to misjudge" in line for line in lines)
+
+
+def test_a_file_shows_its_layers_without_a_target(tmp_path):
+    from flash.estimate import estimate
+    from flash.estimate.pricing import Model
+
+    network = chain(Graphs())
+    (row,) = estimate([Model("residual", network)], layers=True)
+    assert {"layer", "op", "entropy", "entropy_lost", "capacity_share"} == set(row["layers"][0])
+    (priced,) = estimate([Model("residual", network)], layers=True, target="rpi4b")
+    known = [layer for layer in priced["layers"] if layer["entropy"] is not None]
+    assert len(known) >= 18 and all("latency_ms" in layer for layer in known)

@@ -92,11 +92,10 @@ def _same_as_size(metric: str, values: Floats, sizes: Mapping[str, Floats], what
 
 def rank_agreement(x: Floats, y: Floats) -> float:
     """Spearman's rank correlation; 0 where one of them is the same for all."""
-    ranks = [_ranks(np.asarray(values)) for values in (x, y)]
-    if any(np.ptp(r) == 0 for r in ranks):
-        return 0.0
-    found: Floats = np.corrcoef(*ranks)
-    return float(found[0, 1])
+    first, second = (_ranks(np.asarray(values)) for values in (x, y))
+    first, second = first - first.mean(), second - second.mean()
+    scale = float(np.sqrt((first @ first) * (second @ second)))
+    return float(first @ second) / scale if scale else 0.0
 
 
 def _ranks(values: Floats) -> Floats:
