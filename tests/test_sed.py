@@ -9,6 +9,7 @@ from flash.metrics.sed import maps, score_network
 from flash.metrics.sed.cells import cell_numbers, score_cells
 from flash.metrics.sed.graph import trace
 from flash.metrics.sed.isometry import isometry
+from flash.metrics.sed.paths import path_shares
 from flash.spaces.network import GraphEmitter
 from flash.spaces.space import load_space
 
@@ -335,3 +336,79 @@ def test_relu_of_a_field_with_a_mean_does_what_the_closed_form_says(mean, rng):
     assert empirical(y) == pytest.approx(covariance, abs=0.02)
     assert y.mean() == pytest.approx(left.mean, abs=0.02)
     assert np.corrcoef(x.ravel(), y.ravel())[0, 1] ** 2 == pytest.approx(left.linear, abs=0.02)
+
+
+# ------------------------------------------------- Monte Carlo: shares, gates, depth over width
+
+
+def test_a_gate_leaves_the_correlations_of_its_map_unchanged(rng):
+    x = fields(20_000, 0.8, rng)
+    gate = 1 / (1 + np.exp(-2 * rng.standard_normal((len(x), 1, 1))))
+    found = maps.correlation(empirical(x * gate))
+    assert found == pytest.approx(maps.correlation(empirical(x)), abs=0.03)
+
+
+def test_correlations_of_two_maps_multiply_in_their_product(rng):
+    x, z = fields(20_000, 0.8, rng), fields(20_000, 0.6, rng)
+    expected = maps.correlation(empirical(x)) * maps.correlation(empirical(z))
+    assert maps.correlation(empirical(x * z)) == pytest.approx(expected, abs=0.03)
+
+
+def test_shares_of_a_sum_are_the_squared_correlations_with_its_sources(rng):
+    """x + f(x) and x again: however it is written, f has the share that it has of the total."""
+    shares = []
+    for order in (0, 1):
+        e = GraphEmitter()
+        source = e.source(3, 32, 32)
+        x = e.conv(source, 16, act="")
+        f, g = (e.conv(e.activation(x), 16, act="") for _ in range(2))
+        total = e.add([e.add([x, f]), g]) if order else e.add([x, f, g])
+        found = trace(e.network(source, e.conv(e.activation(total), 16)))
+        shares.append([path_shares(found)[int(y.producer)] for y in (f, g)])
+    assert shares[0] == pytest.approx(shares[1], rel=1e-12)
+    x = fields(4_000, maps.RHO, rng).reshape(-1, 8, 8, 8)
+    read = np.maximum(x, 0)
+    f, g = convolve(read, 3, rng, 8), convolve(read, 3, rng, 8)
+    total = x / x.std() + f + g
+    for branch, share in zip((f, g), shares[0], strict=True):
+        assert np.corrcoef(branch.ravel(), total.ravel())[0, 1] ** 2 == pytest.approx(
+            share, abs=0.06
+        )
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_the_energy_of_one_input_fluctuates_by_depth_over_width(share, rng):
+    """log |x_L|^2 of random linear layers: variance near 2 x sum of share (2 - share) / n."""
+    width, depth, draws = 64, 12, 400
+    logs = []
+    for _ in range(draws):
+        x = rng.standard_normal(width)
+        for _ in range(depth):
+            y = rng.standard_normal((width, width)) @ x / np.sqrt(width)
+            x = np.sqrt(1 - share) * x + np.sqrt(share) * y
+        logs.append(np.log(x @ x))
+    expected = 2 * depth * share * (2 - share) / width + 2 / width
+    assert np.var(logs) == pytest.approx(expected, rel=0.25)
+
+
+def test_a_bypass_of_a_share_of_the_channels_shortens_their_depth_alone():
+    def depth(taken):
+        e = GraphEmitter()
+        source = e.source(3, 32, 32)
+        x = e.conv(source, 16)
+        for _ in range(4):
+            y = e.conv(e.conv(x, 16), 16, act="")
+            x = e.add([y, e.pad(e.slice(x, taken), 16)]) if taken else y
+        return score_network(e.network(source, x)).unbypassed_depth
+
+    found = [depth(taken) for taken in (0, 4, 8, 16)]
+    assert found == sorted(found, reverse=True)
+    assert found[0] == 9 and found[-1] == 1
+
+
+def test_laid_side_by_side_paths_count_by_their_channels():
+    e = GraphEmitter()
+    source = e.source(3, 32, 32)
+    x = e.conv(source, 12)
+    joined = e.concat([x, e.conv(e.conv(x, 4), 4)])
+    assert score_network(e.network(source, joined)).unbypassed_depth == pytest.approx(1.5)

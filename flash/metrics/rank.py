@@ -71,8 +71,11 @@ def with_score(
 
 
 def _cells(cell: RepeatedCell, shape: InputShape, operations: NDArray[np.int64]) -> Scores:
-    table = score_cells(cell.cells, cell.channels, shape.height, shape.width)
-    return table.at(cell_numbers(operations))
+    return _table(cell, shape).at(cell_numbers(operations))
+
+
+def _table(cell: RepeatedCell, shape: InputShape) -> Scores:
+    return score_cells(cell.cells, cell.channels, shape.height, shape.width)
 
 
 def _of_network(network: Network) -> dict[str, float]:
@@ -80,7 +83,15 @@ def _of_network(network: Network) -> dict[str, float]:
     return {name: getattr(found, name) for name in get_args(RankMetric)}
 
 
-def _of_designs(space: SearchSpace, indices: NDArray[np.int64]) -> dict[str, Floats]:
+def _of_designs(
+    space: SearchSpace, indices: NDArray[np.int64], name: RankMetric
+) -> dict[str, Floats]:
+    cell = space.family.repeated_cell
+    if cell is not None and len(indices) > _TABLE_PAYS:  # each look-up costs: no other score
+        table = _table(cell, space.family.shape)
+        column: Floats = getattr(table, name)
+        whole = all(np.array_equal(grid, np.arange(len(grid))) for grid in space.grids)
+        return {name: column[cell_numbers(indices if whole else space.decode(indices))]}
     found = score_designs(space, indices)
     return {name: getattr(found, name) for name in get_args(RankMetric)}
 
@@ -91,7 +102,7 @@ def _metric(name: RankMetric, label: str, source: str) -> StageMetric:
         source=source,
         positive=True,
         network=_of_network,
-        designs=_of_designs,
+        designs=lambda space, indices: _of_designs(space, indices, name),
         tables=lambda problem, space: with_score(problem, space, name),
     )
 

@@ -1,4 +1,4 @@
-"""How fast SED is: any network, all NAS-Bench-201 cells, and stage tables for optimizers.
+"""How fast the data-free scores are: any network, NAS-Bench-201 cells, tables for optimizers.
 
     python scripts/bench/sed.py
 
@@ -17,7 +17,7 @@ from collections.abc import Callable
 import numpy as np
 
 from flash.metrics.degree import nn_degree
-from flash.metrics.rank import score_designs, with_score
+from flash.metrics.rank import RANK_SCORE, with_score
 from flash.metrics.sed import score_network
 from flash.metrics.sed.cells import score_cells
 from flash.spaces.network import Network
@@ -70,20 +70,20 @@ def cells() -> None:
     score_cells(5, 16, 32, 32)
     print(f"All 15,625 NAS-Bench-201 cells: table built in {time.perf_counter() - began:.2f} s")
     designs = space.sample(1_000_000, np.random.default_rng(0))
-    spent = seconds(lambda: score_designs(space, designs).rank_score, 5)
+    spent = seconds(lambda: RANK_SCORE.of_designs(space, designs), 5)
     print(f"  looked up: {len(designs) / spent:,.0f} cells/s")
 
 
 def stages() -> None:
-    print("Stage tables: time without SED, more with SED, then designs/s by look-up")
+    print("Stage tables: time without capacity, more with it, then designs/s by look-up")
     for name in SPACES:
         space = load_space(name)
         without = seconds(lambda s=space: _problem(s), 5)  # type: ignore[misc]
         problem = _problem(space)
-        more = seconds(lambda s=space, p=problem: with_score(p, s, "sed"), 5)  # type: ignore[misc]
-        scored = with_score(problem, space, "sed")
+        more = seconds(lambda s=space, p=problem: with_score(p, s, "capacity"), 5)  # type: ignore[misc]
+        scored = with_score(problem, space, "capacity")
         designs = space.sample(200_000, np.random.default_rng(0))
-        spent = seconds(lambda p=scored, d=designs: p.evaluate(d, "sed"), 5)  # type: ignore[misc]
+        spent = seconds(lambda p=scored, d=designs: p.evaluate(d, "capacity"), 5)  # type: ignore[misc]
         rate = len(designs) / spent
         print(f"  {name:24s}{without:8.3f} s {more:8.3f} s {rate:16,.0f} designs/s")
 
