@@ -2,7 +2,7 @@
 
     python scripts/validate/ranking.py [--shared ../shared] [--cache DIR] [--brief] [--out FILE]
 
-Needs the folder of third-party measurements. Nine spaces (``ranking_spaces.py``): benchmarks,
+Needs the folder of third-party measurements. Ten spaces (``ranking_spaces.py``): benchmarks,
 MobileNets by width and resolution, plain networks, model zoos of one author each. Takes two minutes
 on one core; with ``--cache`` the networks' features are kept and other rules are scored in seconds.
 
@@ -42,7 +42,7 @@ DATASETS = ("cifar10_test", "cifar100_test", "imagenet16_test")
 MEASURED = ("nwot", "synflow", "zen", "jacov", "epe_nas", "grad_norm")
 BANDS = 5
 #: Printed beside, no part of any choice or margin.
-BESIDE = ("chen",)
+BESIDE = ("chen", "regnet")
 
 CHOICES = """\
 Spaces were listed before scores were printed on them (ranking_spaces.py). The form of the rule was

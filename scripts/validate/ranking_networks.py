@@ -6,6 +6,7 @@ parameters with the source's.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from flash.spaces.emitter import Emitter
@@ -21,6 +22,7 @@ __all__ = [
     "ofa_mobilenet_v3",
     "plain_cnn",
     "pyramidnet",
+    "regnet",
     "resnet",
     "squeezenet",
     "transnas_macro",
@@ -155,6 +157,27 @@ def pyramidnet(depth: int, alpha: int, bottleneck: bool, classes: int) -> Networ
                 x = e.avg_pool(x, 2, 2, pad=0)
             x = e.add([y, e.pad(x, channels)])
     return finish(e, source, e.norm(x), classes)
+
+
+def regnet(first: int, slope: float, growth: float, group: int, depth: int, gated: bool) -> Network:
+    """RegNet (Radosavovic et al. 2020): widths on a line, rounded to powers of ``growth``."""
+    powers = [round(math.log(1 + slope * j / first) / math.log(growth)) for j in range(depth)]
+    widths = [8 * round(first * growth**power / 8) for power in powers]
+    e = Builder()
+    source = e.source(3, 224, 224)
+    x = e.conv(source, 32, 3, 2)
+    before = 0
+    for width in widths:
+        groups = max(1, round(width / min(group, width)))
+        channels, stride = groups * min(group, width), 2 if width != before else 1
+        y = e.conv(e.conv(x, channels, 1), channels, 3, stride, groups)
+        if gated:
+            y = e.gate(y, round(int(x.channels) / 4))
+        y = e.conv(y, channels, 1, act="")
+        if width != before:
+            x = e.conv(x, channels, 1, stride, act="")
+        x, before = e.add([y, x], act="relu"), width
+    return finish(e, source, x, 1000)
 
 
 # ----------------------------------------------------------------------------------- DenseNets
