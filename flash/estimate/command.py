@@ -120,6 +120,7 @@ def main(arguments: Sequence[str]) -> None:
     options = _parser().parse_args(arguments)
     _check_options(options)
     if _streams(options):
+        _tell_evidence(options, [])
         _stream(options)
         return
     rows, errors = _rows(options)
@@ -197,6 +198,8 @@ def _tell_evidence(options: argparse.Namespace, rows: list[Row]) -> None:
     """How far the score asked for is to be believed, on standard error."""
     metric = options.metric or "rank_score"
     if metric not in evidence.SHOWN_TO_RANK:
+        return
+    if options.designs and not (options.metric or rows):
         return
     if options.designs and options.metric:
         lines = evidence.of_space(load_space(options.space or DEFAULT_SPACE), metric)
