@@ -133,7 +133,8 @@ def rivals(
         if sums:
             models.append(Ridge(samples, sums))
     if sizes:
-        models += [PowerLaw(samples, (name,)) for name in dict.fromkeys((score, *sizes))]
+        alone = [block[0] for block in blocks[:1]]
+        models += [PowerLaw(samples, (name,)) for name in dict.fromkeys((*alone, *sizes))]
     return [Rival.of(model, samples) for model in models]
 
 
