@@ -38,7 +38,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flash import __version__
-from flash.accuracy.storage import narrow_to_trained
 from flash.backends.tvm.machine import Machine
 from flash.backends.weights import Weights, random_weights
 from flash.command import CommandParser
@@ -181,8 +180,7 @@ def _space(report: SearchReport, given: str | None, name: str) -> SearchSpace:
             f"{name} is of space '{report.space.name}', which does not come with flash: give its "
             f"file with --space ({error})"
         ) from None
-    # A search within what was trained says how many designs that leaves.
-    if report.space.size not in (space.size, narrow_to_trained(space).size):
+    if report.space.size != space.size:
         raise InputError(
             f"{name} is of a space '{report.space.name}' with {report.space.size:,} designs; "
             f"{given or space.name} has {space.size:,}"

@@ -64,14 +64,13 @@ def render_brief(
 def _headline(report: SearchReport) -> str:
     objectives = ", ".join(map(report.accuracy.label, report.objectives))
     space = report.space
-    size = format_count(space.size if space.whole is None else space.whole)
     words = (
         f"{space.name} on {report.target['name']}: front over {objectives}, "
-        f"{len(report.front):,} of {size} designs"
+        f"{len(report.front):,} of {format_count(space.size)} designs"
     )
-    if space.whole is None:
+    if space.searched is None:
         return words
-    return f"{words}; searched: the {format_count(space.size)} like those that were trained"
+    return f"{words}; searched: the {format_count(space.searched)} like those that were trained"
 
 
 def _limits(report: SearchReport) -> str:

@@ -69,9 +69,9 @@ def _search(top: Section) -> SearchReport:
     confident = top.has("confidence")
     top.exactly((*_TOP, "confidence") if confident else _TOP)
     space, status = top.section("space"), top.section("accuracy")
-    narrowed = space.has("whole")
+    narrowed = space.has("searched")
     space.exactly(
-        ("name", "size", "distinct", "whole") if narrowed else ("name", "size", "distinct")
+        ("name", "size", "distinct", "searched") if narrowed else ("name", "size", "distinct")
     )
     measure = ("measure",) if status.has("measure") else ()
     status.exactly(("calibrated", "statement", *measure))
@@ -83,7 +83,7 @@ def _search(top: Section) -> SearchReport:
             space.string("name"),
             space.integer("size", 0, None),
             space.integer("distinct", 0, None),
-            space.integer("whole", 0, None) if narrowed else None,
+            space.integer("searched", 0, None) if narrowed else None,
         ),
         objectives=top.strings("objectives"),
         limits=top.section("limits").numbers(),

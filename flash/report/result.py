@@ -34,18 +34,18 @@ SCHEMA = "flash.search/1"
 
 @dataclass(frozen=True)
 class SpaceSummary:
-    """The space searched: its designs, and how many different networks they are.
+    """The space: its designs, and how many different networks they are.
 
-    whole: designs of the whole space where the search stayed within what was trained, else None.
+    searched: those within what was trained, where the search stayed there; None where it took all.
     """
 
     name: str
     size: int
     distinct: int
-    whole: int | None = None
+    searched: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values; ``whole`` only where there is one."""
+        """As plain values; ``searched`` only where there is one."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
 

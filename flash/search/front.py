@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -212,17 +211,19 @@ def _same_in_print(dropped: int) -> str:
 
 
 def _space_summary(problem: Problem) -> SpaceSummary:
-    """What was searched, and of how much where that was narrowed to what was trained."""
+    """The space, and how much of it was searched where that was narrowed to what was trained."""
     space, networks = problem.space, problem.networks
     if networks.whole is None:
         return SpaceSummary(space.name, space.size, space.distinct)
-    chips = space.size // networks.size
-    return SpaceSummary(space.name, space.size, space.distinct, chips * _every(networks))
+    every = _whole(networks)
+    size = space.size // networks.size * every.size
+    distinct = space.distinct // networks.distinct * every.distinct
+    return SpaceSummary(space.name, size, distinct, space.size)
 
 
-def _every(networks: SearchSpace) -> int:
-    """Designs of a space before it was narrowed."""
-    return math.prod(len(grid) for grid in networks.whole or networks.grids)
+def _whole(networks: SearchSpace) -> SearchSpace:
+    """The space before it was narrowed."""
+    return replace(networks, grids=networks.whole or networks.grids, whole=None)
 
 
 def _inside_note(networks: SearchSpace) -> list[str]:
@@ -231,7 +232,7 @@ def _inside_note(networks: SearchSpace) -> list[str]:
         return []
     return [
         f"searched are the {networks.size:,} networks within what was trained for the accuracy "
-        f"model, of {_every(networks):,}; --extrapolate searches all"
+        f"model, of {_whole(networks).size:,}; --extrapolate searches all"
     ]
 
 
