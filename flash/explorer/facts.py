@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.accuracy.features import size_problem
-from flash.accuracy.storage import accuracy_of
+from flash.accuracy.storage import accuracy_of, narrow_to_trained
 from flash.errors import FlashError
 from flash.evaluation import evaluate, separable
 from flash.files.locations import data_file
@@ -127,7 +127,7 @@ def baselines(report: SearchReport, source: Source) -> list[Baseline]:
 
     For one device or chip whose layers' costs add up; elsewhere there are none.
     """
-    space = source.networks
+    space = _searched(report, source.networks)
     if any(design.hardware != report.front[0].hardware for design in report.front):
         return []
     target = source.chip(report.front[0].hardware)
@@ -140,14 +140,23 @@ def baselines(report: SearchReport, source: Source) -> list[Baseline]:
             front = _largest(space, target, name)
         except FlashError:  # a space that does not separate
             continue
-        found.append(_baseline(report, source, target, front, label))
+        found.append(_baseline(report, space, target, front, label))
     random = space.sample(_RANDOM, np.random.default_rng(source.seed))
-    found.append(_baseline(report, source, target, random, "random designs"))
+    found.append(_baseline(report, space, target, random, "random designs"))
     return [
         Baseline(one.name, one.latency_ms[shown], one.score[shown])
         for one in found
         for shown in [one.latency_ms <= longest]
     ]
+
+
+def _searched(report: SearchReport, space: SearchSpace) -> SearchSpace:
+    """The networks searched: those within what was trained, unless the front has others."""
+    inside = narrow_to_trained(space)
+    for name, grid in zip(inside.variables, inside.grids, strict=True):
+        if not {design.design[name] for design in report.front} <= set(grid.tolist()):
+            return space
+    return inside
 
 
 def _scored(space: SearchSpace, score: str) -> bool:
@@ -169,13 +178,15 @@ def _largest(space: SearchSpace, target: Target, name: str) -> Ints:
 
 
 def _baseline(
-    report: SearchReport, source: Source, target: Target, indices: Ints, label: str
+    report: SearchReport, space: SearchSpace, target: Target, indices: Ints, label: str
 ) -> Baseline:
-    space = source.networks
     latency = evaluate(space, target, indices).latency_ms[0]
     model = accuracy_of(space) if report.score == "accuracy" else None
     if model is not None:
-        values = model.predict(space, indices).value
+        predicted = model.predict(space, indices)
+        values = predicted.value
+        if space.whole is not None:  # larger than all that was trained: not searched either
+            latency, values = latency[~predicted.outside], values[~predicted.outside]
     else:
         values = scores(space, indices, (report.score,))[report.score]
     order = np.argsort(latency)
