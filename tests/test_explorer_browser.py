@@ -215,9 +215,7 @@ def test_a_narrow_screen_and_five_thousand_designs(open_page):
     many = bench().many_designs(5000)
     tab = open_page(explorer_html(many, CONCAT))
     tab.set_viewport_size({"width": 420, "height": 800})
-    tab.wait_for_function(
-        "document.documentElement.scrollWidth <= 420"
-    )
+    tab.wait_for_function("document.documentElement.scrollWidth <= 420")
     tab.fill("#limit-latency_ms", "100")
     wanted = [design.id for design in many.front if design.latency_ms.value <= 100]
     assert ids_of(tab) == wanted
