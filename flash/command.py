@@ -1,8 +1,6 @@
 """What every flash command shares: argument errors, exit codes, interruption.
 
-Exit codes: 0 done, 1 disk, memory or output failed, 2 wrong arguments, 3 no design meets the
-limits, 4 bad input file, 5 nothing could be done, 130, 143, 129 ended by SIGINT, SIGTERM, SIGHUP.
-An error is one line on standard error.
+Exit codes are the same for all (``EXIT_CODES``); an error is one line on standard error.
 """
 
 from __future__ import annotations
@@ -11,6 +9,7 @@ import argparse
 import contextlib
 import importlib
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -21,10 +20,15 @@ from flash.errors import FlashError, UsageError, did_you_mean
 from flash.extras import need
 from flash.interrupts import Terminated, interrupts_raise, quiet_interrupts
 
-__all__ = ["COMPLETING", "CommandParser", "run_command", "run_verb"]
+__all__ = ["COMPLETING", "EXIT_CODES", "CommandParser", "run_command", "run_verb"]
 
 #: Set by a shell that asks how a word may go on; how many words are the command's own.
 COMPLETING = "_ARGCOMPLETE"
+#: At the end of every command's help, and in README.
+EXIT_CODES = """\
+Exit codes: 0 done, 1 the disk or the output failed, 2 wrong arguments, 3 a limit is not met,
+4 a file is missing, unreadable or wrong, 5 nothing of what was asked for could be done,
+130, 143, 129 ended by SIGINT, SIGTERM, SIGHUP (what was finished is saved)."""
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -34,10 +38,12 @@ class CommandParser(argparse.ArgumentParser):
         super().__init__(
             prog=f"python -m flash.{command}",
             description=description,
-            epilog=epilog,
+            epilog=f"{epilog}\n{EXIT_CODES}".lstrip(),
             allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+        # A value such as -5ms belongs to its option, which says what is wrong with it.
+        self._negative_number_matcher = re.compile(r"-\.?\d")
         self.add_argument("--version", action="version", version=f"flash {__version__}")
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:

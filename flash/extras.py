@@ -1,19 +1,29 @@
 """Libraries that not everybody needs, imported when they are first used.
 
-Only numpy, scipy, moocore and rich come with flash. Everything else is an optional extra
-(``pip install 'flash-codesign[onnx]'``); where it is missing, the message names the extra.
+Only numpy, scipy, moocore and rich come with flash. Everything else is an optional extra; where
+it is missing, the message has the command that installs it.
 """
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from flash.errors import UsageError
 from flash.interrupts import quiet_imports
 
-__all__ = ["lazily", "need"]
+__all__ = ["install_command", "lazily", "need"]
+
+
+def install_command(extra: str) -> str:
+    """What installs an extra here: from the clone that flash runs from, else by its name."""
+    root = Path(__file__).resolve().parents[1]
+    if not (root / "pyproject.toml").is_file():
+        return f"pip install 'flash-codesign[{extra}]'"
+    place = "." if Path.cwd() == root else root
+    return f"pip install -e '{place}[{extra}]'"
 
 
 def need(module: str, extra: str, what: str = "this") -> Any:
@@ -35,7 +45,7 @@ def need(module: str, extra: str, what: str = "this") -> Any:
         if (error.name or "").partition(".")[0] == "flash":
             raise  # a mistake of ours, not a missing library
         raise UsageError(
-            f"{what} needs the package {error.name or extra}: pip install 'flash-codesign[{extra}]'"
+            f"{what} needs the package {error.name or extra}: {install_command(extra)}"
         ) from None
 
 

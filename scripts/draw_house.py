@@ -8,6 +8,7 @@ with 1 where a file is not current.
 
 from __future__ import annotations
 
+import argparse
 import ast
 import sys
 from collections.abc import Iterator, Mapping
@@ -38,8 +39,13 @@ MARGIN = 24
 
 def main() -> int:
     """Write the files, or compare them."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing, compare")
+    check = parser.parse_args().check
     made = documents()
-    if "--check" in sys.argv[1:]:
+    if check:
         stale = [path for path, text in made.items() if path.read_text(encoding="utf-8") != text]
         for path in stale:
             print(f"{path.relative_to(ROOT)} is not current: python scripts/draw_house.py")

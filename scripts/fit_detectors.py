@@ -10,6 +10,7 @@ runtimes that ``rpi4b_runtimes`` makes here. Each runtime is fitted to ``FITTED`
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -165,13 +166,18 @@ def every_profile() -> Iterator[Profile]:
 
 def main(arguments: Sequence[str]) -> int:
     """Write or check the profiles; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing, compare")
+    check = parser.parse_args(arguments).check
     if not there():
         print("no YOLOBench: the measurements are needed", file=sys.stderr)
         return 4
     wrong = 0
     for profile in every_profile():
         path = ROOT / "hw_profiles" / f"{profile.name}.toml"
-        if list(arguments) == ["--check"]:
+        if check:
             same = path.exists() and path.read_text("utf-8") == profile_text(profile, COMMENT)
             print(f"{path.name}: {'as shipped' if same else 'DIFFERS'}")
             wrong += not same

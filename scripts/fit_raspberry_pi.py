@@ -9,6 +9,7 @@ choice that was made on held-out errors is named in ``CHOICES``.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -453,6 +454,11 @@ def every_profile() -> Iterator[Profile]:
 
 def main(arguments: Sequence[str]) -> int:
     """Write or check all profiles; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing, compare")
+    check = parser.parse_args(arguments).check
     if not (SHARED / "data").is_dir():
         print(f"no {SHARED / 'data'}: the measurements are needed", file=sys.stderr)
         return 4
@@ -460,7 +466,7 @@ def main(arguments: Sequence[str]) -> int:
     for profile in every_profile():
         path = ROOT / "hw_profiles" / f"{profile.name}.toml"
         comment = f"Written by scripts/fit_raspberry_pi.py; do not edit.\n{CHOICES}"
-        if list(arguments) == ["--check"]:
+        if check:
             same = path.exists() and path.read_text("utf-8") == profile_text(profile, comment)
             print(f"{path.name}: {'as shipped' if same else 'DIFFERS'}")
             wrong += not same

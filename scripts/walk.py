@@ -27,6 +27,7 @@ How it counts:
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -112,13 +113,13 @@ def walk(verb: str, arguments: Sequence[str]) -> tuple[int, list[Stay]]:
 
 def main(arguments: Sequence[str]) -> int:
     """Print the walk of a command line to standard error, after its own output."""
-    if arguments[:1] == ["flash"]:
-        arguments = arguments[1:]
-    if not arguments or arguments[0].startswith("-"):
-        print(__doc__)
-        return 2
-    verb = arguments[0]
-    code, stays = walk(verb, arguments[1:])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("verb", help="search, estimate, ...; 'flash' may stand before it")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="what the command takes")
+    given = parser.parse_args(arguments[1:] if arguments[:1] == ["flash"] else arguments)
+    code, stays = walk(given.verb, given.arguments)
     counts: dict[str, int] = {}
     for number, stay in enumerate(stays, start=1):
         counts[stay.room] = counts.get(stay.room, 0) + 1

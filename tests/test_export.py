@@ -15,6 +15,7 @@ from flash.command import run_command
 from flash.errors import FlashError
 from flash.export import command as export_command
 from flash.export import export
+from flash.extras import install_command
 from flash.report.reading import read_search
 from flash.search import command as search_command
 from flash.search import search
@@ -323,9 +324,7 @@ def test_without_the_extra_nothing_is_written(front, package, tmp_path):
     command = [sys.executable, "-c", code, str(front), "--out", str(tmp_path / "build")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr == (
-        f"flash: this needs the package {package}: pip install 'flash-codesign[onnx]'\n"
-    )
+    assert done.stderr == (f"flash: this needs the package {package}: {install_command('onnx')}\n")
     assert not (tmp_path / "build").exists()
 
 

@@ -16,7 +16,7 @@ FILES = sorted((ROOT / "flash").rglob("*.py"))
 GROUND = {"__init__", "__main__", "command", "errors", "extras", "interrupts", "plugins"}
 #: Heavy library -> the only rooms and modules that may import it.
 ROOMS = {
-    "PIL": ("files", "proxies", "training"),
+    "PIL": ("files",),
     "deap": ("search.budgeted.formula",),
     "matplotlib": (),
     "onnx": ("backends",),

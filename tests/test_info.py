@@ -10,6 +10,7 @@ import pytest
 
 from flash.__main__ import _dispatch
 from flash.command import run_command
+from flash.extras import install_command
 from flash.info import TOPICS, catalogue, examine
 from flash.metrics import METRICS
 from flash.plugins import GROUPS
@@ -89,11 +90,11 @@ def test_the_doctor_names_what_is_missing_and_the_command_that_mends_it(monkeypa
     found = examine()
     (onnx,) = [extra for extra in found.extras if extra.name == "onnx"]
     assert "onnxruntime" in onnx.missing
-    assert onnx.remedy == "pip install 'flash-codesign[onnx]'"
+    assert onnx.remedy == install_command("onnx")
     assert {library.name for library in found.libraries} >= {"numpy", "scipy", "moocore", "rich"}
     assert flash("doctor") == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert "onnxruntime: pip install 'flash-codesign[onnx]'" in text
+    assert f"onnxruntime: {install_command('onnx')}" in text
 
 
 def test_every_source_of_power_is_told_with_a_reason_where_it_has_none():

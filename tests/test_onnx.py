@@ -17,6 +17,7 @@ from flash.errors import FlashError, InputError, UsageError
 from flash.estimate import command as estimate_command
 from flash.estimate import estimate
 from flash.evaluation import evaluate_network, measure_network
+from flash.extras import install_command
 from flash.spaces.reference import reference_network
 from flash.spaces.space import load_space
 from flash.targets import load_target
@@ -483,9 +484,9 @@ def test_a_missing_package_is_named_with_the_extra(package, tmp_path):
         "except UsageError as error:\n    print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout == (
-        f"this needs the package {package}: pip install 'flash-codesign[onnx]'\n"
-    ), done.stderr
+    assert done.stdout == (f"this needs the package {package}: {install_command('onnx')}\n"), (
+        done.stderr
+    )
 
 
 # ----------------------------------------------------------------------------------- torch

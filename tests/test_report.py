@@ -340,7 +340,7 @@ def test_the_table_says_what_everything_rests_on():
     lines = text.splitlines()
     order = [
         next(k for k, line in enumerate(lines) if line.startswith(word))
-        for word in ("fastest", "balanced", "most accurate", "certified")
+        for word in ("fastest", "balanced", "best score", "certified")
     ]
     assert order == sorted(order)
     assert "2.10 (1.79-2.52)" in lines[order[0]]
@@ -372,7 +372,7 @@ def test_unknown_energy_takes_no_column_and_area_takes_one_where_known():
 def test_designs_outside_the_model_are_marked():
     front = [make_design(k, k / 4, extrapolated=k == 4) for k in range(5)]
     text = render_plain(make_report(5, front=front), width=120)
-    row = next(line for line in text.splitlines() if line.startswith("most accurate"))
+    row = next(line for line in text.splitlines() if line.startswith("best score"))
     assert "126 (108-151)*" in row
     assert "* unlike anything" in text
     assert "*" not in render_plain(make_report(5), width=120)
@@ -401,7 +401,7 @@ def test_quiet_leaves_the_picks_the_sources_and_the_certificate():
 def test_one_design_is_a_front_too(tmp_path):
     report = make_report(1)
     text = render_plain(report, width=100)
-    assert "fastest, balanced, most accurate" in " ".join(text.split())
+    assert "fastest, balanced, best score" in " ".join(text.split())
     write_files(report, tmp_path)
 
 
@@ -482,7 +482,7 @@ def test_the_picture_has_a_marker_a_design_and_names_the_picks(designs):
     circles = marks(root, "design")
     assert len(circles) == designs + 1  # and one in the key
     labels = [item.text for item in marks(root, "pick halo")]
-    assert ", ".join(map(str, labels)) == "fastest, balanced, most accurate" or designs == 2
+    assert ", ".join(map(str, labels)) == "fastest, balanced, best score" or designs == 2
     width, height = float(root.get("width", 0)), float(root.get("height", 0))
     for item in circles:
         assert 0 < float(item.get("cx", -1)) < width

@@ -17,6 +17,7 @@ from flash.backends.tvm.machine import Machine
 from flash.command import run_command
 from flash.errors import FlashError, ProfileError, UsageError
 from flash.export import command as export_command
+from flash.extras import install_command
 from flash.profile import command as profile_command
 from flash.search import search
 from flash.spaces.space import load_space
@@ -118,7 +119,7 @@ def test_without_the_extra_it_is_named_and_nothing_is_written(front, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (
         2,
-        "flash: this needs the package tvm: pip install 'flash-codesign[tvm]'\n",
+        f"flash: this needs the package tvm: {install_command('tvm')}\n",
     )
     assert not (tmp_path / "build").exists()
 

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from flash.__main__ import _dispatch
 from flash.command import run_command
 from flash.errors import FlashError, InputError, UsageError, shown
 from flash.files.locations import data_file
@@ -193,3 +194,31 @@ def test_a_message_shows_any_value_in_one_short_line():
         assert len(shown(value)) <= 100
         assert "\n" not in shown(value)
     assert shown([1, "x"]) == "[1, 'x']"
+
+
+# --------------------------------------------------------------- options that would do nothing
+
+
+@pytest.mark.parametrize(
+    "words, says",
+    [
+        (["search", "--shortlist", "5"], "--shortlist needs a --metric that runs the network"),
+        (["search", "--data", "x.npz"], "--data is for a --metric that runs the network"),
+        (["search", "--metric", "sed", "--workers", "2"], "--workers is for a --metric that runs"),
+        (["search", "--certify-seconds", "5"], "--certify-seconds is for searches of hardware"),
+        (["search", "--target", "systolic", "--hardware", "default", "--certify-seconds", "5"],
+         "--certify-seconds is for searches of hardware"),
+        (["search", "--search", "robot", "--optimizer", "exact"], "--optimizer is for a search of"),
+        (["search", "--search", "robot", "--objectives", "score,energy"], "--objectives is for"),
+        (["search", "--search", "robot", "--metric", "zico"], "zico runs the network"),
+        (["estimate", "x.onnx", "--device", "cuda"], "--device is for a --metric that runs"),
+        (["search", "--max-latency", "-5ms"], "--max-latency -5ms: the latency must be above zero"),
+        (["search", "--max-memory", "-.5MB"], "--max-memory -.5MB: the memory must be above zero"),
+        (["check", "x.onnx", "--target", "rpi4b", "--max-ram", "-1kB"], "--max-ram -1kB: the mem"),
+        (["search", "--seed", "-1"], "--seed -1: expected a whole number"),
+    ],
+)  # fmt: skip
+def test_an_option_that_would_do_nothing_or_less_is_refused(words, says, capsys):
+    assert run_command(_dispatch, words) == 2
+    printed = capsys.readouterr()
+    assert says in printed.err and printed.err.count("\n") == 1 and not printed.out

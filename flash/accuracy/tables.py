@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.errors import InputError
+from flash.quantities import number_of
 
 __all__ = ["read_accuracy_cells"]
 
@@ -55,10 +56,7 @@ def _number(cell: str, at: str) -> float:
     text = cell.strip()
     if not text:
         return math.nan
-    try:
-        value = float(text)
-    except ValueError:
-        raise InputError(f"{at}: the accuracy {cell!r} is no number") from None
-    if math.isinf(value):
+    value = number_of(text)
+    if math.isnan(value) and text.lower() != "nan":
         raise InputError(f"{at}: the accuracy {cell!r} is no number")
     return value

@@ -266,9 +266,7 @@ def _parser() -> CommandParser:
         "Train a few designs of a space on your images: its model of accuracy. Or take a table of\n"
         "networks that somebody else trained.",
         "Started again with the same arguments, it goes on where it was; with more --samples, it\n"
-        "trains what is new. Exit codes: 0 done, 1 the disk failed, 2 wrong arguments,\n"
-        "3 no designs so small, 4 a bad file, or networks that learned nothing, 5 every training\n"
-        "failed, 130 interrupted.",
+        "trains what is new. Networks that learned nothing are a bad file (4).",
     )
     add = parser.add_argument
     add("--space", required=True, metavar="S", help="space name or file")

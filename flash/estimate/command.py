@@ -32,7 +32,14 @@ from flash.files.cells import csv_text
 from flash.files.writing import write_text
 from flash.measurements.comparison import comparison_table, read_comparison
 from flash.metrics import METRICS, evidence
-from flash.proxies.options import add_options, is_proxy, options_from, own_proxy_names, proxy_names
+from flash.proxies.options import (
+    add_options,
+    is_proxy,
+    options_from,
+    own_proxy_names,
+    proxy_names,
+    refuse_unused,
+)
 from flash.quantities import parse_seed
 from flash.spaces.space import load_space
 from flash.targets import load_target
@@ -62,7 +69,8 @@ def _parser() -> CommandParser:
     add("models", nargs="*", metavar="MODEL.onnx", help="networks as ONNX files")
     add("--space", metavar="S", help=f"instead: space name or file ({DEFAULT_SPACE})")
     add("--designs", metavar="FILE", help="and its designs, one a line; '-' reads stdin")
-    add("--metric", metavar="M", help=f"only this of {', '.join((*_METRICS, *own_proxy_names()))}")
+    add("--metric", metavar="M", help=f"only this of {', '.join((*_METRICS, *own_proxy_names()))}; "
+        "flash list metrics, flash list proxies: all")  # fmt: skip
     add("--seed", default="0", metavar="N", help="seed of a metric that runs the network (0)")
     add_options(parser)
     add_model_options(parser)
@@ -93,6 +101,8 @@ def _check_options(options: argparse.Namespace) -> None:
     if further and options.metric not in METRICS:
         known = did_you_mean(options.metric, (*METRICS, *_METRICS, *proxy_names()))
         raise UsageError(f"unknown metric '{options.metric}'{known}")
+    if not proxy:
+        refuse_unused(options_from(options), options.metric)
     if sum(bool(x) for x in (options.csv, options.json, options.table)) > 1:
         raise UsageError("give one of --csv, --json and --table")
     if options.models and (options.space or options.designs):

@@ -24,7 +24,7 @@ from flash.estimate.table import Row
 from flash.evaluation import Metrics, evaluate_network, measure_network
 from flash.metrics import layer_entropies, network_scores
 from flash.proxies.metric import metric_scores
-from flash.proxies.options import ProxyOptions
+from flash.proxies.options import ProxyOptions, refuse_unused
 from flash.spaces.network import Network
 from flash.spaces.space import load_space
 from flash.spaces.stage_tables import Floats
@@ -99,6 +99,8 @@ def estimate(
     Raises ``InputError`` with the line's number for a design that is not of the space, and
     with the file's name for one that is no model or has operators without a known cost.
     """
+    if scoring is not None and proxy is None:
+        refuse_unused(scoring, None)
     given = _given_models(model, example_input, models)
     if given and (space or designs):
         raise UsageError("give ONNX files or a space and its designs, not both")

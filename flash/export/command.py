@@ -270,13 +270,12 @@ def _parser() -> CommandParser:
     parser = CommandParser(
         "export",
         "Designs of a search's front as files to ship, each checked, with a manifest.",
-        "Exit codes: 0 done, 2 wrong arguments, 4 bad file, 130 interrupted.",
     )
     add = parser.add_argument
     add("report", metavar="front.json", help="what flash.search wrote; '-' reads stdin")
     add("--design", metavar="D", help="an id, fastest, balanced (default) or most_accurate")
     add("--designs", metavar="A,B", help="several of them")
-    known = ", ".join((*EXPORTERS.builtin, HTML))
+    known = f"{', '.join((*EXPORTERS.builtin, HTML))}; flash list formats: all"
     add("--format", default="onnx", metavar="F,G", help=f"{known} (%(default)s)")
     add("--out", default="build", metavar="DIR", help="folder for the files (%(default)s)")
     add("--space", metavar="FILE", help="the space's file, if it is your own")

@@ -18,6 +18,7 @@ from flash.backends.tvm.machine import HOST
 from flash.errors import FlashError, UsageError
 from flash.export.exporter import Exporter
 from flash.export.order import Build, Order
+from flash.files.arrays import read_arrays
 from flash.targets.machine import machine_of
 
 __all__ = ["TVM", "tvm_build"]
@@ -118,7 +119,7 @@ def _on_the_target(
         if done.returncode != 0 or not (place / "output.npy").exists():
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
             raise FlashError(f"--verify-with: exit code {done.returncode}: {last}")
-        got = np.load(place / "output.npy", allow_pickle=False)
+        got = read_arrays(place / "output.npy")[""]
     apart = _difference(got, want, "the library on its target")
     return f"run by {Path(command[0]).name} against onnxruntime here: difference {apart:.1e}"
 

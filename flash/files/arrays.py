@@ -8,6 +8,7 @@ kilobytes fills the memory. Objects (pickles) are never read.
 from __future__ import annotations
 
 import math
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -60,10 +61,13 @@ def read_arrays(path: str | Path, kind: type[InputError] = InputError) -> Mappin
         raise kind(f"{path}: cannot be read: {error.strerror or error}") from None
     except (
         ValueError,
+        TypeError,
         EOFError,
         KeyError,
         RuntimeError,
         NotImplementedError,
+        SyntaxError,  # a header is a Python literal
+        tokenize.TokenError,
         zipfile.BadZipFile,
         zlib.error,
     ):

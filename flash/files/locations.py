@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-__all__ = ["data_file", "known_names", "script_file"]
+__all__ = ["data_file", "data_file_and_part", "known_names", "script_file"]
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -45,3 +45,12 @@ def data_file(kind: str, name_or_path: str) -> Path | None:
     with contextlib.suppress(OSError, ValueError):  # a name that no file can have
         return beside if beside.is_file() else None
     return None
+
+
+def data_file_and_part(kind: str, name_or_path: str) -> tuple[Path | None, str | None]:
+    """The same of ``NAME`` or ``NAME:PART``, and the part, where one is named."""
+    path = data_file(kind, name_or_path)
+    if path is None and ":" in name_or_path:
+        name, part = name_or_path.rsplit(":", 1)
+        return data_file(kind, name), part
+    return path, None

@@ -6,7 +6,6 @@ import platform
 import re
 import shutil
 import sys
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
@@ -17,6 +16,8 @@ import flash
 from flash.device.machine import device_info
 from flash.device.registry import SENSORS, sensors_of
 from flash.errors import FlashError
+from flash.extras import install_command
+from flash.files.reading import read_toml
 from flash.plugins import GROUPS, Registry, registry
 
 __all__ = ["Examination", "Extra", "Library", "SensorState", "examine"]
@@ -49,7 +50,7 @@ class Extra:
     @property
     def remedy(self) -> str:
         """The command that installs what is missing; empty where nothing is."""
-        return f"pip install '{_DISTRIBUTION}[{self.name}]'" if self.missing else ""
+        return install_command(self.name) if self.missing else ""
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def _requirements() -> list[str]:
         return metadata.requires(_DISTRIBUTION) or []
     except metadata.PackageNotFoundError:  # run from a source checkout
         place = Path(flash.__file__).resolve().parents[1] / "pyproject.toml"
-        project = tomllib.loads(place.read_text(encoding="utf-8"))["project"]
+        project = read_toml(place)["project"]
         extras = project["optional-dependencies"].items()
         listed = [f"{line}; extra == '{name}'" for name, lines in extras for line in lines]
         return [*project["dependencies"], *listed]

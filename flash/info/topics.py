@@ -125,6 +125,12 @@ def _sensors() -> Iterator[Entry]:
         yield _loaded(members, name, lambda s: (_first_line(s), {}))
 
 
+def _operators() -> Iterator[Entry]:
+    members: Any = registry("flash.operators")
+    for name in members:
+        yield _loaded(members, name, lambda o: (_first_line(o), {}))
+
+
 def _loaded(
     members: Registry[Any], name: str, tell: Callable[[Any], tuple[str, dict[str, Any]]]
 ) -> Entry:
@@ -154,5 +160,6 @@ TOPICS: Mapping[str, Callable[[], Iterator[Entry]]] = MappingProxyType(
         "formats": _formats,
         "families": _families,
         "kinds": _kinds,
+        "operators": _operators,
     }
 )

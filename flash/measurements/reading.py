@@ -14,6 +14,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,7 @@ from flash.measurements.records import (
     read_records,
 )
 from flash.measurements.workloads import workload_kind, workload_network
+from flash.quantities import number_of
 from flash.spaces.network import Network
 from flash.spaces.space import load_space
 
@@ -213,7 +215,7 @@ def _csv_record(header: list[str], cells: list[str], line: int, space: str) -> R
 
 
 def _number(text: str, what: str) -> float:
-    try:
-        return positive(float(text) if text.isascii() and "_" not in text else None, what)
-    except ValueError:
-        raise BadRecord(f"{what} is {shown(text)}: write a number without a unit") from None
+    value = number_of(text)
+    if math.isnan(value):
+        raise BadRecord(f"{what} is {shown(text)}: write a number without a unit")
+    return positive(value, what)

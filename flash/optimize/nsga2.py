@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.errors import InfeasibleError, UsageError
+from flash.extras import install_command
 from flash.optimize.infeasibility import none_found
 from flash.optimize.objectives import Limit, Objective, meets, values_of
 from flash.optimize.optimizer import Optimizer
@@ -105,7 +106,7 @@ def _pymoo() -> tuple[Any, Any, Any]:
         from pymoo.optimize import minimize
     except ImportError:
         raise UsageError(
-            "nsga2 needs pymoo, which is not installed: pip install 'flash-codesign[nsga2]'"
+            f"nsga2 needs pymoo, which is not installed: {install_command('nsga2')}"
         ) from None
 
     def algorithm(population: int) -> Any:

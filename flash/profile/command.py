@@ -47,9 +47,7 @@ def _parser() -> CommandParser:
     parser = CommandParser(
         "profile",
         "Run networks on this device, or one over ssh, and write how long they take.",
-        "The same command goes on where an interrupted one stopped.\n"
-        "Exit codes: 0 done, 1 the machine or the connection failed, 2 wrong arguments, 4 bad\n"
-        "file, 5 nothing was measured, 130 interrupted (what was measured is kept).",
+        "The same command goes on where an interrupted one stopped.",
     )
     add = parser.add_argument
     add("models", nargs="*", metavar="MODEL.onnx", help="your own models instead of a suite")

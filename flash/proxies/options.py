@@ -8,9 +8,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from flash.command import CommandParser
+from flash.errors import UsageError
 from flash.proxies.registry import AGGREGATES, PROXIES, SCORES
 from flash.quantities import parse_whole
 
@@ -21,7 +22,18 @@ __all__ = [
     "options_from",
     "own_proxy_names",
     "proxy_names",
+    "refuse_unused",
 ]
+
+#: Field of ``ProxyOptions`` -> the option that sets it.
+_OPTIONS: Final = {
+    "batch": "--proxy-batch",
+    "device": "--device",
+    "data": "--data",
+    "cache": "--proxy-cache",
+    "workers": "--workers",
+    "ray": "--ray",
+}
 
 
 @dataclass(frozen=True)
@@ -70,6 +82,15 @@ def add_options(parser: CommandParser) -> Callable[..., Any]:
     add("--data", metavar="DIR", help="labelled images, as flash.calibrate takes (random ones)")
     add("--proxy-cache", metavar="FILE", help="where scores are kept (the user's cache folder)")
     return add
+
+
+def refuse_unused(scoring: ProxyOptions, metric: str | None) -> None:
+    """Raise ``UsageError`` for what is given though no metric runs the network."""
+    default = ProxyOptions()
+    for name, option in _OPTIONS.items():
+        if getattr(scoring, name) != getattr(default, name):
+            what = f"{metric} does not" if metric else "none was asked for"
+            raise UsageError(f"{option} is for a --metric that runs the network: {what}")
 
 
 def options_from(options: argparse.Namespace) -> ProxyOptions:

@@ -1,6 +1,7 @@
 """Quantities: declared once, read from what people type, written for people to read."""
 
 from flash.quantities.numbers import (
+    number_of,
     parse_confidence,
     parse_count,
     parse_number,
@@ -41,6 +42,7 @@ __all__ = [
     "format_memory",
     "format_number",
     "known_quantities",
+    "number_of",
     "parse_accuracy_percent",
     "parse_area_mm2",
     "parse_confidence",

@@ -9,11 +9,13 @@ infinities), nothing empty, within stated bounds; the message begins with the op
 
 from __future__ import annotations
 
+import math
 import re
 
 from flash.errors import UsageError, shown
 
 __all__ = [
+    "number_of",
     "parse_confidence",
     "parse_count",
     "parse_number",
@@ -56,6 +58,17 @@ def parse_confidence(text: str | None, option: str = "") -> float | None:
     if not _NUMBER.fullmatch(value) or not 50 <= float(value) <= 99:
         raise _refused(text, option, "per cent from 50 to 99, e.g. 90%")
     return float(value) / 100
+
+
+def number_of(text: str) -> float:
+    """The finite number that a cell of a table or a program's output is, by the same rule; nan.
+
+    >>> number_of(" -1.5e3 "), number_of("1_000"), number_of("inf"), number_of("\uff11")
+    (-1500.0, nan, nan, nan)
+    """
+    plain = text.strip()
+    value = float(plain) if _NUMBER.fullmatch(plain) else math.nan
+    return value if math.isfinite(value) else math.nan
 
 
 def parse_count(text: str, option: str = "") -> float:

@@ -179,7 +179,8 @@ class SearchReport(Result):
     def picked(self) -> tuple[tuple[str, DesignReport], ...]:
         """(name of the pick for people, its design), in the order shown."""
         by_id = {design.id: design for design in self.front}
-        return tuple((label, by_id[identity]) for label, identity in self.picks.items())
+        best = {} if self.score == "accuracy" else {"most accurate": "best score"}
+        return tuple((best.get(name, name), by_id[key]) for name, key in self.picks.items())
 
     @property
     def certificate(self) -> str:

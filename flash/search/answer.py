@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import datetime
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
-from flash.files.locations import data_file
+from flash.files.locations import data_file, data_file_and_part
 from flash.files.writing import write_text
 from flash.proxies.options import options_from
 from flash.quantities import parse_confidence, parse_number, parse_seed, parse_whole, quantity
@@ -15,9 +17,11 @@ from flash.report.files import write_files
 from flash.report.runs import Run, dated_folder, point_latest
 from flash.report.table import print_report
 from flash.search.pipeline import Outcome, prepare, run
-from flash.search.request import Request
+from flash.search.request import OPTIMIZER, Request
 
 __all__ = ["requested", "search_and_write", "spend_budget_on"]
+
+_T = TypeVar("_T")
 
 
 def search_and_write(options: argparse.Namespace, request: Request) -> None:
@@ -51,12 +55,9 @@ def _keep(
     began: datetime.datetime,
 ) -> tuple[Path, ...]:
     """Write the files of a search: into the folder given, or one of this run; returns them."""
-    profile, runtime = data_file("hw_profiles", request.target), request.target.rpartition(":")[0]
-    read = {
-        "target": profile or data_file("hw_profiles", runtime),
-        "space": data_file("models", request.space),
-    }
-    inputs = {what: path for what, path in read.items() if path is not None}
+    target, _ = data_file_and_part("hw_profiles", request.target)
+    read = {"target": target, "space": data_file("models", request.space)}
+    inputs = {name: path for name, path in read.items() if path is not None}
     made = Run(["flash", "search", *options.words], request.seed, inputs, began)
     names = (outcome.report.target["name"], request.space.rpartition("/")[2].removesuffix(".toml"))
     folder = Path(options.out) if options.out else dated_folder(Path("flash-out"), names, began)
@@ -108,9 +109,12 @@ def _export(options: argparse.Namespace, folder: Path, seed: int) -> tuple[Path,
 def requested(options: argparse.Namespace) -> Request:
     """What the options say; raises ``UsageError`` for values that cannot be."""
 
-    def limit(option: str, name: str) -> float | None:
+    def given(parse: Callable[[str, str], _T], option: str) -> _T | None:
         text: str | None = getattr(options, option.replace("-", "_"))
-        return None if text is None else quantity(name).parse(text, f"--{option}")
+        return None if text is None else parse(text, f"--{option}")
+
+    def limit(option: str, name: str) -> float | None:
+        return given(quantity(name).parse, option)
 
     return Request(
         target=options.target,
@@ -128,9 +132,9 @@ def requested(options: argparse.Namespace) -> Request:
         min_accuracy_percent=limit("min-accuracy", "accuracy"),
         confidence=parse_confidence(options.confidence, "--confidence"),
         extrapolate=options.extrapolate,
-        optimizer=options.optimizer,
+        optimizer=options.optimizer or OPTIMIZER,
         seed=parse_seed(options.seed),
-        certify_seconds=parse_number(options.certify_seconds, "--certify-seconds"),
-        shortlist=parse_whole(options.shortlist, "--shortlist", 2),
+        certify_seconds=given(parse_number, "certify-seconds"),
+        shortlist=given(parse_whole, "shortlist"),
         scoring=options_from(options),
     )

@@ -14,7 +14,7 @@ from flash.search.budgeted.options import (
     check_budget_options,
     refuse_budget_options,
 )
-from flash.search.request import CERTIFY_SECONDS, SHORTLIST
+from flash.search.request import CERTIFY_SECONDS, OPTIMIZER, SHORTLIST
 
 __all__ = ["main"]
 
@@ -50,9 +50,7 @@ def _parser() -> CommandParser:
     parser = CommandParser(
         "search",
         "Pareto designs of a search space for a target, certified by an exact optimizer.",
-        "Quantities take units: --max-latency 20ms --max-energy 5mJ --max-memory 8MB.\n"
-        "Exit codes: 0 done, 1 disk or output failed, 2 wrong arguments, 3 no design meets the\n"
-        "limits, 4 bad file, 130 interrupted.",
+        "Quantities take units: --max-latency 20ms --max-energy 5mJ --max-memory 8MB.",
     )
     add = parser.add_argument
     add("--target", default="rpi3b", metavar="T", help="profile name or TOML file (%(default)s)")
@@ -84,7 +82,8 @@ def _parser() -> CommandParser:
     add(
         "--metric",
         metavar="M",
-        help=f"{', '.join((*METRICS.builtin, *own_proxy_names()))} (the space's own)",
+        help=f"{', '.join((*METRICS.builtin, *own_proxy_names()))}; flash list metrics, flash "
+        "list proxies: all (the space's own)",
     )
     add(
         "--extrapolate",
@@ -92,13 +91,11 @@ def _parser() -> CommandParser:
         help="search networks beyond those trained for the accuracy model too",
     )
     add_proxy = add_options(parser)
-    add_proxy(
-        "--shortlist", default=str(SHORTLIST), metavar="N", help="designs it scores (%(default)s)"
-    )
-    known = ", ".join(OPTIMIZERS.builtin)
-    add("--optimizer", default="shgo", metavar="O", help=f"{known} (%(default)s)")
-    seconds = "time for the certificate where hardware is searched (%(default)s)"
-    add("--certify-seconds", default=str(CERTIFY_SECONDS), metavar="S", help=seconds)
+    add_proxy("--shortlist", metavar="N", help=f"designs it scores ({SHORTLIST})")
+    known = f"{', '.join(OPTIMIZERS.builtin)}; flash list optimizers: all"
+    add("--optimizer", metavar="O", help=f"{known} ({OPTIMIZER})")
+    seconds = f"time for the certificate where hardware is searched ({CERTIFY_SECONDS:g})"
+    add("--certify-seconds", metavar="S", help=seconds)
     add("--seed", default="0", metavar="N", help="seed of everything random (%(default)s)")
     add(
         "--out",

@@ -19,7 +19,7 @@ from flash.search.front import Background, Screened, evaluate_front, report_on
 from flash.search.loading import load_problem
 from flash.search.objective import Criteria, Goal, choose_criteria, choose_goal
 from flash.search.problem import Effort, Problem
-from flash.search.request import CERTIFY_SECONDS, SHORTLIST, Request
+from flash.search.request import CERTIFY_SECONDS, OPTIMIZER, SHORTLIST, Request
 from flash.targets.chips import Given
 
 __all__ = ["Outcome", "Setup", "prepare", "run", "search"]
@@ -42,10 +42,10 @@ def search(
     min_accuracy_percent: float | None = None,
     confidence: float | None = None,
     extrapolate: bool = False,
-    optimizer: str = "shgo",
+    optimizer: str = OPTIMIZER,
     seed: int = 0,
-    certify_seconds: float = CERTIFY_SECONDS,
-    shortlist: int = SHORTLIST,
+    certify_seconds: float | None = None,
+    shortlist: int | None = None,
     scoring: ProxyOptions | None = None,
 ) -> SearchReport:
     """Search ``space`` for Pareto designs on ``target``.
@@ -68,8 +68,9 @@ def search(
     optimizer:     one of ``flash.optimize.OPTIMIZERS``: "shgo", "nsga2" (needs the extra of
                    that name) and those that other packages add are certified by "exact", whose
                    front is returned.
-    certify_seconds: for the certificate where hardware is searched.
-    shortlist:     designs that a metric that runs the network scores, to pick anew.
+    certify_seconds: for the certificate where hardware is searched; 10 if not given.
+    shortlist:     designs that a metric that runs the network scores, to pick anew; 64 if not
+                   given.
     scoring:       how it scores them.
 
     Raises ``UsageError``, ``SpaceError``, ``ProfileError`` or ``InfeasibleError``.
@@ -171,6 +172,8 @@ def prepare(request: Request, *, budgeted: bool = False) -> Setup:
     needs_one_chip = f"--metric {request.proxy}" if request.proxy else "--search" * budgeted
     if needs_one_chip and not problem.one_chip:
         raise UsageError(f"{needs_one_chip} needs one chip: fix it with --hardware default")
+    if problem.one_chip and request.certify_seconds is not None:
+        raise UsageError("--certify-seconds is for searches of hardware, and the chip is given")
     metric = None if request.proxy else request.metric
     if metric is None and (request.proxy or budgeted):
         metric = problem.own_metric
@@ -183,7 +186,11 @@ def optimise(setup: Setup, request: Request) -> OptimizerResult:
     """What the optimizer finds; raises ``InfeasibleError`` with the limit that binds."""
     problem, goal, tables, criteria = setup.problem, setup.goal, setup.tables, setup.criteria
     effort = Effort(
-        request.optimizer, request.seed, request.certify_seconds, request.single, goal.utility
+        request.optimizer,
+        request.seed,
+        CERTIFY_SECONDS if request.certify_seconds is None else request.certify_seconds,
+        request.single,
+        goal.utility,
     )
     limits = (*criteria.bounds, *goal.limits(problem, tables))
     try:
@@ -221,6 +228,6 @@ def screen_front(setup: Setup, found: OptimizerResult, request: Request) -> Scre
         setup.criteria.bounds,
         request.proxy,
         request.seed,
-        request.shortlist,
+        request.shortlist or SHORTLIST,
         request.scoring,
     )

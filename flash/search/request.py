@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from flash.errors import UsageError, did_you_mean
 from flash.optimize.optimizer import OPTIMIZERS
-from flash.proxies.options import ProxyOptions, is_proxy
+from flash.proxies.options import ProxyOptions, is_proxy, refuse_unused
 
 if TYPE_CHECKING:
     from flash.targets.chips import Given
 
-__all__ = ["CERTIFY_SECONDS", "COSTS", "SHORTLIST", "Request"]
+__all__ = ["CERTIFY_SECONDS", "COSTS", "OPTIMIZER", "SHORTLIST", "Request"]
 
 #: Costs that can be objectives, by the word users type -> the quantity.
 COSTS = MappingProxyType(
@@ -30,6 +30,8 @@ COSTS = MappingProxyType(
 CERTIFY_SECONDS = 10.0
 #: Designs that a metric that runs the network scores.
 SHORTLIST = 64
+#: Certified by the exact one, whose front is returned.
+OPTIMIZER = "shgo"
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,11 @@ class Request:
     min_score: float | None = None
     min_accuracy_percent: float | None = None
     confidence: float | None = None
-    optimizer: str = "shgo"
+    optimizer: str = OPTIMIZER
     extrapolate: bool = False
     seed: int = 0
-    certify_seconds: float = CERTIFY_SECONDS
-    shortlist: int = SHORTLIST
+    certify_seconds: float | None = None
+    shortlist: int | None = None
     scoring: ProxyOptions = field(default_factory=ProxyOptions)
 
     def __post_init__(self) -> None:
@@ -72,8 +74,7 @@ class Request:
                 raise UsageError(
                     f"the limit on {name} must be a number of 0 or more, got {bound!r}"
                 )
-        if type(self.shortlist) is not int or self.shortlist < 2:
-            raise UsageError(f"a shortlist has 2 designs or more, got {self.shortlist!r}")
+        self._check_scoring()
         scalar = self.single or self.min_score is not None or self.min_accuracy_percent is not None
         if self.proxy and scalar:
             raise UsageError(
@@ -95,6 +96,16 @@ class Request:
         if self.proxy or self.single:
             what = f"--metric {self.proxy}" if self.proxy else "--objective flash"
             raise UsageError(f"--confidence cannot be asked for with {what}")
+
+    def _check_scoring(self) -> None:
+        """Refuse what a metric that runs the network cannot use, or nothing else can."""
+        size = self.shortlist
+        if size is not None and (type(size) is not int or size < 2):
+            raise UsageError(f"a shortlist has 2 designs or more, got {size!r}")
+        if not self.proxy:
+            refuse_unused(self.scoring, self.metric)
+            if size is not None:
+                raise UsageError("--shortlist needs a --metric that runs the network, e.g. zico")
 
     def _check_objectives(self) -> None:
         if self.objective is not None and self.objective != "flash":

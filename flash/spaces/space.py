@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from flash.errors import SpaceError, UsageError, did_you_mean, shown
 from flash.files.locations import data_file, known_names
-from flash.files.reading import read_toml
+from flash.files.reading import parse_json, read_toml
 from flash.files.section import Section
 from flash.spaces.family import FAMILIES, Family, InputShape
 from flash.spaces.layers import in_elements, out_elements
@@ -171,13 +170,7 @@ class SearchSpace:
         """
         if not text.lstrip().startswith("{"):
             return self.design(self.family.parse(text))
-        try:
-            pairs: list[tuple[str, int]] = json.loads(text, object_pairs_hook=list)
-        except (ValueError, RecursionError) as error:
-            raise SpaceError(f"not valid JSON: {error}") from None
-        values = dict(pairs)
-        if len(values) < len(pairs):
-            raise SpaceError("a variable is given twice")
+        values: dict[str, int] = parse_json(text, "the design", SpaceError)
         if not all(type(v) is int for v in values.values()):
             raise SpaceError("the values of a design are whole numbers")
         return self.design(values)

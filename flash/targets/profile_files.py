@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from flash.errors import ProfileError, UsageError, did_you_mean
-from flash.files.locations import data_file, known_names
+from flash.files.locations import data_file_and_part, known_names
 from flash.files.reading import read_toml
 from flash.files.section import Section
 from flash.targets.unlisted import what_to_do
@@ -25,11 +25,7 @@ def find_profile(name_or_path: str) -> tuple[Path, str | None]:
 
     Raises ``UsageError`` for an unknown name, with the closest.
     """
-    runtime: str | None = None
-    path = data_file("hw_profiles", name_or_path)
-    if path is None and ":" in name_or_path:
-        base, runtime = name_or_path.rsplit(":", 1)
-        path = data_file("hw_profiles", base)
+    path, runtime = data_file_and_part("hw_profiles", name_or_path)
     if path is None:
         known = known_names("hw_profiles")
         typo = difflib.get_close_matches(name_or_path, known, n=1, cutoff=_TYPO)

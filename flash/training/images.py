@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.errors import InputError
+from flash.files.arrays import read_arrays
 from flash.files.image_sets import pixel_statistics
 
 __all__ = ["ImageSet"]
@@ -109,12 +110,12 @@ class ImageSet:
     @staticmethod
     def load(path: Path) -> ImageSet:
         """The set that ``save`` wrote."""
-        with np.load(path, allow_pickle=False) as file:
-            return ImageSet(
-                name=str(file["name"]),
-                train_images=file["train_images"],
-                train_labels=file["train_labels"],
-                test_images=file["test_images"],
-                test_labels=file["test_labels"],
-                classes=tuple(str(name) for name in file["classes"]),
-            )
+        arrays = read_arrays(path)
+        return ImageSet(
+            name=str(arrays["name"]),
+            train_images=arrays["train_images"],
+            train_labels=arrays["train_labels"],
+            test_images=arrays["test_images"],
+            test_labels=arrays["test_labels"],
+            classes=tuple(str(name) for name in arrays["classes"]),
+        )

@@ -74,12 +74,18 @@ def read_results(path: Path) -> list[TrainedDesign]:
     """
     text = read_journal(path, lambda first: _recognise(path, first))
     reader = csv.DictReader(io.StringIO(text))
-    return [_row(path, reader.line_num, values) for values in reader]
+    try:
+        return [_row(path, reader.line_num, values) for values in reader]
+    except csv.Error as error:
+        raise InputError(f"{path}: line {reader.line_num}: {error}") from None
 
 
 def _recognise(path: Path, first: str) -> None:
     """Raise ``InputError`` for a first line of anything but such a table."""
-    names = next(csv.reader([first]), [])
+    try:
+        names = next(csv.reader([first]), [])
+    except csv.Error:
+        names = []
     missing = [name for name in _NEEDED if name not in names]
     if missing:
         raise InputError(f"{path}: lacks the column {', '.join(missing)}")

@@ -7,6 +7,7 @@ import os
 from functools import partial
 
 from flash.errors import UsageError
+from flash.extras import install_command
 from flash.spaces.space import SearchSpace
 from flash.training.campaign import Trainer
 from flash.training.images import ImageSet
@@ -32,7 +33,7 @@ def recipe_for(name: str, ray: str | None = None) -> Recipe:
     (``ray``) there may well be one.
     """
     if importlib.util.find_spec("torch") is None:
-        raise UsageError("this needs the package torch: pip install 'flash-codesign[train]'")
+        raise UsageError(f"this needs the package torch: {install_command('train')}")
     chosen = recipe_named("quick" if name == "auto" else name)
     if name != "auto" and (chosen.hardware == "cpu" or ray):
         return chosen

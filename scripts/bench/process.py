@@ -7,6 +7,7 @@ The baseline is ``import numpy, scipy.optimize``; runs alternate, the ratio is o
 
 from __future__ import annotations
 
+import argparse
 import os
 import statistics
 import subprocess
@@ -30,8 +31,12 @@ def _run(arguments: list[str]) -> tuple[float, float]:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    _, options = parser.parse_known_args()
+    options = options or ["--target", "rpi3b"]
     with tempfile.TemporaryDirectory() as folder:
-        options = sys.argv[1:] or ["--target", "rpi3b"]
         search = ["-m", "flash.search", *options, "--out", folder]
         _run(_BASE), _run(search)
         pairs = [(_run(_BASE), _run(search)) for _ in range(_ROUNDS)]

@@ -8,9 +8,9 @@ prints one JSON object: ``cpu_s``, and what else it has to tell.
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -251,7 +251,13 @@ _ROWS: dict[str, Callable[[Path], Told]] = {
 
 def main() -> None:
     """Prepare or run one row."""
-    name, folder = sys.argv[1], Path(sys.argv[2])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("row", help="its name")
+    parser.add_argument("folder", type=Path, help="that it works in")
+    given = parser.parse_args()
+    name, folder = given.row, given.folder
     if name.startswith("prepare:"):
         make = _PREPARE.get(name.removeprefix("prepare:"))
         if make is not None:

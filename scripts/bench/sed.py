@@ -9,6 +9,7 @@ happens once: the first build of the table of cells.
 
 from __future__ import annotations
 
+import argparse
 import math
 import statistics
 import time
@@ -98,6 +99,9 @@ def _problem(space: SearchSpace) -> SeparableProblem:
 
 
 def main() -> None:
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     networks()
     cells()
     stages()

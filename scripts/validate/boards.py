@@ -7,6 +7,7 @@ Reads the shipped profiles, and ``shared/data`` for the one measured network. A 
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,9 +80,9 @@ def small_network() -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Print all figures; returns the exit code."""
-    if arguments:
-        print("boards.py takes no arguments", file=sys.stderr)
-        return 2
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args(arguments)
     widths()
     pi3_against_pi4()
     if (SHARED / "data").is_dir():

@@ -18,6 +18,7 @@ absent is skipped, and said. Exit code 1 if a stated limit is missed.
 
 from __future__ import annotations
 
+import argparse
 import csv
 import os
 import sys
@@ -161,6 +162,9 @@ def show_bound_and_speed() -> bool:
 
 
 def main() -> int:
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     checks = (check_noc, check_isaac, check_vgg8, show_bound_and_speed)
     results = [check() for check in checks]
     for check, fine in zip(checks, results, strict=True):

@@ -7,6 +7,7 @@ Every figure is of networks the fit has not seen. Takes about two minutes in all
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from operator import attrgetter
@@ -151,14 +152,18 @@ def pi4() -> None:
 def main(arguments: Sequence[str]) -> int:
     """Run the named parts, all by default."""
     parts = {"pi3": pi3, "nas": nas, "pi4": pi4}
-    unknown = [a for a in arguments if a not in parts]
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)} (all)")
+    chosen = parser.parse_args(arguments).parts or list(parts)
+    unknown = [name for name in chosen if name not in parts]
     if unknown:
-        print(f"unknown part '{unknown[0]}': one of {', '.join(parts)}", file=sys.stderr)
-        return 2
+        parser.error(f"unknown part '{unknown[0]}': one of {', '.join(parts)}")
     if not (SHARED / "data").is_dir():
         print(f"no {SHARED / 'data'}: the measurements are needed", file=sys.stderr)
         return 4
-    for name in arguments or parts:
+    for name in chosen:
         parts[name]()
     return 0
 

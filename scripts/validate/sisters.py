@@ -11,6 +11,7 @@ Also from no run at all, by the clock, over the A53 boards whose clock is known.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -189,9 +190,9 @@ def verdict(good: bool) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Print all figures; returns the exit code."""
-    if arguments:
-        print("sisters.py takes no arguments", file=sys.stderr)
-        return 2
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args(arguments)
     if not (SHARED / "data").is_dir():
         print(f"no {SHARED / 'data'}: the measurements are needed", file=sys.stderr)
         return 4

@@ -13,6 +13,7 @@ Third-party data lie in ``shared/data`` beside the repository (or in FLASH_SHARE
 
 from __future__ import annotations
 
+import argparse
 import csv
 import os
 import sys
@@ -156,6 +157,9 @@ def show_eyeriss() -> None:
 
 
 def main() -> int:
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     if not (shared_folder() / "data" / "accelerators").is_dir():
         print("SKIPPED: no shared/data/accelerators on this machine")
         return 0

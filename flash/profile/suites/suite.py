@@ -25,7 +25,7 @@ from typing import Any, Final
 from flash import __version__
 from flash.errors import InputError, UsageError, did_you_mean, shown
 from flash.files.limits import UNPACKED_BYTES
-from flash.files.reading import read_bytes
+from flash.files.reading import parse_json, read_bytes
 from flash.measurements.workloads import block_chain, is_chain
 from flash.profile.suites.choice import choose, expected_ms
 from flash.profile.suites.pool import Candidate, candidates
@@ -37,6 +37,7 @@ __all__ = [
     "build_suite",
     "model_suite",
     "network_entry",
+    "read_head",
     "split_suite",
 ]
 
@@ -154,6 +155,12 @@ def _beside(path: str, content: bytes) -> dict[str, bytes]:
     return found
 
 
+def read_head(archive: zipfile.ZipFile) -> dict[str, Any]:
+    """``suite.json`` of a suite's archive."""
+    document: dict[str, Any] = parse_json(archive.read("suite.json").decode(), "suite.json")
+    return document
+
+
 def split_suite(
     content: bytes, count: int, wanted: Callable[[Mapping[str, Any]], bool]
 ) -> list[tuple[bytes, float]]:
@@ -162,7 +169,7 @@ def split_suite(
     wanted: of a workload's ``network``. With each suite goes its share of the whole one's time.
     """
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        head = json.loads(archive.read("suite.json"))
+        head = read_head(archive)
         entries = [entry for entry in head["workloads"] if wanted(entry["network"])]
         parts = []
         for start in range(0, len(entries), count):

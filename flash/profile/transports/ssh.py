@@ -8,7 +8,6 @@ they reach a command line, and come after ``--``.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shlex
 import shutil
@@ -18,6 +17,8 @@ from pathlib import Path
 from typing import Final
 
 from flash.errors import FlashError, UsageError, shown
+from flash.files.reading import read_bytes
+from flash.files.writing import write_bytes
 from flash.profile.transports.base import DEFAULT_BUDGET_S, SCRIPT, Job
 from flash.profile.transports.journal import read_journal
 from flash.profile.transports.process import Outcome, run_program
@@ -109,16 +110,12 @@ class SshDevice:
 
     def _fetch(self, place: str, job: Job) -> bool:
         """Fetch the result file, whole or not at all."""
-        handle, name = tempfile.mkstemp(suffix=".part", dir=job.out.resolve().parent)
-        os.close(handle)
-        partial = Path(name)
-        try:
-            copied = self._copy(f"{self._target}:{place}", name, True)
+        with tempfile.TemporaryDirectory(prefix="flash-ssh-") as folder:
+            here = Path(folder) / "result"
+            copied = self._copy(f"{self._target}:{place}", str(here), True)
             if copied.code == 0:
-                partial.replace(job.out)
+                write_bytes(job.out, read_bytes(here))
             return copied.code == 0
-        finally:
-            partial.unlink(missing_ok=True)
 
 
 def _program(name: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import sys
 import zipfile
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from flash.backends.tvm.machine import Machine
 from flash.errors import UsageError
 from flash.measurements.records import SCHEMA, describe_origin, network_key
+from flash.profile.suites.suite import read_head
 from flash.profile.transports.base import Job, Options
 from flash.profile.transports.journal import append_records, check_same, read_journal, start_over
 from flash.quantities import format_latency
@@ -71,7 +71,7 @@ class TvmRpcDevice:
         from flash.backends import tvm_version  # noqa: PLC0415 (an extra)
 
         with zipfile.ZipFile(suite) as archive:
-            document = json.loads(archive.read("suite.json"))
+            document = read_head(archive)
             if document["weights"] is not None:
                 raise UsageError("--tvm-rpc measures ONNX files: name some")
             if document["batch"] != 1:

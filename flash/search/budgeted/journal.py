@@ -18,8 +18,10 @@ import numpy as np
 from flash.accuracy.tables import read_accuracy_cells
 from flash.accuracy.task import Task
 from flash.errors import FlashError, InputError, UsageError
+from flash.files.cells import safe_cell
 from flash.files.journal import open_journal, read_journal
 from flash.files.reading import read_text
+from flash.quantities import number_of
 from flash.search.budgeted.candidates import Floats, Ints
 from flash.search.budgeted.evaluator import Trial
 from flash.spaces.space import SearchSpace
@@ -53,7 +55,7 @@ class Journal:
                 )
             indices, accuracy = _entry(space, row, f"{self.path}, line {number}")
             if math.isfinite(accuracy):
-                seconds = _number(row.get("seconds") or "0")
+                seconds = number_of(row.get("seconds") or "0")
                 trial = Trial(tuple(indices.tolist()), accuracy, seconds, reused=True)
                 self._trials[indices.tobytes()] = trial
 
@@ -68,7 +70,13 @@ class Journal:
         """Write one trial to disk; returns when it is there."""
         design = self._space.named(np.array(trial.design, dtype=np.int64))
         accuracy = "" if trial.failed else repr(trial.accuracy)
-        line = (json.dumps(design), accuracy, f"{trial.seconds:.3f}", trial.failure, self._source)
+        line = (
+            json.dumps(design),
+            accuracy,
+            f"{trial.seconds:.3f}",
+            safe_cell(trial.failure),
+            self._source,
+        )
         values = dict(zip(_COLUMNS, line, strict=True))
         with contextlib.suppress(OSError):  # what is wrong with it, opening the file tells
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -139,7 +147,7 @@ def _entry(space: SearchSpace, row: dict[str, str], where: str) -> tuple[Ints, f
     """Indices and accuracy of one line; nan where it has none."""
     indices = _indices(space, row, where)
     text = row["accuracy"]
-    value = _number(text) if text else math.nan
+    value = number_of(text) if text else math.nan
     if text and not math.isfinite(value):
         raise InputError(f"{where}: the accuracy {text!r} is no number")
     return indices, value
@@ -150,10 +158,3 @@ def _indices(space: SearchSpace, row: dict[str, str], where: str) -> Ints:
         return space.parse(row["design"] or "")
     except FlashError as error:
         raise InputError(f"{where}: {error}") from None
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from flash.errors import UsageError
+from flash.proxies.options import is_proxy
 from flash.search.budgeted.strategy import DATA_FREE, STRATEGIES
 
 __all__ = [
@@ -31,11 +32,27 @@ _NAMES = (
 )
 
 
+#: Those that mean nothing with it.
+_FRONT_NAMES = (
+    "optimizer",
+    "objectives",
+    "objective",
+    "certify_seconds",
+    "shortlist",
+    "extrapolate",
+    "verbose",
+    "html",
+)
+
+
 def add_budget_options(parser: argparse.ArgumentParser) -> None:
     """Add the options to the parser of ``flash.search``."""
     add = parser.add_argument_group("with a training budget").add_argument
     add(
-        "--search", metavar="NAME", help=f"spend trainings instead: {', '.join(STRATEGIES.builtin)}"
+        "--search",
+        metavar="NAME",
+        help=f"spend trainings instead: {', '.join(STRATEGIES.builtin)}; flash list strategies: "
+        "all",
     )
     add("--budget", metavar="N", help=f"designs to train ({BUDGET})")
     add(
@@ -59,6 +76,14 @@ def add_budget_options(parser: argparse.ArgumentParser) -> None:
 def check_budget_options(options: argparse.Namespace) -> None:
     """Raise ``UsageError`` for what does not go with ``--search``, and for an unknown strategy."""
     STRATEGIES.check((options.search,))
+    for name in _FRONT_NAMES:
+        if getattr(options, name) not in (None, False):
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{option} is for a search of a front: leave it out with --search")
+    if is_proxy(options.metric):
+        raise UsageError(
+            f"--metric {options.metric} runs the network: --search takes data-free metrics"
+        )
     if options.export:
         raise UsageError("--export goes with a front; export a design found with flash.export")
     if options.min_accuracy is not None:

@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from flash.errors import NothingDoneError, UsageError, shown
+from flash.quantities import number_of
 from flash.search.budgeted.candidates import Ints
 from flash.search.budgeted.evaluator import Evaluator, TrainingError, Trial
 from flash.search.budgeted.journal import Journal
@@ -129,11 +130,8 @@ def _end(process: subprocess.Popen[str]) -> None:
 def _number(output: str) -> float:
     lines = output.split("\n")
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-    try:
-        value = float(last)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
+    value = number_of(last)
+    if math.isnan(value):
         raise TrainingError(f"printed {shown(last)} where a number is expected")
     return value
 
