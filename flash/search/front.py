@@ -62,6 +62,7 @@ class Front:
     score:      the metric maximised.
     utility:    what the most accurate design has most of.
     kept:       which designs reach the limit on accuracy.
+    inside:     how many designs were searched, where a search stays within what was trained.
     """
 
     indices: Ints
@@ -73,6 +74,7 @@ class Front:
     utility: Floats
     kept: NDArray[np.bool_]
     space: SpaceSummary
+    inside: Sequence[str]
     background: Background
 
 
@@ -96,7 +98,7 @@ def evaluate_front(
     random = problem.space.sample(_BACKGROUND, np.random.default_rng(seed))
     behind = tables.evaluate(random, "latency_ms", metric)
     names = names_of(problem, indices)
-    space = _space_summary(problem)
+    space, inside = _space_summary(problem), _inside_note(problem.networks)
     costs = problem.evaluate(indices, totals)
     score = totals[metric]
     accuracy = goal.predict(problem, indices, score)
@@ -117,6 +119,7 @@ def evaluate_front(
         utility if proxy is None else proxy,
         kept,
         space,
+        inside,
         tuple(zip(behind["latency_ms"].tolist(), shown.tolist(), strict=True)),
     )
 
@@ -176,7 +179,7 @@ def report_on(
         picks=picks,
         notes=[
             *facts,
-            *_inside_note(problem.networks),
+            *front.inside,
             *_notes(shown),
             *(evidence.of_space(problem.networks, goal.metric) if goal.model is None else ()),
             *notes,

@@ -22,8 +22,8 @@ so be missed; in every row, no design below the limit is returned.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,8 @@ class Goal:
     min_accuracy_percent: the limit on predicted accuracy, None without one.
     inside:   only designs within what was trained are searched: the space was narrowed to it.
     no_accuracy: why a model in the space's file is not used; empty where it is, or there is none.
+    largest:  the sizes up to which networks were trained, where a search stays within those, and
+              ``sizes``, the tables of them; empty and None where it does not.
     """
 
     metric: str
@@ -67,6 +69,8 @@ class Goal:
     min_accuracy_percent: float | None
     inside: bool = False
     no_accuracy: str = ""
+    largest: Mapping[str, float] = field(default_factory=dict)
+    sizes: SeparableProblem | None = None
 
     @property
     def index(self) -> CellScore | None:
@@ -117,25 +121,22 @@ class Goal:
         why += ["lie beyond the trained networks"] if self.inside else []
         return f"; {dropped:,} of {designs:,} designs {' or '.join(why)} and are left out"
 
-    def with_sizes(self, problem: Problem, tables: SeparableProblem) -> SeparableProblem:
+    def with_sizes(self, tables: SeparableProblem) -> SeparableProblem:
         """The tables with the sizes that ``size_limits`` limits; the same where it limits none."""
-        names = [limit.quantity.name for limit in self.size_limits(problem)]
-        if not names:
+        names = tuple(self.largest)
+        if self.sizes is None:
             return tables
-        sizes = size_problem(problem.networks)
         stages = tuple(
             replace(stage, values={**stage.values, **{name: own.values[name] for name in names}})
-            for stage, own in zip(tables.stages, sizes.stages, strict=True)
+            for stage, own in zip(tables.stages, self.sizes.stages, strict=True)
         )
         return replace(
             tables, stages=stages, combine={**tables.combine, **dict.fromkeys(names, "sum")}
         )
 
-    def size_limits(self, problem: Problem) -> list[Limit]:
-        """The sizes up to which networks were trained, where a search stays within those."""
-        if not self.inside or self.model is None or not problem.one_chip:
-            return []
-        return [Limit(Objective(name, "min"), most) for name, most in self.model.largest.items()]
+    def size_limits(self) -> list[Limit]:
+        """The limits of ``largest``."""
+        return [Limit(Objective(name, "min"), most) for name, most in self.largest.items()]
 
     @property
     def status(self) -> AccuracyStatus:
@@ -212,10 +213,13 @@ def choose_goal(problem: Problem, metric: str | None, min_accuracy_percent: floa
     why = why if networks.accuracy is not None else ""
     inside = networks.whole is not None
     rising = "" if model is None else model.metric
+    within = model is not None and inside and problem.one_chip
+    largest = model.largest if model is not None and within else {}
+    sizes = size_problem(networks) if largest else None
     if metric is None and problem.stands_for_accuracy(rising):
-        return Goal(rising, "accuracy", model, True, least, inside)
+        return Goal(rising, "accuracy", model, True, least, inside, "", largest, sizes)
     chosen = _checked(problem, metric or problem.own_metric)
-    return Goal(chosen, chosen, model, rising == chosen, least, inside, why)
+    return Goal(chosen, chosen, model, rising == chosen, least, inside, why, largest, sizes)
 
 
 def _checked(problem: Problem, metric: str) -> str:
@@ -267,7 +271,7 @@ def choose_criteria(problem: Problem, goal: Goal, request: Request) -> Criteria:
 
     limits = tuple(Limit(of(name), bound) for name, bound in given.items())
     objectives = tuple(of(COSTS.get(word, word)) for word in words)
-    implied = (*_implied(problem, goal), *goal.size_limits(problem))
+    implied = (*_implied(problem, goal), *goal.size_limits())
     return Criteria(objectives, limits, (*limits, *implied))
 
 

@@ -178,7 +178,7 @@ def prepare(request: Request, *, budgeted: bool = False) -> Setup:
     if metric is None and (request.proxy or budgeted):
         metric = problem.own_metric
     goal = choose_goal(problem, metric, request.min_accuracy_percent)
-    tables = goal.with_sizes(problem, problem.tables(goal.metric, goal.index))
+    tables = goal.with_sizes(problem.tables(goal.metric, goal.index))
     return Setup(problem, goal, tables, choose_criteria(problem, goal, request))
 
 
