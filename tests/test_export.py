@@ -127,6 +127,16 @@ def test_a_space_of_ones_own_is_named_by_its_file(tmp_path, capsys):
     assert written[1].startswith("mine-")
 
 
+def test_the_network_of_a_chip_search_is_exported_as_its_report_describes_it(tmp_path):
+    report = search(target="systolic", max_latency_ms=0.1, certify_seconds=0.0)
+    path = tmp_path / "front.json"
+    path.write_text(report.to_json(), encoding="utf-8")
+    done = export(path, ["fastest"], tmp_path / "out")
+    (entry,) = done.manifest["designs"]
+    design = next(d for d in report.front if d.id == report.picks.fastest)
+    assert (entry["id"], entry["params"], entry["macs"]) == (design.id, design.params, design.macs)
+
+
 # ------------------------------------------------------------------------- int8 and PyTorch
 
 

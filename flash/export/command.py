@@ -171,16 +171,19 @@ def _identify(report: SearchReport, word: str, name: str) -> str:
 
 
 def _space(report: SearchReport, given: str | None, name: str) -> SearchSpace:
+    # With hardware searched the name is that of the networks and of the chips.
+    networks, hardware, _ = report.space.name.partition(" x ")
     try:
-        space = load_space(given or report.space.name)
+        space = load_space(given or networks)
     except UsageError as error:
         if given:
             raise
         raise UsageError(
-            f"{name} is of space '{report.space.name}', which does not come with flash: give its "
+            f"{name} is of space '{networks}', which does not come with flash: give its "
             f"file with --space ({error})"
         ) from None
-    if report.space.size != space.size:
+    size = report.space.size
+    if size % space.size if hardware else size != space.size:
         raise InputError(
             f"{name} is of a space '{report.space.name}' with {report.space.size:,} designs; "
             f"{given or space.name} has {space.size:,}"
@@ -195,7 +198,8 @@ def _network(space: SearchSpace, design: DesignReport, name: str) -> Network:
     except InputError as error:
         raise InputError(f"{name}: design {design.id}: {error}") from None
     network = space.network(indices)
-    reported = (design.id, design.params, design.macs)
+    # Where a chip was searched too, its number stands before that of the network.
+    reported = (design.id.rpartition("-")[2], design.params, design.macs)
     if (space.identify(indices), network.params, network.macs) != reported:
         raise InputError(
             f"{name}: design {design.id} does not have the id, params and MACs that space "
