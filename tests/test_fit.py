@@ -61,7 +61,7 @@ def rows(count: int = 24) -> list[str]:
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        ("{d},nan", "latency_ms is nan: measure it again"),
+        ("{d},nan", "latency_ms is 'nan': write a number without a unit"),
         ("{d},-3", "not above zero"),
         ("{d},0", "not above zero"),
         ("{d},3ms", "write a number without a unit"),

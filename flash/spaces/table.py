@@ -56,7 +56,7 @@ class LayerTable:
     fewer than two tensors with the designs that have them; they are no layers (``Emitter.add``).
     ``passers`` are what other stages made, in a table of some stages of networks with long links.
     ``has_source``: a layer reads the networks' input, as in one table of a network's stages.
-    ``is_network``: it is one network, which may be anybody's (``network_table``).
+    ``is_network``: it is one network, anybody's; a family's design is priced as its table is.
     """
 
     def __init__(
@@ -301,4 +301,7 @@ def network_table(network: Network) -> LayerTable:
     """A table of one design: the network's layers, all of them active."""
     active = [True] * len(network.layers)
     lone_sums = [(layer, True) for layer in network.lone_sums]
-    return LayerTable(network.layers, active, network.output, 1, lone_sums, is_network=True)
+    of_a_family = any(layer.cell >= 0 for layer in network.layers)
+    return LayerTable(
+        network.layers, active, network.output, 1, lone_sums, is_network=not of_a_family
+    )

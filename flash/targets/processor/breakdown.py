@@ -7,6 +7,7 @@ from flash.spaces.network import Network
 from flash.targets.breakdown import Breakdown, LayerCost, added_up
 from flash.targets.processor.costs import (
     bound_of,
+    call_ms,
     executed_layers,
     has_rate,
     layer_totals,
@@ -24,7 +25,8 @@ def breakdown(network: Network, profile: Profile) -> Breakdown:
     ``latency_ms`` is by kernel class; ``energy_mj`` is the power over that time, and what
     multiply-accumulates and bytes cost on top; none where nobody measured the device.
     ``details`` of a layer: ``macs``, ``bytes``, ``kernels``. Where a profile averages several
-    readings of its runtime, the layers are the main one's, scaled to add up to the average.
+    readings of its runtime, the layers are the main one's, scaled to add up to the average. What a
+    run costs whatever the network is stands last, as a layer of its own.
     """
     runtime = profile.runtime
     scale = _scale(network, profile) if runtime.alternatives else 1.0
@@ -35,15 +37,26 @@ def breakdown(network: Network, profile: Profile) -> Breakdown:
         name = KERNEL_CLASSES[int(kernel_of(layer, runtime.fusion, runtime.lanes).kind)]
         by_class[name] = by_class.get(name, 0.0) + found.latency_ms
         layers.append(found)
+    if called := call_ms(profile):
+        by_class["call"] = called
+        layers.append(_call_cost(called, profile))
     return Breakdown(tuple(layers), {}, by_class, added_up(layers))
 
 
 def _scale(network: Network, profile: Profile) -> float:
-    """The network's latency over that of the main reading of its runtime."""
+    """The latency of the network's layers over that of the main reading of its runtime."""
     runtime = profile.runtime
     layers = executed_layers(network, runtime.executes, runtime.fusion)
     main = sum(layer_totals(layer, profile)["latency_ms"] for layer in layers)
-    return network_costs(network, profile)["latency_ms"] / main if main > 0 else 1.0
+    average = network_costs(network, profile)["latency_ms"] - call_ms(profile)
+    return average / main if main > 0 else 1.0
+
+
+def _call_cost(latency_ms: float, profile: Profile) -> LayerCost:
+    power = 0.0 if profile.energy == NO_ENERGY else profile.energy.power_w * latency_ms
+    parts = {"power over time": power} if power else {}
+    none = dict.fromkeys(("macs", "bytes", "kernels"), 0.0)
+    return LayerCost("call", "call", latency_ms, parts, details=none, bound="overhead")
 
 
 def _layer_cost(layer: Layer, profile: Profile, scale: float) -> LayerCost:

@@ -47,6 +47,7 @@ from flash.targets.processor.profile import (
 __all__ = [
     "VIEWS",
     "bound_of",
+    "call_ms",
     "costs",
     "executed",
     "executed_layers",
@@ -259,6 +260,11 @@ def _network_totals(network: Network, profile: Profile, wanted: Sequence[str]) -
         if "latency_ms" in asked:
             totals["latency_ms"] += _call_ms(variant)
     return totals
+
+
+def call_ms(profile: Profile) -> float:
+    """What a run costs whatever the network is, in milliseconds: part of ``latency_ms``."""
+    return sum(_call_ms(variant) for variant in profile.runtime.variants)
 
 
 def _call_ms(variant: Variant) -> float:
