@@ -43,7 +43,7 @@ def _random_limits(problem, designs, rng):
 
 
 def _check(space, problem, designs, settings):
-    report = search(target="rpi3b", metric="nn_degree", **settings)
+    report = search(target="rpi3b", metric="nn_degree", extrapolate=True, **settings)
     limits = [Limit(_COSTS[name], bound) for name, bound in settings.items()]
     for name, bound in settings.items():
         quantity = _COSTS[name].name
@@ -73,6 +73,7 @@ def test_a_design_that_only_the_exact_optimizer_finds_is_returned(default):
     report = search(
         target="rpi3b",
         metric="nn_degree",
+        extrapolate=True,
         max_latency_ms=float(values["latency_ms"][0]),
         max_memory_kb=float(values["weight_kb"][0] + values["activation_kb"][0]),
         min_score=float(values["nn_degree"][0]),
