@@ -91,6 +91,7 @@ def test_pi3_predicts_left_out_networks_within_a_fifth() -> None:
 
 
 @needs_data
+@pytest.mark.slow
 def test_kernels_measured_alone_help_with_families_never_seen() -> None:
     measured, everything = data.read_pi3(), fit.pi3_evidence()
     errors = {}
