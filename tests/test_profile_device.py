@@ -175,14 +175,14 @@ def test_a_refused_model_is_noted_and_the_others_are_measured(tmp_path):
 
 def test_the_budget_ends_the_run_and_a_second_goes_on(tmp_path):
     path, out = tmp_path / "suite.zip", tmp_path / "m.jsonl"
-    texts = [f"8x8x8: conv k3 {n}" for n in range(8, 18)]
+    texts = [f"8x8x8: conv k3 {n}" for n in range(8, 38)]
     path.write_bytes(build_suite(texts))
     started = time.perf_counter()
     first = run_program(f"--suite={path}", f"--out={out}", "--budget=2s")
     assert time.perf_counter() - started < 10
     assert "left out for the budget" in first.stdout
     some = len(read_lines(out)) - 1
-    assert 0 < some < 10
+    assert 0 < some < 30
     assert run_program(f"--suite={path}", f"--out={out}", "--budget=30s").returncode == 0
     assert [r["network"]["workload"] for r in read_lines(out)[1:]] == texts
 

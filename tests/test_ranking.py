@@ -12,7 +12,7 @@ import pytest
 
 onnx = pytest.importorskip("onnx")
 
-from ranking_networks import Files, Graphs, bench101, chain, darts, mnasnet  # noqa: E402
+from built_networks import Files, Graphs, bench101, chain, darts, mnasnet  # noqa: E402
 
 from flash.metrics import evidence, layer_entropies  # noqa: E402
 from flash.metrics.sed import score_network  # noqa: E402
