@@ -26,6 +26,7 @@ import pytest
 from flash import COMMANDS
 from flash.__main__ import _HOMES, _dispatch
 from flash.command import CommandParser
+from flash.plugins import GROUPS, registry
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = ROOT / "examples" / "files"
@@ -141,7 +142,17 @@ RUN = [page for page in PAGES if any(b.language in ("sh", "python") and not b.re
                                      for b in blocks_of(page))]  # fmt: skip
 
 
+@pytest.fixture
+def registries_as_before():
+    """What a page adds to a registry is there for that page alone."""
+    yield
+    for members in map(registry, GROUPS.keys() - {"flash.proxies"}):
+        for name in [name for name in members if members.origin(name) == "running code"]:
+            members.remove(name)
+
+
 @pytest.mark.parametrize("page", RUN, ids=str)
+@pytest.mark.usefixtures("registries_as_before")
 def test_blocks_do_what_they_say(page, tmp_path, monkeypatch):
     if any("onnx" in block.text for block in blocks_of(page)):
         pytest.importorskip("onnx")
