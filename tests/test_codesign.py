@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from flash.errors import InfeasibleError, UsageError
+from flash.evaluation.joint import evaluate_joint, joint_problem, joint_space
 from flash.optimize import (
     Effort,
+    exact_front,
     hypervolume_gap,
     meets,
     non_dominated,
@@ -18,10 +20,10 @@ from flash.optimize import (
     shgo_front,
     values_of,
 )
+from flash.optimize.nested import Budget, Nested, certified_front
+from flash.optimize.nested.planar import PlanarFronts
 from flash.report.reading import read_search
 from flash.search import search
-from flash.search.joint import evaluate_joint, joint_problem, joint_space
-from flash.search.joint.certificate import certified_front
 from flash.search.picks import written_apart
 from flash.spaces.space import load_space
 from flash.targets import load_hardware
@@ -239,7 +241,8 @@ def test_the_whole_systolic_space_is_certified_and_nsga2_dominates_nothing_of_it
         return values_of(problem, indices, objectives), meets(problem, indices, [])
 
     start = shgo_front(problem, objectives)
-    found = certified_front(space, problem, objectives, [], start, price, True, seconds=3600.0)
+    nested = Nested(problem, len(space.free), space.possible, space.size)
+    found = certified_front(nested, objectives, [], start, price, True, Budget(10**9))
     assert found.certified
     other = nsga2_front(problem, objectives, population=200, generations=500).values
     both = np.concatenate([found.values, other])
@@ -271,3 +274,42 @@ def test_the_flash_objective_finds_the_best_ratio_and_bounds_it(small):
         search("systolic", objective="flash", objectives=("score", "area"))
     with pytest.raises(UsageError, match="leave --hardware out"):
         search("imc", small, hardware="default", objective="flash")
+
+
+@pytest.mark.parametrize("name", ["systolic", "imc"])
+def test_the_same_search_writes_the_same_bytes(name, small):
+    first, second = (search(name, small, hardware=_GIVEN[name]).to_json() for _ in range(2))
+    assert first == second
+
+
+def test_planar_fronts_are_the_exact_ones_of_each_choice(small):
+    space = _joint("systolic", _GIVEN["systolic"], small)
+    problem = joint_problem(space, "nn_degree")
+    nested = Nested(problem, len(space.free), space.possible, space.size)
+    objectives = [objective(name) for name in _NAMES[:2]]
+    signs = {of.name: of.sign for of in objectives}
+    choices = np.flatnonzero(space.possible)
+    designs, _ = PlanarFronts(nested, objectives).of(choices, np.zeros((0, 2)))
+    for choice in choices:
+        own = designs[space.split(designs)[0] == choice]
+        exact = exact_front(nested.relaxed(np.array([choice]), signs), objectives)
+        got = values_of(problem, own, objectives)
+        assert np.unique(got, axis=0) == pytest.approx(np.unique(exact.values, axis=0), rel=1e-12)
+
+
+def test_planar_fronts_leave_out_what_a_known_design_dominates(small):
+    space = _joint("systolic", _GIVEN["systolic"], small)
+    problem = joint_problem(space, "nn_degree")
+    nested = Nested(problem, len(space.free), space.possible, space.size)
+    objectives = [objective(name) for name in _NAMES[:2]]
+    choices = np.flatnonzero(space.possible)
+    fronts = PlanarFronts(nested, objectives)
+    every, looked_at = fronts.of(choices, np.zeros((0, 2)))
+    values = values_of(problem, every, objectives)
+    known = values[len(values) // 2][None]
+    left, fewer = fronts.of(choices, known)
+    beaten = (values[:, 0] <= known[0, 0]) & (values[:, 1] >= known[0, 1])
+    rest = values_of(problem, left, objectives)
+    assert fewer < looked_at
+    assert {tuple(row) for row in values[~beaten]} <= {tuple(row) for row in rest}
+    assert len(rest) < len(values)

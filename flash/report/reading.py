@@ -101,11 +101,12 @@ def _search(top: Section) -> SearchReport:
 
 
 def _optimizer(given: Section) -> OptimizerSummary:
-    given.exactly(("name", "evaluations", "seconds", "gap", "certified", "message"))
+    timed = ("seconds",) if given.has("seconds") else ()  # of files before flash 0.3
+    given.exactly(("name", "evaluations", *timed, "gap", "certified", "message"))
     return OptimizerSummary(
         name=given.string("name"),
         evaluations=given.integer("evaluations", 0, None),
-        seconds=given.finite("seconds"),
+        seconds=given.finite("seconds") if timed else 0.0,
         gap=given.finite("gap") if given.has_value("gap") else None,
         certified=given.flag("certified"),
         message=given.string("message"),

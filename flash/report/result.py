@@ -53,7 +53,8 @@ class SpaceSummary:
 class OptimizerSummary:
     """What the optimizer did and how far its result can be from the best there is.
 
-    seconds:   of the search alone.
+    seconds:   of the search alone; 0 where that is not known (``front.json`` leaves it out, so that
+               the same search gives the same file; ``run.json`` has it).
     gap:       0.003 for 0.3 % to the exact optimum; None where that is not known.
     certified: the gap was proven by the exact optimizer, not estimated.
     message:   the certificate in words.
@@ -61,10 +62,14 @@ class OptimizerSummary:
 
     name: str
     evaluations: int
-    seconds: float
+    seconds: float = field(compare=False)
     gap: float | None
     certified: bool
     message: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, without the time it took."""
+        return {name: value for name, value in vars(self).items() if name != "seconds"}
 
     def __post_init__(self) -> None:
         _set_finite(self, "seconds")
@@ -190,7 +195,7 @@ class SearchReport(Result):
         words = done.message or f"{done.name}, {known}"
         return (
             f"{'certified' if done.certified else 'not certified'}: {words} "
-            f"({done.evaluations:,} evaluations, {done.seconds:.3g} s)"
+            f"({done.evaluations:,} evaluations{f', {done.seconds:.3g} s' * (done.seconds > 0)})"
         )
 
     @property
@@ -230,7 +235,7 @@ class SearchReport(Result):
             "limits": dict(self.limits),
             **({} if self.confidence is None else {"confidence": self.confidence}),
             "accuracy": self.accuracy.to_dict(),
-            "optimizer": vars(self.optimizer),
+            "optimizer": self.optimizer.to_dict(),
             "picks": vars(self.picks),
             "notes": list(self.notes),
             "front": [design.to_dict() for design in self.front],

@@ -33,7 +33,8 @@ def load_problem(
     if not extrapolate:
         networks = narrow_to_trained(networks)
     if choosable:
-        from flash.search.joint import NetworksAndChips, joint_space  # noqa: PLC0415 (accelerators)
+        from flash.evaluation.joint import joint_space  # noqa: PLC0415 (accelerators)
+        from flash.search.problem.joint import NetworksAndChips  # noqa: PLC0415 (accelerators)
 
         joint = joint_space(networks, profile, hardware)
         if joint is not None:

@@ -19,7 +19,7 @@ from flash.search.front import Background, Screened, evaluate_front, report_on
 from flash.search.loading import load_problem
 from flash.search.objective import Criteria, Goal, choose_criteria, choose_goal
 from flash.search.problem import Effort, Problem
-from flash.search.request import CERTIFY_SECONDS, OPTIMIZER, SHORTLIST, Request
+from flash.search.request import OPTIMIZER, SHORTLIST, Request
 from flash.targets.chips import Given
 
 __all__ = ["Outcome", "Setup", "prepare", "run", "search"]
@@ -68,7 +68,8 @@ def search(
     optimizer:     one of ``flash.optimize.OPTIMIZERS``: "shgo", "nsga2" (needs the extra of
                    that name) and those that other packages add are certified by "exact", whose
                    front is returned.
-    certify_seconds: for the certificate where hardware is searched; 10 if not given.
+    certify_seconds: for the certificate where hardware is searched; if not given, its effort is
+                   counted in work, so that the same search has the same answer.
     shortlist:     designs that a metric that runs the network scores, to pick anew; 64 if not
                    given.
     scoring:       how it scores them.
@@ -188,7 +189,7 @@ def optimise(setup: Setup, request: Request) -> OptimizerResult:
     effort = Effort(
         request.optimizer,
         request.seed,
-        CERTIFY_SECONDS if request.certify_seconds is None else request.certify_seconds,
+        request.certify_seconds,
         request.single,
         goal.utility,
     )

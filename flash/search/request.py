@@ -15,7 +15,7 @@ from flash.proxies.options import ProxyOptions, is_proxy, refuse_unused
 if TYPE_CHECKING:
     from flash.targets.chips import Given
 
-__all__ = ["CERTIFY_SECONDS", "COSTS", "OPTIMIZER", "SHORTLIST", "Request"]
+__all__ = ["COSTS", "OPTIMIZER", "SHORTLIST", "Request"]
 
 #: Costs that can be objectives, by the word users type -> the quantity.
 COSTS = MappingProxyType(
@@ -26,8 +26,6 @@ COSTS = MappingProxyType(
         "area": "area_mm2",
     }
 )
-#: Time for the certificate of a search of network and chip, in seconds.
-CERTIFY_SECONDS = 10.0
 #: Designs that a metric that runs the network scores.
 SHORTLIST = 64
 #: Certified by the exact one, whose front is returned.

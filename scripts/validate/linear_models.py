@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.evaluation import Evaluation, evaluate
-from flash.search.joint import CoSpace, evaluate_joint, joint_space
+from flash.evaluation.joint import CoSpace, evaluate_joint, joint_space
 from flash.spaces.space import SearchSpace, load_space
 from flash.targets import load_hardware
 

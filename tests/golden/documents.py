@@ -35,7 +35,6 @@ _TIMEOUT_S: Final = 600
 #: Fields that are left out: wall-clock times, versions, and hashes and sizes of bytes that hold
 #: one of them. Patterns as in ``golden.comparing``.
 LEFT_OUT: Final = (
-    "search.optimizer.seconds",
     "export.manifest.flash",
     "export.manifest.onnx",
     "export.manifest.onnxruntime",

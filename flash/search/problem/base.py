@@ -1,8 +1,8 @@
 """The problem of a search: designs, what they are priced on, and how they are optimised.
 
-Two kinds implement ``Problem``: ``Networks`` (networks on one device or chip) and, in
-``flash.search.joint``, ``NetworksAndChips`` (each network with every chip of a family). A search
-asks for nothing else, so it need not know which one it has.
+Two kinds implement ``Problem``: ``Networks`` (networks on one device or chip) and, in ``joint``,
+``NetworksAndChips`` (each network with every chip of a family). A search asks for nothing else,
+so it need not know which one it has.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ Ints = NDArray[np.int64]
 class Effort:
     """How to search.
 
-    certify_seconds: time for the certificate where hardware is searched.
+    certify_seconds: for the certificate where hardware is searched; None counts work instead.
     single:          not the front but the design of most score over the product of the costs.
     utility:         what the score counts for there, if not for itself; it never falls.
     """
 
     optimizer: str
     seed: int
-    certify_seconds: float
+    certify_seconds: float | None
     single: bool = False
     utility: Callable[[Floats], Floats] | None = None
 

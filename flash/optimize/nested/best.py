@@ -1,31 +1,26 @@
-"""The one design of the joint space that FLASH's objective likes best, and a proven bound.
+"""The one design that FLASH's objective likes best over all choices, and a proven bound.
 
-score / (area x latency x energy) under limits, by best-first branch and bound over chips. For
-a group of chips let L(s) be the least latency of the relaxed chip among designs of score s or
-more, and the same for the other costs: three fronts of two objectives each. No design of the
-group has more than the largest s / (A(s) L(s) E(s)), since its own costs are no less.
-The designs on those fronts of single chips are candidates, beside those of SHGO.
+score / (area x latency x energy) under limits, by best-first branch and bound over choices
+(chips). For a group of them let L(s) be the least latency of the relaxed problem among designs
+of score s or more, and the same for the other costs: three fronts of two objectives each. No
+design of the group has more than the largest s / (A(s) L(s) E(s)), since its own costs are no
+less. The designs on those fronts of single choices are candidates, beside those of SHGO.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flash.errors import InfeasibleError
-from flash.optimize import (
-    Limit,
-    OptimizerResult,
-    Scalar,
-    SeparableProblem,
-    exact_front,
-)
+from flash.optimize.exact import exact_front
 from flash.optimize.infeasibility import none_on_any_chip
-from flash.search.joint.certificate import Price, relaxed_chip
-from flash.search.joint.space import CoSpace
+from flash.optimize.nested.certificate import Budget, Price
+from flash.optimize.nested.problem import Nested, signs_of
+from flash.optimize.objectives import Limit, Scalar
+from flash.optimize.result import OptimizerResult
 from flash.spaces.stage_tables import Floats
 
 __all__ = ["best_design"]
@@ -34,35 +29,34 @@ Ints = NDArray[np.int64]
 
 
 def best_design(
-    space: CoSpace,
-    problem: SeparableProblem,
+    nested: Nested,
     scalar: Scalar,
     limits: Sequence[Limit],
     start: OptimizerResult | None,
     price: Price,
-    seconds: float,
+    budget: Budget,
 ) -> OptimizerResult:
-    """The best design known after ``seconds``; its ``gap_percent`` is a proven bound.
+    """The best design known when the budget is spent; its ``gap_percent`` is a proven bound.
 
     scalar: the first of its objectives is the score, the others are costs; it is the score
     over their product. Raises ``InfeasibleError`` if nothing is within the limits.
     """
-    began = time.perf_counter()
-    found = _Best(space, problem, scalar, limits, price)
+    budget.start()
+    found = _Best(nested, scalar, limits, price, budget)
     if start is not None:
         found.offer(start.indices)
-    groups = [(found.bound(chips), chips) for chips in [np.flatnonzero(space.possible)]]
+    groups = [(found.bound(each), each) for each in [np.flatnonzero(nested.possible)]]
     settled = 0.0
-    while groups and time.perf_counter() - began < seconds:
+    while groups and budget.left:
         groups.sort(key=lambda group: group[0])
-        bound, chips = groups.pop()
+        bound, choices = groups.pop()
         if bound <= found.value:
             break
-        if len(chips) == 1:
+        if len(choices) == 1:
             settled = max(settled, bound)
             continue
-        middle = len(chips) // 2
-        for half in (chips[:middle], chips[middle:]):
+        middle = len(choices) // 2
+        for half in (choices[:middle], choices[middle:]):
             groups.append((min(found.bound(half), bound), half))
     if found.value <= 0:
         raise InfeasibleError(none_on_any_chip(proven=False))
@@ -73,32 +67,31 @@ def best_design(
         scalar.objectives,
         found.design,
         found.values,
-        found.evaluations,
-        time.perf_counter() - began,
+        budget.spent,
+        budget.elapsed,
         gap,
         False,
-        f"{scalar.name} is {found.value:.4g}; no design of {space.size:,} has more than "
+        f"{scalar.name} is {found.value:.4g}; no design of {nested.size:,} has more than "
         f"{most:.4g} ({found.solved} fronts)",
     )
 
 
 class _Best:
-    """The best design so far, and bounds of groups of chips."""
+    """The best design so far, and bounds of groups of choices."""
 
     def __init__(
         self,
-        space: CoSpace,
-        problem: SeparableProblem,
+        nested: Nested,
         scalar: Scalar,
         limits: Sequence[Limit],
         price: Price,
+        budget: Budget,
     ) -> None:
-        self.space, self.problem, self.scalar = space, problem, scalar
-        self.limits, self.price = limits, price
-        needed = (*scalar.objectives, *(limit.quantity for limit in limits))
-        self._signs = {q: of.sign for of in needed for q in of.quantities}
-        self.value, self.evaluations, self.solved = 0.0, 0, 0
-        self.design: Ints = np.zeros((0, len(problem.sizes)), dtype=np.int64)
+        self.nested, self.scalar, self.limits = nested, scalar, limits
+        self.price, self.budget = price, budget
+        self._signs = signs_of(scalar.objectives, limits)
+        self.value, self.solved = 0.0, 0
+        self.design: Ints = np.zeros((0, len(nested.problem.sizes)), dtype=np.int64)
         self.values: Floats = np.zeros((0, len(scalar.objectives)))
 
     def offer(self, indices: Ints) -> None:
@@ -112,9 +105,9 @@ class _Best:
             self.value = float(ratios[top])
             self.design, self.values = indices[top : top + 1], values[top : top + 1]
 
-    def bound(self, chips: Ints) -> float:
-        """No design on these chips has a larger ratio; 0 if none holds the limits."""
-        relaxed = relaxed_chip(self.space, self.problem, chips, self._signs)
+    def bound(self, choices: Ints) -> float:
+        """No design of these choices has a larger ratio; 0 if none holds the limits."""
+        relaxed = self.nested.relaxed(choices, self._signs)
         score, *costs = self.scalar.objectives
         fronts = []
         for cost in costs:
@@ -123,10 +116,10 @@ class _Best:
                 front = exact_front(relaxed, [score, cost], self.limits)
             except InfeasibleError:
                 return 0.0
-            self.evaluations += front.evaluations
+            self.budget.spent += front.evaluations
             fronts.append(front.values)
-            if len(chips) == 1:
-                self.offer(self.space.join(int(chips[0]), front.indices))
+            if len(choices) == 1:
+                self.offer(self.nested.join(int(choices[0]), front.indices))
         levels = np.unique(np.concatenate([values[:, 0] for values in fronts]))
         best = np.full((len(levels), 1 + len(fronts)), np.inf)
         best[:, 0] = levels

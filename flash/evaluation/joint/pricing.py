@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.evaluation import Evaluation, evaluate
-from flash.search.joint.space import CoSpace
+from flash.evaluation.designs import Evaluation, evaluate
+from flash.evaluation.joint.space import CoSpace
 from flash.spaces.stage_tables import Floats
 from flash.targets import Triple
 

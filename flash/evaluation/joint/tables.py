@@ -7,8 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.evaluation import CellScore, separable
-from flash.search.joint.space import CoSpace
+from flash.evaluation.designs import CellScore, separable
+from flash.evaluation.joint.space import CoSpace
 from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import Combine, Floats, SeparableProblem, StageTable
 from flash.spaces.table import LayerTable, TableEmitter

@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.evaluation import CellScore, Evaluation
+from flash.evaluation.joint import CoSpace, FamilyTarget, evaluate_joint, joint_problem
 from flash.metrics import METRICS
-from flash.optimize import Limit, Objective, OptimizerResult, SeparableProblem
+from flash.optimize import Limit, Objective, OptimizerResult, SeparableProblem, within
+from flash.optimize.infeasibility import all_at_once, best_of_any_chip, least_area
+from flash.optimize.nested import How, Nested, search_nested
 from flash.report.chip import ChipView
-from flash.search.joint.pricing import evaluate_joint
-from flash.search.joint.searching import search_joint, why_no_chip
-from flash.search.joint.space import CoSpace, FamilyTarget
-from flash.search.joint.tables import joint_problem
 from flash.search.problem.base import Effort
 from flash.search.problem.chip_view import chip_view
+from flash.search.problem.relaxation import real_values
 from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import Floats
 
@@ -76,8 +76,21 @@ class NetworksAndChips:
         return chip_view(target, space.network(network), title, words)
 
     def why_unmet(self, tables: SeparableProblem, limits: Sequence[Limit]) -> str:
-        """Why no design meets the limits, in one line."""
-        return why_no_chip(self.space, tables, limits)
+        """Why no design meets the limits: the smallest area that would do, or what binds."""
+        name, nested = self.space.name, self._nested(tables)
+        area = [limit for limit in limits if limit.quantity.name == "area_mm2"]
+        others = [limit for limit in limits if limit.quantity.name != "area_mm2"]
+        if area:
+            least, design = nested.best(area[0].quantity, others)
+            if design is not None and least > area[0].bound:
+                where = self.space.describe(design)
+                return least_area(name, area[0], least, where, others=bool(others))
+        for limit in limits:
+            best, design = nested.best(limit.quantity, [])
+            if not limit.met(np.array([best]))[0]:
+                where = "" if design is None else self.space.describe(design)
+                return best_of_any_chip(name, limit, best, where)
+        return all_at_once(limits)
 
     def optimize(
         self,
@@ -87,15 +100,26 @@ class NetworksAndChips:
         effort: Effort,
     ) -> OptimizerResult:
         """The front over chips and networks, with its certificate or bound."""
-        return search_joint(
-            self.space,
-            tables,
+
+        def price(indices: Ints) -> tuple[Floats, NDArray[np.bool_]]:
+            found = self.evaluate(indices, {})
+            limited = real_values(tables, indices, found, [limit.quantity for limit in limits])
+            return real_values(tables, indices, found, objectives), within(limited, limits)
+
+        return search_nested(
+            self._nested(tables),
             objectives,
             limits,
-            exact=self.target.exact,
-            optimizer=effort.optimizer,
-            seed=effort.seed,
-            seconds=effort.certify_seconds,
-            single=effort.single,
-            utility=effort.utility,
+            How(
+                effort.optimizer,
+                effort.seed,
+                effort.certify_seconds,
+                effort.single,
+                effort.utility,
+            ),
+            None if self.target.exact else price,
         )
+
+    def _nested(self, tables: SeparableProblem) -> Nested:
+        space = self.space
+        return Nested(tables, len(space.free), space.possible, space.size)
