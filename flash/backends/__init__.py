@@ -30,7 +30,10 @@ if TYPE_CHECKING:
         suite_models,
     )
     from flash.backends.onnx.variants.model import (
+        Open,
         Variants,
+        reopened,
+        variant_of,
         variants_model,
         variants_of,
         variants_of_file,
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
     )
     from flash.backends.torch.module import load_weights, module_weights, torch_network
     from flash.backends.torch.state import read_state, run_torch, state_file, torch_version
+    from flash.backends.torch.taylor import taylor_importance
     from flash.backends.tvm.build import run_tvm, time_tvm, tvm_library, tvm_version
     from flash.backends.tvm.rpc import Tracker, measure_tvm_rpc
     from flash.backends.tvm.tuning import Tuning, tuned_library
@@ -88,6 +92,7 @@ __all__ = [
     "state_file",
     "static_input",
     "suite_models",
+    "taylor_importance",
     "time_onnx",
     "time_tvm",
     "torch_graph",
@@ -102,6 +107,9 @@ __all__ = [
     "verify_onnx",
     "with_outputs",
     "with_weights",
+    "Open",
+    "reopened",
+    "variant_of",
 ]
 
 #: Public name -> (module, extra that brings the libraries the module imports).
@@ -114,7 +122,11 @@ _HOMES = {
     "TorchGraph": ("torch.graph", "torch"),
     "Tracker": ("tvm.rpc", "tvm"),
     "Tuning": ("tvm.tuning", "tvm"),
+    "Open": ("onnx.variants.model", "onnx"),
     "Variants": ("onnx.variants.model", "onnx"),
+    "taylor_importance": ("torch.taylor", "torch"),
+    "reopened": ("onnx.variants.model", "onnx"),
+    "variant_of": ("onnx.variants.model", "onnx"),
     "block_network": ("onnx.blocks", "onnx"),
     "described_model": ("onnx.head", "onnx"),
     "detection_model": ("onnx.detection", "onnx"),

@@ -35,16 +35,16 @@ def cut_variant(
     Raises ``InputError`` for a model or weights that do not fit, ``UsageError`` for a model that no
     exporter takes.
     """
-    from flash.backends import renamed_ends, variants_of_file, with_weights  # noqa: PLC0415
+    from flash.backends import renamed_ends, variant_of, with_weights  # noqa: PLC0415
 
     path = space.family.checked_model_file()
-    variants = variants_of_file(path)
-    (shape, *more) = variants.frozen.inputs.values()
-    if more or len(shape) != 4:
+    cut = variant_of(path, space.family.cutting(design))
+    (given, *more) = cut.graph.input
+    if more or len(given.type.tensor_type.shape.dim) != 4:
         raise UsageError(
             f"{path}: only models of one image input are exported; flash.shrink writes the variant"
         )
-    model = renamed_ends(variants.model(design))
+    model = renamed_ends(cut)
     if weights is None:
         return model, f"inherited from {path.name}"
     place = Path(weights)

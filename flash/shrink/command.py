@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from flash.command import CommandParser
 from flash.errors import UsageError
 from flash.files.writing import write_text
-from flash.quantities import parse_number, parse_seed, parse_sizes, quantity
-from flash.shrink.pipeline import shrink
+from flash.quantities import parse_number, parse_seed, parse_sizes, parse_whole, quantity
+from flash.shrink.pipeline import IMPORTANCES, shrink
 
 __all__ = ["main"]
 
@@ -32,6 +32,10 @@ def main(arguments: Sequence[str]) -> None:
         max_energy_mj=_limit(options, "max-energy", "energy_mj"),
         max_memory_kb=_limit(options, "max-memory", "memory_kb"),
         metric=options.metric,
+        importance=options.importance,
+        sides=[
+            parse_whole(side, "--sides", 1) for side in (options.sides or "").split(",") if side
+        ],
         design=options.design,
         data=options.data,
         measured_ms=_limit(options, "measured", "latency_ms"),
@@ -94,6 +98,9 @@ def _parser() -> CommandParser:
     add("--max-energy", metavar="5mJ", help="energy limit (uJ, mJ, J)")
     add("--metric", metavar="M", help="what is maximised (kept_importance: the share of the weights"
         " kept)")  # fmt: skip
+    add("--importance", default="norm", metavar="I", help=f"of filters: {', '.join(IMPORTANCES)} "
+        "(what they change on --data; %(default)s)")  # fmt: skip
+    add("--sides", metavar="160,192", help="heights that the input may have beside its own")
     add("--design", metavar="D", help="an id of the front, fastest, balanced or most_accurate")
     add("--data", metavar="FILE", help="inputs (.npy, .npz, or labelled images): the variant is "
         "fitted to and compared on them")  # fmt: skip

@@ -6,6 +6,7 @@ import json
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,14 +23,17 @@ from flash.report.picture import Mark, front_svg
 from flash.report.result import SearchReport
 from flash.search import search
 from flash.shrink.report import Candidate, ShrinkReport
-from flash.shrink.variant import Inputs, make_variant
+from flash.shrink.variant import Inputs, Variant, make_variant
 from flash.spaces.space import SearchSpace, load_space
-from flash.targets import Target, load_target
+from flash.targets import ChannelBlocks, Target, load_target
 
 if TYPE_CHECKING:
-    from flash.backends.onnx.variants.model import Variants
+    from flash.backends.onnx.variants.model import Open, Variants
 
-__all__ = ["shrink"]
+__all__ = ["IMPORTANCES", "shrink"]
+
+#: What filters are kept by: the squares of weights, or what those change on data.
+IMPORTANCES: Final = ("norm", "taylor")
 
 #: Inputs that the variant is compared with the model on.
 _MOST_INPUTS: Final = 256
@@ -51,6 +55,8 @@ def shrink(
     max_energy_mj: float | None = None,
     max_memory_kb: float | None = None,
     metric: str | None = None,
+    importance: str = "norm",
+    sides: Sequence[int] = (),
     design: str | None = None,
     data: str | Path | None = None,
     measured_ms: float | None = None,
@@ -64,6 +70,8 @@ def shrink(
     runtime: one of the profile's runtimes; its default one if not given.
     max_latency_share: instead of ``max_latency_ms``, a share of the model's own latency.
     metric: the score, ``kept_importance`` if not given.
+    importance: of weights: "norm", their squares, or "taylor", what they change on ``data``.
+    sides:  heights of the input that variants may have beside its own, its width along.
     design: an id of the front, "fastest", "balanced" or "most_accurate"; if not given the
             most accurate within the limits, or the balanced one without limits.
     data:   inputs as the model is fed them (``flash.files.samples``): the variant is compared with
@@ -77,21 +85,23 @@ def shrink(
     Raises ``InputError`` for a model that cannot be used, ``InfeasibleError`` if no variant meets
     the limits, ``UsageError`` for arguments that cannot be.
     """
-    if max_latency_ms is not None and max_latency_share is not None:
-        raise UsageError("give a latency in ms or as a share of the model's, not both")
-    variants, name = _variants(model, example_input, input_shape, inputs)
-    read = _inputs(variants, data, seed)
+    _check(max_latency_ms, max_latency_share, importance, data)
     device = load_target(target, runtime)
+    how = _openness(device, sides)
+    variants, name = _read(model, example_input, (input_shape, inputs), how)
+    read = _inputs(variants, data, seed)
+    if importance == "taylor":
+        variants = _by_data(variants, how, read)
     with tempfile.TemporaryDirectory() as folder:
         contents = _space_files(variants, name, Path(folder))
-        space = load_space(str(Path(folder) / f"{name}.toml"))
-        largest = space.design(variants.largest)
-        original = _candidate(space, device, largest, metric)
+        file = str(Path(folder) / f"{name}.toml")
+        space = load_space(file)
+        original = _candidate(space, device, space.design(variants.largest), metric)
         if max_latency_share is not None:
             max_latency_ms = original.latency_ms.value * max_latency_share
         report = search(
             target,
-            str(Path(folder) / f"{name}.toml"),
+            file,
             runtime=runtime,
             hardware="default" if device.chip else None,
             metric=metric,
@@ -104,17 +114,38 @@ def shrink(
     limited = any(x is not None for x in (max_latency_ms, max_energy_mj, max_memory_kb))
     chosen = _chosen(report, design, limited)
     variant = make_variant(variants, chosen.design, (chosen.params, chosen.macs), read, name)
-    stem = f"{name}-{chosen.id}"
-    contents[f"{stem}.onnx"] = variant.onnx
-    if variant.state is not None:
-        contents[f"{stem}.pt"] = variant.state
-    mark = Mark("original", original.latency_ms.value, original.score)
-    contents |= {
-        "front.json": report.to_json(),
-        "front.csv": report.to_csv(),
-        "front.svg": front_svg(report, (), [mark]),
-    }
-    found = ShrinkReport(
+    found = _report(name, space, variants, report, (original, chosen, variant), measured_ms)
+    files = write_folder(out, contents | _result_files(found, report, original, variant))
+    return replace(found, files=files)
+
+
+def _check(
+    latency_ms: float | None, share: float | None, importance: str, data: str | Path | None
+) -> None:
+    """Refuse arguments that exclude or need one another."""
+    if latency_ms is not None and share is not None:
+        raise UsageError("give a latency in ms or as a share of the model's, not both")
+    if importance not in IMPORTANCES:
+        hint = did_you_mean(importance, IMPORTANCES)
+        raise UsageError(f"unknown importance '{importance}'{hint}")
+    if importance == "taylor" and data is None:
+        raise UsageError("importance 'taylor' is measured on data: give --data")
+
+
+def _report(
+    name: str,
+    space: SearchSpace,
+    variants: Variants,
+    report: SearchReport,
+    made: tuple[Candidate, DesignReport, Variant],
+    measured_ms: float | None,
+) -> ShrinkReport:
+    """What was found, without its files."""
+    original, chosen, variant = made
+    notes = [*variants.notes, *variant.notes, *report.notes]
+    if variants.frozen.worth:
+        notes.append("kept importance is what weights change on the data (Taylor), not their norm")
+    return ShrinkReport(
         model=name,
         target=report.target["name"],
         space=space.name,
@@ -130,32 +161,59 @@ def shrink(
         variables={c.name: c.what for c in variants.choices},
         limits=report.limits,
         measured=measured_ms,
-        notes=(*variants.notes, *variant.notes, *report.notes),
+        notes=tuple(notes),
     )
-    contents["shrink.json"] = json.dumps(found.document(), indent=1, ensure_ascii=False) + "\n"
-    files = write_folder(out, contents)
-    object.__setattr__(found, "files", files)
-    return found
+
+
+def _result_files(
+    found: ShrinkReport, report: SearchReport, original: Candidate, variant: Variant
+) -> dict[str, str | bytes]:
+    """The front, the variant and the report, by file name."""
+    stem = f"{found.model}-{found.chosen}"
+    mark = Mark("original", original.latency_ms.value, original.score)
+    state = {} if variant.state is None else {f"{stem}.pt": variant.state}
+    return {
+        f"{stem}.onnx": variant.onnx,
+        **state,
+        "front.json": report.to_json(),
+        "front.csv": report.to_csv(),
+        "front.svg": front_svg(report, (), [mark]),
+        "shrink.json": json.dumps(found.document(), indent=1, ensure_ascii=False) + "\n",
+    }
 
 
 # ------------------------------------------------------------------------------------ the model
-def _variants(
+def _openness(device: Target, sides: Sequence[int]) -> Open:
+    """How far a model is opened for a target."""
+    from flash.backends import Open  # noqa: PLC0415 (an extra)
+
+    block = device.channel_block if isinstance(device, ChannelBlocks) else 1
+    return Open(block, tuple(sorted(set(sides))))
+
+
+def _read(
     model: Any,
     example_input: Any,
-    input_shape: Sequence[int] | None,
-    inputs: Mapping[str, Sequence[int]] | None,
+    sizes: tuple[Sequence[int] | None, Mapping[str, Sequence[int]] | None],
+    how: Open,
 ) -> tuple[Variants, str]:
     from flash.backends import variants_of, variants_of_file  # noqa: PLC0415 (an extra)
 
     if isinstance(model, str | Path):
-        found = variants_of_file(model, input_shape, inputs)
-        return found, _file_name(Path(model).stem)
+        return variants_of_file(model, *sizes, how), _file_name(Path(model).stem)
     if example_input is None:
         raise UsageError("a torch module needs example_input: a tensor of the shape to price")
     from flash.backends import module_model  # noqa: PLC0415 (an extra)
 
     name = type(model).__name__
-    return variants_of(module_model(model, example_input), name), _file_name(name)
+    return variants_of(module_model(model, example_input), name, how), _file_name(name)
+
+
+def _by_data(variants: Variants, how: Open, data: Inputs) -> Variants:
+    """The model opened again, its filters ordered by what they change on data."""
+    from flash.backends import reopened, taylor_importance  # noqa: PLC0415 (extras)
+
+    return reopened(variants, replace(how, worth=taylor_importance(variants.content, data.values)))
 
 
 def _file_name(text: str) -> str:

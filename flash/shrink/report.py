@@ -53,14 +53,15 @@ class Agreement:
 
     source:  the inputs.  inputs: how many.
     same_first: share of them where the largest output is the same; None without several outputs.
-    relative_rms: root mean square of the difference over that of the model's output.
+    relative_rms: root mean square of the difference over that of the model's output; None where the
+                  variant's maps are smaller.
     matched: layers whose channels were scaled to vary as in the model (0 without data).
     """
 
     source: str
     inputs: int
     same_first: float | None
-    relative_rms: float
+    relative_rms: float | None
     matched: int
 
     def to_dict(self) -> dict[str, Any]:
@@ -192,6 +193,8 @@ class ShrinkReport(Result):
         same = ""
         if found.same_first is not None:
             same = f"the same first class on {100 * found.same_first:.3g} % and "
+        if found.relative_rms is None:
+            return f"its output is smaller than the model's ({found.inputs} inputs)"
         return (
             f"before training it agrees with the model in {same}a difference of "
             f"{100 * found.relative_rms:.3g} % ({found.inputs} inputs of {found.source})"

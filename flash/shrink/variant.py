@@ -33,6 +33,26 @@ class Inputs:
     source: str
     real: bool
 
+    def at(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """The inputs resized to a model's sizes (n, channels, ...), as they are if they fit."""
+        values = self.values
+        for axis in range(2, values.ndim):
+            if values.shape[axis] != shape[axis]:
+                values = _resized(values, axis, shape[axis])
+        return values
+
+
+def _resized(values: NDArray[np.float32], axis: int, size: int) -> NDArray[np.float32]:
+    """Along an axis, by linear interpolation over as many positions as become one."""
+    before = values.shape[axis]
+    scale = max(before / size, 1.0)
+    centres = (np.arange(size) + 0.5) * before / size - 0.5
+    distance = np.abs(np.arange(before) - centres[:, None]) / scale
+    weights = np.maximum(1.0 - distance, 0.0)
+    weights /= weights.sum(axis=1, keepdims=True)
+    found = np.moveaxis(np.tensordot(weights, np.moveaxis(values, axis, 0), 1), 0, axis)
+    return np.ascontiguousarray(found, dtype=np.float32)
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -74,7 +94,7 @@ def make_variant(
             f"says {costs[0]:,} and {costs[1]:,}: please report the model"
         )
     content: bytes = model.SerializeToString(deterministic=True)
-    agreement = _agreement(variants, content, inputs, matched)
+    agreement = _agreement(variants, content, inputs, inputs.at(_input_shape(model)), matched)
     verified = ["parameters and MACs of the written file are those of the space"]
     verified.append("runs in onnxruntime to finite numbers")
     state = None
@@ -101,7 +121,9 @@ def _in_torch(
         matched = 0
         if inputs.real and len(variants.frozen.inputs) == 1:
             original = torch_graph(variants.content)
-            matched = match_statistics(module, original, inputs.values, variants.kept(values))
+            smaller = inputs.at(_input_shape(model))
+            kept = variants.kept(values)
+            matched = match_statistics(module, original, inputs.values, kept, smaller)
         return module, matched, _torch_error(module, inputs, variants)
     except (InputError, UsageError) as error:
         notes.append(f"no PyTorch module: {error}")
@@ -116,7 +138,7 @@ def _torch_error(module: Any, inputs: Inputs, variants: Variants) -> float:
         with_weights,
     )
 
-    feeds = _feeds(variants, inputs.values[:1])
+    feeds = _feeds(variants, inputs.at(_input_shape(module.model))[:1])
     found = run_graph(module, feeds)
     wanted = run_onnx(with_weights(module.model, graph_weights(module)), feeds)
     worst = 0.0
@@ -138,16 +160,35 @@ def _feeds(variants: Variants, values: NDArray[np.float32]) -> dict[str, NDArray
     return feeds
 
 
-def _agreement(variants: Variants, content: bytes, inputs: Inputs, matched: int) -> Agreement:
+def _singly(variants: Variants, values: NDArray[np.float32]) -> list[dict[str, NDArray[Any]]]:
+    """Feeds of one input each."""
+    return [_feeds(variants, values[k : k + 1]) for k in range(len(values))]
+
+
+def _input_shape(model: Any) -> tuple[int, ...]:
+    """Sizes of a model's first input."""
+    return tuple(d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim)
+
+
+def _agreement(
+    variants: Variants,
+    content: bytes,
+    inputs: Inputs,
+    smaller: NDArray[np.float32],
+    matched: int,
+) -> Agreement:
     """The variant's first output beside the model's, input by input."""
     from flash.backends import run_onnx_many  # noqa: PLC0415 (an extra)
 
-    feeds = [_feeds(variants, inputs.values[k : k + 1]) for k in range(len(inputs.values))]
     name = variants.frozen.outputs[0]
-    want = np.stack([found[name] for found in run_onnx_many(variants.content, feeds)])
-    have = np.stack([found[name] for found in run_onnx_many(content, feeds)])
-    if have.shape != want.shape or not np.isfinite(have).all():
-        raise FlashError("the variant does not give finite numbers of the model's shape")
+    want, have = (
+        np.stack([found[name] for found in run_onnx_many(file, _singly(variants, values))])
+        for file, values in ((variants.content, inputs.values), (content, smaller))
+    )
+    if not np.isfinite(have).all():
+        raise FlashError("the variant does not give finite numbers")
+    if have.shape != want.shape:  # maps of another side
+        return Agreement(inputs.source, len(want), None, None, matched)
     flat_want, flat_have = want.reshape(len(want), -1), have.reshape(len(have), -1)
     same = None
     if flat_want.shape[1] > 1:

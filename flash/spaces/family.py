@@ -103,6 +103,21 @@ class Setting:
         return type(value) is int and 1 <= value <= self.most
 
 
+@dataclass(frozen=True)
+class Cutting:
+    """How a design is cut from a model (``flash.backends.onnx.variants``).
+
+    kept:   units that each group keeps, and the side of each kernel that varies, by number.
+    depths: blocks of each run.  side: of the input, 0 for the model's own.
+    orders: of groups, the units as they are kept, where that is not by the weights' squares.
+    """
+
+    kept: Mapping[int, int]
+    depths: Mapping[int, int]
+    side: int
+    orders: Mapping[int, tuple[int, ...]]
+
+
 class Family(ABC):
     """A parameterised set of networks, written once as code that emits layers.
 
@@ -170,6 +185,10 @@ class Family(ABC):
 
     def checked_model_file(self) -> Path:
         """That file, if it is the one the space was made of; ``InputError`` else."""
+        raise SpaceError(f"designs of the family {self.name} are cut from no model")
+
+    def cutting(self, values: Mapping[str, int]) -> Cutting:
+        """How a design is cut from that model."""
         raise SpaceError(f"designs of the family {self.name} are cut from no model")
 
     def kept_importance(self, values: Mapping[str, Ints], stage: str) -> NDArray[np.float64] | None:

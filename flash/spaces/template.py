@@ -9,7 +9,7 @@ many blocks of a run are there.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -58,7 +58,7 @@ SIZES: Final = (
 )
 _FLAGS: Final = ("norm", "bias", "signal")
 _TEXTS: Final = ("act", "format", "out_format")
-_KINDS: Final = ("width", "inner", "heads", "depth")
+_KINDS: Final = ("width", "inner", "heads", "depth", "kernel", "side")
 
 SizeTerms = Terms | int
 
@@ -68,8 +68,10 @@ class Variable:
     """What a variant chooses.
 
     values: all that it may be, rising; the last is the model's own.
-    kind:   ``width``, ``inner`` (a width inside a block), ``heads`` or ``depth``.
-    units:  of each group that follows it, how many it keeps at each value.
+    kind:   ``width``, ``inner`` (a width inside a block), ``heads``, ``depth``, ``kernel`` (side
+            of depthwise kernels) or ``side`` (of the input).
+    units:  of each group that follows it, how many it keeps at each value; of each size that is no
+            width (a kernel's, a map's), that size.
     what:   one line for people.
     """
 
@@ -129,6 +131,7 @@ class Importance:
     run: int
     block: int
     parts: tuple[tuple[int, int, NDArray[np.float64]], ...]
+    extent: int = -1
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,8 @@ class Template:
     fixed:  layers whose widths cannot vary, and why.
     source: the input's channels, height and width.  output: the last layer's result.
     classes: channels of the (first) output.
+    side:   height and width of the input, where they vary; else empty.
+    orders: of groups, the units as they are kept, where that is not by the weights' squares.
     """
 
     name: str
@@ -155,6 +160,8 @@ class Template:
     output: Slot
     input_names: tuple[str, ...] = ()
     classes: int = 1
+    side: tuple[SizeTerms, ...] = ()
+    orders: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
 
     @cached_property
     def leaving(self) -> Mapping[int, Sequence[Block]]:
@@ -255,6 +262,8 @@ def _template(top: Section, document: Mapping[str, Any]) -> Template:
         output=_slot(document["output"]),
         input_names=tuple(map(str, document["input_names"])),
         classes=int(document["classes"]),
+        side=tuple(map(terms_from_json, document.get("side", ()))),
+        orders={int(k): tuple(map(int, v)) for k, v in document.get("orders", {}).items()},
     )
 
 
@@ -313,7 +322,8 @@ def _importance(given: Mapping[str, Any]) -> Importance:
     )
     if any(table.ndim != 2 for _, _, table in parts):
         raise ValueError("importance is a list of tables")
-    return Importance(str(given["stage"]), int(given["run"]), int(given["block"]), parts)
+    extent = int(given.get("extent", -1))
+    return Importance(str(given["stage"]), int(given["run"]), int(given["block"]), parts, extent)
 
 
 def layer_defaults() -> dict[str, Any]:

@@ -4,7 +4,7 @@ Each kind is a room (``processor``, ``systolic``, ``imc``) that nobody imports b
 ``load_target`` and ``load_hardware`` find it by the schema of the profile (``KINDS``).
 """
 
-from flash.targets.base import Costs, Target, Triple
+from flash.targets.base import ChannelBlocks, Costs, Target, Triple
 from flash.targets.breakdown import Block, Breakdown, Drawing, LayerCost
 from flash.targets.chips import ChipGrid, Given, parse_hardware
 from flash.targets.kinds import KINDS, ChipFamily, Hardware, TargetKind
@@ -14,6 +14,7 @@ __all__ = [
     "KINDS",
     "Block",
     "Breakdown",
+    "ChannelBlocks",
     "ChipFamily",
     "ChipGrid",
     "Costs",

@@ -14,7 +14,7 @@ from flash.spaces.stage_tables import Combine, Floats
 from flash.spaces.table import LayerTable
 from flash.targets.breakdown import Breakdown
 
-__all__ = ["Costs", "SummedCosts", "Target", "Triple"]
+__all__ = ["ChannelBlocks", "Costs", "SummedCosts", "Target", "Triple"]
 
 #: Value, low and high.
 Triple = tuple[Floats, Floats, Floats]
@@ -106,6 +106,15 @@ class Target(Protocol):
 
     def breakdown(self, network: Network) -> Breakdown:
         """Where time, energy and area of one network go, layer by layer."""
+
+
+@runtime_checkable
+class ChannelBlocks(Protocol):
+    """What a target may offer beside: it computes channels in blocks, part of one costs it all."""
+
+    @property
+    def channel_block(self) -> int:
+        """Channels of a block."""
 
 
 @runtime_checkable

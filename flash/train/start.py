@@ -70,11 +70,11 @@ def _network(space: SearchSpace, design: dict[str, int], seed: int) -> Any:
     from flash.backends import (  # noqa: PLC0415 (extras)
         network_model,
         random_weights,
-        variants_of_file,
+        variant_of,
     )
 
     if space.family.model_file is not None:
-        return variants_of_file(space.family.checked_model_file()).model(design)
+        return variant_of(space.family.checked_model_file(), space.family.cutting(design))
     network = space.network(space.design(design)).live()
     model = network_model(network, random_weights(network, seed), space.name)
     model.metadata_props.add(key="flash.design", value=json.dumps(design))

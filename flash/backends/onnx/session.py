@@ -55,25 +55,31 @@ def time_onnx(
     *,
     seconds: float = 2.0,
     threads: int = 1,
+    busy: bool = False,
 ) -> list[float]:
     """Median latency in ms of each model on the same inputs, on this machine's processor.
 
     The models take turns, so that a processor that changes its speed does so for all; at least
-    three turns after one that does not count, more until ``seconds`` are over. Raises
-    ``InputError`` where onnxruntime refuses a model.
+    three turns after one that does not count, more until ``seconds`` are over.
+
+    busy: others use the machine: the least processor time of the one thread instead, as a thread
+          that is stopped does not age.
+
+    Raises ``InputError`` where onnxruntime refuses a model.
     """
-    sessions = [_session(model, threads) for model in models]
+    clock, taken_of = (time.thread_time, np.min) if busy else (time.perf_counter, np.median)
+    sessions = [_session(model, 1 if busy else threads) for model in models]
     feeds = dict(inputs)
     times: list[list[float]] = [[] for _ in models]
     end = time.perf_counter() + seconds
     turn = 0
     while turn <= _LEAST_TURNS or (time.perf_counter() < end and turn <= _MOST_TURNS):
         for session, taken in zip(sessions, times, strict=True):
-            start = time.perf_counter()
+            start = clock()
             session.run(None, feeds)
-            taken.append(1e3 * (time.perf_counter() - start))
+            taken.append(1e3 * (clock() - start))
         turn += 1
-    return [float(np.median(taken[1:])) for taken in times]
+    return [float(taken_of(taken[1:])) for taken in times]
 
 
 def _session(content: bytes, threads: int = 1) -> onnxruntime.InferenceSession:

@@ -171,13 +171,15 @@ def match_statistics(
     original: TorchGraph,
     inputs: NDArray[np.float32],
     kept: Mapping[str, NDArray[np.bool_]],
+    smaller: NDArray[np.float32] | None = None,
 ) -> int:
     """Scale and shift the channels of ``variant`` so that they vary as in ``original``.
 
     For every convolution and fully connected layer with a bias that follows no batch norm, mean
     and deviation of each channel over ``inputs`` become what they are in the original; batch norms
     get the statistics of the inputs. kept: result of a node -> which of its channels the variant
-    has. Returns how many layers were changed.
+    has. smaller: the inputs as the variant reads them, where that is not as the original does.
+    Returns how many layers were changed.
     """
     wanted: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
     batch = torch.from_numpy(inputs)
@@ -218,7 +220,7 @@ def match_statistics(
         return result * scale.reshape(shape) + shift.reshape(shape)
 
     with torch.no_grad():
-        variant(batch, watch=match)
+        variant(batch if smaller is None else torch.from_numpy(smaller), watch=match)
     return changed
 
 

@@ -41,6 +41,11 @@ class ProcessorTarget:
         return self.profile.name
 
     @property
+    def channel_block(self) -> int:
+        """Output channels that the runtime computes at once."""
+        return self.profile.runtime.lanes
+
+    @property
     def weight_bytes(self) -> float:
         """Bytes of a weight in the runtime's precision."""
         return BYTES[self.profile.runtime.precision]

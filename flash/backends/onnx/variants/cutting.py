@@ -15,7 +15,7 @@ from flash.backends.onnx.variants.blocks import Run
 from flash.backends.onnx.variants.document import kept_ids
 from flash.backends.onnx.variants.frozen import Frozen
 from flash.backends.onnx.variants.rules import looks_up_all
-from flash.backends.onnx.variants.units import Units
+from flash.backends.onnx.variants.units import KERNEL, Units
 
 __all__ = ["Cut", "cut"]
 
@@ -29,7 +29,8 @@ def cut(
 ) -> onnx.ModelProto:
     """The variant with its weights.
 
-    kept: units that each group keeps (all where not given).  depths: blocks of each run.
+    kept: units that each group keeps, sides of kernels by their extent's number (all where not
+          given).  depths: blocks of each run.
     """
     return Cut(frozen, units, kept).model(_left_out(runs, depths))
 
@@ -57,10 +58,26 @@ class Cut:
             stays[kept_ids(group, kept.get(number, group.units))] = True
         self._stays = stays
         self._made: dict[str, NDArray[Any]] = {}
+        self._kernels = {
+            place: kept.get(number, extent.sizes[-1])
+            for number, extent in units.numbered_extents
+            if extent.kind == KERNEL
+            for place in extent.places
+        }
 
     def positions(self, name: str) -> list[NDArray[np.bool_]]:
         """Which positions of a tensor stay, one array an axis."""
-        return [self._stays[x] for x in self.units.of[name]]
+        return [
+            self._stays[x] if (name, axis) not in self._kernels else self._middle(name, axis)
+            for axis, x in enumerate(self.units.of[name])
+        ]
+
+    def _middle(self, name: str, axis: int) -> NDArray[np.bool_]:
+        size = self.frozen.shapes[name][axis]
+        outside = (size - self._kernels[name, axis]) // 2
+        at = np.arange(size)
+        middle: NDArray[np.bool_] = (at >= outside) & (at < size - outside)
+        return middle
 
     def shape(self, name: str) -> list[int]:
         """Sizes of a tensor in the variant."""
@@ -139,6 +156,13 @@ class Cut:
             before = self.frozen.shapes[node.input[0]][1]
             after = self.shape(node.input[0])[1]
             _set(node, "group", after * groups // before)
+        if (node.input[1], len(self.frozen.shapes[node.input[1]]) - 1) in self._kernels or (
+            node.input[1],
+            2,
+        ) in self._kernels:
+            kernel = self.shape(node.input[1])[2:]
+            _set(node, "kernel_shape", kernel)
+            _set(node, "pads", [(n - 1) // 2 for n in kernel] * 2)
 
     def _reshape(self, node: onnx.NodeProto) -> None:
         shape = self.shape(node.output[0])

@@ -15,7 +15,7 @@ from flash.backends.onnx.variants.blocks import Run, blocks_by_node
 from flash.backends.onnx.variants.frozen import Frozen
 from flash.backends.onnx.variants.sized import Sized
 from flash.backends.onnx.variants.stages import Stretch, cut_into_stages
-from flash.backends.onnx.variants.units import Group, Units
+from flash.backends.onnx.variants.units import SIDE, Group, Units
 from flash.backends.onnx.variants.variables import Choice
 from flash.spaces.layers import Layer, Tensor
 from flash.spaces.sizes import Size, terms_to_json
@@ -81,6 +81,11 @@ def graph_document(
     run_number = {r: k for k, r in enumerate(runs_kept)} | {-1: -1}
     closed = closed_widths(units, followed)
     source = sized.network.source
+    optional: dict[str, Any] = {}
+    if isinstance(source.height, Size) or isinstance(source.width, Size):
+        optional["side"] = [terms_to_json(source.height), terms_to_json(source.width)]
+    if frozen.worth:
+        optional["orders"] = {str(k): g.order.tolist() for k, g in enumerate(units.groups)}
     return {
         "schema": SCHEMA,
         "name": name,
@@ -102,7 +107,7 @@ def graph_document(
         "importance": _importance(
             frozen, units, choices, sized, (stages, run_number, blocks, depth)
         ),
-    }
+    } | optional
 
 
 def closed_widths(units: Units, followed: Mapping[int, str]) -> dict[str, str]:
@@ -178,6 +183,7 @@ def _open(value: Any, followed: Mapping[int, str], units: Units) -> Any:
         g: Size.of_group(g, own.units) if g in followed else own.units
         for g, own in enumerate(units.groups)
     }
+    given |= {g: Size.of_group(g, own.sizes[-1]) for g, own in units.numbered_extents}
     return terms_to_json(_substituted(value.terms, given))
 
 
@@ -203,6 +209,7 @@ def _importance(
     stages, run_number, blocks, depth = where
     stage_of = {k: s.name for s in stages for k in s.layers}
     levels = {g: own for c in choices for g, own in c.units.items()}
+    sides = {g for g, own in units.numbered_extents if own.kind == SIDE}
     found = []
     for number, node in enumerate(frozen.nodes):
         weight = frozen.stored.get(node.input[1]) if len(node.input) > 1 else None
@@ -211,24 +218,36 @@ def _importance(
             continue
         if not weight.any():
             continue
-        parts = _parts(node, weight, units, levels)
+        parts = _parts(node, frozen.importance(node.input[1]), units, levels)
         run, block = blocks.get(number, (-1, -1))
         run, block = (run, block) if run in depth else (-1, -1)
         entry = {"stage": stage_of[layer], "run": run_number[run], "block": block}
+        if sides & groups_of(sized.network.layers[layer]):
+            entry["extent"] = units.extent_at[_input_side(frozen)]
         found.append(entry | {"parts": parts})
     return found
 
 
+def _input_side(frozen: Frozen) -> tuple[str, int]:
+    """Where the input's height is."""
+    return next(iter(frozen.inputs)), 2
+
+
 def _parts(
     node: onnx.NodeProto,
-    weight: NDArray[Any],
+    importance: NDArray[np.float64],
     units: Units,
     levels: Mapping[int, tuple[int, ...]],
 ) -> list[list[Any]]:
-    """Squared norm of a kernel by group of rows and of columns, at each of their levels."""
-    squares = np.square(weight, dtype=np.float64)
-    squares = squares.sum(axis=tuple(range(2, weight.ndim))) if weight.ndim > 2 else squares
-    if weight.ndim == 2 and not (node.op_type == "Gemm" and attribute(node, "transB", 0)):
+    """Importance of a kernel by group of rows and of columns, at each of their levels."""
+    extent = units.extent_at.get((node.input[1], importance.ndim - 1))
+    if extent in levels:
+        return _depthwise_parts(node, importance, units, levels, extent)
+    squares = importance
+    squares = squares.sum(axis=tuple(range(2, squares.ndim))) if squares.ndim > 2 else squares
+    if squares.ndim == 2 == importance.ndim and not (
+        node.op_type == "Gemm" and attribute(node, "transB", 0)
+    ):
         squares = squares.T
         rows, columns = units.of[node.input[1]][1], units.of[node.input[1]][0]
     else:
@@ -243,6 +262,30 @@ def _parts(
     return found
 
 
+def _depthwise_parts(
+    node: onnx.NodeProto,
+    importance: NDArray[np.float64],
+    units: Units,
+    levels: Mapping[int, tuple[int, ...]],
+    extent: int,
+) -> list[list[Any]]:
+    """Importance of a depthwise kernel by group of channels and by its side."""
+    sides = []
+    for side in levels[extent]:
+        own = importance[:, 0]
+        for axis in range(1, own.ndim):
+            outside = max(0, own.shape[axis] - side) // 2
+            own = np.take(own, range(outside, own.shape[axis] - outside), axis=axis)
+        sides.append(own.sum(axis=tuple(range(1, own.ndim))))
+    by_side = np.stack(sides) / max(float(importance.sum()), 1e-30)
+    found = []
+    for row, row_sets in _kept_sets(units.of[node.input[1]][0], units, levels):
+        table = row_sets @ by_side.T
+        if table.any():
+            found.append([row, extent, np.round(table, 9).tolist()])
+    return found
+
+
 def _kept_sets(
     labels: NDArray[np.int64], units: Units, levels: Mapping[int, tuple[int, ...]]
 ) -> list[tuple[int, NDArray[np.float64]]]:
@@ -250,6 +293,8 @@ def _kept_sets(
     found = []
     open_positions = np.zeros(len(labels), dtype=np.bool_)
     for number, kept in levels.items():
+        if number >= len(units.groups):
+            continue
         group = units.groups[number]
         own = np.isin(labels, group.ids)
         if not own.any():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ from flash.backends.onnx.passes.axes import bind_axes
 from flash.backends.onnx.passes.functions import inline_functions
 from flash.errors import InputError
 
-__all__ = ["Frozen", "freeze", "freeze_file"]
+__all__ = ["Frozen", "freeze", "freeze_at", "freeze_file"]
 
 #: Operators that no variant can be made of, and why.
 _REFUSED: Final = {
@@ -47,12 +47,20 @@ class Frozen:
 
     shapes: of every tensor, stored ones included.  stored: the values of stored tensors.
     unshared: parameters written more than once because tensors of one axis were shared.
+    worth: of stored tensors, the importance of every element, where it was measured on data.
     """
 
     model: onnx.ModelProto
     shapes: Mapping[str, tuple[int, ...]]
     stored: Mapping[str, NDArray[Any]]
     unshared: int = 0
+    worth: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    def importance(self, name: str) -> NDArray[np.float64]:
+        """Of every element of a stored tensor: as measured, else its square."""
+        if name in self.worth:
+            return self.worth[name]
+        return np.square(self.stored[name], dtype=np.float64)
 
     @property
     def nodes(self) -> Sequence[onnx.NodeProto]:
@@ -87,6 +95,19 @@ def freeze_file(
     return freeze(model, str(path), input_shape, inputs)
 
 
+def freeze_at(model: onnx.ModelProto, shape: Sequence[int], path: str) -> Frozen:
+    """A static model of one input, its only input of another shape; raises ``InputError``."""
+    other = onnx.ModelProto()
+    other.CopyFrom(model)
+    (given,) = other.graph.input
+    for dim, size in zip(given.type.tensor_type.shape.dim, shape, strict=True):
+        dim.dim_value = int(size)
+    del other.graph.value_info[:]
+    for output in other.graph.output:
+        output.type.tensor_type.ClearField("shape")
+    return freeze(other, path)
+
+
 def freeze(
     model: onnx.ModelProto,
     path: str = "model",
@@ -115,6 +136,7 @@ def freeze(
         value = graph.values[x.name]
         own.graph.input.append(helper.make_tensor_value_info(x.name, value.elem_type, value.shape))
     hoist_constants(own.graph)
+    _read_through(own.graph)
     unshared = _unshare(own.graph)
     _name_nodes(own.graph)
     results = _run(own, path)
@@ -126,6 +148,26 @@ def freeze(
         {t.name: numpy_helper.to_array(t) for t in own.graph.initializer},
         unshared,
     )
+
+
+def _read_through(graph: onnx.GraphProto) -> None:
+    """Read stored tensors themselves: exporters put an Identity before those that are equal."""
+    source = {t.name: t.name for t in graph.initializer}
+    returned = {x.name for x in graph.output}
+    kept = []
+    for node in graph.node:
+        for position, name in enumerate(node.input):
+            node.input[position] = source.get(name, name)
+        if (
+            node.op_type == "Identity"
+            and node.input[0] in source
+            and node.output[0] not in returned
+        ):
+            source[node.output[0]] = node.input[0]
+        else:
+            kept.append(node)
+    del graph.node[:]
+    graph.node.extend(kept)
 
 
 def _unshare(graph: onnx.GraphProto) -> int:

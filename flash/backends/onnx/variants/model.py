@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -23,24 +23,37 @@ from flash.backends.onnx.variants.document import (
     groups_of,
     plan,
 )
-from flash.backends.onnx.variants.frozen import Frozen, freeze, freeze_file
+from flash.backends.onnx.variants.extents import kernel_extents, side_extents
+from flash.backends.onnx.variants.frozen import Frozen, freeze, freeze_at, freeze_file
 from flash.backends.onnx.variants.sized import Sized, sized_network
 from flash.backends.onnx.variants.stages import effort
-from flash.backends.onnx.variants.units import Units, find_units
+from flash.backends.onnx.variants.units import SIDE, Extent, Units, find_units
 from flash.backends.onnx.variants.variables import SHARES, Choice, choose_variables
 from flash.errors import InputError
+from flash.spaces.family import Cutting
 
 #: Options times states of an exact search; with more, variants keep coarser shares of widths.
 _MOST_EFFORT: Final = 100_000
 #: Widths that one layer may follow from.
 _MOST_GROUPS: Final = 4
 
-__all__ = ["Variants", "variants_model", "variants_of", "variants_of_file"]
+__all__ = [
+    "Open",
+    "Variants",
+    "reopened",
+    "variant_of",
+    "variants_model",
+    "variants_of",
+    "variants_of_file",
+]
 
 
 @dataclass(frozen=True)
 class Variants:
-    """A model with its widths and depths; ``path`` begins messages."""
+    """A model with its widths and depths; ``path`` begins messages.
+
+    at: the model at other sides of its input, where that varies.
+    """
 
     path: str
     frozen: Frozen
@@ -48,6 +61,7 @@ class Variants:
     runs: tuple[Run, ...]
     sized: Sized
     planned: Plan
+    at: Mapping[int, tuple[Frozen, Units]] = field(default_factory=dict)
 
     @property
     def choices(self) -> tuple[Choice, ...]:
@@ -68,7 +82,8 @@ class Variants:
     def model(self, values: Mapping[str, int]) -> onnx.ModelProto:
         """The variant with these values of all variables, with the weights it inherits."""
         depths = {c.run: values[c.name] for c in self.choices if c.run >= 0}
-        return cut(self.frozen, self.units, self.runs, self._kept_units(values), depths)
+        frozen, units = self.at.get(values.get(SIDE, 0), (self.frozen, self.units))
+        return cut(frozen, units, self.runs, self._kept_units(values), depths)
 
     def _kept_units(self, values: Mapping[str, int]) -> dict[int, int]:
         kept: dict[int, int] = {}
@@ -121,13 +136,28 @@ class Variants:
         )
 
 
+@dataclass(frozen=True)
+class Open:
+    """How far a model is opened.
+
+    block: channels that the target computes at once: wider groups keep multiples of it.
+    sides: of the input beside its own, in positions of its height.
+    worth: of stored tensors, the importance of every element; their squares where not given.
+    """
+
+    block: int = 1
+    sides: tuple[int, ...] = ()
+    worth: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+
+
 def variants_of_file(
     path: str | Path,
     input_shape: Sequence[int] | None = None,
     inputs: Mapping[str, Sequence[int]] | None = None,
+    how: Open | None = None,
 ) -> Variants:
     """The variants of the model in a file; raises ``InputError``."""
-    return _variants(freeze_file(path, input_shape, inputs), str(path))
+    return _variants(freeze_file(path, input_shape, inputs), str(path), how or Open())
 
 
 def variants_model(path: str | Path) -> onnx.ModelProto:
@@ -136,31 +166,91 @@ def variants_model(path: str | Path) -> onnx.ModelProto:
     return cut(frozen, find_units(Axes(frozen)), (), {}, {})
 
 
-def variants_of(model: onnx.ModelProto, path: str = "model") -> Variants:
+def variants_of(model: onnx.ModelProto, path: str = "model", how: Open | None = None) -> Variants:
     """The variants of a model already loaded; raises ``InputError``."""
-    return _variants(freeze(model, path), path)
+    return _variants(freeze(model, path), path, how or Open())
 
 
-def _variants(frozen: Frozen, path: str) -> Variants:
+def reopened(variants: Variants, how: Open) -> Variants:
+    """The same model opened otherwise."""
+    return _variants(variants.frozen, variants.path, how)
+
+
+def variant_of(path: str | Path, how: Cutting) -> onnx.ModelProto:
+    """The variant of the model at ``path`` that a space of it means; raises ``InputError``."""
+    frozen = freeze_file(path)
     units = find_units(Axes(frozen))
     runs = find_runs(frozen, units)
+    kernels = kernel_extents(frozen, runs)
+    if how.side:
+        frozen, units = _at_side(frozen, units, how.side, str(path))
+    groups = [
+        replace(g, order=np.array(how.orders[k])) if k in how.orders else g
+        for k, g in enumerate(units.groups)
+    ]
+    units = replace(units, groups=tuple(groups), extents=kernels)
+    return cut(frozen, units, runs, how.kept, how.depths)
+
+
+def _variants(frozen: Frozen, path: str, how: Open) -> Variants:
+    frozen = replace(frozen, worth=how.worth)
+    units = find_units(Axes(frozen))
+    runs = find_runs(frozen, units)
+    at = {side: _at_side(frozen, units, side, path) for side in how.sides}
+    extents = kernel_extents(frozen, runs)
+    if at:
+        own = next(iter(frozen.inputs.values()))[2]
+        extents += _sides({side: pair[0] for side, pair in at.items()} | {own: frozen}, own, path)
+    units = replace(units, extents=extents)
+    at = {side: (own, replace(given, extents=extents)) for side, (own, given) in at.items()}
     sized = sized_network(frozen, units, path)
     tied = _tied(sized, units)
     for shares in SHARES:
-        choices = choose_variables(frozen, units, runs, shares, tied)
+        choices = choose_variables(frozen, units, runs, shares, tied, how.block)
         planned = plan(runs, choices, sized)
         if effort(planned.stages, planned.sizes) <= _MOST_EFFORT:
             break
     if not choices:
         raise InputError(f"{path}: nothing in it can be made smaller: no width is free")
-    return Variants(path, frozen, units, runs, sized, planned)
+    return Variants(path, frozen, units, runs, sized, planned, at)
+
+
+def _at_side(frozen: Frozen, units: Units, side: int, path: str) -> tuple[Frozen, Units]:
+    """The model at another side of its input, and its units, which are the model's own."""
+    shape = next(iter(frozen.inputs.values()))
+    if len(frozen.inputs) != 1 or len(shape) != 4:
+        raise InputError(f"{path}: the side varies where a model reads one image only")
+    height, width = shape[2:]
+    if not 0 < side < height:
+        raise InputError(f"{path}: sides must lie below the model's own, {height}, got {side}")
+    whole = cut(frozen, units, (), {}, {})
+    try:
+        found = freeze_at(whole, (*shape[:2], side, max(1, round(width * side / height))), path)
+    except InputError as error:
+        reason = str(error).removeprefix(f"{path}: ")
+        raise InputError(f"{path}: its side cannot be {side}: {reason}") from None
+    found = replace(found, worth=frozen.worth)
+    other = find_units(Axes(found))
+    same = len(other.groups) == len(units.groups) and all(
+        np.array_equal(a.ids, b.ids) for a, b in zip(other.groups, units.groups, strict=True)
+    )
+    if not same:
+        raise InputError(f"{path}: its side cannot be {side}: its widths follow from it")
+    return found, other
+
+
+def _sides(at: Mapping[int, Frozen], own: int, path: str) -> tuple[Extent, ...]:
+    try:
+        return side_extents(at, own)
+    except InputError as error:
+        raise InputError(f"{path}: its side cannot vary: {error}") from None
 
 
 def _tied(sized: Sized, units: Units) -> list[list[int]]:
     """Groups of equal widths that layers join in such numbers that each cannot vary alone."""
     found: dict[int, set[int]] = {}
     for layer in sized.network.layers:
-        groups = groups_of(layer)
+        groups = {g for g in groups_of(layer) if g < len(units.groups)}
         if len(groups) > _MOST_GROUPS:
             for g in groups:
                 found.setdefault(units.groups[g].units, set()).add(g)

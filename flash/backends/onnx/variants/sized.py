@@ -92,6 +92,14 @@ def _open_sizes(graph: Graph, units: Units) -> None:
             # A group reads as many channels in every variant.
             channels = graph.shape(node.input(0))[1]
             node.attributes["group"] = channels // (int(channels) // groups)
+            _open_window(node, graph.shape(node.input(1))[2:])
+
+
+def _open_window(node: Node, kernel: tuple[int, ...]) -> None:
+    """Padding that follows a kernel's side; such kernels are padded by half of it."""
+    if any(isinstance(n, Size) for n in kernel):
+        node.attributes["kernel_shape"] = list(kernel)
+        node.attributes["pads"] = [(n - 1) // 2 for n in kernel] * 2
 
 
 def _open_shape(name: str, units: Units) -> tuple[int, ...] | None:
@@ -100,7 +108,10 @@ def _open_shape(name: str, units: Units) -> tuple[int, ...] | None:
     for axis, own in enumerate(units.of[name]):
         size: int = len(own)
         found = units.group_of((name, axis))
-        if found:
+        extent = units.extent_at.get((name, axis))
+        if extent is not None:
+            varies, size = True, Size.of_group(extent, size)
+        elif found:
             varies = True
             size = int(np.count_nonzero(own == 0))
             for group, per in found:

@@ -2,15 +2,17 @@
 
 Units that reach the same axes of the same tensors equally often are of one group; a variant
 keeps some of them. Which a variant keeps first is decided by the weights: a unit's importance
-is its mean share of the squared norm of every stored tensor it reaches (batch norm's scale
-among them), after the filter norm of Li et al., "Pruning Filters for Efficient ConvNets", ICLR
-2017.
+is its mean share of the importance of every stored tensor it reaches (batch norm's scale among
+them): its squared norm, after the filter norm of Li et al., "Pruning Filters for Efficient
+ConvNets", ICLR 2017, or what was measured on data (``flash.backends.torch.taylor``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +20,14 @@ from numpy.typing import NDArray
 from flash.backends.onnx.variants.axes import FIXED, Axes, Labels
 from flash.backends.onnx.variants.rules import apply_rules
 
-__all__ = ["Group", "Units", "find_units"]
+__all__ = ["KERNEL", "SIDE", "Extent", "Group", "Units", "find_units"]
 
 #: (tensor, axis).
 Place = tuple[str, int]
+
+#: Kinds of extents: the side of depthwise kernels, and of the input.
+KERNEL: Final = "kernel"
+SIDE: Final = "side"
 
 
 @dataclass(frozen=True)
@@ -53,16 +59,44 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Extent:
+    """Axes of one size, whatever it is.
+
+    kind:   ``kernel`` or ``side``.
+    sizes:  that the axes may have, rising; the last is the model's own.
+    places: (tensor, axis).
+    node:   number of the first node that it is about.
+    """
+
+    kind: str
+    sizes: tuple[int, ...]
+    places: frozenset[tuple[str, int]]
+    node: int
+
+
+@dataclass(frozen=True)
 class Units:
     """Units of a model: which unit each position of each axis belongs to, and their groups.
 
     of: tensor -> an array an axis; 0 is what never varies.
     fixed: node -> why the channels it makes cannot vary.
+    extents: sizes that vary otherwise; numbered after the groups.
     """
 
     of: Mapping[str, Sequence[Labels]]
     groups: tuple[Group, ...]
     fixed: Mapping[str, str]
+    extents: tuple[Extent, ...] = ()
+
+    @property
+    def numbered_extents(self) -> list[tuple[int, Extent]]:
+        """(number among groups and extents, extent)."""
+        return list(enumerate(self.extents, len(self.groups)))
+
+    @cached_property
+    def extent_at(self) -> Mapping[Place, int]:
+        """(tensor, axis) -> number of the extent it has the size of."""
+        return {place: k for k, extent in self.numbered_extents for place in extent.places}
 
     def group_of(self, place: Place) -> list[tuple[int, int]]:
         """(group, positions a unit has) of an axis."""
@@ -132,7 +166,7 @@ def _importance(
         value = axes.value(name)
         if value is None or value.dtype.kind != "f" or name in statistics:
             continue
-        squares = np.square(value, dtype=np.float64)
+        squares = axes.frozen.importance(name)
         along = squares.sum(axis=tuple(k for k in range(value.ndim) if k != axis))
         norm = along.sum()
         if not norm > 0:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from flash.backends.onnx.variants.blocks import Run, blocks_by_node
 from flash.backends.onnx.variants.frozen import Frozen
-from flash.backends.onnx.variants.units import Group, Units
+from flash.backends.onnx.variants.units import KERNEL, SIDE, Group, Units
 
 __all__ = ["SHARES", "Choice", "choose_variables"]
 
@@ -59,12 +59,23 @@ def choose_variables(
     runs: Sequence[Run],
     shares: Sequence[float] = SHARES[0],
     tied: Sequence[Sequence[int]] = (),
+    block: int = 1,
 ) -> list[Choice]:
     """The variables in the order in which the model meets them.
 
-    tied: groups of which all follow one variable, in equal shares.
+    tied:  groups of which all follow one variable, in equal shares.
+    block: channels that the target computes at once: wider groups keep multiples of it.
     """
     at = _Nodes(frozen, units, runs)
+    found = _widths(units, _leaders(units, at, tied), at, shares, block)
+    found += _depth_choices(runs)
+    found += _extent_choices(frozen, units)
+    found.sort(key=lambda pair: pair[0])
+    return [choice for _, choice in found if len(choice.values) > 1]
+
+
+def _leaders(units: Units, at: _Nodes, tied: Sequence[Sequence[int]]) -> dict[int, int]:
+    """Group -> the group whose variable it follows, its own mostly."""
     leaders: dict[object, int] = {}
     follows: dict[int, int] = {}
     for number in range(len(units.groups)):
@@ -78,6 +89,13 @@ def choose_variables(
         leads = {follows[g] for g in together}
         lead = max(leads, key=lambda g: (units.groups[g].units, -g))
         follows = {g: lead if own in leads else own for g, own in follows.items()}
+    return follows
+
+
+def _widths(
+    units: Units, follows: Mapping[int, int], at: _Nodes, shares: Sequence[float], block: int
+) -> list[tuple[int, Choice]]:
+    """Widths and heads, each with the node at which it begins."""
     found: list[tuple[int, Choice]] = []
     counts: dict[str, int] = {}
     for leader in dict.fromkeys(follows.values()):
@@ -87,18 +105,41 @@ def choose_variables(
         inside = at.part(leader) is not leader and isinstance(at.part(leader), tuple)
         kind = "heads" if units.groups[leader].heads else "inner" if inside else "width"
         counts[kind] = counts.get(kind, 0) + 1
-        levels = _levels(units.groups[leader], shares)
+        levels = _levels(units.groups[leader], shares, block)
         name = f"{kind}{counts[kind]}"
         choice = _width(name, kind, units.groups, (leader, groups), levels, at)
         found.append((at.first(leader), choice))
+    return found
+
+
+def _depth_choices(runs: Sequence[Run]) -> list[tuple[int, Choice]]:
+    found: list[tuple[int, Choice]] = []
     for number, run in enumerate(runs):
-        depths = _depths(len(run.blocks))
-        first = min(run.blocks[0].nodes)
         n = len(run.blocks)
         what = f"blocks kept of {n} equal one{'s' if n > 1 else ''} after '{run.blocks[0].enters}'"
-        found.append((first, Choice(f"depth{number + 1}", "depth", depths, {}, what, number)))
-    found.sort(key=lambda pair: pair[0])
-    return [choice for _, choice in found if len(choice.values) > 1]
+        choice = Choice(f"depth{number + 1}", "depth", _depths(n), {}, what, number)
+        found.append((min(run.blocks[0].nodes), choice))
+    return found
+
+
+def _extent_choices(frozen: Frozen, units: Units) -> list[tuple[int, Choice]]:
+    """A variable for each kernel that may be smaller, and one for the side of the input."""
+    found: list[tuple[int, Choice]] = []
+    sides: dict[int, tuple[int, ...]] = {}
+    for number, extent in units.numbered_extents:
+        if extent.kind == SIDE:
+            sides[number] = extent.sizes
+            continue
+        name, node = f"kernel{len(found) + 1}", frozen.nodes[extent.node].name
+        what = f"side of the depthwise kernels of '{node}' on"
+        found.append(
+            (extent.node, Choice(name, KERNEL, extent.sizes, {number: extent.sizes}, what))
+        )
+    if sides:
+        values = sides[units.extent_at[next(iter(frozen.inputs)), 2]]
+        what = "height of the input, its width along"
+        found.append((-1, Choice("side", SIDE, values, sides, what)))
+    return found
 
 
 def _depths(blocks: int) -> tuple[int, ...]:
@@ -109,11 +150,13 @@ def _depths(blocks: int) -> tuple[int, ...]:
     return tuple(sorted({round(blocks * k / _MOST_DEPTHS) for k in range(1, _MOST_DEPTHS + 1)}))
 
 
-def _levels(group: Group, wanted: Sequence[float]) -> tuple[int, ...]:
-    """Units at each share of the width."""
+def _levels(group: Group, wanted: Sequence[float], block: int) -> tuple[int, ...]:
+    """Units at each share of the width; more channels than a block in multiples of it."""
     if group.heads and group.units <= len(wanted):
         return tuple(range(1, group.units + 1))
     step = next(step for least, step in _STEPS if group.channels >= least)
+    if group.channels > block:
+        step = max(step, block)
     step = max(1, step // group.per)
     shares = {max(step, round(group.units * s / step) * step) for s in wanted}
     return tuple(sorted({min(n, group.units) for n in shares} | {group.units}))
