@@ -25,6 +25,7 @@ from onnx_models import model, node, normal  # noqa: E402
 
 import flash.training.own_data as own_data  # noqa: E402
 from flash.backends import run_onnx  # noqa: E402
+from flash.training import precision  # noqa: E402
 
 
 def network(path, shape, outputs, channels=8):
@@ -160,6 +161,18 @@ def test_a_training_that_was_cut_goes_on_to_the_same_bits(tmp_path, folders, mon
     assert len(whole.loss) == 6
 
 
+def test_products_are_in_bf16_where_the_processor_has_them(tmp_path, folders, monkeypatch):
+    start = network(tmp_path / "m.onnx", (1, 8, 8), 2)
+    monkeypatch.setattr(precision, "processor", lambda: {"flags": "avx2 avx512_bf16"})
+    half = train(start, folders, epochs=2, out=tmp_path / "half")
+    full = train(start, folders, epochs=2, out=tmp_path / "full", precision="fp32")
+    assert "trained with products in bf16" in half.notes and not full.notes
+    assert half.loss != full.loss
+    np.testing.assert_allclose(half.loss, full.loss, rtol=0.05)
+    weights = onnx.load(tmp_path / "half" / "m-trained.onnx").graph.initializer
+    assert {w.data_type for w in weights} == {onnx.TensorProto.FLOAT}
+
+
 def test_a_teacher_is_learnt_from(tmp_path, folders):
     start = network(tmp_path / "m.onnx", (1, 8, 8), 2)
     teacher = tmp_path / "t"
@@ -258,6 +271,7 @@ def test_wrong_arguments(tmp_path, folders, capsys):
     start = str(network(tmp_path / "m.onnx", (1, 8, 8), 2))
     for words, message in (
         (["--augmentation", "lite"], "unknown augmentation"),
+        (["--precision", "fp8"], "unknown precision"),
         (["--rate", "50"], "the rate must be"),
         (["--design", "x"], "--design is for"),
         (["--task", "words"], "unknown task"),

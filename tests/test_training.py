@@ -16,6 +16,7 @@ from image_sets import coloured, write_space  # noqa: E402
 from flash.errors import FlashError, InputError, UsageError  # noqa: E402
 from flash.spaces.space import load_space  # noqa: E402
 from flash.training import loop as training  # noqa: E402
+from flash.training import precision  # noqa: E402
 from flash.training.images import ImageSet  # noqa: E402
 from flash.training.recipe import RECIPES, recipe_named  # noqa: E402
 from flash.training.results import TrainedDesign, append_result, read_results  # noqa: E402
@@ -194,14 +195,14 @@ def test_images_are_resized_once_a_side(network, images, monkeypatch):
 def test_bf16_is_for_processors_that_have_it_and_the_result_says_so(
     network, images, monkeypatch, flags, ending
 ):
-    monkeypatch.setattr(training, "_processor", lambda: {"model name": "P", "flags": flags})
+    monkeypatch.setattr(precision, "processor", lambda: {"model name": "P", "flags": flags})
     seen = []
     monkeypatch.setattr(
         training, "_epoch", lambda state, *rest: seen.append(torch.is_autocast_enabled("cpu"))
     )
     trained = training.train(network, images, replace(RECIPE, stages=((1, 1.0),)), 0)
     assert trained.hardware == f"P, 1 thread, {ending}"
-    with training._autocast(torch.device("cpu")):
+    with precision.autocast(torch.device("cpu")):
         assert torch.is_autocast_enabled("cpu") is (ending == "bf16")
 
 

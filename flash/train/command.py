@@ -31,6 +31,7 @@ def main(arguments: Sequence[str]) -> None:
         rate=parse_number(options.rate, "--rate"),
         patience=parse_whole(options.patience, "--patience", 1),
         augmentation=options.augmentation,
+        precision=options.precision,
         seed=parse_seed(options.seed),
         out=options.out,
         progress=None if options.quiet else to_stderr,
@@ -65,6 +66,8 @@ def _parser() -> CommandParser:
     add("--patience", default="10", metavar="N", help="epochs without a better score (%(default)s)")
     add("--augmentation", default="light", metavar="A", help=f"{', '.join(AUGMENTATIONS)} "
         "(%(default)s)")  # fmt: skip
+    add("--precision", default="auto", metavar="P", help="auto: bf16 products where the processor "
+        "has them; or fp32 (%(default)s)")  # fmt: skip
     add("--seed", default="0", metavar="N", help="seed of everything random (%(default)s)")
     add("--out", default="flash-train", metavar="DIR", help="folder for the files (%(default)s)")
     add("--json", metavar="FILE", help="write the JSON document to FILE, or to stdout with '-'")

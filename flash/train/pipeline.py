@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,13 @@ from flash.train.curves import curves_svg
 from flash.train.report import TrainReport, measured
 from flash.train.start import read_start
 
-__all__ = ["AUGMENTATIONS", "train"]
+if TYPE_CHECKING:
+    from flash.training.own_data import Fitted, Plan, Split
+
+__all__ = ["AUGMENTATIONS", "PRECISIONS", "train"]
 
 AUGMENTATIONS: Final = ("none", "light", "strong")
+PRECISIONS: Final = ("auto", "fp32")
 
 _PREDICT: Final = '''"""Classes or numbers for files: python predict.py FILE ... (needs onnxruntime, numpy, pillow)."""
 import json, pathlib, sys
@@ -55,6 +59,7 @@ def train(
     rate: float = 2e-3,
     patience: int = 10,
     augmentation: str = "light",
+    precision: str = "auto",
     seed: int = 0,
     out: str | Path = "flash-train",
     progress: Callable[[str], None] | None = None,
@@ -68,6 +73,7 @@ def train(
     rate:    the highest learning rate of the cycle.
     patience: epochs without a better validation score after which it ends.
     augmentation: "none", "light" or "strong".
+    precision: "auto", products in bf16 where the processor computes in it, or "fp32".
     out:     folder for ``NAME-trained.onnx``, ``.pt``, ``preprocessing.json``, ``train.json``,
              ``curves.svg``, ``predict.py``; a training that was cut goes on from there.
     progress: told a line after every epoch.
@@ -75,35 +81,83 @@ def train(
     Raises ``InputError`` for files that cannot be used, ``UsageError`` for arguments that
     cannot be, ``NothingDoneError`` where the loss is no finite number.
     """
-    if augmentation not in AUGMENTATIONS:
-        hint = did_you_mean(augmentation, AUGMENTATIONS)
-        raise UsageError(f"unknown augmentation '{augmentation}'{hint}")
+    plan = _plan(epochs, batch, rate, patience, augmentation, precision, seed)
+    from flash.backends import static_input, with_weights  # noqa: PLC0415 (extras)
+    from flash.training.own_data import fit_model, predict, split  # noqa: PLC0415 (an extra)
+
+    start = read_start(model, design, space, seed)
+    shape = static_input(start)
+    samples = read_labelled(data, shape, task)
+    start = _fitting(start, len(samples.names), seed)
+    parts = split(samples, plan.validation, seed)
+    scaling = _scaling(samples, parts.train)
+    fitted = fit_model(
+        start,
+        samples,
+        parts,
+        plan,
+        scaling,
+        teacher=_teacher(teacher, shape, len(samples.names)),
+        checkpoint=Path(out) / "checkpoint.pt",
+        progress=_telling(progress, epochs),
+    )
+    trained = with_weights(start, fitted.weights)
+    how = _preprocessing(samples, shape, scaling, parts.train)
+    found = predict(trained, samples, parts.test, scaling)
+    if samples.task == "regression":
+        found = found * np.array(how["target_deviation"]) + np.array(how["target_mean"])
+    report = _report(Path(model).stem, samples, parts, fitted, found, plan)
+    files = write_folder(out, _files(report, trained, fitted, how))
+    (Path(out) / "checkpoint.pt").unlink(missing_ok=True)
+    return replace(report, files=files)
+
+
+def _plan(
+    epochs: int,
+    batch: int,
+    rate: float,
+    patience: int,
+    augmentation: str,
+    precision: str,
+    seed: int,
+) -> Plan:
+    """How to train; refuses what cannot be."""
+    for name, given, known in (
+        ("augmentation", augmentation, AUGMENTATIONS),
+        ("precision", precision, PRECISIONS),
+    ):
+        if given not in known:
+            raise UsageError(f"unknown {name} '{given}'{did_you_mean(given, known)}")
     for name, value in (("epochs", epochs), ("batch", batch), ("patience", patience)):
         if value < 1:
             raise UsageError(f"{name} must be 1 or more, got {value}")
     if not 0 < rate < 10:
         raise UsageError(f"the rate must be above 0 and below 10, got {rate:g}")
-    from flash.backends import (  # noqa: PLC0415 (extras)
-        described_model,
-        output_count,
-        state_file,
-        static_input,
-        with_outputs,
-        with_weights,
-    )
-    from flash.training.own_data import Plan, fit_model, predict, split  # noqa: PLC0415 (an extra)
+    from flash.training.own_data import Plan  # noqa: PLC0415 (an extra)
+    from flash.training.precision import computes_bf16  # noqa: PLC0415 (an extra)
 
-    start = read_start(model, design, space, seed)
-    shape = static_input(start)
-    samples = read_labelled(data, shape, task)
-    outputs = len(samples.names)
-    if output_count(start) != outputs:
-        start = with_outputs(start, outputs, seed)
-    plan = Plan(epochs, batch, rate, patience=patience, augmentation=augmentation, seed=seed)
-    parts = split(samples, plan.validation, seed)
-    scaling = _scaling(samples, parts.train)
-    taught = _teacher(teacher, shape, outputs)
-    place = Path(out)
+    return Plan(
+        epochs,
+        batch,
+        rate,
+        patience=patience,
+        augmentation=augmentation,
+        seed=seed,
+        mixed=precision == "auto" and computes_bf16(),
+    )
+
+
+def _fitting(start: Any, outputs: int, seed: int) -> Any:
+    """The model with as many outputs as the data have labels."""
+    from flash.backends import output_count, with_outputs  # noqa: PLC0415 (extras)
+
+    return start if output_count(start) == outputs else with_outputs(start, outputs, seed)
+
+
+def _telling(
+    progress: Callable[[str], None] | None, epochs: int
+) -> Callable[[int, float, float, float], None]:
+    """A line of progress after every epoch."""
 
     def told(epoch: int, loss: float, score: float, left: float) -> None:
         if progress is not None:
@@ -112,27 +166,26 @@ def train(
                 f"epoch {epoch} of {epochs}: loss {loss:.4g}, validation {score:.4g}, {shown} left"
             )
 
-    fitted = fit_model(
-        start,
-        samples,
-        parts,
-        plan,
-        scaling,
-        teacher=taught,
-        checkpoint=place / "checkpoint.pt",
-        progress=told,
-    )
-    trained = with_weights(start, fitted.weights)
-    how = _preprocessing(samples, shape, scaling, parts.train)
-    found = predict(trained, samples, parts.test, scaling)
-    if samples.task == "regression":
-        found = found * np.array(how["target_deviation"]) + np.array(how["target_mean"])
+    return told
+
+
+def _report(
+    name: str,
+    samples: Labelled,
+    parts: Split,
+    fitted: Fitted,
+    outputs: NDArray[Any],
+    plan: Plan,
+) -> TrainReport:
+    """What the training came to, without its files."""
     metrics, by_name, confusion = measured(
-        found, samples.labels[parts.test], samples.task, samples.names
+        outputs, samples.labels[parts.test], samples.task, samples.names
     )
-    stem = Path(model).stem
-    report = TrainReport(
-        model=stem,
+    notes = list(samples.notes)
+    notes += ["ended early"] if fitted.stopped_early else []
+    notes += ["trained with products in bf16"] if plan.mixed else []
+    return TrainReport(
+        model=name,
         task=samples.task,
         names=samples.names,
         samples={
@@ -147,10 +200,18 @@ def train(
         score=fitted.score,
         best_epoch=fitted.best_epoch,
         seconds=fitted.seconds,
-        notes=(*samples.notes, *(["ended early"] if fitted.stopped_early else [])),
+        notes=tuple(notes),
     )
-    text = json.dumps(how, ensure_ascii=False)
-    contents: dict[str, str | bytes] = {
+
+
+def _files(
+    report: TrainReport, trained: Any, fitted: Fitted, how: dict[str, Any]
+) -> dict[str, str | bytes]:
+    """The trained model with its preprocessing, and what is told of it, by file name."""
+    from flash.backends import described_model, state_file  # noqa: PLC0415 (extras)
+
+    stem, text = report.model, json.dumps(how, ensure_ascii=False)
+    return {
         f"{stem}-trained.onnx": described_model(trained, {"flash.preprocessing": text}),
         f"{stem}-trained.pt": state_file(fitted.weights),
         "preprocessing.json": json.dumps(how, indent=1, ensure_ascii=False) + "\n",
@@ -158,9 +219,6 @@ def train(
         "curves.svg": curves_svg(stem, fitted.loss, fitted.score),
         "predict.py": _PREDICT,
     }
-    files = write_folder(place, contents)
-    (place / "checkpoint.pt").unlink(missing_ok=True)
-    return replace(report, files=files)
 
 
 def _scaling(

@@ -7,11 +7,9 @@ with the same bits as one that was not (one CPU thread; GPU kernels may add in a
 
 from __future__ import annotations
 
-import functools
 import platform
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -23,15 +21,14 @@ from torch.nn import functional
 
 from flash.backends.torch.module import TorchNetwork, torch_network
 from flash.errors import FlashError, UsageError
-from flash.files.writing import whole_file
 from flash.spaces.network import Network
+from flash.training import precision
+from flash.training.checkpoint import read_checkpoint, write_checkpoint
 from flash.training.images import ImageSet
 from flash.training.recipe import Recipe
 
 __all__ = ["Diverged", "Trained", "hardware_name", "train"]
 
-#: Names that Linux gives to bf16 products: x86 AVX-512 and AMX, Arm.
-_BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 #: Images a step of the test; it changes nothing but memory.
 _TEST_BATCH = 500
 #: Stands where an epoch's number does in the seed of what is drawn once for all epochs.
@@ -133,25 +130,8 @@ def hardware_name(device: torch.device) -> str:
     """What did the work, for the table of results: processor, threads used and number format."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    name = _processor().get("model name", platform.processor() or platform.machine())
-    return f"{name}, {torch.get_num_threads()} thread, {'bf16' if _computes_bf16() else 'fp32'}"
-
-
-@functools.cache
-def _processor() -> dict[str, str]:
-    """What Linux says of the first processor; nothing elsewhere."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return {}
-    pairs = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
-    return {name.strip(): value.strip() for name, _, value in pairs}
-
-
-def _computes_bf16() -> bool:
-    """Whether the CPU multiplies in bf16; where it does not, bf16 is emulated and slower."""
-    flags = {*_processor().get("flags", "").split(), *_processor().get("Features", "").split()}
-    return bool(flags & _BF16_FLAGS)
+    name = precision.processor().get("model name", platform.processor() or platform.machine())
+    return f"{name}, {torch.get_num_threads()} thread, {'bf16' if precision.computes_bf16() else 'fp32'}"
 
 
 def _device(recipe: Recipe) -> torch.device:
@@ -187,15 +167,6 @@ def _rate(recipe: Recipe, share: float) -> float:
     up = share / recipe.warm_up
     down = (1 - share) / (1 - recipe.warm_up)
     return recipe.peak_rate * max(min(up, down), 0.0)
-
-
-def _autocast(device: torch.device) -> AbstractContextManager[Any]:
-    if device.type == "cpu" and not _computes_bf16():
-        return nullcontext()
-    half = torch.bfloat16
-    if device.type == "cuda" and not torch.cuda.is_bf16_supported():
-        half = torch.float16
-    return torch.autocast(device.type, dtype=half)
 
 
 # ------------------------------------------------------------------------------------- images
@@ -308,7 +279,7 @@ def _epoch(
         done = (state.epoch * batches.steps + step + 1) / (recipe.epochs * batches.steps)
         for group in state.optimizer.param_groups:
             group["lr"] = _rate(recipe, done)
-        with _autocast(batches.device):
+        with precision.autocast(batches.device):
             scores = state.module(images)
         loss = functional.cross_entropy(
             scores.float(), labels, label_smoothing=recipe.label_smoothing
@@ -327,7 +298,7 @@ def _accuracy(module: TorchNetwork, part: _Part, batches: _Batches) -> float:
     """Per cent of the images classified right."""
     module.eval()
     right = 0
-    with torch.inference_mode(), _autocast(batches.device):
+    with torch.inference_mode(), precision.autocast(batches.device):
         for start in range(0, len(part.labels), _TEST_BATCH):
             pixels = part.pixels[start : start + _TEST_BATCH].to(batches.device)
             labels = part.labels[start : start + _TEST_BATCH].to(batches.device)
@@ -341,27 +312,19 @@ def _accuracy(module: TorchNetwork, part: _Part, batches: _Batches) -> float:
 
 # --------------------------------------------------------------------------------- checkpoint
 def _save(state: _State, path: Path, label: str) -> None:
-    """The state on disk, whole or as it was before."""
     content = {
-        "label": label,
         "epoch": state.epoch,
         "seconds": state.seconds,
         "curve": state.curve,
         "module": state.module.state_dict(),
         "optimizer": state.optimizer.state_dict(),
     }
-    with whole_file(path) as file:
-        torch.save(content, file)
+    write_checkpoint(path, label, content)
 
 
 def _restore(state: _State, path: Path, label: str) -> None:
     """Go on from the checkpoint, if there is one of this very training that can be read."""
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        fits = content["label"] == label
-    except Exception:  # torch raises anything for a damaged file; then the training starts over
-        return
-    if fits:
+    if content := read_checkpoint(path, label):
         state.module.load_state_dict(content["module"])
         state.optimizer.load_state_dict(content["optimizer"])
         state.curve, state.seconds = content["curve"], content["seconds"]

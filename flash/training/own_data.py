@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, cast
@@ -23,7 +24,8 @@ from torch.nn import functional
 from flash.backends.torch.graph import TorchGraph, graph_weights, torch_graph
 from flash.errors import InputError, NothingDoneError
 from flash.files.labelled import Labelled
-from flash.files.writing import whole_file
+from flash.training.checkpoint import read_checkpoint, write_checkpoint
+from flash.training.precision import autocast
 
 __all__ = ["AUGMENTATIONS", "Fitted", "Plan", "Split", "fit_model", "predict", "split"]
 
@@ -55,6 +57,7 @@ class Plan:
     patience:  epochs without a better score on the validation samples after which it ends, once
                the rate has peaked.
     validation: share set aside for those, and as much for test where the files set none aside.
+    mixed:      products in bf16 where the processor computes in it.
     """
 
     epochs: int = 30
@@ -65,6 +68,7 @@ class Plan:
     augmentation: str = "light"
     validation: float = 0.15
     seed: int = 0
+    mixed: bool = False
 
 
 @dataclass(frozen=True)
@@ -150,7 +154,14 @@ class _Samples:
         self.mean, self.deviation = mean.reshape(shape), deviation.reshape(shape)
         self.labels = torch.from_numpy(np.ascontiguousarray(data.labels))
         self.task = data.task
-        self.target_mean, self.target_deviation = 0.0, 1.0
+
+    def normalise_labels(self, train: NDArray[np.int64]) -> None:
+        """Labels of mean 0 and deviation 1 over the training samples."""
+        labels = self.labels.numpy()
+        own = labels[train]
+        self.labels = torch.from_numpy(
+            (labels - own.mean(0)) / np.maximum(own.std(0), 1e-12)
+        ).float()
 
     def normal(self, at: NDArray[np.int64]) -> NDArray[np.float32]:
         """Samples of mean 0 and deviation 1 over the training samples."""
@@ -184,40 +195,19 @@ def fit_model(
     torch.manual_seed(plan.seed)
     module = torch_graph(model)
     taught = torch_graph(teacher) if teacher is not None else None
-    decayed = [p for p in module.parameters() if p.dim() > 1]
-    others = [p for p in module.parameters() if p.dim() <= 1]
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": decayed, "weight_decay": plan.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ],
-        lr=plan.peak_rate,
-    )
-    state = _State(module, optimizer)
+    state = _State(module, _optimizer(module, plan))
     label = _label(model, data, parts, plan, teacher)
-    if checkpoint is not None:
-        _restore(state, checkpoint, label)
+    _restore(state, checkpoint, label)
     samples = _Samples(data, *scaling)
     if data.task == "regression":
-        own = data.labels[parts.train]
-        samples.labels = torch.from_numpy(
-            (data.labels - own.mean(0)) / np.maximum(own.std(0), 1e-12)
-        ).float()
+        samples.normalise_labels(parts.train)
     early = False
     while len(state.score) < plan.epochs and not early:
-        started = time.perf_counter()
-        loss = _epoch(state, samples, parts.train, plan, taught)
-        outputs = _outputs(module, samples, parts.validation)
-        score = _score(outputs, samples.labels[torch.from_numpy(parts.validation)], data.task)
-        state.loss.append(loss)
-        state.score.append(score)
-        if state.best_epoch == len(state.score):
-            state.best = {k: v.detach().clone() for k, v in module.state_dict().items()}
-        state.seconds += time.perf_counter() - started
+        _learn(state, samples, parts, plan, taught)
         if checkpoint is not None:
             _save(state, checkpoint, label)
         left = (plan.epochs - len(state.score)) * state.seconds / len(state.score)
-        progress(len(state.score), loss, score, left)
+        progress(len(state.score), state.loss[-1], state.score[-1], left)
         risen = round(_WARM_UP * plan.epochs)
         early = len(state.score) - max(state.best_epoch, risen) >= plan.patience
     module.load_state_dict(state.best)
@@ -229,6 +219,34 @@ def fit_model(
         early and len(state.score) < plan.epochs,
         graph_weights(module),
     )
+
+
+def _optimizer(module: TorchGraph, plan: Plan) -> torch.optim.Optimizer:
+    """AdamW; scales, shifts and biases (all of one dimension) do not decay."""
+    decayed = [p for p in module.parameters() if p.dim() > 1]
+    others = [p for p in module.parameters() if p.dim() <= 1]
+    return torch.optim.AdamW(
+        [
+            {"params": decayed, "weight_decay": plan.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ],
+        lr=plan.peak_rate,
+    )
+
+
+def _learn(
+    state: _State, samples: _Samples, parts: Split, plan: Plan, teacher: TorchGraph | None
+) -> None:
+    """One epoch, and how well its weights do on the validation samples."""
+    started = time.perf_counter()
+    loss = _epoch(state, samples, parts.train, plan, teacher)
+    outputs = _outputs(state.module, samples, parts.validation)
+    labels = samples.labels[torch.from_numpy(parts.validation)]
+    state.loss.append(loss)
+    state.score.append(_score(outputs, labels, samples.task))
+    if state.best_epoch == len(state.score):
+        state.best = {k: v.detach().clone() for k, v in state.module.state_dict().items()}
+    state.seconds += time.perf_counter() - started
 
 
 def predict(
@@ -265,10 +283,11 @@ def _epoch(
         rate = plan.peak_rate * max(min(done / _WARM_UP, (1 - done) / (1 - _WARM_UP)), 0.0)
         for group in state.optimizer.param_groups:
             group["lr"] = rate
-        outputs = _flat(state.module(inputs))
+        with _precision(plan):
+            outputs = _flat(state.module(inputs))
         loss = _loss(outputs, samples.labels[torch.from_numpy(at)], samples.task)
         if teacher is not None:
-            with torch.no_grad():
+            with torch.no_grad(), _precision(plan):
                 wanted = _flat(teacher(inputs))
             loss = (1 - _DISTILLED) * loss + _DISTILLED * _distance(outputs, wanted, samples.task)
         state.optimizer.zero_grad()
@@ -280,6 +299,11 @@ def _epoch(
             )
         total += float(loss.detach())
     return total / steps
+
+
+def _precision(plan: Plan) -> AbstractContextManager[Any]:
+    """Half precision for products, where the plan and the processor have it."""
+    return autocast(torch.device("cpu")) if plan.mixed else nullcontext()
 
 
 def _changed(x: NDArray[np.float32], rng: np.random.Generator, name: str) -> NDArray[np.float32]:
@@ -363,7 +387,6 @@ def _label(model: Any, data: Labelled, parts: Split, plan: Plan, teacher: Any) -
 
 def _save(state: _State, path: Path, label: str) -> None:
     content = {
-        "label": label,
         "loss": state.loss,
         "score": state.score,
         "best": state.best,
@@ -371,19 +394,12 @@ def _save(state: _State, path: Path, label: str) -> None:
         "module": state.module.state_dict(),
         "optimizer": state.optimizer.state_dict(),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as file:
-        torch.save(content, file)
+    write_checkpoint(path, label, content)
 
 
-def _restore(state: _State, path: Path, label: str) -> None:
+def _restore(state: _State, path: Path | None, label: str) -> None:
     """Go on from the checkpoint, if there is one of this very training that can be read."""
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        fits = content["label"] == label
-    except Exception:  # torch raises anything for a damaged file; then the training starts over
-        return
-    if fits:
+    if content := read_checkpoint(path, label):
         state.module.load_state_dict(content["module"])
         state.optimizer.load_state_dict(content["optimizer"])
         state.loss, state.score = content["loss"], content["score"]

@@ -2,9 +2,9 @@
 
     python scripts/validate/shrink_cifar.py --data FOLDER --out FOLDER --target T [--seeds 3]
 
-FOLDER has CIFAR-10 as ``flash.calibrate`` reads it. Two networks, like
-ResNet-20 and like MobileNet-V2, read images of 16 x 16 (means of four pixels) and are trained on the
-first 10,000 by ``flash.train``, 5 epochs. Then, of each:
+FOLDER has CIFAR-10 as ``flash.calibrate`` reads it. Two networks, like ResNet-20 and like
+MobileNet-V2, read images of 16 x 16 (means of four pixels) and are trained on the first 10,000 by
+``flash.train``, 5 epochs. Then, of each:
 
 * the multiplier: every width at half, all blocks; what people do;
 * ours: of the certified front for ``--target``, the design of highest kept importance whose latency
@@ -66,7 +66,8 @@ class Basic(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(n, channels, side, side)."""
-        return functional.relu(self.body(x) + self.skip(x))
+        found: torch.Tensor = functional.relu(self.body(x) + self.skip(x))
+        return found
 
 
 class Inverted(nn.Module):
@@ -83,7 +84,8 @@ class Inverted(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(n, channels, side, side)."""
-        return x + self.body(x) if self.same else self.body(x)
+        found: torch.Tensor = self.body(x)
+        return x + found if self.same else found
 
 
 class Network(nn.Module):

@@ -83,7 +83,7 @@ def graph_document(
     source = sized.network.source
     optional: dict[str, Any] = {}
     if isinstance(source.height, Size) or isinstance(source.width, Size):
-        optional["side"] = [terms_to_json(source.height), terms_to_json(source.width)]
+        optional["side"] = [_open(x, followed, units) for x in (source.height, source.width)]
     if frozen.worth:
         optional["orders"] = {str(k): g.order.tolist() for k, g in enumerate(units.groups)}
     return {
@@ -241,7 +241,7 @@ def _parts(
 ) -> list[list[Any]]:
     """Importance of a kernel by group of rows and of columns, at each of their levels."""
     extent = units.extent_at.get((node.input[1], importance.ndim - 1))
-    if extent in levels:
+    if extent is not None and extent in levels:
         return _depthwise_parts(node, importance, units, levels, extent)
     squares = importance
     squares = squares.sum(axis=tuple(range(2, squares.ndim))) if squares.ndim > 2 else squares

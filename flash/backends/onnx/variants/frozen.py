@@ -60,7 +60,8 @@ class Frozen:
         """Of every element of a stored tensor: as measured, else its square."""
         if name in self.worth:
             return self.worth[name]
-        return np.square(self.stored[name], dtype=np.float64)
+        squares: NDArray[np.float64] = np.square(self.stored[name], dtype=np.float64)
+        return squares
 
     @property
     def nodes(self) -> Sequence[onnx.NodeProto]:

@@ -1,0 +1,31 @@
+"""The state of a training on disk: written whole after every epoch, read back if it is of this one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from flash.files.writing import whole_file
+
+__all__ = ["read_checkpoint", "write_checkpoint"]
+
+
+def write_checkpoint(path: Path, label: str, content: Mapping[str, Any]) -> None:
+    """The state on disk, whole or as it was before; ``label`` says what it is of."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as file:
+        torch.save({"label": label, **content}, file)
+
+
+def read_checkpoint(path: Path | None, label: str) -> Mapping[str, Any]:
+    """What was written of this very training; nothing where that cannot be read."""
+    if path is None:
+        return {}
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        return content if content["label"] == label else {}
+    except Exception:  # torch raises anything for a damaged file; then the training starts over
+        return {}

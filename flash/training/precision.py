@@ -1,0 +1,42 @@
+"""Half precision where the hardware computes in it: products in bf16 (or fp16), sums in fp32."""
+
+from __future__ import annotations
+
+import functools
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+
+__all__ = ["autocast", "computes_bf16", "processor"]
+
+#: Names that Linux gives to bf16 products: x86 AVX-512 and AMX, Arm.
+_BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+
+
+@functools.cache
+def processor() -> dict[str, str]:
+    """What Linux says of the first processor; nothing elsewhere."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def computes_bf16() -> bool:
+    """Whether the CPU multiplies in bf16; where it does not, bf16 is emulated and slower."""
+    flags = {*processor().get("flags", "").split(), *processor().get("Features", "").split()}
+    return bool(flags & _BF16_FLAGS)
+
+
+def autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """Half precision inside, where the device computes in it."""
+    if device.type == "cpu" and not computes_bf16():
+        return nullcontext()
+    half = torch.bfloat16
+    if device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        half = torch.float16
+    return torch.autocast(device.type, dtype=half)
