@@ -1,4 +1,4 @@
-"""The state of a training on disk: written whole after every epoch, read back if it is of this one."""
+"""The state of a training on disk: written whole after every epoch, read back if it is its own."""
 
 from __future__ import annotations
 

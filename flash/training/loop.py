@@ -131,7 +131,8 @@ def hardware_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     name = precision.processor().get("model name", platform.processor() or platform.machine())
-    return f"{name}, {torch.get_num_threads()} thread, {'bf16' if precision.computes_bf16() else 'fp32'}"
+    numbers = "bf16" if precision.computes_bf16() else "fp32"
+    return f"{name}, {torch.get_num_threads()} thread, {numbers}"
 
 
 def _device(recipe: Recipe) -> torch.device:
