@@ -115,6 +115,7 @@ def _windows(layer, x):
     step = layer.stride
     for i in range(layer.kernel_height):
         for j in range(layer.kernel_width):
-            rows = slice(i, i + step * (layer.out_height - 1) + 1, step)
-            columns = slice(j, j + step * (layer.out_width - 1) + 1, step)
+            at, beside = i * layer.dilation, j * layer.dilation
+            rows = slice(at, at + step * (layer.out_height - 1) + 1, step)
+            columns = slice(beside, beside + step * (layer.out_width - 1) + 1, step)
             yield i, j, x[..., rows, columns]

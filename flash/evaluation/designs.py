@@ -27,7 +27,10 @@ from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import (
     Combine,
     Floats,
+    Quantities,
     SeparableProblem,
+    WholeProblem,
+    separates,
     tabulate,
     with_cell_sum,
 )
@@ -198,7 +201,8 @@ def separable(
     Quantities: the metric, the target's (``latency_ms``, ``energy_mj``, on accelerators
     ``area_mm2``), ``weight_kb`` (sums over stages) and ``activation_kb`` (a maximum). Where the
     target is not ``exact`` its quantities are lower bounds. Raises ``UsageError`` for a metric
-    that is no sum over the stages of the space.
+    that is no sum over the stages of the space. A space that does not separate gives a
+    ``WholeProblem``, which takes any metric.
     """
 
     def stage_costs(table: LayerTable) -> Mapping[str, Floats]:
@@ -213,10 +217,39 @@ def separable(
         "weight_kb": "sum",
         "activation_kb": "max",
     }
+    if not separates(space):
+        return _whole(space, target, stage_costs, combine, (metric, index))
     problem = tabulate(space, stage_costs, None, combine)
     if index is not None:
         return with_cell_sum(problem, space, metric, index)
     return METRICS[metric].tabulated(problem, space)
+
+
+def _whole(
+    space: SearchSpace,
+    target: Target,
+    costs: Quantities,
+    combine: Mapping[str, Combine],
+    score: tuple[str, CellScore | None],
+) -> WholeProblem:
+    metric, index = score
+
+    def scores(indices: NDArray[np.int64], names: tuple[str, ...]) -> dict[str, Floats]:
+        if not len(indices):
+            return {name: np.zeros(0) for name in names}
+        found: dict[str, Floats] = {}
+        if set(names) & set(combine):
+            found |= _in_chunks(space, indices, lambda table, _: dict(costs(table)))
+        if metric in names:
+            if index is None:
+                found[metric] = METRICS[metric].of_designs(space, indices)[metric]
+            else:
+                part = _in_chunks(space, indices, lambda table, _: {metric: index(table)})
+                found[metric] = part[metric]
+        return {name: found[name] for name in names}
+
+    sizes = tuple(len(grid) for grid in space.grids)
+    return WholeProblem(sizes, (), {metric: "sum", **combine}, scores)
 
 
 def plain_metrics(

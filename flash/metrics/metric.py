@@ -169,5 +169,10 @@ class StageMetric(NetworkMetric):
     tables: Callable[[SeparableProblem, SearchSpace], SeparableProblem]
 
     def tabulated(self, problem: SeparableProblem, space: SearchSpace) -> SeparableProblem:
-        """See ``Metric``."""
-        return self.tables(problem, space)
+        """See ``Metric``; in a space of one stage designs are scored one by one at the least."""
+        try:
+            return self.tables(problem, space)
+        except UsageError:
+            if len(problem.stages) != 1:
+                raise
+            return super().tabulated(problem, space)

@@ -25,6 +25,9 @@ __all__ = ["NSGA2", "nsga2_front"]
 
 Ints = NDArray[np.int64]
 
+#: Population and generations where a design takes milliseconds: a thousand of them, half a minute.
+_FEW = 40, 25
+
 
 def nsga2_front(
     problem: SeparableProblem,
@@ -134,7 +137,11 @@ class _Nsga2:
         seed: int,
     ) -> OptimizerResult:
         """See ``flash.optimize.optimizer.Optimizer``."""
-        return nsga2_front(problem, objectives, limits, seed=seed)
+        if problem.tabulated:
+            return nsga2_front(problem, objectives, limits, seed=seed)
+        return nsga2_front(
+            problem, objectives, limits, seed, population=_FEW[0], generations=_FEW[1]
+        )
 
 
 NSGA2: Optimizer = _Nsga2()

@@ -39,7 +39,8 @@ def _thin_layer(e: Emitter, layer: Layer, xs: list[Tensor], divisor: int) -> Ten
     x, wide = xs[0], max(1, int(layer.out_channels) // divisor)
     kernel = (int(layer.kernel_height), int(layer.kernel_width))
     pad = (int(layer.pad_height), int(layer.pad_width))
-    if min(int(x.height) + 2 * pad[0] - kernel[0], int(x.width) + 2 * pad[1] - kernel[1]) < 0:
+    reach = [int(layer.dilation) * (side - 1) for side in kernel]
+    if min(int(x.height) + 2 * pad[0] - reach[0], int(x.width) + 2 * pad[1] - reach[1]) < 1:
         raise NoScore("the network's windows do not fit the small image of this proxy")
     match layer.op:
         case "conv":
@@ -50,6 +51,7 @@ def _thin_layer(e: Emitter, layer: Layer, xs: list[Tensor], divisor: int) -> Ten
                 kernel,
                 int(layer.stride),
                 int(x.channels) if depthwise else 1,
+                dilation=int(layer.dilation),
                 pad=pad,
                 norm=layer.norm,
                 bias=layer.bias,

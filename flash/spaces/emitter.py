@@ -105,6 +105,7 @@ class Emitter(ABC):
         stride: Ints = 1,
         groups: Ints = 1,
         *,
+        dilation: Ints = 1,
         pad: Ints | tuple[Ints, Ints] | None = None,
         norm: bool = True,
         bias: bool = False,
@@ -113,7 +114,8 @@ class Emitter(ABC):
     ) -> Tensor:
         """Convolution, batch norm (``norm``) and activation (``act``, "" for none).
 
-        ``pad=None`` pads by ``(kernel - 1) // 2`` on each side ("same" at stride 1).
+        ``pad=None`` pads by half of what the kernel spans, ``dilation * (kernel - 1) // 2``, on
+        each side ("same" at stride 1).
         ``skip`` says how many of the channels read come over long-range links.
         """
         return self._windowed(
@@ -123,6 +125,7 @@ class Emitter(ABC):
             kernel,
             stride,
             pad,
+            dilation,
             groups=groups,
             norm=norm,
             bias=bias,
@@ -146,11 +149,13 @@ class Emitter(ABC):
         kernel: Ints | tuple[Ints, Ints],
         stride: Ints,
         pad: Ints | tuple[Ints, Ints] | None,
+        dilation: Ints = 1,
         **attributes: Any,
     ) -> Tensor:
         kernel_height, kernel_width = kernel if isinstance(kernel, tuple) else (kernel, kernel)
+        reach: tuple[Ints, Ints] = dilation * (kernel_height - 1), dilation * (kernel_width - 1)
         if pad is None:
-            pad = ((kernel_height - 1) // 2, (kernel_width - 1) // 2)
+            pad = (reach[0] // 2, reach[1] // 2)
         pad_height, pad_width = pad if isinstance(pad, tuple) else (pad, pad)
         layer = Layer(
             op=op,
@@ -162,11 +167,12 @@ class Emitter(ABC):
             out_channels=channels,
             in_height=x.height,
             in_width=x.width,
-            out_height=(x.height + 2 * pad_height - kernel_height) // stride + 1,
-            out_width=(x.width + 2 * pad_width - kernel_width) // stride + 1,
+            out_height=(x.height + 2 * pad_height - 1 - reach[0]) // stride + 1,
+            out_width=(x.width + 2 * pad_width - 1 - reach[1]) // stride + 1,
             kernel_height=kernel_height,
             kernel_width=kernel_width,
             stride=stride,
+            dilation=dilation,
             pad_height=pad_height,
             pad_width=pad_width,
             signal=x.signal,

@@ -259,9 +259,11 @@ FAMILIES: Registry[type[Family]] = Registry(
     {
         "add": "flash.spaces.families.cells:AddFamily",
         "concat": "flash.spaces.families.cells:ConcatFamily",
+        "darts": "flash.spaces.families.darts:DartsFamily",
         "detector": "flash.spaces.families.detector:DetectorFamily",
         "model": "flash.spaces.families.model:ModelFamily",
         "mobilenet_v2": "flash.spaces.families.mobilenet:MobileNetV2Family",
+        "nasbench101": "flash.spaces.families.nasbench101:NasBench101Family",
         "nasbench201": "flash.spaces.families.nasbench201:NasBench201Family",
         "nasbench_macro": "flash.spaces.families.nasbench_macro:NasBenchMacroFamily",
     },

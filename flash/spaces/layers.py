@@ -101,6 +101,8 @@ class Layer:
     channels:  ``in_channels`` counts every channel read (all pieces of a concat; one
                operand of an add), ``out_channels`` those written.
     operands:  number of input tensors.
+    dilation:  distance between the positions that a kernel reads, of networks that flash builds;
+               one read from a file does not tell.
     batch:     times all this is done on other data with the same weights: images of a batch,
                matrices of a stack. Sizes are of one of them. A ``linear`` layer has as many
                rows as ``out_height * out_width``; convolutions over three axes count the first
@@ -128,6 +130,7 @@ class Layer:
     kernel_height: Ints = 1
     kernel_width: Ints = 1
     stride: Ints = 1
+    dilation: Ints = 1
     pad_height: Ints = 0
     pad_width: Ints = 0
     groups: Ints = 1

@@ -42,6 +42,8 @@ _MOST_CLASSES = 1_000_000
 _MOST_CHANNELS = 65_536
 _LONGEST_SIDE = 8_192
 _MOST_VALUES = 4_096
+#: Options of a stage that are looked at one by one to count the different ones.
+_MOST_OPTIONS = 1 << 24
 #: No count of the largest network may come near the end of 64-bit integers.
 _LARGEST_COUNT = 1 << 62
 
@@ -87,9 +89,13 @@ class SearchSpace:
         """Number of designs that differ in more than values without effect, exactly.
 
         A skip budget beyond the channels there are, or two widths that round to the same
-        channels, name one network twice; here it counts once (``Family.canonical``).
+        channels, name one network twice; here it counts once (``Family.canonical``). Where a
+        stage has too many options to look at each, all designs are counted.
         """
         stages = self.family.stages
+        sizes = {n: len(grid) for n, grid in zip(self.variables, self.grids, strict=True)}
+        if max(math.prod(sizes[n] for n in (*s.reads, *s.owns)) for s in stages) > _MOST_OPTIONS:
+            return self.size
         counts: dict[tuple[int, ...], int] = {(): 1}
         known: tuple[str, ...] = ()
         for k, stage in enumerate(stages):

@@ -11,17 +11,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flash.errors import UsageError
 from flash.spaces.family import Stage
 from flash.spaces.space import SearchSpace
 from flash.spaces.table import LayerTable, TableEmitter
 
-__all__ = ["Floats", "SeparableProblem", "StageTable", "mesh", "tabulate", "with_cell_sum"]
+__all__ = [
+    "Floats",
+    "Quantities",
+    "SeparableProblem",
+    "StageTable",
+    "WholeProblem",
+    "mesh",
+    "separates",
+    "tabulate",
+    "with_cell_sum",
+]
 
 Floats = NDArray[np.float64]
 #: Quantities of a layer table: name -> one value a design, for the rows the table holds.
@@ -30,6 +41,8 @@ Combine = Literal["sum", "max"]
 
 #: Designs looked up at a time: the columns of a block and its totals stay in the core's cache.
 _BLOCK = 4096
+#: Entries of the largest stage table: some hundred MB of quantities, minutes to fill.
+_MOST_ENTRIES = 1 << 24
 #: Designs tabulated at a time: their layer table takes a few ten MB.
 _TABULATED = 1 << 13
 
@@ -65,6 +78,11 @@ class SeparableProblem:
         """Number of designs."""
         return math.prod(self.sizes)
 
+    @property
+    def tabulated(self) -> bool:
+        """There are stage tables, as optimizers that prove anything need them."""
+        return True
+
     def evaluate(self, indices: NDArray[np.int64], *quantities: str) -> dict[str, Floats]:
         """Quantities (all by default) of designs given as indices, shape (designs, variables)."""
         wanted = quantities or tuple(self.combine)
@@ -82,6 +100,37 @@ class SeparableProblem:
                     merge = np.add if self.combine[name] == "sum" else np.maximum
                     merge(total, table.take(places[axes]), out=total)
         return result
+
+
+@dataclass(frozen=True)
+class WholeProblem(SeparableProblem):
+    """The same questions about a space that does not separate: each design is looked at whole.
+
+    It has no stage tables, so it is evaluated in milliseconds a design, not in nanoseconds, and
+    no optimizer that needs tables can take it.
+
+    scores: designs (indices) and names of quantities -> these, each of shape (designs,).
+    """
+
+    scores: Callable[[NDArray[np.int64], tuple[str, ...]], dict[str, Floats]] = field(repr=False)
+
+    @property
+    def tabulated(self) -> bool:
+        """There are none."""
+        return False
+
+    def evaluate(self, indices: NDArray[np.int64], *quantities: str) -> dict[str, Floats]:
+        """See ``SeparableProblem``."""
+        return self.scores(indices, quantities or tuple(self.combine))
+
+
+def separates(space: SearchSpace) -> bool:
+    """Every stage depends on so few variables that its table can be filled."""
+    grids = dict(zip(space.variables, space.grids, strict=True))
+    return all(
+        math.prod(len(grids[name]) for name in (*stage.reads, *stage.owns)) <= _MOST_ENTRIES
+        for stage in space.family.stages
+    )
 
 
 #: (variable, number of its values) of each axis of a table, the last one changes fastest.
@@ -181,10 +230,17 @@ def mesh(
 ) -> tuple[dict[str, int | NDArray[np.int64]], tuple[int, ...]]:
     """Every combination of what a stage reads and owns, by variable, and the table's shape.
 
-    Variables the stage knows nothing of have their first value.
+    Variables the stage knows nothing of have their first value. Raises ``UsageError`` where there
+    are too many.
     """
     grids = dict(zip(space.variables, space.grids, strict=True))
     names = (*stage.reads, *stage.owns)
+    entries = math.prod(len(grids[name]) for name in names)
+    if entries > _MOST_ENTRIES:
+        raise UsageError(
+            f"space {space.name} does not separate: a table of its stage {stage.name} would have "
+            f"{entries:,} entries, beyond {_MOST_ENTRIES:,}"
+        )
     axes = np.meshgrid(*(grids[name] for name in names), indexing="ij") if names else []
     values: dict[str, int | NDArray[np.int64]] = {n: int(grid[0]) for n, grid in grids.items()}
     values.update(zip(names, (axis.ravel() for axis in axes), strict=True))

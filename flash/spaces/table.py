@@ -37,6 +37,7 @@ _COLUMNS = frozenset(
         "kernel_height",
         "kernel_width",
         "stride",
+        "dilation",
         "pad_height",
         "pad_width",
         "groups",

@@ -28,6 +28,19 @@ SMALL: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Sequence[int]]]] = {
         {"cells": 2, "stem": 4},
         {"w1": (4, 6), "d1": (3, 4), "t1": (0, 4, 16), "w2": (6, 8), "d2": (3, 5), "t2": (0, 8)},
     ),
+    "darts": (
+        {"nodes": 2, "cells": 3, "channels": 4, "concat": 2},
+        {
+            **{f"{cell}i{k}": (0, 1) if k < 2 else (1, 2) for cell in "nr" for k in (0, 2)},
+            **{f"{cell}i{k}": (1,) if k < 2 else (2,) for cell in "nr" for k in (1, 3)},
+            **{f"no{k}": (k, k + 3) if k % 2 else (k + 4,) for k in range(4)},
+            **{f"ro{k}": (2, 3) if k % 2 else (k,) for k in range(4)},
+        },
+    ),
+    "nasbench101": (
+        {"nodes": 4, "edges": 4, "stacks": 2, "cells": 1, "channels": 6},
+        {"p1": (0, 1), "p2": (0, 1, 3), "p3": (1, 2, 6, 7), "o1": (0, 2), "o2": (0, 1)},
+    ),
     "nasbench201": (
         {"cells": 1, "channels": 4},
         {"e0": (0, 3), "e1": (1, 3), "e2": (0, 2), "e3": (3,), "e4": (1, 4), "e5": (0, 3)},

@@ -300,7 +300,9 @@ class _Writer:
 
 def _window(layer: Layer) -> dict[str, Any]:
     height, width = int(layer.pad_height), int(layer.pad_width)
+    dilation = int(layer.dilation)
     return {
+        **({"dilations": [dilation] * 2} if dilation > 1 else {}),
         "kernel_shape": [int(layer.kernel_height), int(layer.kernel_width)],
         "strides": [int(layer.stride)] * 2,
         "pads": [height, width, height, width],

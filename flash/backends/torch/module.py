@@ -133,6 +133,7 @@ class TorchNetwork(nn.Module):
                         window,
                         stride,
                         pad,
+                        int(layer.dilation),
                         groups=int(layer.groups),
                         bias=layer.bias,
                     ),

@@ -27,6 +27,8 @@ LISTED_WHOLE = 50_000
 _DRAWS = 2_000_000
 #: Designs drawn at a time; only memory depends on it.
 _BATCH = 50_000
+#: The same two where designs are priced one by one: a minute of work.
+_WHOLE_DRAWS, _WHOLE_BATCH = 20_000, 1_000
 
 
 def within_limits(problem: Problem, tables: SeparableProblem, limits: Sequence[Limit]) -> Within:
@@ -49,13 +51,20 @@ def within_limits(problem: Problem, tables: SeparableProblem, limits: Sequence[L
 
 
 def listed(
-    space: SearchSpace, within: Within, most: int, rng: np.random.Generator
+    space: SearchSpace,
+    within: Within,
+    most: int,
+    rng: np.random.Generator,
+    *,
+    tabulated: bool = True,
 ) -> tuple[Ints, bool]:
     """Designs within the limits, and whether these are all there are.
 
-    A small space is listed whole; of a large one ``most`` different networks are drawn. Raises
-    ``InfeasibleError`` if there is none, or none was found.
+    A small space is listed whole; of a large one ``most`` different networks are drawn, fewer
+    where ``within`` has no tables to look up. Raises ``InfeasibleError`` if there is none, or
+    none was found.
     """
+    draws, batch = (_DRAWS, _BATCH) if tabulated else (_WHOLE_DRAWS, _WHOLE_BATCH)
     if most < 1:
         raise UsageError(f"the number of candidates must be 1 or more, got {most}")
     if space.size <= LISTED_WHOLE:
@@ -65,13 +74,13 @@ def listed(
             raise InfeasibleError(none_meets(space.name))
         return designs, True
     kept = space.sample(0, rng)
-    for _ in range(_DRAWS // _BATCH):
-        drawn = space.sample(_BATCH, rng)
+    for _ in range(draws // batch):
+        drawn = space.sample(batch, rng)
         kept = distinct_networks(space, np.concatenate([kept, drawn[within(drawn)]]))
         if len(kept) >= most:
             break
     if not len(kept):
-        raise InfeasibleError(none_drawn(space.name, _DRAWS))
+        raise InfeasibleError(none_drawn(space.name, draws))
     return kept[:most], False
 
 

@@ -94,7 +94,13 @@ def _listed(
 ) -> tuple[Ints, bool]:
     within = within_limits(problem, tables, limits)
     try:
-        return listed(problem.networks, within, most, np.random.default_rng(seed))
+        return listed(
+            problem.networks,
+            within,
+            most,
+            np.random.default_rng(seed),
+            tabulated=tables.tabulated,
+        )
     except InfeasibleError as error:
         why = problem.why_unmet(tables, limits)
         raise InfeasibleError(why or str(error)) from None

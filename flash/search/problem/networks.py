@@ -79,7 +79,9 @@ class Networks:
         return chip_view(self.target, network, title, words)
 
     def why_unmet(self, tables: SeparableProblem, limits: Sequence[Limit]) -> str:
-        """Why no design meets the limits, in one line; empty if some may."""
+        """Why no design meets the limits, in one line; empty if some may, or nobody can tell."""
+        if not tables.tabulated:
+            return ""
         return why_unmet(self.space, tables, limits, self.target.exact)
 
     def optimize(
@@ -89,7 +91,12 @@ class Networks:
         limits: Sequence[Limit],
         effort: Effort,
     ) -> OptimizerResult:
-        """The exact front, and how close the optimizer asked for came to it."""
+        """The exact front, and how close the optimizer asked for came to it.
+
+        Without stage tables it is what the optimizer found, and nothing is proven.
+        """
+        if not tables.tabulated:
+            return _unproven(self.space, tables, objectives, limits, effort)
         if effort.single:
             return self._single(tables, objectives, limits, effort)
         heuristic = _heuristic(tables, objectives, limits, effort)
@@ -119,6 +126,24 @@ class Networks:
 
 def _per_cell(metric: str) -> bool:
     return metric != "accuracy" and METRICS[metric].per_cell
+
+
+def _unproven(
+    space: SearchSpace,
+    tables: SeparableProblem,
+    objectives: Sequence[Objective],
+    limits: Sequence[Limit],
+    effort: Effort,
+) -> OptimizerResult:
+    """What an optimizer that asks for no tables finds; ``UsageError`` for one that does."""
+    if effort.single or effort.optimizer in ("exact", "shgo"):
+        asked = "--objective flash" if effort.single else f"--optimizer {effort.optimizer}"
+        raise UsageError(
+            f"space {space.name} does not separate into stages, which {asked} needs: search it "
+            "with --optimizer nsga2 (nothing is certified) or spend trainings with --search NAME"
+        )
+    found = OPTIMIZERS[effort.optimizer].optimize(tables, objectives, limits, effort.seed)
+    return replace(found, message=f"space {space.name} does not separate; {found.message}")
 
 
 def _heuristic(

@@ -27,7 +27,8 @@ def pipeline_ns(
     the latency of one layer after the other.
     """
     interval = np.maximum(compute_ns, port_ns).max(axis=0, initial=0.0)
-    need = (table["kernel_height"] - 1 - table["pad_height"]) * table["in_width"]
+    reach = table["dilation"] * (table["kernel_height"] - 1)
+    need = (reach - table["pad_height"]) * table["in_width"]
     need = need + table["kernel_width"] - table["pad_width"]
     pixels = np.maximum(table["in_height"] * table["in_width"], 1)
     share = np.clip(need / pixels, 0.0, 1.0)
