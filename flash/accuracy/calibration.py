@@ -18,11 +18,13 @@ from flash.accuracy.features import (
     CELL_SUMS,
     design_features,
     network_features,
+    structure_features,
 )
 from flash.accuracy.fit import FEWEST, Rival, check_learning, choose, rank_correlation, rivals
 from flash.accuracy.level import Level
 from flash.accuracy.regression import Regression, Samples
 from flash.accuracy.task import Task
+from flash.accuracy.trees import LEAST_TREES
 from flash.errors import UsageError
 from flash.spaces.network import Network
 from flash.spaces.space import SearchSpace
@@ -203,6 +205,7 @@ _NAMES = {
     "ridge": "ridge regression on sums over cells",
     "kriging": "kriging",
     "power": "power law of the error in size",
+    "trees": "line in the score and trees",
 }
 
 
@@ -237,9 +240,10 @@ def space_rivals(
         sums, blocks = (*sums, *CELL_SIDES), ()
     sizes = CELL_SIZE_FEATURES if sums else ("log_macs", "log_params")
     read = (name for block in blocks for name in block)
-    names = tuple(dict.fromkeys((*read, f"log_{space.metric}", *_BOX, *sums, *sizes)))
+    structure = structure_features(space) if blocks and len(designs) >= LEAST_TREES else ()
+    names = tuple(dict.fromkeys((*read, f"log_{space.metric}", *_BOX, *sums, *sizes, *structure)))
     samples = Samples(names, design_features(space, designs, names), mean)
-    return samples, rivals(samples, blocks, sums, sizes)
+    return samples, rivals(samples, blocks, sums, sizes, structure)
 
 
 def feature_blocks(metric: str) -> tuple[tuple[str, ...], ...]:

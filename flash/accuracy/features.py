@@ -6,7 +6,8 @@ millions of designs a second are looked up in stage tables (``flash.spaces.stage
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -31,10 +32,11 @@ __all__ = [
     "design_features",
     "feature",
     "features_of",
-    "network_features",
     "is_feature",
+    "network_features",
     "shape_sums",
     "size_problem",
+    "structure_features",
 ]
 
 #: Sums over cells of the logarithms of degree, depth and width: as much of a network's shape as
@@ -110,14 +112,27 @@ FEATURES: Mapping[str, tuple[tuple[str, ...], Callable[..., Floats]]] = MappingP
 )
 
 
+#: What a feature of ``Family.structure`` begins with.
+_AT = "at_"
+
+
+def structure_features(space: SearchSpace) -> tuple[str, ...]:
+    """Names of the features that say which choice stands where, ``at_...``."""
+    first = {name: int(grid[0]) for name, grid in zip(space.variables, space.grids, strict=True)}
+    return tuple(_AT + name for name in space.family.structure(first))
+
+
 def feature(name: str) -> tuple[tuple[str, ...], Callable[..., Floats]]:
     """The quantities a feature needs, and how it is made of them.
 
     Beside ``FEATURES`` every metric of ``flash.metrics.METRICS`` has one, its signed logarithm
-    ``log_<metric>``. Raises ``UsageError`` for any other name.
+    ``log_<metric>``, and everything of ``Family.structure``, ``at_<name>``. Raises ``UsageError``
+    for any other name.
     """
     if name in FEATURES:
         return FEATURES[name]
+    if name.startswith(_AT) and is_feature(name):
+        return (name,), lambda s: s
     if not is_feature(name):
         raise UsageError(f"unknown feature '{name}'{did_you_mean(name, FEATURES)}")
     return (name.removeprefix("log_"),), lambda s: np.sign(s) * np.log1p(np.abs(s))
@@ -125,7 +140,13 @@ def feature(name: str) -> tuple[tuple[str, ...], Callable[..., Floats]]:
 
 def is_feature(name: str) -> bool:
     """Whether ``feature`` knows this name."""
+    if name.startswith(_AT):
+        return _STRUCTURE.fullmatch(name) is not None
     return name in FEATURES or (name.startswith("log_") and name.removeprefix("log_") in METRICS)
+
+
+#: Such a feature's name.
+_STRUCTURE = re.compile(r"at_[a-z0-9_]{1,60}")
 
 
 def size_problem(
@@ -229,8 +250,16 @@ def features_of(values: Mapping[str, Floats], names: Sequence[str]) -> Floats:
 
 
 def design_features(space: SearchSpace, indices: NDArray[np.int64], names: Sequence[str]) -> Floats:
-    """Features of designs given as indices, shape (designs, variables)."""
+    """Features of designs given as indices, shape (designs, variables).
+
+    Raises ``UsageError`` for a feature that the space's family does not have.
+    """
     needed = {quantity for name in names for quantity in feature(name)[0]}
+    if placed := {name for name in needed if name.startswith(_AT)}:
+        sizes = [name for name in names if name not in placed]
+        found = design_features(space, indices, sizes) if sizes else np.zeros((len(indices), 0))
+        columns = dict(zip(sizes, found.T, strict=True)) | _structure(space, indices, placed)
+        return np.stack([columns[name] for name in names], axis=1)
     metrics = sorted(needed.difference(SUMS, SHAPE_SUMS))
     shape = not needed.isdisjoint(SHAPE_SUMS)
     # ``rank_score`` is computed with the others for the same price, and has no table.
@@ -246,6 +275,21 @@ def design_features(space: SearchSpace, indices: NDArray[np.int64], names: Seque
     return features_of(values | scores(space, indices, metrics), names)
 
 
+def _structure(
+    space: SearchSpace, indices: NDArray[np.int64], names: Collection[str]
+) -> dict[str, Floats]:
+    values = space.decode(indices)
+    columns = {name: values[:, k] for k, name in enumerate(space.variables)}
+    found = space.family.structure(columns)
+    for name in names:
+        if name.removeprefix(_AT) not in found:
+            raise UsageError(f"family {space.family.name} has no feature '{name}'")
+    return {
+        name: np.broadcast_to(np.asarray(found[name.removeprefix(_AT)], float), (len(indices),))
+        for name in names
+    }
+
+
 def network_features(network: Network, names: Sequence[str]) -> Floats:
     """Features of one network, shape (features,), whoever described it.
 
@@ -254,6 +298,8 @@ def network_features(network: Network, names: Sequence[str]) -> Floats:
     needed = {quantity for name in names for quantity in feature(name)[0]}
     if cells := sorted(needed.intersection((*CELL_SUMS, *CELL_SIDES, *CELL_SIZES))):
         raise UsageError(f"{cells[0]} is not known of a network without cells")
+    if placed := sorted(name for name in needed if name.startswith(_AT)):
+        raise UsageError(f"{placed[0]} is not known of a network that is no design")
     live = network.live()
     convs = [layer for layer in live.layers if layer.op == "conv"]
     channels, height, width = (

@@ -12,6 +12,7 @@ from flash.accuracy.kriging import Kriging, Ridge
 from flash.accuracy.monotone import FlashForm, RisingLine
 from flash.accuracy.power import PowerLaw
 from flash.accuracy.regression import Regression, Samples, Saturation
+from flash.accuracy.trees import LEAST_TREES, ScoreAndTrees
 from flash.errors import InputError, UsageError
 from flash.spaces.stage_tables import Floats
 
@@ -105,6 +106,7 @@ def rivals(
     blocks: Sequence[Sequence[str]],
     sums: Sequence[str] = (),
     sizes: Sequence[str] = (),
+    structure: Sequence[str] = (),
 ) -> list[Rival]:
     """Every model fitted to ``samples``.
 
@@ -113,6 +115,8 @@ def rivals(
     sums: features of ridge regression, sums over stages; left out if empty.
     sizes: features that a power law is fitted to, each alone, and the score as well; fewer than
         ``LEAST`` samples have no other models.
+    structure: what trees read beside the blocks' features, from ``LEAST_TREES`` samples on; left
+        out if empty, or without a score.
 
     Raises ``UsageError`` for too few samples or ones that are not finite.
     """
@@ -132,6 +136,9 @@ def rivals(
             ]
         if sums:
             models.append(Ridge(samples, sums))
+        if blocks and structure and len(samples) >= LEAST_TREES:
+            read = dict.fromkeys(name for block in blocks for name in block)
+            models.append(ScoreAndTrees(samples, (*read, *structure)))
     if sizes:
         alone = [block[0] for block in blocks[:1]]
         models += [PowerLaw(samples, (name,)) for name in dict.fromkeys((*alone, *sizes))]

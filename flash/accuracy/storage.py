@@ -26,6 +26,7 @@ from flash.accuracy.monotone import FlashForm, RisingLine
 from flash.accuracy.power import PowerLaw
 from flash.accuracy.regression import Regression, Samples
 from flash.accuracy.task import Task
+from flash.accuracy.trees import ScoreAndTrees
 from flash.errors import SpaceError, did_you_mean, shown
 from flash.files.reading import parse_toml, read_text
 from flash.files.section import Section
@@ -35,7 +36,7 @@ from flash.spaces.stage_tables import Floats
 
 __all__ = ["accuracy_of", "accuracy_text", "narrow_to_trained", "why_no_accuracy", "write_accuracy"]
 
-_KINDS = ("flash", "kriging", "line", "power", "ridge")
+_KINDS = ("flash", "kriging", "line", "power", "ridge", "trees")
 _MOST_SAMPLES = 2_000
 #: As many as a fit tries, and more.
 _MOST_CHOICES = 1_000
@@ -138,6 +139,8 @@ def _model(section: Section, task: Task, space: SearchSpace) -> AccuracyModel:
         model = PowerLaw(samples, features)
     elif kind == "ridge":
         model = Ridge(samples, features, section.number("ratio", 1e-3, 1e3))
+    elif kind == "trees":
+        model = ScoreAndTrees(samples, features)
     else:
         model = _kriging(section, samples, features)
     provenance = _provenance(section, len(rows))

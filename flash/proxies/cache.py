@@ -71,9 +71,9 @@ def network_digest(network: Network) -> str:
             layer.groups,
             layer.norm,
             layer.bias,
+            # Keys of all others are as they were without it.
+            *((layer.dilation,) if layer.dilation != 1 else ()),
         )
-        if layer.dilation != 1:  # keys of all others are as they were without it
-            numbers = (*numbers, layer.dilation)
         found.update(repr((layer.op, layer.act, inputs, [int(n) for n in numbers])).encode())
     ends = [(int(x.channels), int(x.height), int(x.width)) for x in (live.source, live.output)]
     found.update(repr((ends, int(live.output.producer))).encode())

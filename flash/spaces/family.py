@@ -203,6 +203,14 @@ class Family(ABC):
         """
         return dict(values)
 
+    def structure(self, values: Mapping[str, Ints]) -> dict[str, Ints]:
+        """Which choice stands where, as numbers by name: what sizes and scores do not tell.
+
+        Names are lower-case letters, digits and underscores, the same for every design. Models of
+        accuracy may read them (``flash.accuracy.trees``). By default every variable's value.
+        """
+        return {name.lower(): value for name, value in self.canonical(values).items()}
+
     def describe(self, values: Mapping[str, int]) -> str:
         """A design in one short line, variables of one role together: ``w=8,16,32 d=3,3,4``."""
         return " ".join(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from flash.errors import SpaceError, did_you_mean, shown
 from flash.spaces.emitter import Emitter
@@ -26,6 +30,12 @@ _FORM = re.compile(
         for node in (1, 2, 3)
     )
 )
+
+
+#: Edges of each path from input to output.
+_PATHS = ((3,), (0, 4), (1, 5), (0, 2, 5))
+#: Operations counted together: each alone, and both convolutions.
+_KINDS = ((_SKIP,), (_CONV1,), (_CONV3,), (_POOL,), (_CONV1, _CONV3))
 
 
 class NasBench201Family(Family):
@@ -100,6 +110,18 @@ class NasBench201Family(Family):
         shortcut = e.conv(e.avg_pool(x, kernel=2, stride=2, pad=0), channels, 1, norm=False, act="")
         return e.add([y, shortcut])
 
+    def structure(self, values: Mapping[str, Ints]) -> dict[str, Ints]:
+        """Operations of live edges one by one, and paths: after GRAF (Kadlecova et al., ICML 2024).
+
+        ``is_E_O``: edge E lives and has operation O. ``longest_S``, ``shortest_S``, ``paths_S``:
+        edges of the paths of which all operations are in the set S, and how many there are.
+        ``most_S``, ``least_S``: operations of S on a path. ``out_N_S``, ``in_N_S``: live edges of a
+        node with one of S.
+        """
+        edges = np.stack([np.atleast_1d(values[name]) for name in self.variables], axis=1)
+        found = _structure(_live(edges))
+        return found if edges.shape[0] > 1 else {n: int(v[0]) for n, v in found.items()}
+
     def describe(self, values: Mapping[str, int]) -> str:
         """The benchmark's string, ``|op~0|+|op~0|op~1|+|op~0|op~1|op~2|``."""
         parts: list[str] = []
@@ -128,3 +150,42 @@ class NasBench201Family(Family):
             name: OPERATIONS.index(op)
             for name, op in zip(self.variables, found.groups(), strict=True)
         }
+
+
+def _live(edges: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Cells, shape (designs, edges), with what lies on no path from input to output set to none."""
+    on_path = np.zeros(edges.shape, dtype=np.bool_)
+    for path in _PATHS:
+        whole = (edges[:, path] != _NONE).all(axis=1)
+        on_path[:, path] |= whole[:, None]
+    return np.where(on_path, edges, _NONE)
+
+
+def _structure(live: NDArray[np.int64]) -> dict[str, Ints]:
+    found: dict[str, Ints] = {}
+    for edge, operation in itertools.product(range(len(_EDGES)), range(1, len(OPERATIONS))):
+        found[f"is_{edge}_{operation}"] = (live[:, edge] == operation).astype(np.int64)
+    operations = range(1, len(OPERATIONS))
+    lengths = np.array([len(path) for path in _PATHS])
+    for size in operations:
+        for kinds in itertools.combinations(operations, size):
+            name = "".join(map(str, kinds))
+            among = np.isin(live, kinds)
+            whole = np.stack([among[:, path].all(axis=1) for path in _PATHS], axis=1)
+            found[f"longest_{name}"] = np.where(whole, lengths, 0).max(axis=1)
+            found[f"shortest_{name}"] = np.where(whole, lengths, 9).min(axis=1) % 9
+            found[f"paths_{name}"] = whole.sum(axis=1)
+    there = np.stack([(live[:, path] != _NONE).all(axis=1) for path in _PATHS], axis=1)
+    for kinds in _KINDS:
+        name = "".join(map(str, kinds))
+        among = np.isin(live, kinds)
+        on = np.stack([among[:, path].sum(axis=1) for path in _PATHS], axis=1)
+        found[f"most_{name}"] = np.where(there, on, -1).max(axis=1)
+        found[f"least_{name}"] = np.where(there, on, 9).min(axis=1) % 9
+        found[f"all_{name}"] = among.sum(axis=1)
+        for node in range(4):
+            for word, end in (("out", 0), ("in", 1)):
+                own = [k for k, ends in enumerate(_EDGES) if ends[end] == node]
+                if own:
+                    found[f"{word}_{node}_{name}"] = among[:, own].sum(axis=1)
+    return found
