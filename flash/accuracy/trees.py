@@ -30,6 +30,8 @@ LEAST_TREES = 30
 _TREES = 120
 #: Share of the features tried at a node; half and a third rank NAS-Bench-201 alike.
 _TRIED = 0.4
+#: Draws at the least: one that is the same for all of a node divides nothing.
+_FEWEST_TRIED = 5
 #: No branch is deeper: beyond it nodes hold a sample or two.
 _DEEPEST = 40
 #: Spread of a node's values below which it is a leaf.
@@ -156,7 +158,7 @@ def _grow(x: Floats, y: Floats, counts: Ints, rng: np.random.Generator) -> _Fore
         of_y = np.add.reduceat(weight * y[sample], starts)
         value = of_y / total
         spread = np.add.reduceat(weight * (y[sample] - value[node]) ** 2, starts)
-        tried = rng.integers(features, size=(max(1, round(_TRIED * features)), number))
+        tried = rng.integers(features, size=(max(_FEWEST_TRIED, round(_TRIED * features)), number))
         cut = rng.random(tried.shape)
         best, feature, threshold = _best_split(
             (x[sample], y[sample], weight), (node, starts), (total, of_y), (tried, cut)
