@@ -136,22 +136,36 @@ def read_ncnn_pi4(tag: str = "20230816", clock_mhz: str = "1800") -> Measured:
     )  # fmt: skip
 
 
-def read_kernels(board: str) -> tuple[Workload, Floats]:
-    """fp32 convolutions that TVM's tuner timed alone on a board, and their times in ms."""
-    rows = [
+#: What a convolution of TopHub is told by.
+_SIZES = (
+    "in_channels", "out_channels", "height", "width", "out_height", "out_width", "kernel_h",
+    "kernel_w", "stride", "groups",
+)  # fmt: skip
+
+
+def _kernel_rows(board: str) -> list[dict[str, str]]:
+    return [
         r for r in read_csv("arm_kernels/tvm_tophub.csv.gz")
         if r["board"] == board and r["dtype"] == "float32"
     ]  # fmt: skip
+
+
+def kernel_times(board: str) -> dict[tuple[str, ...], float]:
+    """Sizes of the fp32 convolutions that TVM's tuner timed alone on a board -> microseconds."""
+    rows = _kernel_rows(board)
+    return {tuple(r[name] for name in _SIZES): float(r["time_us"]) for r in rows}
+
+
+def read_kernels(board: str) -> tuple[Workload, Floats]:
+    """fp32 convolutions that TVM's tuner timed alone on a board, and their times in ms."""
+    rows = _kernel_rows(board)
     kernels = [[tuple(int(x) for x in kernel_of(_convolution(r)))] for r in rows]
     return counted(kernels, 4), np.array([float(r["time_us"]) / 1e3 for r in rows])
 
 
 def _convolution(row: dict[str, str]) -> Layer:
     """The layer of a row of TopHub."""
-    n = {name: int(row[name]) for name in (
-        "in_channels", "out_channels", "height", "width", "out_height", "out_width", "kernel_h",
-        "kernel_w", "stride", "groups",
-    )}  # fmt: skip
+    n = {name: int(row[name]) for name in _SIZES}
     return Layer(
         op="conv", name="kernel", stage="", cell=-1, inputs=(),
         in_channels=n["in_channels"], in_height=n["height"], in_width=n["width"],
