@@ -1039,18 +1039,23 @@ def _nothing() -> None:
 
 
 class Stopwatch:
-    """Runs a session and adds up the seconds spent in it."""
+    """Runs a session and adds up the seconds spent in it.
 
-    def __init__(self) -> None:
+    of_thread: count the processor time of this thread, which is all of a run on one thread: what
+               else runs on the device then costs it caches, not time.
+    """
+
+    def __init__(self, of_thread: bool = False) -> None:
+        self._now = time.thread_time if of_thread else time.perf_counter
         self.inference_s = 0.0
         #: Least watts that each sensor showed of the idle device, by its name.
         self.idle_w: dict[str, float] = {}
 
     def run(self, session: Any, inputs: dict[str, Any]) -> float:
         """Seconds of one run."""
-        start = time.perf_counter()
+        start = self._now()
         session.run(None, inputs)
-        seconds = time.perf_counter() - start
+        seconds = self._now() - start
         self.inference_s += seconds
         return seconds
 
@@ -3121,6 +3126,11 @@ def parser() -> argparse.ArgumentParser:
     add("--provider", choices=("cpu", "cuda"), default="cpu", help="where to run (%(default)s)")
     add("--budget", metavar="T", default="5min", help="stop after this time (%(default)s)")
     add("--passes", metavar="N", default="1", help="go round N times, for busy devices (1)")
+    add(
+        "--processor-time",
+        action="store_true",
+        help="count the thread's processor time, for machines that others use (with --threads 1)",
+    )
     add("--kernels", action="store_true", help="time every kernel too (onnxruntime's profiler)")
     add("--precision", choices=("fp32", "fp16", "int8"), help="of your own models, to be noted")
     add("--batch", metavar="N", help="of your own models, where it is free (1)")
@@ -3175,6 +3185,8 @@ def checked(arguments: Sequence[str]) -> argparse.Namespace:
         raise Refused("--precision, --batch and --input are fixed when a suite is made")
     cores = device_info()["cores"]
     options.threads = whole_number("--threads", options.threads or str(cores), 1024)
+    if options.processor_time and (options.threads != 1 or options.provider != "cpu"):
+        raise Refused("--processor-time: is one thread's, so give --threads 1 and no --provider")
     options.passes = whole_number("--passes", options.passes, 100)
     options.batch = whole_number("--batch", options.batch or "1", 4096)
     options.shapes = parse_shapes(options.input)
@@ -3400,6 +3412,7 @@ def make_header(
         },
         "versions": {"python": platform.python_version(), "numpy": numpy.__version__},
         "threads": options.threads,
+        **({"clock": "processor time"} if options.processor_time else {}),
         "precision": suite.precision,
         "batch": suite.batch,
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -3527,7 +3540,7 @@ def run(arguments: Sequence[str]) -> None:
     sensors, hold_s, pause_s = choose_sensors(options, progress)
     header = make_header(suite, options, sensors)
     with contextlib.closing(Journal(options.out, header, not options.no_resume)) as journal:
-        watch = Stopwatch()
+        watch = Stopwatch(options.processor_time)
         for _ in range(IDLE_WINDOWS if sensors else 0):
             watch.rest(sensors, min(hold_s / 2, LONGEST_IDLE_S))
         settings = Settings(

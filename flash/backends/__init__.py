@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         with_outputs,
     )
     from flash.backends.onnx.int8 import quantize_onnx
+    from flash.backends.onnx.optimised import optimised_network
     from flash.backends.onnx.reader import network_of, read_onnx
     from flash.backends.onnx.session import run_onnx, run_onnx_many, time_onnx, verify_onnx
     from flash.backends.onnx.suite_model import (
@@ -77,6 +78,7 @@ __all__ = [
     "module_weights",
     "network_model",
     "network_of",
+    "optimised_network",
     "output_count",
     "outside_files",
     "quantize_onnx",
@@ -139,6 +141,7 @@ _HOMES = {
     "network_model": ("onnx.writer", "onnx"),
     "network_of": ("onnx.reader", "onnx"),
     "output_count": ("onnx.head", "onnx"),
+    "optimised_network": ("onnx.optimised", "onnx"),
     "outside_files": ("onnx.suite_model", "onnx"),
     "quantize_onnx": ("onnx.int8", "onnx"),
     "random_weights": ("weights", ""),

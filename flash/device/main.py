@@ -59,6 +59,7 @@ def make_header(
         },
         "versions": {"python": platform.python_version(), "numpy": numpy.__version__},
         "threads": options.threads,
+        **({"clock": "processor time"} if options.processor_time else {}),
         "precision": suite.precision,
         "batch": suite.batch,
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -186,7 +187,7 @@ def run(arguments: Sequence[str]) -> None:
     sensors, hold_s, pause_s = choose_sensors(options, progress)
     header = make_header(suite, options, sensors)
     with contextlib.closing(Journal(options.out, header, not options.no_resume)) as journal:
-        watch = Stopwatch()
+        watch = Stopwatch(options.processor_time)
         for _ in range(IDLE_WINDOWS if sensors else 0):
             watch.rest(sensors, min(hold_s / 2, LONGEST_IDLE_S))
         settings = Settings(

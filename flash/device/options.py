@@ -77,6 +77,11 @@ def parser() -> argparse.ArgumentParser:
     add("--provider", choices=("cpu", "cuda"), default="cpu", help="where to run (%(default)s)")
     add("--budget", metavar="T", default="5min", help="stop after this time (%(default)s)")
     add("--passes", metavar="N", default="1", help="go round N times, for busy devices (1)")
+    add(
+        "--processor-time",
+        action="store_true",
+        help="count the thread's processor time, for machines that others use (with --threads 1)",
+    )
     add("--kernels", action="store_true", help="time every kernel too (onnxruntime's profiler)")
     add("--precision", choices=("fp32", "fp16", "int8"), help="of your own models, to be noted")
     add("--batch", metavar="N", help="of your own models, where it is free (1)")
@@ -131,6 +136,8 @@ def checked(arguments: Sequence[str]) -> argparse.Namespace:
         raise Refused("--precision, --batch and --input are fixed when a suite is made")
     cores = device_info()["cores"]
     options.threads = whole_number("--threads", options.threads or str(cores), 1024)
+    if options.processor_time and (options.threads != 1 or options.provider != "cpu"):
+        raise Refused("--processor-time: is one thread's, so give --threads 1 and no --provider")
     options.passes = whole_number("--passes", options.passes, 100)
     options.batch = whole_number("--batch", options.batch or "1", 4096)
     options.shapes = parse_shapes(options.input)

@@ -15,7 +15,15 @@ from typing import Any, Final, Literal, overload
 
 from flash.command import CommandParser
 from flash.errors import FlashError, LimitError, UsageError
-from flash.estimate.options import add_model_options, end_with, input_sizes, only_shape
+from flash.estimate.formats import as_stored
+from flash.estimate.optimised import Optimised
+from flash.estimate.options import (
+    add_model_options,
+    asked_optimiser,
+    end_with,
+    input_sizes,
+    only_shape,
+)
 from flash.estimate.pricing import Model, load_targets, price_models, read_models, target_name
 from flash.estimate.table import Row, aligned, latency_cell, short
 from flash.files.writing import write_text
@@ -155,6 +163,7 @@ def check(
     hardware: Given | None = None,
     input_shape: Sequence[int] | None = None,
     inputs: Mapping[str, Sequence[int]] | None = None,
+    optimized_by: str | None = None,
 ) -> CheckReport:
     """One verdict a model and target; the limits are on predictions.
 
@@ -162,6 +171,7 @@ def check(
                   number format of the file, else of the target.
     confidence:   0.5 to 0.99: latency and energy are held at the far end of that interval; None
                   holds the predicted value.
+    optimized_by: ``onnxruntime``: of the graph that it makes of each model here.
 
     Raises ``UsageError`` without any limit, ``InputError`` for a file that is no model.
     """
@@ -171,7 +181,8 @@ def check(
     read, errors = read_models(paths, input_shape, inputs)
     if errors:
         raise errors[0]
-    return _judged(read, targets, limits, confidence)
+    optimised = Optimised(optimized_by, input_shape, inputs) if optimized_by else None
+    return _judged(read, targets, limits, confidence, optimised=optimised)
 
 
 def _judged(
@@ -180,9 +191,10 @@ def _judged(
     limits: Mapping[str, float],
     confidence: float | None,
     errors: Sequence[FlashError] = (),
+    optimised: Optimised | None = None,
 ) -> CheckReport:
-    rows = price_models(models, targets)
-    names = [target_name(t) for _ in models for t in targets]
+    rows = price_models(models, targets, optimised=optimised)
+    names = [target_name(as_stored(m.name, m.network, t, False)) for m in models for t in targets]
     verdicts = (_judge(row, n, limits, confidence) for row, n in zip(rows, names, strict=True))
     return CheckReport(tuple(verdicts), limits, confidence, tuple(map(str, errors)))
 
@@ -262,7 +274,7 @@ def main(arguments: Sequence[str]) -> None:
     confidence = parse_confidence(options.confidence, "--confidence")
     targets = load_targets(options.target, options.runtime, options.hardware)
     models, errors = read_models(options.models, only_shape(options), input_sizes(options))
-    verdicts = _judged(models, targets, limits, confidence, errors)
+    verdicts = _judged(models, targets, limits, confidence, errors, asked_optimiser(options))
     if options.json:
         _put(options.json, verdicts.to_json())
     if options.markdown:

@@ -15,7 +15,15 @@ import numpy as np
 from flash.command import CommandParser
 from flash.errors import FlashError, InputError, UsageError, did_you_mean
 from flash.estimate.designs import DesignPricing, read_designs
-from flash.estimate.options import add_model_options, end_with, input_sizes, only_shape
+from flash.estimate.layers import block_rows, with_measured
+from flash.estimate.optimised import OPTIMIZERS, Optimised
+from flash.estimate.options import (
+    add_model_options,
+    asked_optimiser,
+    end_with,
+    input_sizes,
+    only_shape,
+)
 from flash.estimate.pricing import (
     DEFAULT_SPACE,
     SHOWN,
@@ -31,6 +39,7 @@ from flash.estimate.table import Row, entropy_table, estimate_table, layer_table
 from flash.files.cells import csv_text
 from flash.files.writing import write_text
 from flash.measurements.comparison import comparison_table, read_comparison
+from flash.measurements.records import KernelTime
 from flash.metrics import METRICS, evidence
 from flash.proxies.options import (
     add_options,
@@ -49,6 +58,8 @@ __all__ = ["estimate", "main"]
 #: Columns that ``--metric`` may name and that are no metrics.
 _SIZES = ("params", "macs")
 _METRICS = (*SHOWN, *_SIZES)
+#: Share of the measured time in kernels that no layer stands for from which on it is told.
+_TOLD_LACKING = 0.02
 #: Word after --sort -> column.
 _SORTED_BY = {
     "latency": "latency_ms",
@@ -76,7 +87,8 @@ def _parser() -> CommandParser:
     add_model_options(parser)
     add("--layers", action="store_true", help="layer by layer: time on a target, lost entropy")
     add("--sort", metavar="WORD", help=f"rows by {', '.join(_SORTED_BY)}, least first")
-    add("--measured", metavar="FILE", help="what flash.profile measured, to compare with")
+    add("--measured", metavar="FILE", help="what flash.profile measured, to compare with; with "
+        "--layers kernel by kernel (flash.profile --kernels), in onnxruntime's graph")  # fmt: skip
     add("--table", action="store_true", help="the table for people also where none looks")
     add("--csv", metavar="FILE", help="CSV to FILE; '-' is stdout, as where no terminal is")
     add("--json", metavar="FILE", help="write JSON instead, to FILE or to stdout with '-'")
@@ -112,6 +124,8 @@ def _check_options(options: argparse.Namespace) -> None:
     if (options.input_shape or options.input) and not options.models:
         what = "--input-shape" if options.input_shape else "--input"
         raise UsageError(f"{what} is for ONNX files; a space has its own input")
+    if options.optimized_by and not options.models:
+        raise UsageError("--optimized-by is for ONNX files")
     if options.measured and not (options.models and options.target):
         raise UsageError("--measured needs ONNX files and a --target to compare")
     if options.measured and options.metric:
@@ -186,7 +200,11 @@ def _rows(options: argparse.Namespace) -> tuple[list[Row], list[FlashError]]:
         models, errors = read_models(options.models, only_shape(options), input_sizes(options))
         if errors and not models and len(errors) == 1:
             raise errors[0]
-        rows = price_models(models, targets, (*SHOWN, *metrics), options.layers)
+        optimised = asked_optimiser(options)
+        if optimised is None and options.measured and options.layers:
+            # Measured kernels have the names of that graph.
+            optimised = Optimised(OPTIMIZERS[0], only_shape(options), input_sizes(options))
+        rows = price_models(models, targets, (*SHOWN, *metrics), options.layers, optimised)
         networks = [m.network for m in models for _ in targets or (None,)]
         return with_proxy(rows, networks, proxy, seed, scoring), errors
     found = estimate(
@@ -231,9 +249,26 @@ def _compared(options: argparse.Namespace, rows: list[Row]) -> list[Row]:
     for problem in measured.problems:
         sys.stderr.write(f"note: {problem}\n")
     rows = [row | measured.columns(row["design"], row) for row in rows]
+    for row in rows if options.layers else ():
+        _add_kernels(row, measured.kernels(row["design"]))
     if not (options.csv or options.json):
         sys.stdout.write(comparison_table(rows, _provenance(options), measured.origin))
+        for row in rows if options.layers else ():
+            sys.stdout.write("\n" + layer_table(row))
     return rows
+
+
+def _add_kernels(row: Row, kernels: Sequence[KernelTime]) -> None:
+    """Measured times beside those predicted, layer by layer."""
+    if not kernels:
+        sys.stderr.write(f"note: {row['design']}: no kernels were timed: flash.profile --kernels\n")
+    row["layers"], lacking = with_measured(row["layers"], kernels)
+    row["blocks"] = block_rows(row["layers"])
+    if lacking > _TOLD_LACKING:
+        sys.stderr.write(
+            f"note: {row['design']}: {lacking:.0%} of the measured time is in kernels that the "
+            "graph made here does not have: another version, or another machine's layouts\n"
+        )
 
 
 def _narrowed(options: argparse.Namespace, rows: list[Row]) -> list[Row]:

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 
 from flash.command import CommandParser
 from flash.errors import FlashError, UsageError
+from flash.estimate.optimised import OPTIMIZERS, Optimised
 from flash.quantities import parse_sizes
 
-__all__ = ["add_model_options", "end_with", "input_sizes", "only_shape"]
+__all__ = ["add_model_options", "asked_optimiser", "end_with", "input_sizes", "only_shape"]
 
 
 def add_model_options(parser: CommandParser) -> None:
@@ -29,11 +30,23 @@ def add_model_options(parser: CommandParser) -> None:
         default=[],
         help="sizes of an input by name, once for each",
     )
+    add(
+        "--optimized-by",
+        metavar="R",
+        help=f"price the graph that {' or '.join(OPTIMIZERS)} makes of each model here",
+    )
 
 
 def only_shape(options: argparse.Namespace) -> Sequence[int] | None:
     """Sizes of the only input, if given."""
     return parse_sizes(options.input_shape, "--input-shape") if options.input_shape else None
+
+
+def asked_optimiser(options: argparse.Namespace) -> Optimised | None:
+    """Who makes the graphs that costs are of, if somebody is asked."""
+    if options.optimized_by is None:
+        return None
+    return Optimised(options.optimized_by, only_shape(options), input_sizes(options))
 
 
 def input_sizes(options: argparse.Namespace) -> Mapping[str, Sequence[int]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,13 @@ from flash.estimate.designs import (
     read_designs,
     target_name,
 )
+from flash.estimate.formats import as_stored
+from flash.estimate.layers import block_rows, latency_rows, layer_rows
+from flash.estimate.optimised import Optimised
 from flash.estimate.report import EstimateReport
 from flash.estimate.table import Row
-from flash.evaluation import Metrics, evaluate_network, measure_network
-from flash.metrics import layer_entropies, network_scores
+from flash.evaluation import Evaluation, Metrics, evaluate_network, measure_network
+from flash.metrics import network_scores
 from flash.proxies.metric import metric_scores
 from flash.proxies.options import ProxyOptions, refuse_unused
 from flash.spaces.network import Network
@@ -51,10 +54,14 @@ _MOST_NAMED = 4
 
 @dataclass(frozen=True)
 class Model:
-    """A network with the name its rows have."""
+    """A network with the name its rows have.
+
+    source: the ONNX file, or the model in memory, that it was read from.
+    """
 
     name: str
     network: Network
+    source: Any = None
 
 
 def estimate(
@@ -70,6 +77,7 @@ def estimate(
     input_shape: Sequence[int] | None = None,
     inputs: Mapping[str, Sequence[int]] | None = None,
     layers: bool = False,
+    optimized_by: str | None = None,
     metrics: Sequence[str] = (),
     proxy: str | None = None,
     seed: int = 0,
@@ -91,7 +99,9 @@ def estimate(
     input_shape: sizes of the models' only input, e.g. ``(1, 3, 224, 224)``.
     inputs:  sizes by name of the input, for models of several.
     layers:  rows have ``layers``, a row a layer: where the latency goes on a target, and where
-             entropy is lost (without a target, that alone).
+             entropy is lost (without a target, that alone); and ``blocks``, their sums.
+    optimized_by: ``onnxruntime``: latency and energy of the graph that it makes of each model on
+             this machine; for targets whose runtime it is.
     metrics: further ones of ``flash.metrics.METRICS``, a column each.
     proxy:   a score of ``flash.proxies`` that runs each network, more is better, as one more
              column; None where it says nothing. ``seed`` and ``scoring`` say how.
@@ -112,9 +122,12 @@ def estimate(
         read, errors = read_models(given, input_shape, inputs)
         if errors:
             raise errors[0]
-        rows = price_models(read, targets, wanted, layers)
+        optimised = Optimised(optimized_by, input_shape, inputs) if optimized_by else None
+        rows = price_models(read, targets, wanted, layers, optimised)
         networks = [m.network for m in read for _ in targets or (None,)]
         return EstimateReport(tuple(with_proxy(rows, networks, proxy, seed, scoring)))
+    if optimized_by:
+        raise UsageError("optimized_by is for ONNX files and torch modules")
     if not designs:
         raise InputError("no designs given; expected one a line")
     indices = read_designs(found, designs)
@@ -124,7 +137,7 @@ def estimate(
         rows += [dict(zip(names, row, strict=True)) for row in values]
     if layers:
         for row, place, design in zip(rows, *_each(targets or (None,), indices), strict=True):
-            row["layers"] = layer_rows(found.network(design.astype(np.int64)), place)
+            _add_layers(row, layer_rows(found.network(design.astype(np.int64)), place))
     networks = []
     if proxy:
         designs_once = [found.network(row) for row in indices.astype(np.int64)]
@@ -173,7 +186,8 @@ def _given_models(
         if example_input is None:
             raise UsageError("a torch module needs an example_input, a tensor or a tuple of them")
         name = type(model).__name__
-        return [Model(name, network_of(module_model(model, example_input), name)), *given]
+        source = module_model(model, example_input)
+        return [Model(name, network_of(source, name), source), *given]
     return [*model, *given]
 
 
@@ -200,7 +214,7 @@ def read_models(
             continue
         for note in network.notes:
             sys.stderr.write(f"note: {path}: {note}\n")
-        read.append(Model(str(path), network))
+        read.append(Model(str(path), network, path))
     known = {name for model in read for name in model.network.input_names}
     unknown = [name for name in inputs or () if name not in known]
     if unknown and not errors:
@@ -214,65 +228,44 @@ def price_models(
     targets: Sequence[Target],
     metrics: Sequence[str] = SHOWN,
     layers: bool = False,
+    optimised: Optimised | None = None,
 ) -> list[Row]:
-    """A row a model and target, models first."""
+    """A row a model and target, models first.
+
+    optimised: who makes the graphs that costs are of.
+    """
+    if optimised is not None:
+        optimised.check(targets)
     rows = []
     for model in models:
         network = model.network
         values = {n: np.array([v]) for n, v in network_scores(network, metrics).items()}
-        for target in targets or (None,):
+        for asked in targets or (None,):
+            target = as_stored(model.name, network, asked) if asked else None
+            run, pricing = network, target
+            if target is not None and optimised is not None:
+                run, pricing = optimised.of(model.name, model.source, target)
             result = evaluate_network(network, target) if target else measure_network(network)
+            if pricing is not None and run is not network:
+                result = _with_costs(result, evaluate_network(run, pricing))
             row = _row(model.name, result, values, target, len(targets) > 1)
-            if target is not None:
-                _tell_unrated(model.name, target, latency_rows(network, target))
+            if target is not None and pricing is not None:
+                _tell_unrated(model.name, target, latency_rows(run, pricing))
             if layers:
-                row["layers"] = layer_rows(network, target)
+                _add_layers(row, layer_rows(network, pricing, run))
             rows.append(row)
     return rows
 
 
-def layer_rows(network: Network, target: Target | None) -> list[Row]:
-    """Where latency goes on a target and entropy is lost, layer by layer.
-
-    A layer as the target runs it has the entropy of the last layer of the network in it, where
-    they have names in common.
-    """
-    lost = {
-        of.layer: {
-            "entropy": of.entropy, "entropy_lost": of.lost, "capacity_share": of.capacity
-        }
-        for of in layer_entropies(network)
-    }  # fmt: skip
-    if target is None:
-        ops = {layer.name: layer.op for layer in network.layers}
-        return [{"layer": name, "op": ops[name], **values} for name, values in lost.items()]
-    unknown = dict.fromkeys(("entropy", "entropy_lost", "capacity_share"))
-    return [row | lost.get(row["layer"], unknown) for row in latency_rows(network, target)]
+def _with_costs(metrics: Metrics, costs: Evaluation) -> Evaluation:
+    """What a network is, and what the graph that is run for it costs."""
+    own = {name: getattr(metrics, name) for name in Metrics.__dataclass_fields__}
+    return replace(costs, **own)
 
 
-def latency_rows(network: Network, target: Target) -> list[Row]:
-    """Where the latency of a network goes, layer by layer as the target runs it.
-
-    ``bound``: what a layer's time is spent on, ``compute``, ``memory`` or ``overhead``; empty
-    where the target does not say. ``rated``: whether its operation has a rate of its own.
-    """
-    found = target.breakdown(network).layers
-    total = sum(layer.latency_ms for layer in found)
-    return [
-        {
-            "layer": layer.name,
-            "op": layer.op,
-            "latency_ms": layer.latency_ms,
-            "share": layer.latency_ms / total if total else 0.0,
-            **{name: value for name, value in layer.details.items() if name in _SHOWN_DETAILS},
-            "bound": layer.bound,
-            "rated": layer.rated,
-        }
-        for layer in found
-    ]
-
-
-_SHOWN_DETAILS = ("macs", "bytes", "dram_bytes", "cycles", "tiles")
+def _add_layers(row: Row, layers: list[Row]) -> None:
+    row["layers"] = layers
+    row["blocks"] = block_rows(layers)
 
 
 def _tell_unrated(name: str, target: Target, layers: Sequence[Row]) -> None:

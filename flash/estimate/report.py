@@ -11,13 +11,16 @@ from flash.report.base import Result
 
 __all__ = ["EstimateReport"]
 
+#: Columns that are lists of rows.
+_LISTS = ("layers", "blocks")
+
 
 @dataclass(frozen=True, repr=False)
 class EstimateReport(Result, Sequence[Row]):
     """One row a network or design and target, in the order given; a sequence of them.
 
     rows: each with the columns that ``docs/formats.md`` lists; None where a value is not known.
-          ``layers``, where asked for, is a list of such rows.
+          ``layers`` and ``blocks``, where asked for, are lists of such rows.
     """
 
     rows: tuple[Row, ...]
@@ -42,7 +45,7 @@ class EstimateReport(Result, Sequence[Row]):
 
     def to_records(self) -> list[Mapping[str, Any]]:
         """The rows without their layers, all columns in each; ``layer_records`` has those."""
-        names = dict.fromkeys(name for row in self.rows for name in row if name != "layers")
+        names = dict.fromkeys(name for row in self.rows for name in row if name not in _LISTS)
         return [{name: row.get(name) for name in names} for row in self.rows]
 
     def layer_records(self) -> list[Mapping[str, Any]]:

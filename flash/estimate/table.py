@@ -20,6 +20,8 @@ Row = dict[str, Any]
 
 #: Layers of a network that its table shows; the others are one line.
 _MOST_LAYERS: Final = 25
+#: The same of blocks: those that take longest, in order of execution.
+_MOST_BLOCKS: Final = 15
 #: Losses of entropy that are shown.
 _SHOWN_LOSS: Final = 0.005
 #: Longer names are cut at the front, where paths differ least.
@@ -64,10 +66,12 @@ def latency_cell(row: Row) -> str:
 
 
 def layer_table(row: Row) -> str:
-    """The layers that take longest, with what bounds each."""
+    """The layers that take longest, with what bounds each, and the blocks that do."""
     layers = sorted(row["layers"], key=lambda layer: -layer["latency_ms"])
+    measured = any(layer.get("measured_ms") is not None for layer in layers)
     where = f" on {row['target']}" if "target" in row else ""
-    cells = [["layer", "operation", "time", "share", "MACs", "bytes", "entropy", "bound by"]]
+    more = ["measured"] if measured else []
+    cells = [["layer", "operation", "time", *more, "share", "MACs", "bytes", "entropy", "bound by"]]
     for layer in layers[:_MOST_LAYERS]:
         moved = layer.get("bytes", layer.get("dram_bytes"))
         cells.append(
@@ -75,6 +79,7 @@ def layer_table(row: Row) -> str:
                 short(layer["layer"]),
                 layer["op"],
                 format_latency(layer["latency_ms"]),
+                *([_cell(layer, "measured_ms", format_latency)] if measured else []),
                 f"{layer['share']:.1%}",
                 format_count(layer["macs"]) if layer.get("macs") else "",
                 format_memory(moved / 1e3) if moved else "",
@@ -87,7 +92,27 @@ def layer_table(row: Row) -> str:
     if rest:
         share = sum(layer["share"] for layer in rest)
         text += f"and {len(rest)} more layers, {share:.1%} of the time\n"
-    return text
+    return text + _block_table(row.get("blocks", ()), measured)
+
+
+def _block_table(blocks: Sequence[Row], measured: bool) -> str:
+    if not blocks:
+        return ""
+    shown = sorted(blocks, key=lambda block: -block["latency_ms"])[:_MOST_BLOCKS]
+    cells = [["block", "layers", "time", *(["measured"] if measured else []), "share", "MACs"]]
+    for block in (block for block in blocks if block in shown):
+        cells.append(
+            [
+                short(block["block"]),
+                str(block["layers"]),
+                format_latency(block["latency_ms"]),
+                *([_cell(block, "measured_ms", format_latency)] if measured else []),
+                f"{block['share']:.1%}",
+                format_count(block["macs"]) if block.get("macs") else "",
+            ]
+        )
+    rest = len(blocks) - len(shown)
+    return "\n" + aligned(cells) + (f"and {rest} blocks of less\n" if rest else "")
 
 
 def entropy_table(row: Row) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from flash.measurements.records import Record, describe_origin, read_records
+from flash.measurements.records import KernelTime, Record, describe_origin, read_records
 from flash.quantities import format_latency, quantity
 
 __all__ = ["Comparison", "comparison_table", "read_comparison"]
@@ -28,14 +28,18 @@ class Comparison:
     by_sha256: Mapping[str, Record]
     problems: tuple[str, ...] = ()
 
+    def kernels(self, path: str | Path) -> tuple[KernelTime, ...]:
+        """The kernels that were timed of a file; none where it or they were not measured."""
+        record = self.by_sha256.get(_digest(path))
+        return record.kernels if record else ()
+
     def columns(self, path: str | Path, row: Row) -> dict[str, Value]:
         """What is measured of a file, and how the prediction in ``row`` compares.
 
         measured_over_predicted is the ratio of the latencies, in_interval whether the measured
         one lies in the predicted interval; None without a measurement or a prediction.
         """
-        digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-        record = self.by_sha256.get(digest)
+        record = self.by_sha256.get(_digest(path))
         found: dict[str, Value] = {
             "measured_ms": record.latency_ms if record else None,
             "measured_p10_ms": record.p10_ms if record else None,
@@ -48,6 +52,10 @@ class Comparison:
             found["measured_over_predicted"] = record.latency_ms / float(value)
             found["in_interval"] = float(low) <= record.latency_ms <= float(high)
         return found
+
+
+def _digest(path: str | Path) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def read_comparison(path: str | Path) -> Comparison:

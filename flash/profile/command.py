@@ -69,6 +69,8 @@ def _parser() -> CommandParser:
     add("--input", metavar="NAME=SHAPE", action="append", default=[], help=shape_help)
     add("--seed", default="0", metavar="N", help="seed of the suite's choice (%(default)s)")
     add("--passes", metavar="N", help="go round N times, for busy devices (1)")
+    add("--processor-time", action="store_true", help="count the thread's processor time, for "
+        "machines that others use (with --threads 1)")  # fmt: skip
     add("--kernels", action="store_true", help="time every kernel too")
     add("--hold", metavar="3s", help="run each network that long for slow power sensors")
     add("--meter", metavar="CSV", help="an external meter's readings (columns time, power_w)")
@@ -131,6 +133,7 @@ def _options(given: argparse.Namespace) -> Options:
         provider=None if given.provider is None else check_provider(given.provider),
         budget_s=DEFAULT_BUDGET_S if budget is None else parse_duration_s(budget, "--budget"),
         passes=1 if given.passes is None else parse_whole(given.passes, "--passes", 1, 100),
+        processor_time=given.processor_time,
         kernels=given.kernels,
         hold_s=None if hold is None else parse_duration_s(hold, "--hold"),
         meter=given.meter,
@@ -171,6 +174,7 @@ def _device(given: argparse.Namespace) -> Device | None:
         python = "python3" if given.remote_python is None else given.remote_python
         return SshDevice(given.ssh, python)
     refused = [name for name in ("ssh", *_PROGRAM) if getattr(given, name) is not None]
+    refused += ["processor_time"] * given.processor_time
     refused += ["kernels"] * given.kernels + ["batch"] * (given.batch != "1")
     refused += ["input"] * bool(given.input)
     if refused:

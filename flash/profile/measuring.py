@@ -34,6 +34,7 @@ def profile(
     provider: str = "cpu",
     budget_s: float = DEFAULT_BUDGET_S,
     passes: int = 1,
+    processor_time: bool = False,
     kernels: bool = False,
     hold_s: float | None = None,
     meter: str | Path | None = None,
@@ -52,7 +53,7 @@ def profile(
     input_shapes: of models with free sizes, by the input's name, e.g. ``{"x": (1, 3, 64, 64)}``.
     device:    where to measure; this machine if None.
 
-    threads (all cores if None), provider, budget_s, passes, kernels, hold_s, meter,
+    threads (all cores if None), provider, budget_s, passes, processor_time, kernels, hold_s, meter,
     meter_offset_s, i2c, shunt_ohm, sensor, resume: see ``flash.profile.transports.Options``.
 
     What ``out`` holds already is not measured again. Raises ``UsageError`` or ``InputError``
@@ -64,6 +65,7 @@ def profile(
         provider=provider,
         budget_s=budget_s,
         passes=passes,
+        processor_time=processor_time,
         kernels=kernels,
         hold_s=hold_s,
         meter=None if meter is None else str(meter),

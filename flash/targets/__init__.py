@@ -4,7 +4,14 @@ Each kind is a room (``processor``, ``systolic``, ``imc``) that nobody imports b
 ``load_target`` and ``load_hardware`` find it by the schema of the profile (``KINDS``).
 """
 
-from flash.targets.base import ChannelBlocks, Costs, Target, Triple
+from flash.targets.base import (
+    ChannelBlocks,
+    Costs,
+    RunsFormats,
+    RunsGraphs,
+    Target,
+    Triple,
+)
 from flash.targets.breakdown import Block, Breakdown, Drawing, LayerCost
 from flash.targets.chips import ChipGrid, Given, parse_hardware
 from flash.targets.kinds import KINDS, ChipFamily, Hardware, TargetKind
@@ -22,6 +29,8 @@ __all__ = [
     "Given",
     "Hardware",
     "LayerCost",
+    "RunsFormats",
+    "RunsGraphs",
     "Target",
     "TargetKind",
     "Triple",

@@ -14,7 +14,7 @@ from flash.spaces.stage_tables import Combine, Floats
 from flash.spaces.table import LayerTable
 from flash.targets.breakdown import Breakdown
 
-__all__ = ["ChannelBlocks", "Costs", "SummedCosts", "Target", "Triple"]
+__all__ = ["ChannelBlocks", "Costs", "RunsFormats", "RunsGraphs", "SummedCosts", "Target", "Triple"]
 
 #: Value, low and high.
 Triple = tuple[Floats, Floats, Floats]
@@ -129,3 +129,24 @@ class SummedCosts(Protocol):
 
     def costs_of_sums(self, sums: Mapping[str, Floats]) -> Costs:
         """``Target.costs`` of designs whose stages' ``sums`` were added up."""
+
+
+@runtime_checkable
+class RunsGraphs(Protocol):
+    """What a target may offer beside: to price the very graph that its runtime has optimised."""
+
+    def of_optimised(self, optimizer: str) -> tuple[Target, bool]:
+        """The target for networks whose layers are the kernels that ``optimizer`` left; and
+        whether it lays out activations in blocks of channels.
+
+        Raises ``UsageError`` where another runtime runs the networks.
+        """
+
+
+@runtime_checkable
+class RunsFormats(Protocol):
+    """What a target may offer beside: runtimes for networks stored in several number formats."""
+
+    def of_format(self, number_format: str) -> Target | None:
+        """The target with a runtime for networks stored so: itself where its runtime is one;
+        None where it has none, or the user named another."""

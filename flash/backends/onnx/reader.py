@@ -22,10 +22,10 @@ from typing import Final
 import onnx
 
 from flash.backends.onnx.file import checked_graph, load_model
-from flash.backends.onnx.ir.graph import Graph, Node
+from flash.backends.onnx.ir.graph import Graph
 from flash.backends.onnx.ir.mapper import Mapper
 from flash.backends.onnx.operators import handler_of
-from flash.backends.onnx.operators.moving import traffic
+from flash.backends.onnx.operators.moving import by_traffic
 from flash.backends.onnx.passes import run_passes
 from flash.errors import FlashError, InputError
 from flash.spaces.network import Network
@@ -89,13 +89,8 @@ def _read(
     _refuse_unknown(graph)
     mapper = Mapper(graph)
     for node in graph.nodes:
-        mapper.run(node, handler_of(node.op) or _by_traffic)
+        mapper.run(node, handler_of(node.op) or by_traffic)
     return mapper.network()
-
-
-def _by_traffic(mapper: Mapper, node: Node) -> None:
-    """An operator that nobody has priced: what it reads and writes."""
-    traffic(mapper, node, "other")
 
 
 def _refuse_unknown(graph: Graph) -> None:

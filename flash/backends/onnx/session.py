@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from flash.errors import FlashError, InputError
 
-__all__ = ["run_onnx", "run_onnx_many", "time_onnx", "verify_onnx"]
+__all__ = ["refused", "run_onnx", "run_onnx_many", "time_onnx", "verify_onnx"]
 
 #: onnxruntime's logger: 3 shows errors and keeps quiet about unused weights.
 _ERRORS_ONLY = 3
@@ -33,7 +33,7 @@ def run_onnx(
     try:
         results = session.run(names, dict(inputs))
     except Exception as error:
-        raise _refused(error) from None
+        raise refused(error) from None
     return dict(zip(names, results, strict=True))
 
 
@@ -46,7 +46,7 @@ def run_onnx_many(
     try:
         return [dict(zip(names, session.run(names, dict(x)), strict=True)) for x in inputs]
     except Exception as error:
-        raise _refused(error) from None
+        raise refused(error) from None
 
 
 def time_onnx(
@@ -91,10 +91,11 @@ def _session(content: bytes, threads: int = 1) -> onnxruntime.InferenceSession:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     # onnxruntime's exceptions share no base class of its own.
     except Exception as error:
-        raise _refused(error) from None
+        raise refused(error) from None
 
 
-def _refused(error: Exception) -> InputError:
+def refused(error: Exception) -> InputError:
+    """What to tell the user of onnxruntime's own words."""
     return InputError(f"onnxruntime refuses the model: {' '.join(str(error).split())}")
 
 

@@ -23,6 +23,7 @@ class Options:
     threads:        of an operator; all cores that the device may use if None.
     provider:       ``cpu`` or ``cuda``.
     budget_s:       seconds for all networks together.
+    processor_time: count the thread's processor time instead of the time that passes.
     passes:         how often to go round all networks; each one's fastest pass counts.
     kernels:        time every kernel, too.
     hold_s:         seconds that each network runs for power sensors.
@@ -37,6 +38,7 @@ class Options:
     provider: str | None = None
     budget_s: float = DEFAULT_BUDGET_S
     passes: int = 1
+    processor_time: bool = False
     kernels: bool = False
     hold_s: float | None = None
     meter: str | None = None
@@ -63,7 +65,11 @@ class Options:
         }
         words = [f"--{name}={value}" for name, value in given.items() if value is not None]
         words += [f"--plugin={place}" for place in self.plugins]
-        switches = {"kernels": self.kernels, "no-resume": not self.resume}
+        switches = {
+            "processor-time": self.processor_time,
+            "kernels": self.kernels,
+            "no-resume": not self.resume,
+        }
         return (*words, *(f"--{name}" for name, on in switches.items() if on))
 
 

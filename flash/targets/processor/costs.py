@@ -43,6 +43,7 @@ from flash.targets.processor.profile import (
     Profile,
     Variant,
 )
+from flash.targets.processor.runtime import STORED
 
 __all__ = [
     "VIEWS",
@@ -157,7 +158,7 @@ def has_rate(layer: Layer, precision: str, classes: Sequence[str]) -> bool:
 
     classes: of kernels that were measured on it.
     """
-    formats = {layer.format, layer.out_format} - {"", precision}
+    formats = {layer.format, layer.out_format} - {"", *STORED[precision]}
     return not formats and is_rated(layer, classes)
 
 

@@ -31,6 +31,9 @@ added like any operand.
 
 How the rules were found, and how well they explain measurements: ``docs/models.md``.
 
+``fusion = "read"`` is said of networks whose layers are kernels already, read from the graph that
+their runtime has optimised: nothing more merges.
+
 Only kernels of one stage merge, so that the costs of stages still add up to the network's.
 """
 
@@ -46,6 +49,7 @@ from flash.spaces.layers import NO_SUM, ZEROS, Flags, Ints, Layer, Tensor
 from flash.spaces.network import Network
 from flash.spaces.table import LayerTable, network_table
 from flash.targets.processor.layout import reorders
+from flash.targets.processor.runtime import AS_READ
 
 __all__ = ["fused_network", "fused_table"]
 
@@ -98,7 +102,7 @@ def fused_table(table: LayerTable, runs: Grid, fusion: str) -> tuple[list[Layer]
 def fused_network(network: Network, fusion: str) -> list[Layer]:
     """The layers of a network that still run, lone sums that run among them."""
     sums = (x for x in (*network.layers, *network.lone_sums) if x.op == "add")
-    if fusion == "conv" or (
+    if fusion in ("conv", AS_READ) or (
         fusion == "eager" and not any(x.producer == ZEROS for s in sums for x in s.inputs)
     ):
         return list(network.layers)

@@ -175,12 +175,14 @@ def kernel_of(layer: Layer, fusion: str = "conv", lanes: int = LANES[0]) -> Kern
     slice or pad of channels that do not fill blocks is preceded by a reorder to NCHW and followed
     by one back.
 
-    fusion: a profile's; with "graph" a sum is one kernel, with "sum" reorders cost ``_REORDER``.
+    fusion: a profile's; with "graph" a sum is one kernel, with "sum" reorders cost ``_REORDER``, as
+            they do in blocks in a graph that was read as it runs ("read").
     """
     if layer.op == "conv":
-        if fusion == "sum" and _is_over_one_axis(layer):
+        in_blocks = fusion == "sum" or (fusion == "read" and lanes > LANES[0])
+        if in_blocks and _is_over_one_axis(layer):
             return _grouped(layer)
-        return _convolution(layer, lanes, _REORDER if fusion == "sum" else 1)
+        return _convolution(layer, lanes, _REORDER if in_blocks else 1)
     if layer.op == "linear":
         inputs, features = layer.in_channels, layer.out_channels
         outputs, rows = lane_multiple(features, lanes), layer.out_height * layer.out_width

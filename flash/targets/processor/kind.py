@@ -19,9 +19,13 @@ __all__ = ["KIND", "ProcessorHardware"]
 
 @dataclass(frozen=True)
 class ProcessorHardware:
-    """A board with its runtimes; it has no hardware variables."""
+    """A board with its runtimes; it has no hardware variables.
+
+    named: whether the user named the runtime in use.
+    """
 
     profile: Profile
+    named: bool = False
 
     @property
     def name(self) -> str:
@@ -30,13 +34,13 @@ class ProcessorHardware:
 
     def select(self, runtime: str) -> ProcessorHardware:
         """The same board with another runtime in use; ``UsageError`` if it has none such."""
-        return ProcessorHardware(self.profile.select(runtime))
+        return ProcessorHardware(self.profile.select(runtime), named=True)
 
     def target(self, given: Given | None = None) -> ProcessorTarget:
         """The board with the runtime in use; ``UsageError`` for hardware variables."""
         if given is not None:
             raise UsageError(f"target {self.name} has no hardware variables; leave --hardware out")
-        return ProcessorTarget(self.profile)
+        return ProcessorTarget(self.profile, named=self.named)
 
     def family(self, given: Given | None = None) -> ChipFamily | None:
         """None: a board is what it is."""
@@ -64,7 +68,7 @@ def _read(top: Section) -> ProcessorHardware:
 
 def _prefer(hardware: ProcessorHardware, family: str) -> ProcessorHardware:
     preferred = hardware.profile.default_for.get(family)
-    return hardware if preferred is None else hardware.select(preferred)
+    return hardware if preferred is None else ProcessorHardware(hardware.profile.select(preferred))
 
 
 KIND: Final = TargetKind(

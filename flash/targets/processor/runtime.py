@@ -34,11 +34,13 @@ from flash.targets.processor.kernel_evidence import KernelEvidence
 from flash.targets.processor.kernels import KERNEL_CLASSES, LANES
 
 __all__ = [
+    "AS_READ",
     "BOX_FEATURES",
     "BYTES",
     "EXECUTES",
     "FUSIONS",
     "NO_ENERGY",
+    "STORED",
     "Coefficients",
     "Energy",
     "Interval",
@@ -48,11 +50,22 @@ __all__ = [
 ]
 
 #: Bytes an element takes, by precision.
-BYTES: Mapping[str, int] = {"fp32": 4, "fp16": 2, "int8": 1}
+BYTES: Mapping[str, int] = {"fp32": 4, "fp16": 2, "int8": 1, "int8_dynamic": 4}
+#: Precision -> number formats of files that have rates in it. Of a network quantized dynamically
+#: only the weights are stored in integers; what it computes with is quantized as it runs.
+STORED: Mapping[str, tuple[str, ...]] = {
+    "fp32": (),
+    "fp16": ("fp16",),
+    "int8": ("int8",),
+    "int8_dynamic": ("int8",),
+}
 #: Which layers a runtime runs: the table above.
 EXECUTES = ("all", "used", "kept", "live", "fed")
 #: What a runtime merges into one kernel; "eager" only where it executes "all".
 FUSIONS = ("conv", "graph", "sum", "eager", "ort")
+#: The fusion of networks whose layers are kernels already, read as their runtime has merged them:
+#: never a runtime's.
+AS_READ = "read"
 #: Totals of a network that say whether it resembles the fitted ones.
 BOX_FEATURES = ("macs", "bytes", "kernels", "conv_share")
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from flash.errors import UsageError
 from flash.spaces.network import Network
 from flash.spaces.stage_tables import Combine, Floats
 from flash.spaces.table import LayerTable
@@ -15,20 +16,26 @@ from flash.targets.breakdown import Breakdown
 from flash.targets.processor.breakdown import breakdown
 from flash.targets.processor.costs import costs, features
 from flash.targets.processor.intervals import energy_interval, latency_interval, measured_share
+from flash.targets.processor.kernels import LANES
 from flash.targets.processor.profile import BYTES, NO_ENERGY, Profile
+from flash.targets.processor.runtime import AS_READ
 
 __all__ = ["ProcessorTarget"]
 
 
 @dataclass(frozen=True)
 class ProcessorTarget:
-    """A board one buys: latency and energy fitted to measurements, no area of its own."""
+    """A board one buys: latency and energy fitted to measurements, no area of its own.
+
+    named: whether the user named the runtime in use.
+    """
 
     profile: Profile
 
     weight_limit_kb: float = math.inf
     area_how: str = ""
     exact: bool = True
+    named: bool = False
 
     @property
     def chip(self) -> Mapping[str, int]:
@@ -103,6 +110,33 @@ class ProcessorTarget:
     def stage_costs(self, table: LayerTable) -> Mapping[str, Floats]:
         """Latency and energy, additive."""
         return costs(table, self.profile)
+
+    def of_optimised(self, optimizer: str) -> tuple[ProcessorTarget, bool]:
+        """For networks read from the graph that ``optimizer`` makes of a model on a CPU."""
+        profile, runtime = self.profile, self.profile.runtime
+        words = runtime.framework.lower()
+        if not words.startswith(optimizer) or "gpu" in words or "cuda" in words:
+            raise UsageError(
+                f"--optimized-by {optimizer}: {profile.name}:{runtime.name} runs "
+                f"{runtime.framework}, not {optimizer} on a CPU"
+            )
+        alternatives = tuple(replace(v, fusion=AS_READ) for v in runtime.alternatives)
+        as_read = replace(runtime, fusion=AS_READ, alternatives=alternatives)
+        runtimes = {**profile.runtimes, runtime.name: as_read}
+        blocks = any(v.lanes > LANES[0] for v in runtime.variants)
+        return replace(self, profile=replace(profile, runtimes=runtimes)), blocks
+
+    def of_format(self, number_format: str) -> ProcessorTarget | None:
+        """With the runtime of the same framework that has the format, else with the first."""
+        own = self.profile.runtime
+        if own.precision == number_format:
+            return self
+        others = [r for r in self.profile.runtimes.values() if r.precision == number_format]
+        if self.named or not others:
+            return None
+        framework = own.framework.split()[0].rstrip(",")
+        alike = [r for r in others if r.framework.startswith(framework)]
+        return replace(self, profile=self.profile.select((alike or others)[0].name))
 
     def breakdown(self, network: Network) -> Breakdown:
         """Kernel by kernel, as the runtime merges them; a board has no area and no drawing."""

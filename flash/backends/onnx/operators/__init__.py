@@ -56,6 +56,10 @@ _HOMES: Final[Mapping[str, tuple[str, ...]]] = {
         _MS + "SkipLayerNormalization",
         _MS + "SkipSimplifiedLayerNormalization",
     ),
+    "normalisation:skip_norm_kernel": (
+        "flash.SkipLayerNormalization",
+        "flash.SkipSimplifiedLayerNormalization",
+    ),
     "normalisation:embedding_norm": (_MS + "EmbedLayerNormalization",),
     "elementwise:activation": (
         "Celu",
@@ -160,6 +164,9 @@ _HOMES: Final[Mapping[str, tuple[str, ...]]] = {
         _ML + "ZipMap",
         _ML + "CastMap",
     ),
+    "moving:cast": ("flash.Cast",),
+    "moving:reorder": ("flash.Reorder",),
+    "moving:block_upsample": ("flash.BlockUpsample",),
     "moving:concat": ("Concat",),
     "moving:pad": ("Pad",),
     "moving:slice_": ("Slice",),

@@ -11,10 +11,14 @@ from flash.backends.onnx.ir.graph import Node
 from flash.backends.onnx.ir.mapper import Mapper, map_sizes
 
 __all__ = [
+    "block_upsample",
+    "by_traffic",
+    "cast",
     "concat",
     "copy",
     "gather",
     "pad",
+    "reorder",
     "resize",
     "scatter",
     "slice_",
@@ -33,6 +37,26 @@ def view(mapper: Mapper, node: Node) -> None:
 def copy(mapper: Mapper, node: Node) -> None:
     """The same numbers in another order, or more of them."""
     mapper.record("copy", node, [node.input(0)])
+
+
+def cast(mapper: Mapper, node: Node) -> None:
+    """The same numbers in another format, where a runtime does that as a kernel of its own."""
+    mapper.record("act", node, [node.input(0)], act="cast")
+
+
+def reorder(mapper: Mapper, node: Node) -> None:
+    """The same numbers in another layout (``flash.targets.processor.layout``)."""
+    mapper.record("copy", node, [node.input(0)], act="reorder")
+
+
+def block_upsample(mapper: Mapper, node: Node) -> None:
+    """A larger map, in blocks of channels."""
+    resize(mapper, node)
+
+
+def by_traffic(mapper: Mapper, node: Node) -> None:
+    """An operator that nobody has priced: what it reads and writes."""
+    traffic(mapper, node, "other")
 
 
 def concat(mapper: Mapper, node: Node) -> None:

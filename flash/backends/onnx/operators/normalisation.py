@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from flash.backends.onnx.ir.graph import Node
-from flash.backends.onnx.ir.mapper import Mapper
+from flash.backends.onnx.ir.mapper import Mapper, map_sizes
 
-__all__ = ["batch_norm", "embedding_norm", "layer_norm", "skip_norm"]
+__all__ = ["batch_norm", "embedding_norm", "layer_norm", "skip_norm", "skip_norm_kernel"]
 
 
 def batch_norm(mapper: Mapper, node: Node) -> None:
@@ -31,6 +31,23 @@ def skip_norm(mapper: Mapper, node: Node) -> None:
     mapper.record("add", inner, node.inputs[:2], total, weights=[bias], operands=2)
     weights = node.inputs[2:3] if simplified else node.inputs[2:4]
     mapper.record("layer_norm", node, [total], weights=weights)
+
+
+def skip_norm_kernel(mapper: Mapper, node: Node) -> None:
+    """The same, as the one kernel that it runs as: both summands are read once."""
+    weights = node.inputs[2:3] if "Simplified" in node.op else node.inputs[2:4]
+    _, height, width = map_sizes(mapper.shape(node.outputs[0]))
+    read = sum(mapper.size(name) for name in node.inputs[:2])
+    mapper.record(
+        "layer_norm",
+        node,
+        node.inputs[:2],
+        weights=weights,
+        in_channels=-(-read // (height * width)),
+        operands=2,
+    )
+    for output in node.outputs[1:]:
+        mapper.also_makes(output)
 
 
 def embedding_norm(mapper: Mapper, node: Node) -> None:

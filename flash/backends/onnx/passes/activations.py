@@ -12,7 +12,7 @@ from typing import Final
 from flash.backends.onnx.ir.graph import Graph, Node
 from flash.backends.onnx.passes.patterns import Patterns
 
-__all__ = ["fuse_activations"]
+__all__ = ["classify_activations", "fuse_activations"]
 
 #: x times this activation of x is itself an activation.
 _GATED: Final = {"Sigmoid": "flash.Silu", "HardSigmoid": "HardSwish"}
@@ -28,6 +28,11 @@ def fuse_activations(graph: Graph) -> None:
         _gelu_by_tanh(found, tanh) or _mish(found, tanh)
     for gate in (*found.of("Sigmoid"), *found.of("HardSigmoid")):
         _gated(found, gate)
+    classify_activations(graph)
+
+
+def classify_activations(graph: Graph) -> None:
+    """Say of clips and softmaxes which kind they are."""
     for node in graph.nodes:
         if node.op == "Clip":
             node.attributes["kind"] = _kind_of_clip(graph, node)

@@ -88,6 +88,27 @@ def _embedding(graph: Graph, node: Node) -> list[Value]:
     return values[: len([o for o in node.outputs if o])]
 
 
+def _reordered(graph: Graph, node: Node) -> list[Value]:
+    """Another layout of a map: with the channels that ``channels`` states, last or not."""
+    shape, attributes = graph.shape(node.input(0)), node.attributes
+    if attributes.get("channels_last") and attributes.get("to_blocks"):
+        shape = (shape[0], shape[-1], *shape[1:-1])
+    shape = (shape[0], attributes.get("channels", shape[1]), *shape[2:])
+    if attributes.get("channels_last") and not attributes.get("to_blocks"):
+        shape = (shape[0], *shape[2:], shape[1])
+    return [Value(shape, _type(graph, node.input(0)))]
+
+
+def _upsampled(graph: Graph, node: Node) -> list[Value]:
+    shape, scales = graph.shape(node.input(0)), node.attributes["scales"]
+    sizes = tuple(int(size * scale) for size, scale in zip(shape, scales, strict=True))
+    return [Value(sizes, _type(graph, node.input(0)))]
+
+
+def _cast(graph: Graph, node: Node) -> list[Value]:
+    return [Value(graph.shape(node.input(0)), node.attributes["to"])]
+
+
 def _regressed(graph: Graph, node: Node) -> list[Value]:
     """Rows of ``ai.onnx.ml`` regressors: one value a target."""
     rows = prod(graph.shape(node.input(0))[:-1])
@@ -169,6 +190,11 @@ _RULES: Final[Mapping[str, Callable[[Graph, Node], list[Value] | None]]] = {
     },
     **{f"ai.onnx.ml.{name}Regressor": _regressed for name in ("TreeEnsemble", "Linear", "SVM")},
     **{f"ai.onnx.ml.{name}Classifier": _classified for name in ("TreeEnsemble", "Linear", "SVM")},
+    "flash.SkipLayerNormalization": _skip_norm,
+    "flash.SkipSimplifiedLayerNormalization": _skip_norm,
+    "flash.Reorder": _reordered,
+    "flash.BlockUpsample": _upsampled,
+    "flash.Cast": _cast,
     _MS + "Attention": _attention,
     _MS + "MultiHeadAttention": _multi_head,
     _MS + "FusedMatMul": _product,
