@@ -20,8 +20,9 @@ from detector_data import ROOT, Floats, read_detectors, there
 from numpy.typing import NDArray
 
 from flash.fitting.fitted import quality, significant
-from flash.fitting.learning import learn
+from flash.fitting.learning import Learned, learn
 from flash.fitting.prior import Prior, data_sheet_prior, unknown_prior
+from flash.spaces.network import Network
 from flash.targets.processor.profile import (
     BYTES,
     NO_ENERGY,
@@ -70,24 +71,28 @@ NANO = Column(ALL, "jetson_nano_gpu_ms", "GPU, runtime not stated")
 A40 = Column(FULL, "a40_tensorrt_ms", "TensorRT")
 
 
-def fitted_runtime(name: str, of: Column, prior: Prior, energy: Energy = NO_ENERGY) -> Runtime:
-    """The runtime of a column, its errors on detectors that were not fitted."""
+def learned(of: Column, prior: Prior) -> tuple[Learned, list[Network], Floats]:
+    """A fit to ``FITTED`` detectors of a column, and the others with their latencies (ms)."""
     table, (rows, latency_ms) = read_detectors(of.file), of.measured()
     order = np.random.default_rng(0).permutation(len(rows))
     some, rest = order[:FITTED], order[FITTED:]
     networks = [table.networks[row] for row in rows]
-    bytes_ = BYTES[of.precision]
     found = learn(
         [networks[k] for k in some],
         table.families[rows[some]].tolist(),
         latency_ms[some],
         None,
         prior,
-        element_bytes=bytes_,
+        element_bytes=BYTES[of.precision],
         baselines=False,
     )
-    predicted = found.latency_ms([networks[k] for k in rest], bytes_)
-    figures = quality(latency_ms[rest], predicted)
+    return found, [networks[k] for k in rest], latency_ms[rest]
+
+
+def fitted_runtime(name: str, of: Column, prior: Prior, energy: Energy = NO_ENERGY) -> Runtime:
+    """The runtime of a column, its errors on detectors that were not fitted."""
+    found, rest, latency_ms = learned(of, prior)
+    figures = quality(latency_ms, found.latency_ms(rest, BYTES[of.precision]))
     main, *others = found.variants
     return Runtime(
         name,
@@ -102,7 +107,7 @@ def fitted_runtime(name: str, of: Column, prior: Prior, energy: Energy = NO_ENER
         energy,
         Provenance(
             how="fitted",
-            networks=len(some),
+            networks=FITTED,
             held_out=f"{len(rest)} other detectors",
             **{key: significant(value) for key, value in figures.items()},
             date=DATE,
@@ -153,13 +158,17 @@ NVIDIA_A40 = Device(
 )
 
 
+#: Name, description, device, runtime, its column and prior of boards that YOLOBench alone measured.
+ALONE = (
+    ("rpi5", "Raspberry Pi 5", RPI5, "ort", PI5, data_sheet_prior(76.8, 8.0)),
+    ("jetson-nano-gpu", "NVIDIA Jetson Nano, GPU", JETSON_NANO, "gpu", NANO, unknown_prior()),
+    ("a40", "NVIDIA A40", NVIDIA_A40, "tensorrt", A40, unknown_prior()),
+)
+
+
 def every_profile() -> Iterator[Profile]:
     """The profiles of boards that YOLOBench alone measured."""
-    for name, description, device, runtime, of, prior in (
-        ("rpi5", "Raspberry Pi 5", RPI5, "ort", PI5, data_sheet_prior(76.8, 8.0)),
-        ("jetson-nano-gpu", "NVIDIA Jetson Nano, GPU", JETSON_NANO, "gpu", NANO, unknown_prior()),
-        ("a40", "NVIDIA A40", NVIDIA_A40, "tensorrt", A40, unknown_prior()),
-    ):
+    for name, description, device, runtime, of, prior in ALONE:
         found = fitted_runtime(runtime, of, prior)
         yield Profile(name, description, "processor", device, {runtime: found}, runtime)
 

@@ -57,6 +57,27 @@ def rows(count: int = 24) -> list[str]:
     ]
 
 
+def test_tables_name_published_networks_and_onnx_files(tmp_path: Path) -> None:
+    from flash.backends import network_model, random_weights  # noqa: PLC0415
+
+    space = load_space("cifar10-add")
+    network = space.network(np.zeros(len(space.grids), dtype=np.int64))
+    model = network_model(network, random_weights(network, 0), "small")
+    (tmp_path / "small.onnx").write_bytes(model.SerializeToString())
+    lines = ["mobilenet_v2_0.5_160,11.5", "squeezenet_1.1,30", "small.onnx,2.5"]
+    file = csv_file(tmp_path / "t.csv", lines, "network,latency_ms")
+    found = read_measurements(file, fewest=3)
+    assert [row.name for row in found.rows] == [line.split(",")[0] for line in lines]
+    assert found.rows[2].network.macs == network.macs
+    with pytest.raises(UsageError, match="leave --space out"):
+        read_measurements(file, "cifar10-add", fewest=3)
+    both = csv_file(tmp_path / "b.csv", ["a,b,1"], "network,design,latency_ms")
+    with pytest.raises(InputError, match="expected the columns"):
+        read_measurements(both)
+    report = fit([file], "sister", prior="rpi3b")
+    assert report.profile.runtime.provenance.networks == 3
+
+
 # -------------------------------------------------------------------------- bad measurements
 @pytest.mark.parametrize(
     ("bad", "message"),

@@ -305,6 +305,7 @@ def test_two_runs_do_not_write_one_file(suite, tmp_path):
         (("none.onnx",), 4, "none.onnx: No such file"),
         (("text.zip", "--i2c=7"), 2, "--i2c 7: expected BUS:ADDRESS"),
         (("text.zip", "--shunt=0"), 2, "--shunt: expected the resistance"),
+        (("text.zip", "--threads=2", "--processor-time"), 2, "--processor-time: is one thread's"),
     ],
 )
 def test_wrong_arguments_are_one_line(arguments, code, said, tmp_path):

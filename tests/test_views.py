@@ -95,7 +95,8 @@ def test_peak_memory_equals_a_step_by_step_simulation(space, rng):
 
 
 def _simulate(network):
-    """Keep a dictionary of live tensors, drop each after its last reader."""
+    """Keep a dictionary of live tensors, drop each after its last reader, or when that writes over
+    it."""
     readers = {}
     for i, layer in enumerate(network.layers):
         for x in layer.inputs:
@@ -107,6 +108,12 @@ def _simulate(network):
     peak = 0
     for i, layer in enumerate(network.layers):
         alive[i] = layer.out_channels * layer.out_height * layer.out_width
+        if layer.op in ("act", "add", "mul", "norm"):
+            read = [int(x.producer) for x in layer.inputs if x.present and int(x.producer) >= 0]
+            for producer in read:
+                if readers.get(producer) == i and alive[producer] == alive[i]:
+                    alive[producer] = 0
+                    break
         peak = max(peak, sum(alive.values()))
         alive = {k: size for k, size in alive.items() if readers.get(k, i) > i}
     return peak

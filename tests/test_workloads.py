@@ -115,6 +115,17 @@ def test_a_shorter_choice_begins_a_longer_one_and_mixes_the_kinds(pool):
     assert macs.max() > 3e8
 
 
+def test_the_first_cells_chosen_tell_apart_what_a_runtime_runs(pool):
+    cells = [c.network for c in choose(pool, 45) if c.kind == "nasbench201"][:3]
+    runs = {
+        mode: tuple(len(getattr(n, mode)().layers) for n in cells)
+        for mode in ("used", "kept", "fed", "live")
+    }
+    runs["all"] = tuple(len(n.layers) for n in cells)
+    # They have convolutions that nobody reads, and operations on zeros.
+    assert len(set(runs.values())) == 5
+
+
 def test_the_chosen_say_more_than_random_ones(pool):
     """Log determinant of what 20 measurements say under the model that chooses them."""
     from flash.profile.suites import choice

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
     from flash.backends.onnx.int8 import quantize_onnx
     from flash.backends.onnx.optimised import optimised_network
+    from flash.backends.onnx.passes.kernels import plain_name
     from flash.backends.onnx.reader import network_of, read_onnx
     from flash.backends.onnx.session import run_onnx, run_onnx_many, time_onnx, verify_onnx
     from flash.backends.onnx.suite_model import (
@@ -81,6 +82,7 @@ __all__ = [
     "optimised_network",
     "output_count",
     "outside_files",
+    "plain_name",
     "quantize_onnx",
     "random_weights",
     "read_onnx",
@@ -143,6 +145,7 @@ _HOMES = {
     "output_count": ("onnx.head", "onnx"),
     "optimised_network": ("onnx.optimised", "onnx"),
     "outside_files": ("onnx.suite_model", "onnx"),
+    "plain_name": ("onnx.passes.kernels", "onnx"),
     "quantize_onnx": ("onnx.int8", "onnx"),
     "random_weights": ("weights", ""),
     "read_onnx": ("onnx.reader", "onnx"),

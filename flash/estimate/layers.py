@@ -18,8 +18,6 @@ _SHOWN_DETAILS: Final = ("macs", "bytes", "dram_bytes", "cycles", "tiles")
 _BLOCK_DEPTH: Final = 2
 #: What is added up over the layers of a block.
 _SUMMED: Final = ("latency_ms", "share", "macs", "bytes", "measured_ms")
-#: What onnxruntime ends the names of convolutions with that it lays out in blocks of channels.
-_ENDING: Final = "_nchwc"
 
 
 def layer_rows(network: Network, target: Target | None, run: Network | None = None) -> list[Row]:
@@ -70,7 +68,9 @@ def with_measured(rows: Sequence[Row], kernels: Sequence[KernelTime]) -> tuple[l
 
     kernels: as onnxruntime's profiler timed them, under the names of its optimised graph.
     """
-    times = {k.name.removesuffix(_ENDING).strip("/"): k.ms for k in kernels}
+    from flash.backends import plain_name  # noqa: PLC0415 (an extra)
+
+    times = {plain_name(k.name).strip("/"): k.ms for k in kernels}
     found = [row | {"measured_ms": times.get(str(row["layer"]).strip("/"))} for row in rows]
     matched = sum(row["measured_ms"] or 0.0 for row in found)
     total = sum(times.values())

@@ -3,7 +3,9 @@
 Two forms are read:
 
 * JSON Lines, schema ``flash.measurements/1`` (``flash.measurements.records``);
-* CSV with the columns ``design,latency_ms`` and perhaps ``energy_mj``, of designs of a space.
+* CSV with the columns ``network,latency_ms`` and perhaps ``energy_mj``: reference networks by name
+  (``mobilenet_v2_0.75_160``), workloads, or ONNX files beside the table; with a column ``design``
+  instead, designs of a space.
 
 Files come from boards that lose power, and from spreadsheets. Every row that cannot be used is
 named with its line and what would mend it; few bad rows are left out, many are refused.
@@ -165,14 +167,17 @@ def _csv_records(text: str, path: Path, space_name: str) -> RecordFile:
                 f"{path}:1: the column {wrong} is not milliseconds or millijoules: {fix} and "
                 "name it latency_ms or energy_mj"
             )
-    if "design" not in header or "latency_ms" not in header:
+    if ("design" in header) == ("network" in header) or "latency_ms" not in header:
         raise InputError(
-            f"{path}:1: expected the columns design,latency_ms[,energy_mj], got "
-            f"{shown(','.join(header))}"
+            f"{path}:1: expected the columns design,latency_ms[,energy_mj] (of a --space), or "
+            f"network,latency_ms[,energy_mj], got {shown(','.join(header))}"
         )
-    if not space_name:
+    if "design" in header and not space_name:
         raise UsageError(f"{path} holds designs of a space: name it with --space")
-    load_space(space_name)  # a wrong name is told before the first row is
+    if "network" in header and space_name:
+        raise UsageError(f"{path} names networks, not designs: leave --space out")
+    if space_name:
+        load_space(space_name)  # a wrong name is told before the first row is
     tally, records = Tally(path), []
     for line, cells in rows:
         if not cells:
@@ -202,8 +207,13 @@ def _csv_record(header: list[str], cells: list[str], line: int, space: str) -> R
     row = dict(zip(header, cells, strict=True))
     latency = _number(row["latency_ms"], "latency_ms")
     energy = row.get("energy_mj", "").strip()
+    if space:
+        network = {"space": space, "design": row["design"].strip()}
+    else:
+        name = row["network"].strip()
+        network = {"onnx" if name.endswith(".onnx") else "workload": name}
     return Record(
-        network={"space": space, "design": row["design"].strip()},
+        network=network,
         latency_ms=latency,
         p10_ms=None,
         p90_ms=None,

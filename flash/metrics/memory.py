@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,11 @@ from numpy.typing import NDArray
 from flash.spaces.layers import INPUT
 from flash.spaces.table import LayerTable
 
-__all__ = ["parameter_count", "peak_activation_bytes", "peak_activation_elements"]
+__all__ = ["IN_PLACE", "parameter_count", "peak_activation_bytes", "peak_activation_elements"]
+
+
+#: Operations that runtimes compute in place.
+IN_PLACE: Final = ("act", "add", "mul", "norm")
 
 
 def parameter_count(table: LayerTable) -> NDArray[np.int64]:
@@ -25,8 +29,10 @@ def peak_activation_elements(table: LayerTable) -> NDArray[np.int64]:
 
     Layers run in the order of the rows. A tensor is alive from the layer that writes it to
     the last layer that reads it; while a layer runs, what it reads and what it writes are
-    both alive (nothing is computed in place). A runtime that allocates this way needs this
-    much; one that reuses buffers cleverly can need less, a careless one more.
+    both alive. Operations on one element at a time (``IN_PLACE``) write over an operand of the same
+    size that nobody reads later, and views of a tensor take nothing, as runtimes have it; the
+    network's input is kept. A runtime that allocates this way needs this much; one whose buffers
+    leave gaps needs more.
 
     In a table of one stage the tensor that enters counts like any other, so the peak of a
     network is the largest peak of its stages.
@@ -77,7 +83,32 @@ def _peak(table: LayerTable, element_size: NDArray[Any] | None = None) -> NDArra
         alive = span.last >= span.first
         change[span.first] += (elements * alive).astype(change.dtype)
         change[span.last + 1, column] -= (elements * alive).astype(change.dtype)
+    kept = _kept_for_reader(table, last_use, size)
     for row in range(rows + 1):
-        change[last_use[row] + 1, column] -= size[row] * (last_use[row] >= 0)
+        change[last_use[row] + kept[row], column] -= size[row] * (last_use[row] >= 0)
     peak: NDArray[Any] = np.cumsum(change[:rows], axis=0).max(axis=0, initial=0)
     return peak
+
+
+def _kept_for_reader(
+    table: LayerTable, last_use: NDArray[np.int64], size: NDArray[Any]
+) -> NDArray[np.int64]:
+    """(rows + 1, designs): 0 where the last reader of a row's result writes over it, else 1.
+
+    The last row is what comes from outside: of a network its input, which stays.
+    """
+    rows, column = len(table), np.arange(table.designs)
+    kept = np.ones((rows + 1, table.designs), dtype=np.int64)
+    for row, layer in enumerate(table.layers):
+        if layer.op not in IN_PLACE:
+            continue
+        found = ~table.active[row]
+        for x in layer.inputs:
+            producer = np.broadcast_to(np.asarray(x.producer), (table.designs,))
+            made = np.where(producer == INPUT, rows, producer)
+            own = x.present & (producer >= INPUT) & ~((producer == INPUT) & table.has_source)
+            own = own & ~found & (last_use[made, column] == row)
+            own = own & (size[made, column] == size[row])
+            kept[made[own], column[own]] = 0
+            found = found | own
+    return kept

@@ -19,6 +19,7 @@ class Network:
     of fewer than two tensors, which are no layers (see ``Emitter.add``). Of a network from a file,
     ``notes`` are sentences about how it was read, ``input_names`` what it calls its inputs. Inputs
     beside the first are layers ``input``; several outputs are what a last layer ``output`` reads.
+    ``designed``: it is a design of a space, and priced as the space's table is.
     """
 
     layers: tuple[Layer, ...]
@@ -27,6 +28,7 @@ class Network:
     lone_sums: tuple[Layer, ...] = ()
     notes: tuple[str, ...] = ()
     input_names: tuple[str, ...] = ()
+    designed: bool = False
 
     @property
     def outputs(self) -> tuple[Tensor, ...]:
@@ -90,9 +92,7 @@ class Network:
 
         layers = tuple(rewired(self.layers[n]) for n in numbers)
         lone_sums = tuple(rewired(x) for x in self.lone_sums)
-        return Network(
-            layers, self.source, moved(self.output), lone_sums, self.notes, self.input_names
-        )
+        return replace(self, layers=layers, output=moved(self.output), lone_sums=lone_sums)
 
 
 class GraphEmitter(Emitter):

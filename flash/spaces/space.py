@@ -215,7 +215,8 @@ class SearchSpace:
     def network(self, indices: NDArray[np.int64]) -> Network:
         """The graph of one design."""
         emitter = GraphEmitter()
-        return emitter.network(*self.family.emit(emitter, self.named(indices)))
+        network = emitter.network(*self.family.emit(emitter, self.named(indices)))
+        return replace(network, designed=True)
 
 
 def _unique_rows(rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -302,7 +302,7 @@ def network_table(network: Network) -> LayerTable:
     """A table of one design: the network's layers, all of them active."""
     active = [True] * len(network.layers)
     lone_sums = [(layer, True) for layer in network.lone_sums]
-    of_a_family = any(layer.cell >= 0 for layer in network.layers)
+    of_a_family = network.designed or any(layer.cell >= 0 for layer in network.layers)
     return LayerTable(
         network.layers, active, network.output, 1, lone_sums, is_network=not of_a_family
     )

@@ -1,16 +1,19 @@
 """Whether the intervals of every shipped runtime hold, each family of networks left out.
 
-    python scripts/validate/coverage.py
+    python scripts/validate/coverage.py [--graphs DIR] [--only TEXT]
 
 A family is left out of the fit and of the interval; the share of its networks inside the interval
-for unlike networks counts. Ten networks (TVM, ncnn) can only be covered in steps of a tenth. Three
-minutes; x86 is fitted from its measurements.
+for unlike networks counts. Ten networks (TVM, ncnn) can only be covered in steps of a tenth. Boards
+whose networks come from timm (``jetson-nano``, the networks beside the suite of ``x86-epyc``) need
+torch and timm; ``--graphs`` keeps what they export. Ten minutes, and fifteen for the first export.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,6 +21,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from detector_data import there  # noqa: E402
+from fit_detectors import ALONE, FITTED, PI4, learned  # noqa: E402
 from fit_raspberry_pi import (  # noqa: E402
     CELLS,
     KERNELS,
@@ -31,6 +36,9 @@ from fit_raspberry_pi import (  # noqa: E402
     pi4_evidence,
     read_pi4,
 )  # fmt: skip
+from fit_raspberry_pi import (
+    PI4 as PI4_DEVICE,
+)
 from raspberry_pi_data import (  # noqa: E402
     ROOT,
     SHARED,
@@ -47,7 +55,7 @@ from raspberry_pi_data import (  # noqa: E402
 
 from flash.fit import fit  # noqa: E402
 from flash.fitting.fitted import coverage_of_groups  # noqa: E402
-from flash.fitting.prior import Prior  # noqa: E402
+from flash.fitting.prior import Prior, data_sheet_prior  # noqa: E402
 from flash.fitting.workload import workload  # noqa: E402
 from flash.targets.processor.costs import network_costs  # noqa: E402
 from flash.targets.processor.profile import load_profile  # noqa: E402
@@ -108,24 +116,64 @@ def derived() -> None:
     print(f"{'rpi4b:tvm':24s}     1 network    {'inside' if inside else 'OUTSIDE'} (derived)")
 
 
-def x86() -> None:
-    """The shipped measurements of the x86 machine."""
-    files = sorted((ROOT / "hw_profiles" / "measurements").glob("x86-avx512-*.jsonl"))
-    report = fit(files, "x86-avx512")
-    for name, found in report.learned.items():
-        networks = report.profile.runtimes[name].provenance.networks
-        show(f"x86-avx512:{name}", networks, found.coverage_of_kinds)
+def suites() -> None:
+    """x86 machines: kinds of their suites left out."""
+    for name in ("x86-avx512", "x86-epyc"):
+        files = sorted((ROOT / "hw_profiles" / "measurements").glob(f"{name}-*.jsonl"))
+        report = fit(files, name)
+        for runtime, found in report.learned.items():
+            networks = report.profile.runtimes[runtime].provenance.networks
+            note = " (kinds of the suite)"
+            show(f"{name}:{runtime}", networks, found.coverage_of_kinds, note)
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Print a line a runtime; returns the exit code."""
-    argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    ).parse_args(arguments)
-    x86()
-    if not (SHARED / "data").is_dir():
-        print(f"no {SHARED / 'data'}: the measurements are needed", file=sys.stderr)
-        return 4
+def beside_the_suite() -> None:
+    """``x86-epyc``: networks of timm and others, which took no part in the fit."""
+    import x86  # noqa: PLC0415 (needs torch and timm)
+
+    profile = fit([x86.SUITE], "x86-epyc").profile
+    names, residuals = [], []
+    for name, latency_ms, network in x86.others():
+        names.append(name)
+        residuals.append(np.log(latency_ms / network_costs(network, profile)["latency_ms"]))
+    inside = x86.covered(names, np.array(residuals))
+    show("x86-epyc:ort_1_thread", len(names), float(inside.mean()), " (networks not fitted)")
+
+
+def jetson_nano(graphs: Path) -> None:
+    """Classifiers of timm: transformers from the others, and the others from them."""
+    import fit_jetson  # noqa: PLC0415 (needs torch and timm)
+
+    board_ = fit_jetson.board(graphs)
+    every = np.arange(len(board_.networks))
+    for runtime in fit_jetson.COLUMNS:
+        found = fit_jetson.fitted(board_, runtime, every)
+        show(f"jetson-nano:{runtime}", len(every), found.coverage_of_kinds)
+
+
+def detectors() -> None:
+    """Families of YOLOBench left out."""
+    prior = data_sheet_prior(PI4_DEVICE.peak_gflops / 2, PI4_DEVICE.memory_gb_s)
+    columns = [("rpi4b", runtime, of, prior) for runtime, of in PI4.items()]
+    columns += [(name, runtime, of, own) for name, _, _, runtime, of, own in ALONE]
+    for name, runtime, of, own in columns:
+        found, _, _ = learned(of, own)
+        show(f"{name}:{runtime}", FITTED, found.coverage_of_kinds)
+
+
+def by_the_clock() -> None:
+    """Boards derived from the Pi 3B: others with its cores, derived so, and measured."""
+    from sisters import by_the_clock as pairs  # noqa: PLC0415
+    from sisters import half_width, read_boards  # noqa: PLC0415
+
+    logs = np.concatenate([np.abs(np.log(ratio)) for _, ratio in pairs(read_boards())])
+    for name in ("rpi3b-plus", "rpi-zero-2w"):
+        note = " (derived: as other A53 boards were, none of them is it)"
+        show(name, len(logs), float(np.mean(logs <= half_width(0))), note)
+
+
+def pis() -> None:
+    """Whole networks of the Pi 3B and 4B."""
     kernels = {KERNELS: pi3_evidence()[KERNELS]}
     board("rpi3b", read_pi3(), kernels, PI3_PRIOR, ("tvm", "ncnn"), np.zeros(0))
     pi4 = read_pi4()
@@ -133,6 +181,38 @@ def main(arguments: Sequence[str]) -> int:
     board("rpi4b", pi4, pi4_evidence(), PI4_PRIOR, ("ncnn",), cells_never_seen(loads))
     cells()
     derived()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print a line a runtime; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--graphs", metavar="DIR", help="what timm exports is kept there")
+    parser.add_argument("--only", default="", metavar="TEXT", help="parts whose name holds this")
+    options = parser.parse_args(arguments)
+    if not (SHARED / "data").is_dir():
+        print(f"no {SHARED / 'data'}: the measurements are needed", file=sys.stderr)
+        return 4
+    timm = bool(importlib.util.find_spec("torch") and importlib.util.find_spec("timm"))
+    with tempfile.TemporaryDirectory() as folder:
+        graphs = Path(options.graphs or folder)
+        graphs.mkdir(parents=True, exist_ok=True)
+        parts = {
+            "x86 suites": (suites, True),
+            "pis": (pis, True),
+            "clock": (by_the_clock, True),
+            "detectors": (detectors, there()),
+            "x86 beside": (beside_the_suite, timm),
+            "jetson": (lambda: jetson_nano(graphs), timm),
+        }
+        for name, (part, possible) in parts.items():
+            if options.only not in name:
+                continue
+            if possible:
+                part()
+            else:
+                print(f"{name}: left out, torch and timm or YOLOBench are not here")
     return 0
 
 

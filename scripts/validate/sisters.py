@@ -160,19 +160,24 @@ def runs(boards: Sequence[Board]) -> None:
         )
 
 
-def clocks(boards: Sequence[Board]) -> None:
-    """No run: another A53's profile at this board's clock."""
-    errors, logs, mapes, ranks = [], [], [], []
+def by_the_clock(boards: Sequence[Board]) -> Iterator[tuple[Board, Floats]]:
+    """A53 boards, and measured over predicted by another one's profile at their clock."""
     for board in boards:
         for known in boards:
             if board.clock_ghz and known.clock_ghz and board.chip != known.chip:
                 derived = at_clock(known.fitted, board.clock_ghz / known.clock_ghz)
-                ratio = board.latency_ms / board.load.latency_ms(derived)
-                errors.append(100 * np.median(np.abs(1 / ratio - 1)))
-                logs.append(np.abs(np.log(ratio)))
-                figures = quality(board.latency_ms, board.latency_ms / ratio)
-                mapes.append(figures["mape_percent"])
-                ranks.append(figures["spearman"])
+                yield board, board.latency_ms / board.load.latency_ms(derived)
+
+
+def clocks(boards: Sequence[Board]) -> None:
+    """No run: another A53's profile at this board's clock."""
+    errors, logs, mapes, ranks = [], [], [], []
+    for board, ratio in by_the_clock(boards):
+        errors.append(100 * np.median(np.abs(1 / ratio - 1)))
+        logs.append(np.abs(np.log(ratio)))
+        figures = quality(board.latency_ms, board.latency_ms / ratio)
+        mapes.append(figures["mape_percent"])
+        ranks.append(figures["spearman"])
     everything = np.concatenate(logs)
     print(
         f"no run, by the clock, A53: median error {np.median(errors):.0f} %; interval x"

@@ -82,25 +82,36 @@ def left_out() -> Floats:
     return np.log(file.latency_ms / found)[load.distinct() >= WHOLE]
 
 
+def covered(names: list[str], residuals: Floats) -> NDArray[np.bool_]:
+    """Which networks lie inside the interval that the errors of the other kinds give.
+
+    names: of networks, the kind in front; residuals: log(measured / predicted).
+    """
+    kinds = np.array([name.split("/")[0] for name in names])
+    inside = np.zeros(len(names), dtype=np.bool_)
+    for kind in sorted(set(kinds)):
+        own = kinds == kind
+        low, high = conformal_factors(residuals[~own])
+        inside[own] = (residuals[own] >= np.log(low)) & (residuals[own] <= np.log(high))
+    return inside
+
+
 def show(names: list[str], measured: Floats, predicted: Floats) -> None:
     """Errors by kind, and coverage of each kind by the interval of the others."""
     kinds = np.array([name.split("/")[0] for name in names])
-    residuals = np.log(measured / predicted)
-    covered = np.zeros(len(names), dtype=np.bool_)
+    inside = covered(names, np.log(measured / predicted))
     for name, m, p in sorted(
         zip(names, measured, predicted, strict=True), key=lambda x: x[2] / x[1]
     ):
         print(f"{name:44s}{m:10.4f} ms measured {p:10.4f} predicted   {p / m:5.2f}")
     for kind in sorted(set(kinds)):
         own = kinds == kind
-        low, high = conformal_factors(residuals[~own])
-        covered[own] = (residuals[own] >= np.log(low)) & (residuals[own] <= np.log(high))
         error = 100 * np.median(np.abs(predicted[own] / measured[own] - 1))
         print(f"{kind:14s}{own.sum():4d} networks   median error {error:5.1f} %")
     print(
         "all",
         quality(measured, predicted),
-        f"inside the other kinds' interval {covered.mean():.1%}",
+        f"inside the other kinds' interval {inside.mean():.1%}",
     )
 
 

@@ -3,7 +3,9 @@
 What a measurement says is judged under the model that will be fitted: log latency = what the
 cost model gives for its coefficients + what the model cannot express. The coefficients are
 uncertain as the data-sheet prior says (their effect is the Jacobian at the prior's median);
-the rest is a smooth function of the network's shape (a Gaussian process). The candidate of
+the rest is a smooth function of the network's shape (a Gaussian process). Which operations a
+runtime runs of those that nobody reads, or that work on zeros, is uncertain as well: their effect
+is what each reading of the network (``READINGS``) would add. The candidate of
 the largest variance given all chosen before raises the determinant of their information
 most: greedy D-optimal design, as a pivoted Cholesky factorisation (Fedorov 1972; Sacks et al.,
 Statistical Science 1989, for the random-function part).
@@ -24,7 +26,7 @@ from flash.fitting.workload import Workload, workload
 from flash.profile.suites.pool import KINDS, Candidate
 from flash.targets.processor.kernels import KERNEL_CLASSES
 
-__all__ = ["choose", "expected_ms"]
+__all__ = ["READINGS", "choose", "expected_ms"]
 
 Floats = NDArray[np.float64]
 
@@ -36,6 +38,10 @@ _MISSED: Final = 0.25
 _DISTANCE: Final = 1.5
 #: Fewer multiply-accumulates than these take no time of their own.
 _FEWEST_MACS: Final = 1e5
+#: What a runtime may run of a network beside its live part, and the deviation of how far it does
+#: (ours): cells whose operations nobody reads, zeros and identities among them tell these apart.
+READINGS: Final = ("all", "used", "kept", "fed")
+_READ: Final = 0.5
 #: Relative error of a measurement.
 _NOISE: Final = 0.05
 
@@ -46,7 +52,8 @@ def choose(pool: Sequence[Candidate], count: int) -> list[Candidate]:
     Any first part of the list is itself such a choice, so a time limit may cut the rest.
     """
     work = workload([c.live for c in pool], "all")
-    covariance = _covariance(work, _PRIOR)
+    read = _readings(pool, work)
+    covariance = _covariance(work, _PRIOR) + _READ**2 * read @ read.T
     left = np.ones(len(pool), dtype=np.bool_)
     kinds = np.array([c.kind for c in pool])
     taken = dict.fromkeys(KINDS, 0)
@@ -72,6 +79,19 @@ def choose(pool: Sequence[Candidate], count: int) -> list[Candidate]:
 def expected_ms(pool: Sequence[Candidate]) -> Floats:
     """Latencies at the prior's median, shape (candidates,): good for ratios only."""
     return workload([c.live for c in pool], "all").latency_ms(_median(_PRIOR))
+
+
+def _readings(pool: Sequence[Candidate], live: Workload) -> Floats:
+    """Log latency that each reading of a network has over its live part, (candidates, readings)."""
+    base = live.latency_ms(_median(_PRIOR))
+    unlike = [k for k, c in enumerate(pool) if len(c.network.layers) > len(c.live.layers)]
+    found = np.zeros((len(pool), len(READINGS)))
+    for column, reading in enumerate(READINGS):
+        networks = [pool[k].network for k in unlike]
+        if networks:
+            times = workload(networks, reading).latency_ms(_median(_PRIOR))
+            found[unlike, column] = np.log(times / base[unlike])
+    return found
 
 
 def _median(prior: Prior) -> Any:

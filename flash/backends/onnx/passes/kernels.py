@@ -8,12 +8,13 @@ exported (casts, changes of layout) is a ``flash.Cast`` or a ``flash.Reorder``.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from flash.backends.onnx.ir.graph import Graph, Node
 from flash.backends.onnx.ir.vocabulary import ACTIVATIONS
 
-__all__ = ["name_kernels"]
+__all__ = ["name_kernels", "plain_name"]
 
 _MS: Final = "com.microsoft."
 _BLOCKS: Final = f"{_MS}nchwc."
@@ -29,9 +30,15 @@ _IN_BLOCKS: Final = {
     for name in ("MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool")
 } | {f"{_BLOCKS}Upsample": "flash.BlockUpsample"}
 _REORDERS: Final = (f"{_BLOCKS}ReorderInput", f"{_BLOCKS}ReorderOutput")
-#: What onnxruntime calls the convolution that makes a tensor.
-_ENDING: Final = "_nchwc"
+#: What onnxruntime ends the name of the tensor with that a convolution in blocks makes, to call it
+#: so; and PyTorch's exporter that of the node, to call the tensor so.
+_ENDINGS: Final = re.compile(r"(_output_\d+)?_nchwc$")
 _SKIP_NORMS: Final = ("SkipLayerNormalization", "SkipSimplifiedLayerNormalization")
+
+
+def plain_name(kernel: str) -> str:
+    """What a model calls the node that a kernel of onnxruntime ends with, where it says so."""
+    return _ENDINGS.sub("", kernel)
 
 
 def name_kernels(graph: Graph) -> None:
@@ -41,7 +48,7 @@ def name_kernels(graph: Graph) -> None:
         for name in node.inputs:
             readers.setdefault(name, []).append(node)
     for node in graph.nodes:
-        node.name = node.name.removesuffix(_ENDING)
+        node.name = plain_name(node.name)
         if node.op in _MERGED:
             _merge(node)
         elif node.op in _IN_BLOCKS:

@@ -1,0 +1,165 @@
+"""Models priced as the graph that onnxruntime runs, and in the format they are stored in."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from flash.command import run_command
+from flash.errors import UsageError
+from flash.estimate import check, estimate
+from flash.estimate.layers import block_rows
+
+onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
+pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+
+from onnx_models import model, node, normal  # noqa: E402
+
+from flash.backends import optimised_network  # noqa: E402
+from flash.estimate import command  # noqa: E402
+from flash.profile import profile  # noqa: E402
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A convolution with ReLU, one into a sum, SiLU, a product of rows with bias and GELU."""
+    made = [
+        node("Conv", ["x", "w1"], ["c1"], "/a/one/Conv", pads=[1] * 4),
+        node("Relu", ["c1"], ["/a/one/Relu_output_0"], "/a/one/Relu"),
+        node("Conv", ["/a/one/Relu_output_0", "w2"], ["c2"], "/a/two/Conv", pads=[1] * 4),
+        node("Add", ["c2", "/a/one/Relu_output_0"], ["s"], "/a/two/Add"),
+        node("Sigmoid", ["s"], ["g"], "/a/three/Sigmoid"),
+        node("Mul", ["s", "g"], ["m"], "/a/three/Mul"),
+        node("Reshape", ["m", "shape"], ["f"], "/b/Reshape"),
+        node("MatMul", ["f", "w3"], ["p"], "/b/one/MatMul"),
+        node("Add", ["p", "b3"], ["q"], "/b/one/Add"),
+        node("Relu", ["q"], ["a"], "/b/one/Relu"),
+        node("Add", ["a", "f"], ["t"], "/b/two/Add"),
+        node("LayerNormalization", ["t", "b3", "b3"], ["y"], "/b/two/Norm"),
+    ]
+    weights = {
+        "w1": normal(16, 3, 3, 3), "w2": normal(16, 16, 3, 3), "shape": np.array([1, 16, 64]),
+        "w3": normal(64, 64), "b3": normal(64),
+    }  # fmt: skip
+    place = tmp_path / "net.onnx"
+    onnx.save(model(made, {"x": ["n", 3, 8, 8]}, weights), place)
+    return place
+
+
+def _quantized(tmp_path, dynamic=False):
+    from onnxruntime.quantization import quantize_dynamic  # noqa: PLC0415
+
+    from flash.backends import quantize_onnx  # noqa: PLC0415
+
+    made = [
+        node("Conv", ["x", "w"], ["a"], "c1", pads=[1] * 4),
+        node("Conv", ["a", "v"], ["b"], "c2"),
+        node("Flatten", ["b"], ["f"], "flat"),
+        node("MatMul", ["f", "u"], ["y"], "last"),
+    ]
+    weights = {"w": normal(32, 3, 3, 3), "v": normal(32, 32, 1, 1), "u": normal(2048, 256)}
+    plain = model(made, {"x": [1, 3, 8, 8]}, weights)
+    place = tmp_path / "int8.onnx"
+    if dynamic:
+        onnx.save(plain, tmp_path / "fp32.onnx")
+        quantize_dynamic(tmp_path / "fp32.onnx", place, op_types_to_quantize=["MatMul"])
+    else:
+        images = np.random.default_rng(0).standard_normal((2, 3, 8, 8)).astype(np.float32)
+        place.write_bytes(quantize_onnx(plain.SerializeToString(), images))
+    return place
+
+
+def test_kernels_are_those_of_the_graph_that_is_run(path):
+    plain = optimised_network(path, blocks=False)
+    ops = [(layer.op, layer.act) for layer in plain.layers]
+    # The first convolution does its ReLU, the product its bias, the norm its sum.
+    assert ops == [
+        ("conv", "relu"), ("conv", ""), ("add", ""), ("act", "silu"), ("linear", ""),
+        ("act", "relu"), ("layer_norm", ""),
+    ]  # fmt: skip
+    assert plain.layers[-1].operands == 2
+    blocked = optimised_network(path)
+    assert [x.out_height for x in blocked.layers if x.op == "conv"] == [8, 8]
+    if any(layer.act == "reorder" for layer in blocked.layers):  # not on every processor
+        # In blocks a convolution does the sum, too.
+        assert [x.op for x in blocked.layers[:3]] == ["conv", "conv", "act"]
+        assert blocked.layers[0].name == "/a/one/Relu"
+
+
+def test_an_estimate_of_the_optimised_graph_keeps_what_the_model_is(path):
+    (rule,) = estimate(path, target="x86-epyc")
+    (read,) = estimate(path, target="x86-epyc", optimized_by="onnxruntime", layers=True)
+    for name in ("params", "macs", "weight_kb", "activation_kb", "nn_degree", "sed"):
+        assert rule[name] == read[name]
+    assert 0.5 < read["latency_ms"] / rule["latency_ms"] < 2
+    assert sum(layer["latency_ms"] for layer in read["layers"]) == pytest.approx(read["latency_ms"])
+    report = check(path, target="x86-epyc", max_latency_ms=1e3, optimized_by="onnxruntime")
+    assert report[0].estimate["latency_ms"] == read["latency_ms"]
+
+
+def test_blocks_add_up_their_layers(path):
+    (row,) = estimate(path, target="x86-epyc", layers=True)
+    blocks = {block["block"]: block for block in row["blocks"]}
+    assert {"a/one", "a/two"} <= set(blocks)
+    for name in ("latency_ms", "macs", "share"):
+        total = sum(layer[name] for layer in row["layers"])
+        assert sum(block.get(name, 0) for block in blocks.values()) == pytest.approx(total)
+    rows = [{"layer": name, "latency_ms": 1.0} for name in ("body1.conv1", "body1.conv2", "head")]
+    assert [(b["block"], b["layers"]) for b in block_rows(rows)] == [("body1", 2), ("head", 1)]
+    assert block_rows([{"layer": "a", "latency_ms": 1.0}, {"layer": "b", "latency_ms": 1.0}]) == []
+
+
+@pytest.mark.parametrize(
+    ("target", "optimizer", "message"),
+    [
+        ("rpi4b:tflite", "onnxruntime", "runs TFLite"),
+        ("jetson-nano:ort-cuda", "onnxruntime", "not onnxruntime on a CPU"),
+        ("systolic", "onnxruntime", "does not run its graphs"),
+        ("x86-epyc", "onnxrutime", "did you mean"),
+        (None, "onnxruntime", "needs a --target"),
+    ],
+)
+def test_only_graphs_that_are_run_can_be_priced(path, target, optimizer, message):
+    with pytest.raises(UsageError, match=message):
+        estimate(path, target=target, optimized_by=optimizer)
+
+
+def test_measured_kernels_stand_beside_predicted_ones(path, tmp_path, capsys):
+    out = tmp_path / "m.jsonl"
+    profile([path], out=out, threads=1, kernels=True, budget_s=1.0, processor_time=True)
+    assert json.loads(out.read_text().splitlines()[0])["clock"] == "processor time"
+    arguments = [path, "--target", "x86-epyc", "--layers", "--measured", out]
+    assert run_command(command.main, [*map(str, arguments), "--json", "-"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    measured = [layer["measured_ms"] for layer in row["layers"] if layer["op"] != "call"]
+    assert all(ms is not None and ms > 0 for ms in measured)
+    assert sum(b.get("measured_ms", 0.0) for b in row["blocks"]) == pytest.approx(sum(measured))
+    assert run_command(command.main, list(map(str, arguments))) == 0
+    assert "measured" in capsys.readouterr().out
+
+
+# --------------------------------------------------------------------------- number formats
+def test_an_int8_model_is_priced_by_the_runtime_of_its_format(tmp_path, capsys):
+    path = _quantized(tmp_path)
+    (row,) = estimate(path, target="rpi4b")
+    assert "stored in int8: priced as rpi4b:tflite_int8 runs it" in capsys.readouterr().err
+    (named,) = estimate(path, target="rpi4b:tflite_int8")
+    assert row["latency_ms"] == named["latency_ms"]
+    report = check(path, target="rpi4b", max_latency_ms=1e3)
+    assert report[0].target == "rpi4b:tflite_int8"
+
+
+def test_a_format_without_rates_is_told_and_widens_the_interval(tmp_path, capsys):
+    path = _quantized(tmp_path)
+    for target in ("rpi3b", "rpi4b:tflite"):
+        (row,) = estimate(path, target=target)
+        assert "has no rates for that" in capsys.readouterr().err
+        assert row["extrapolated"]
+        assert row["latency_high_ms"] / row["latency_low_ms"] > 10
+
+
+def test_a_model_whose_weights_alone_are_integers_is_no_int8_model(tmp_path, capsys):
+    estimate(_quantized(tmp_path, dynamic=True), target="rpi4b")
+    assert "quantized dynamically" in capsys.readouterr().err
