@@ -5,8 +5,8 @@
 Published by ST for an STM32H747 (model zoo, ``image_classification/mobilenetv*/README.md``, commit
 6f10965; STM32Cube.AI 10.0.0): the RAM of activations and the Flash of weights, in KiB. How its
 allocator places, overlaps and fuses is not published: it needs less than all that is alive at one
-time in some networks, and more in others. ``first fit`` is what the simplest static allocation takes: tensors at fixed places, each
-in the first gap when it is first written.
+time in some networks, and more in others. ``first fit`` is what the simplest static allocation
+takes: tensors at fixed places, each in the first gap when it is first written.
 """
 
 from __future__ import annotations
