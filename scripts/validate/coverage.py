@@ -56,6 +56,7 @@ from raspberry_pi_data import (  # noqa: E402
 from flash.fit import fit  # noqa: E402
 from flash.fitting.fitted import coverage_of_groups  # noqa: E402
 from flash.fitting.prior import Prior, data_sheet_prior  # noqa: E402
+from flash.fitting.sisters import half_width  # noqa: E402
 from flash.fitting.workload import workload  # noqa: E402
 from flash.targets.processor.costs import network_costs  # noqa: E402
 from flash.targets.processor.profile import load_profile  # noqa: E402
@@ -164,7 +165,7 @@ def detectors() -> None:
 def by_the_clock() -> None:
     """Boards derived from the Pi 3B: others with its cores, derived so, and measured."""
     from sisters import by_the_clock as pairs  # noqa: PLC0415
-    from sisters import half_width, read_boards  # noqa: PLC0415
+    from sisters import read_boards  # noqa: PLC0415
 
     logs = np.concatenate([np.abs(np.log(ratio)) for _, ratio in pairs(read_boards())])
     for name in ("rpi3b-plus", "rpi-zero-2w"):
