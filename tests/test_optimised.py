@@ -24,10 +24,10 @@ from flash.profile import profile  # noqa: E402
 
 @pytest.fixture
 def path(tmp_path):
-    """A convolution with ReLU, one into a sum, SiLU, a product of rows with bias and GELU."""
+    """A convolution with leaky ReLU, one into a sum, SiLU, a product of rows with bias and GELU."""
     made = [
         node("Conv", ["x", "w1"], ["c1"], "/a/one/Conv", pads=[1] * 4),
-        node("Relu", ["c1"], ["/a/one/Relu_output_0"], "/a/one/Relu"),
+        node("LeakyRelu", ["c1"], ["/a/one/Relu_output_0"], "/a/one/Relu", alpha=0.1),
         node("Conv", ["/a/one/Relu_output_0", "w2"], ["c2"], "/a/two/Conv", pads=[1] * 4),
         node("Add", ["c2", "/a/one/Relu_output_0"], ["s"], "/a/two/Add"),
         node("Sigmoid", ["s"], ["g"], "/a/three/Sigmoid"),
@@ -74,9 +74,9 @@ def _quantized(tmp_path, dynamic=False):
 def test_kernels_are_those_of_the_graph_that_is_run(path):
     plain = optimised_network(path, blocks=False)
     ops = [(layer.op, layer.act) for layer in plain.layers]
-    # The first convolution does its ReLU, the product its bias, the norm its sum.
+    # The first convolution does its activation, the product its bias, the norm its sum.
     assert ops == [
-        ("conv", "relu"), ("conv", ""), ("add", ""), ("act", "silu"), ("linear", ""),
+        ("conv", "leaky_relu"), ("conv", ""), ("add", ""), ("act", "silu"), ("linear", ""),
         ("act", "relu"), ("layer_norm", ""),
     ]  # fmt: skip
     assert plain.layers[-1].operands == 2
@@ -163,3 +163,16 @@ def test_a_format_without_rates_is_told_and_widens_the_interval(tmp_path, capsys
 def test_a_model_whose_weights_alone_are_integers_is_no_int8_model(tmp_path, capsys):
     estimate(_quantized(tmp_path, dynamic=True), target="rpi4b")
     assert "quantized dynamically" in capsys.readouterr().err
+
+
+def test_a_dynamically_quantized_lstm_is_the_lstm_it_was(tmp_path):
+    from onnxruntime.quantization import quantize_dynamic  # noqa: PLC0415
+
+    from flash.backends import read_onnx  # noqa: PLC0415
+
+    weights = {"w": normal(1, 64, 24), "r": normal(1, 64, 16)}
+    made = [node("LSTM", ["x", "w", "r"], ["y"], "cell", hidden_size=16)]
+    onnx.save(model(made, {"x": [5, 1, 24]}, weights), tmp_path / "fp32.onnx")
+    quantize_dynamic(tmp_path / "fp32.onnx", tmp_path / "int8.onnx")
+    plain, quantized = (read_onnx(tmp_path / name) for name in ("fp32.onnx", "int8.onnx"))
+    assert quantized.macs == plain.macs == 4 * 16 * (24 + 16) * 5

@@ -23,7 +23,9 @@ def recurrent(mapper: Mapper, node: Node) -> None:
     if not mapper.is_constant(node.input(1)) or not mapper.is_constant(node.input(2)):
         raise mapper.refusal(node, "only constant weights are costed")
     steps, batch, features = (x[1], x[0], x[2]) if node.attributes.get("layout") else x
-    directions, hidden = weights[0], mapper.shape(node.input(2))[-1]
+    # Quantized dynamically its matrices are turned: what the state is, an attribute says.
+    hidden = int(node.attributes.get("hidden_size", mapper.shape(node.input(2))[-1]))
+    directions = weights[0]
     gates = _GATES[node.op]
     made = next((n for n in node.outputs if mapper.used(n)), node.outputs[0])
     mapper.record(

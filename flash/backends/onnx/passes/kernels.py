@@ -65,6 +65,7 @@ def _merge(node: Node) -> None:
     node.op, count = _MERGED[node.op]
     node.inputs = node.inputs[:count]
     act = node.attributes.pop("activation", b"").decode()
+    node.attributes.pop("activation_params", None)
     if act in ACTIVATIONS:
         node.merged.append(Node(act, "", [node.outputs[0]], [node.outputs[0]]))
 
