@@ -64,12 +64,18 @@ class Option:
 #: What onnxruntime runs and merges on a CPU for which it lays out activations in blocks, as its
 #: own profiles list the kernels (``flash.targets.processor.fusion``).
 _BLOCKED = ("fed", "sum")
+#: The same where it does not: networks in integers, whose channels lie last.
+_PLAIN = ("fed", "ort")
 
 
 def known_structure(header: Mapping[str, Any]) -> Structure | None:
     """What the runtime that a measurement file's header names is known to run."""
     runtime, device = header.get("runtime", {}), header.get("device", {})
     named = runtime.get("name"), runtime.get("provider"), device.get("arch")
+    if named[:2] == ("onnxruntime", "CPUExecutionProvider") and "int8" in str(
+        header.get("precision")
+    ):
+        return Structure(*_PLAIN, LANES[0])
     if named != ("onnxruntime", "CPUExecutionProvider", "x86_64"):
         return None
     bits = device.get("simd_bits")

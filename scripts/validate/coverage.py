@@ -119,7 +119,7 @@ def derived() -> None:
 
 def suites() -> None:
     """x86 machines: kinds of their suites left out."""
-    for name in ("x86-avx512", "x86-epyc"):
+    for name in ("x86-avx512", "x86-epyc", "x86-avx2"):
         files = sorted((ROOT / "hw_profiles" / "measurements").glob(f"{name}-*.jsonl"))
         report = fit(files, name)
         for runtime, found in report.learned.items():
@@ -128,17 +128,20 @@ def suites() -> None:
             show(f"{name}:{runtime}", networks, found.coverage_of_kinds, note)
 
 
-def beside_the_suite() -> None:
-    """``x86-epyc``: networks of timm and others, which took no part in the fit."""
-    import x86  # noqa: PLC0415 (needs torch and timm)
+def beside_the_suites(graphs: Path) -> None:
+    """x86 machines: networks of timm and others, which took no part in the fit."""
+    import x86  # noqa: PLC0415
 
-    profile = fit([x86.SUITE], "x86-epyc").profile
-    names, residuals = [], []
-    for name, latency_ms, network in x86.others():
-        names.append(name)
-        residuals.append(np.log(latency_ms / network_costs(network, profile)["latency_ms"]))
-    inside = x86.covered(names, np.array(residuals))
-    show("x86-epyc:ort_1_thread", len(names), float(inside.mean()), " (networks not fitted)")
+    for machine in x86.MACHINES:
+        profile = fit(x86.suites(machine), machine).profile
+        for runtime, own in profile.runtimes.items():
+            names, residuals = [], []
+            for name, latency_ms, network in x86.others(machine, graphs, own.precision):
+                predicted = network_costs(network, profile.select(runtime))["latency_ms"]
+                names.append(name)
+                residuals.append(np.log(latency_ms / predicted))
+            inside = x86.covered(names, np.array(residuals))
+            show(f"{machine}:{runtime}", len(names), float(inside.mean()), " (not fitted)")
 
 
 def jetson_nano(graphs: Path) -> None:
@@ -200,11 +203,11 @@ def main(arguments: Sequence[str]) -> int:
         graphs = Path(options.graphs or folder)
         graphs.mkdir(parents=True, exist_ok=True)
         parts = {
-            "x86 suites": (suites, True),
+            "suites": (suites, True),
             "pis": (pis, True),
             "clock": (by_the_clock, True),
             "detectors": (detectors, there()),
-            "x86 beside": (beside_the_suite, timm),
+            "beside": (lambda: beside_the_suites(graphs), timm),
             "jetson": (lambda: jetson_nano(graphs), timm),
         }
         for name, (part, possible) in parts.items():
