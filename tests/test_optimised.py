@@ -176,3 +176,27 @@ def test_a_dynamically_quantized_lstm_is_the_lstm_it_was(tmp_path):
     quantize_dynamic(tmp_path / "fp32.onnx", tmp_path / "int8.onnx")
     plain, quantized = (read_onnx(tmp_path / name) for name in ("fp32.onnx", "int8.onnx"))
     assert quantized.macs == plain.macs == 4 * 16 * (24 + 16) * 5
+
+
+@pytest.mark.parametrize("act", ["Relu", "HardSwish", "Elu", "Gelu", "PRelu", "Softmax", "Abs"])
+def test_the_rule_has_the_kernels_of_the_graph_that_is_run(act):
+    from flash.backends import network_of  # noqa: PLC0415
+    from flash.targets.processor.costs import executed_layers  # noqa: PLC0415
+
+    inputs = ["a", "s"] if act == "PRelu" else ["a"]
+    weights = {"w": normal(16, 16, 3, 3), "v": normal(16, 16, 3, 3)}
+    weights |= {"s": normal(16, 1, 1)} if act == "PRelu" else {}
+    made = model(
+        [
+            node("Conv", ["x", "w"], ["a"], pads=[1] * 4), node(act, inputs, ["b"]),
+            node("Conv", ["b", "v"], ["y"], pads=[1] * 4),
+        ],
+        {"x": [1, 16, 16, 16]},
+        weights,
+        opset=20,
+    )  # fmt: skip
+    read = optimised_network(made)
+    if not any(layer.act == "reorder" for layer in read.layers):
+        pytest.skip("this processor has no layouts in blocks")
+    by_rule = executed_layers(network_of(made), "fed", "sum")
+    assert sorted(x.act or x.op for x in by_rule) == sorted(x.act or x.op for x in read.layers)

@@ -42,8 +42,22 @@ _EITHER: Final = (
 _RAGGED: Final = ("concat", "pad", "slice")
 #: What is given blocks wherever channels fill them.
 _POOLS: Final = ("avg_pool", "global_pool", "max_pool")
-#: Rows of softmax lie side by side, so it works on plain tensors only.
-_PLAIN_ACTS: Final = ("softmax", "log_softmax", "strided_softmax", "strided_log_softmax")
+#: Activations that work on blocks, a convolution's own among them; all others, softmax and what
+#: takes a constant too, read and write plain tensors.
+_ON_BLOCKS: Final = (
+    "",
+    "relu",
+    "relu6",
+    "clip",
+    "leaky_relu",
+    "sigmoid",
+    "tanh",
+    "hard_sigmoid",
+    "hard_swish",
+    "gelu",
+    "silu",
+    REORDER,
+)
 
 
 def reorders(layers: Sequence[Layer], runs: NDArray[np.bool_], output: Tensor) -> list[Layer]:
@@ -63,6 +77,16 @@ def reorders(layers: Sequence[Layer], runs: NDArray[np.bool_], output: Tensor) -
         is_map = int(x.height) * int(x.width) > 1
         if is_map and x.present and given(x) is not blocks:
             found.setdefault((int(x.producer), blocks), _reorder(x, reader, len(found)))
+
+    def plain(layer: Layer) -> None:
+        """What a layer on blocks is activated by reads a plain tensor, and writes one."""
+        row = len(blocked) - 1
+        if blocked[row] and layer.act not in _ON_BLOCKS:
+            is_map = int(layer.out_height) * int(layer.out_width) > 1
+            if is_map:
+                x = Tensor(layer.out_channels, layer.out_height, layer.out_width, row)
+                found.setdefault((row, False), _reorder(x, layer, len(found)))
+            blocked[row] = False
 
     for layer, own in zip(layers, runs, strict=True):
         if not own:
@@ -87,6 +111,7 @@ def reorders(layers: Sequence[Layer], runs: NDArray[np.bool_], output: Tensor) -
             for x in layer.inputs:
                 wants(x, False, layer)
             blocked.append(False)
+        plain(layer)
     if layers and layers[-1].op != "output":
         wants(output, False, layers[-1])
     return list(found.values())
@@ -114,7 +139,7 @@ def _is_blocked(conv: Layer) -> bool:
 
 
 def _works_on_blocks(layer: Layer) -> bool:
-    if layer.op not in _EITHER or layer.act in _PLAIN_ACTS:
+    if layer.op not in _EITHER or (layer.op == "act" and layer.act not in _ON_BLOCKS):
         return False
     if layer.op != "mul":
         return True

@@ -64,8 +64,9 @@ def name_kernels(graph: Graph) -> None:
 def _merge(node: Node) -> None:
     node.op, count = _MERGED[node.op]
     node.inputs = node.inputs[:count]
-    act = node.attributes.pop("activation", b"").decode()
-    node.attributes.pop("activation_params", None)
+    act = node.attributes.get("activation", b"").decode()
+    for name in [name for name in node.attributes if name.startswith("activation")]:
+        del node.attributes[name]
     if act in ACTIVATIONS:
         node.merged.append(Node(act, "", [node.outputs[0]], [node.outputs[0]]))
 
