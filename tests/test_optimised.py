@@ -200,3 +200,26 @@ def test_the_rule_has_the_kernels_of_the_graph_that_is_run(act):
         pytest.skip("this processor has no layouts in blocks")
     by_rule = executed_layers(network_of(made), "fed", "sum")
     assert sorted(x.act or x.op for x in by_rule) == sorted(x.act or x.op for x in read.layers)
+
+
+def test_fp16_on_x86_is_run_in_fp32_with_its_clips_alone(tmp_path, capsys):
+    """As onnxruntime's own graph has it; where the activation is ReLU nothing changes."""
+    from flash.backends import network_of, suite_models  # noqa: PLC0415
+    from flash.measurements.workloads import workload_network  # noqa: PLC0415
+    from flash.targets import load_target  # noqa: PLC0415
+    from flash.targets.processor.costs import network_costs  # noqa: PLC0415
+
+    profile = load_target("x86-epyc").profile
+    for text, ratio in (("mobilenet_v2_0.35_96", (1.2, 2.0)), ("16x8x8: res k3 *2", (1.0, 1.0))):
+        costs = []
+        for precision in ("fp32", "fp16"):
+            models, _ = suite_models({"m": workload_network(text)}, precision)
+            network = network_of(onnx.load_model_from_string(models["m"]))
+            costs.append(network_costs(network, profile)["latency_ms"])
+        assert ratio[0] - 1e-9 <= costs[1] / costs[0] <= ratio[1] + 1e-9
+    path = tmp_path / "half.onnx"
+    path.write_bytes(models["m"])
+    estimate(path, target="x86-epyc")
+    assert "no rates" not in capsys.readouterr().err
+    estimate(path, target="rpi4b")
+    assert "stored in fp16; rpi4b:tflite has no rates for that" in capsys.readouterr().err

@@ -65,7 +65,7 @@ def _layer_cost(layer: Layer, profile: Profile, scale: float) -> LayerCost:
     runtime = profile.runtime
     kernel = kernel_of(layer, runtime.fusion, runtime.lanes)
     bound = bound_of(kernel, runtime.coefficients, BYTES[runtime.precision])
-    rated = has_rate(layer, runtime.precision, runtime.interval.classes)
+    rated = has_rate(layer, runtime)
     if energy == NO_ENERGY:
         return LayerCost(
             layer.name, layer.op, latency_ms, {}, details=totals, bound=bound, rated=rated

@@ -41,9 +41,9 @@ from flash.targets.processor.profile import (
     BYTES,
     Coefficients,
     Profile,
+    Runtime,
     Variant,
 )
-from flash.targets.processor.runtime import STORED
 
 __all__ = [
     "VIEWS",
@@ -153,13 +153,10 @@ def bound_of(kernel: Kernel, coefficients: Coefficients, element_bytes: int) -> 
     return "compute" if total_ms > moving_ms else "memory"
 
 
-def has_rate(layer: Layer, precision: str, classes: Sequence[str]) -> bool:
-    """Whether the runtime's rates were fitted to operations like this layer, in its format.
-
-    classes: of kernels that were measured on it.
-    """
-    formats = {layer.format, layer.out_format} - {"", *STORED[precision]}
-    return not formats and is_rated(layer, classes)
+def has_rate(layer: Layer, runtime: Runtime) -> bool:
+    """Whether the runtime's rates were fitted to operations like this layer, in its format."""
+    formats = {layer.format, layer.out_format} - {"", *runtime.formats}
+    return not formats and is_rated(layer, runtime.interval.classes)
 
 
 def costs(table: LayerTable, profile: Profile) -> dict[str, Floats]:
@@ -311,7 +308,7 @@ def _layer_totals(
         if times is None:
             times = kernel_ms(kernel, variant.coefficients, element_bytes) * weight
         yield "measured_ms", times * like_measured(kernel, runtime.kernels)
-    if "unrated_ms" in wanted and not has_rate(layer, runtime.precision, classes):
+    if "unrated_ms" in wanted and not has_rate(layer, runtime):
         if times is None:
             times = kernel_ms(kernel, variant.coefficients, element_bytes) * weight
         yield "unrated_ms", times

@@ -48,7 +48,7 @@ from numpy.typing import NDArray
 from flash.spaces.layers import NO_SUM, ZEROS, Flags, Ints, Layer, Tensor
 from flash.spaces.network import Network
 from flash.spaces.table import LayerTable, network_table
-from flash.targets.processor.layout import reorders
+from flash.targets.processor.layout import is_half_clip, reorders
 from flash.targets.processor.runtime import AS_READ
 
 __all__ = ["fused_network", "fused_table"]
@@ -264,7 +264,8 @@ def _with_activations(
     """
     found: list[tuple[Layer, Flags]] = []
     for layer, runs in zip(layers, left, strict=True):
-        own = layer.act if layer.op == "conv" and layer.act not in _FUSED else ""
+        alone = layer.act not in _FUSED or is_half_clip(layer)
+        own = layer.act if layer.op == "conv" and alone else ""
         own = layer.act if layer.op in of else own
         if not own:
             found.append((layer, runs))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from flash.spaces.layers import Layer, Tensor
 from flash.targets.processor.kernels import REORDER
 
-__all__ = ["reorders"]
+__all__ = ["is_half_clip", "reorders"]
 
 #: Channels of a block: those of AVX-512, half as many elsewhere. Blocks need not be full, but their
 #: channels are read in fours.
@@ -60,6 +60,15 @@ _ON_BLOCKS: Final = (
 )
 
 
+def is_half_clip(layer: Layer) -> bool:
+    """Whether a layer ends in a clip with limits in fp16.
+
+    onnxruntime runs fp16 on x86 in fp32, casts at the network's ends, but a clip's limits stay what
+    they are: no convolution does it, and it reads and writes plain tensors (seen with 1.32).
+    """
+    return layer.out_format == "fp16" and layer.act in ("clip", "relu6")
+
+
 def reorders(layers: Sequence[Layer], runs: NDArray[np.bool_], output: Tensor) -> list[Layer]:
     """A layer for each change of layout of a network, ``copy`` with the act ``REORDER``.
 
@@ -81,7 +90,7 @@ def reorders(layers: Sequence[Layer], runs: NDArray[np.bool_], output: Tensor) -
     def plain(layer: Layer) -> None:
         """What a layer on blocks is activated by reads a plain tensor, and writes one."""
         row = len(blocked) - 1
-        if blocked[row] and layer.act not in _ON_BLOCKS:
+        if blocked[row] and (layer.act not in _ON_BLOCKS or is_half_clip(layer)):
             is_map = int(layer.out_height) * int(layer.out_width) > 1
             if is_map:
                 x = Tensor(layer.out_channels, layer.out_height, layer.out_width, row)
