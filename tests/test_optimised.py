@@ -223,3 +223,19 @@ def test_fp16_on_x86_is_run_in_fp32_with_its_clips_alone(tmp_path, capsys):
     assert "no rates" not in capsys.readouterr().err
     estimate(path, target="rpi4b")
     assert "stored in fp16; rpi4b:tflite has no rates for that" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("read_again", [False, True])
+def test_a_sum_that_only_a_norm_reads_is_part_of_it(read_again):
+    from flash.backends import network_of  # noqa: PLC0415
+    from flash.targets.processor.costs import executed_layers  # noqa: PLC0415
+
+    made = [
+        node("MatMul", ["x", "w"], ["a"]), node("Add", ["a", "x"], ["s"]),
+        node("LayerNormalization", ["s", "g", "g"], ["n"]),
+        node("Add", ["n", "s" if read_again else "x"], ["y"]),
+    ]  # fmt: skip
+    built = model(made, {"x": [1, 8, 64]}, {"w": normal(64, 64), "g": normal(64)})
+    by_rule = [layer.op for layer in executed_layers(network_of(built), "fed", "ort")]
+    read = [layer.op for layer in optimised_network(built, blocks=False).layers]
+    assert by_rule == read == ["linear", *["add"] * read_again, "layer_norm", "add"]

@@ -258,7 +258,9 @@ def dynamic(fp32: Runtime, graphs: Path, machine: str) -> Runtime:
             networks=len(found),
             held_out="each network",
             sources=(f"measured: {machine}-any-model.csv (scripts/validate/x86.py)",),
-            **learned.figures,
+            median_error_percent=learned.figures["median_error_percent"],
+            mape_percent=learned.figures["mape_percent"],
+            spearman=learned.figures["spearman"],
         ),
     )
 

@@ -19,6 +19,8 @@ carry those already. Some go on.
 * an activation is done by the convolution that makes its operand, such a sum included, if
   nothing else reads it and it is one of ``_FUSED``.
 
+* a sum of two tensors is part of the normalisation of rows that alone reads it.
+
 ``fusion = "ort"``, onnxruntime where it does not (Arm): as "conv", but a convolution does only the
 activations of ``_FUSED``, and none is done by another kernel. Activations that no convolution does
 are kernels of their own with "sum", too, which inserts changes of layout besides
@@ -87,13 +89,14 @@ def fused_table(table: LayerTable, runs: Grid, fusion: str) -> tuple[list[Layer]
     if fusion == "graph":
         return _by_compilers(table, runs)
     if fusion == "sum":
-        layers, left = _with_activations(*_by_convolutions(table, runs), ())
+        layers, left = _by_norms(*_by_convolutions(table, runs))
+        layers, left = _with_activations(layers, left, ())
         if not table.is_network:
             return layers, left
         moved = reorders(table.layers, runs[:, 0], table.output)
         return [*layers, *moved], np.concatenate([left, np.ones((len(moved), 1), dtype=np.bool_)])
     if fusion == "ort":
-        return _with_activations(list(table.layers), runs, _ALONE)
+        return _with_activations(*_by_norms(list(table.layers), runs), _ALONE)
     if fusion == "eager":
         return _as_written(table, runs)
     return list(table.layers), runs
@@ -253,6 +256,36 @@ def _equal(a: Layer, b: Layer) -> Flags:
         & (a.out_channels == b.out_channels)
     )
     return result
+
+
+def _by_norms(layers: list[Layer], left: Grid) -> tuple[list[Layer], Grid]:
+    """Sums of two tensors that the normalisation of rows behind them adds up itself.
+
+    onnxruntime's ``SkipLayerNormalization``; not where anything else reads the sum, as in
+    transformers that normalise before they attend.
+    """
+    if not any(layer.op == "layer_norm" for layer in layers):
+        return layers, left
+    left = left.copy()
+    readers: dict[int, int] = {}
+    for layer in layers:
+        for x in layer.inputs:
+            for made in np.unique(np.asarray(x.producer)).tolist():
+                readers[made] = readers.get(made, 0) + 1
+    for row, layer in enumerate(layers):
+        if layer.op != "layer_norm" or layer.act or not np.all(layer.out_height == 1):
+            continue
+        producers = np.unique(np.asarray(layer.inputs[0].producer)).tolist()
+        number = producers[0]
+        if len(producers) > 1 or number < 0 or readers[number] > 1:
+            continue
+        total = layers[number]
+        if total.op != "add" or total.act or total.stage != layer.stage:
+            continue
+        if np.all(left[row] & left[number] & (np.asarray(total.operands) == 2)):
+            layers[row] = replace(layer, in_channels=2 * layer.in_channels, operands=2)
+            left[number] = False
+    return layers, left
 
 
 def _with_activations(

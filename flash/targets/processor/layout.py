@@ -107,7 +107,7 @@ def reorders(layers: Sequence[Layer], runs: NDArray[np.bool_], output: Tensor) -
         elif layer.op == "conv":
             blocked.append(_is_blocked(layer))
         elif layer.op in _RAGGED and _is_ragged(layer):
-            blocked.append(True)
+            blocked.append(any(given(x) for x in layer.inputs if x.present))
         elif layer.op in _POOLS and not given(layer.inputs[0]):
             blocked.append(int(layer.in_channels) % _FOUR == 0)
             wants(layer.inputs[0], blocked[-1], layer)
