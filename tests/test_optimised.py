@@ -30,8 +30,8 @@ def path(tmp_path):
         node("LeakyRelu", ["c1"], ["/a/one/Relu_output_0"], "/a/one/Relu", alpha=0.1),
         node("Conv", ["/a/one/Relu_output_0", "w2"], ["c2"], "/a/two/Conv", pads=[1] * 4),
         node("Add", ["c2", "/a/one/Relu_output_0"], ["s"], "/a/two/Add"),
-        node("Sigmoid", ["s"], ["g"], "/a/three/Sigmoid"),
-        node("Mul", ["s", "g"], ["m"], "/a/three/Mul"),
+        node("Sigmoid", ["s"], ["g"], "/a/two/Sigmoid"),
+        node("Mul", ["s", "g"], ["m"], "/a/two/Mul"),
         node("Reshape", ["m", "shape"], ["f"], "/b/Reshape"),
         node("MatMul", ["f", "w3"], ["p"], "/b/one/MatMul"),
         node("Add", ["p", "b3"], ["q"], "/b/one/Add"),
@@ -99,10 +99,17 @@ def test_an_estimate_of_the_optimised_graph_keeps_what_the_model_is(path):
     assert report[0].estimate["latency_ms"] == read["latency_ms"]
 
 
-def test_blocks_add_up_their_layers(path):
-    (row,) = estimate(path, target="x86-epyc", layers=True)
+def test_blocks_add_up_their_layers(tmp_path):
+    made = [
+        node("Conv", ["x", "w"], ["a"], "/a/one/conv1/Conv"),
+        node("Conv", ["a", "v"], ["b"], "/a/one/conv2/Conv"),
+        node("MaxPool", ["b"], ["y"], "/a/two/MaxPool", kernel_shape=[2, 2]),
+    ]
+    weights = {"w": normal(8, 3, 3, 3), "v": normal(8, 8, 1, 1)}
+    onnx.save(model(made, {"x": [1, 3, 8, 8]}, weights), tmp_path / "net.onnx")
+    (row,) = estimate(tmp_path / "net.onnx", target="x86-epyc", layers=True)
     blocks = {block["block"]: block for block in row["blocks"]}
-    assert {"a/one", "a/two"} <= set(blocks)
+    assert blocks["a/one"]["layers"] == 2 and blocks["a/two"]["layers"] == 1
     for name in ("latency_ms", "macs", "share"):
         total = sum(layer[name] for layer in row["layers"])
         assert sum(block.get(name, 0) for block in blocks.values()) == pytest.approx(total)
@@ -219,10 +226,10 @@ def test_fp16_on_x86_is_run_in_fp32_with_its_clips_alone(tmp_path, capsys):
         assert ratio[0] - 1e-9 <= costs[1] / costs[0] <= ratio[1] + 1e-9
     path = tmp_path / "half.onnx"
     path.write_bytes(models["m"])
-    estimate(path, target="x86-epyc")
-    assert "no rates" not in capsys.readouterr().err
-    estimate(path, target="rpi4b")
-    assert "stored in fp16; rpi4b:tflite has no rates for that" in capsys.readouterr().err
+    for target in ("x86-epyc", "rpi4b"):  # casts, and kernels that other versions have
+        (row,) = estimate(path, target=target)
+        assert row["extrapolated"]
+        assert "has no rates for that" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("read_again", [False, True])

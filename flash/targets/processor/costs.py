@@ -44,6 +44,7 @@ from flash.targets.processor.profile import (
     Runtime,
     Variant,
 )
+from flash.targets.processor.runtime import STORED
 
 __all__ = [
     "VIEWS",
@@ -155,7 +156,7 @@ def bound_of(kernel: Kernel, coefficients: Coefficients, element_bytes: int) -> 
 
 def has_rate(layer: Layer, runtime: Runtime) -> bool:
     """Whether the runtime's rates were fitted to operations like this layer, in its format."""
-    formats = {layer.format, layer.out_format} - {"", *runtime.formats}
+    formats = {layer.format, layer.out_format} - {"", *STORED[runtime.precision]}
     return not formats and is_rated(layer, runtime.interval.classes)
 
 

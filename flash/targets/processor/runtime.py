@@ -195,15 +195,6 @@ class Runtime:
         return (main, *self.alternatives)
 
     @property
-    def formats(self) -> tuple[str, ...]:
-        """Number formats of files, beside fp32, that its rates are of.
-
-        onnxruntime on x86 (in blocks of channels) runs fp16 in fp32.
-        """
-        halves = self.precision == "fp32" and self.lanes > LANES[0]
-        return (*STORED[self.precision], *(("fp16",) if halves else ()))
-
-    @property
     def provenance_line(self) -> str:
         """Origin and held-out quality in one line."""
         p = self.provenance

@@ -129,7 +129,7 @@ class ProcessorTarget:
     def of_format(self, number_format: str) -> ProcessorTarget | None:
         """With the runtime of the same framework that has the format, else with the first."""
         own = self.profile.runtime
-        if own.precision == number_format or number_format in set(own.formats) - {"int8"}:
+        if own.precision == number_format:
             return self
         others = [r for r in self.profile.runtimes.values() if r.precision == number_format]
         if self.named or not others:
