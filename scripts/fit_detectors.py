@@ -64,7 +64,7 @@ ALL, FULL = "voc_scratch_100epochs", "detectors"
 PI4 = {
     "ort": Column(ALL, "pi4_ort_ms", "onnxruntime"),
     "tflite_detectors": Column(ALL, "pi4_tflite_fp32_ms", "TFLite"),
-    "tflite_int8": Column(ALL, "pi4_tflite_int8_ms", "TFLite", "int8"),
+    "tflite_int8_detectors": Column(ALL, "pi4_tflite_int8_ms", "TFLite", "int8"),
 }
 PI5 = Column(FULL, "pi5_ort_ms", "onnxruntime")
 NANO = Column(ALL, "jetson_nano_gpu_ms", "GPU, runtime not stated")

@@ -51,6 +51,7 @@ from flash.fitting.fitted import (
     significant,
 )  # fmt: skip
 from flash.fitting.intervals import conformal_factors
+from flash.fitting.learning import learn
 from flash.fitting.prior import PARAMETERS, Prior, data_sheet_prior, pack, unpack
 from flash.fitting.workload import Workload, workload
 from flash.targets.processor.costs import kernel_ms
@@ -311,7 +312,7 @@ def pi4_profile() -> Profile:
     detectors = rpi4b_runtimes(
         data_sheet_prior(PI4.peak_gflops / 2, PI4.memory_gb_s), assumed_energy(runtimes["tflite"])
     )
-    runtimes |= detectors
+    runtimes |= detectors | int8_runtimes()
     others = loads | {CELLS: fixed[CELLS]}
     runtimes["tvm"] = derived_tvm(fitted[KERNELS], fixed[KERNELS], others, runtimes["tflite"])
     return Profile(
@@ -345,6 +346,35 @@ def faster_kernels() -> float:
     """How many times as fast the same kernels ran on the RK3399 as on the Pi 3B: the median."""
     pi3, pi4 = kernel_times(KERNELS_PI3), kernel_times(KERNELS_PI4)
     return float(np.median([pi3[k] / pi4[k] for k in pi3.keys() & pi4.keys()]))
+
+
+def int8_runtimes() -> dict[str, Runtime]:
+    """MLPerf's quantized MobileNets and EfficientNets on the Pi 4B, as ``flash.fit`` fits them.
+
+    Eight bits have rates of their own in every runtime, so nothing is shared with fp32.
+    """
+    runtimes = {}
+    for name, framework, version, system in (
+        ("armnn_int8", "ArmNN (Neon)", "21.11", "rpi4-armnn-v21.11-neon"),
+        ("tflite_int8", "TFLite (ruy)", "2.7.1", "rpi4-tflite-v2.7.1-ruy"),
+    ):
+        m = read_mlperf(system, quantized=True)
+        found = learn(
+            m.networks(), m.families, m.latency_ms, None, INT8_PRIOR, element_bytes=1,
+            baselines=False,
+        )  # fmt: skip
+        main, *others = found.variants
+        load = workload(m.networks(), main.executes, 1, main.fusion, main.lanes)
+        runtimes[name] = Runtime(
+            name, framework, version, 4, 1800.0, "int8", main.executes, main.coefficients,
+            found.interval, measured_energy(m, load, MLPERF),
+            Provenance(
+                how="fitted", networks=len(m.models), held_out="10 folds; outside, families",
+                **found.figures, date=DATE, sources=(MLPERF,),
+            ),
+            fusion=main.fusion, lanes=main.lanes, alternatives=tuple(others),
+        )  # fmt: skip
+    return runtimes
 
 
 def derived_tvm(
@@ -464,6 +494,8 @@ PI3_ENERGY = Energy(
 )  # fmt: skip
 PI3_PRIOR = data_sheet_prior(PI3.peak_gflops / 2, PI3.memory_gb_s, spread=0.6, noise=0.1)
 PI4_PRIOR = data_sheet_prior(PI4.peak_gflops / 2, PI4.memory_gb_s, spread=0.6, noise=0.05)
+#: Eight bits: twice the operations a cycle.
+INT8_PRIOR = data_sheet_prior(PI4.peak_gflops, PI4.memory_gb_s)
 #: What TFLite runs; the errors of the three are in ``scripts/validate/latency.py``.
 EXECUTES_PI4 = "used"
 #: Cells of HW-NAS-Bench in the shipped fit.
