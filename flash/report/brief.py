@@ -16,7 +16,7 @@ from flash.report.interval import Interval
 
 if TYPE_CHECKING:
     from flash.report.design import DesignReport
-    from flash.report.result import SearchReport
+    from flash.report.result import SearchReport, SpaceSummary
 
 __all__ = ["render_brief"]
 
@@ -68,9 +68,19 @@ def _headline(report: SearchReport) -> str:
         f"{space.name} on {report.target['name']}: front over {objectives}, "
         f"{len(report.front):,} of {format_count(space.size)} designs"
     )
-    if space.searched is None:
-        return words
-    return f"{words}; searched: the {format_count(space.searched)} like those that were trained"
+    return "; searched: ".join([words, *_inside(space)])
+
+
+def _inside(space: SpaceSummary) -> list[str]:
+    """Which designs were searched, where not all were: at most one phrase."""
+    trained = space.searched and f"the {format_count(space.searched)} like those that were trained"
+    if space.measured is None:
+        return [trained] if trained else []
+    percent = 100 * space.measured
+    share = f"about {percent:.0f} %" if percent >= 1 else "fewer than 1 %"
+    if trained:
+        return [f"{trained}, {share} of them like what was measured"]
+    return [f"{share} of them, those like what was measured"]
 
 
 def _limits(report: SearchReport) -> str:

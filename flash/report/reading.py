@@ -69,10 +69,8 @@ def _search(top: Section) -> SearchReport:
     confident = top.has("confidence")
     top.exactly((*_TOP, "confidence") if confident else _TOP)
     space, status = top.section("space"), top.section("accuracy")
-    narrowed = space.has("searched")
-    space.exactly(
-        ("name", "size", "distinct", "searched") if narrowed else ("name", "size", "distinct")
-    )
+    narrowed, inside = space.has("searched"), space.has("measured")
+    space.exactly(("name", "size", "distinct", *["searched"] * narrowed, *["measured"] * inside))
     measure = ("measure",) if status.has("measure") else ()
     status.exactly(("calibrated", "statement", *measure))
     picks, labels = top.section("picks"), ("fastest", "balanced", "most_accurate")
@@ -84,6 +82,7 @@ def _search(top: Section) -> SearchReport:
             space.integer("size", 0, None),
             space.integer("distinct", 0, None),
             space.integer("searched", 0, None) if narrowed else None,
+            space.number("measured", 0, 1) if inside else None,
         ),
         objectives=top.strings("objectives"),
         limits=top.section("limits").numbers(),

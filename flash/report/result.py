@@ -37,15 +37,18 @@ class SpaceSummary:
     """The space: its designs, and how many different networks they are.
 
     searched: those within what was trained, where the search stayed there; None where it took all.
+    measured: of those searched, the share like what was measured on the target, estimated on random
+              ones, where the search stayed there; None where it took all.
     """
 
     name: str
     size: int
     distinct: int
     searched: int | None = None
+    measured: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values; ``searched`` only where there is one."""
+        """As plain values; ``searched`` and ``measured`` only where there is one."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
 

@@ -88,7 +88,8 @@ def _parser() -> CommandParser:
     add(
         "--extrapolate",
         action="store_true",
-        help="search networks beyond those trained for the accuracy model too",
+        help="search networks beyond those trained for the accuracy model, or measured on the "
+        "target, too",
     )
     add_proxy = add_options(parser)
     add_proxy("--shortlist", metavar="N", help=f"designs it scores ({SHORTLIST})")

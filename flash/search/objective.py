@@ -23,7 +23,7 @@ so be missed; in every row, no design below the limit is returned.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,16 +123,7 @@ class Goal:
 
     def with_sizes(self, tables: SeparableProblem) -> SeparableProblem:
         """The tables with the sizes that ``size_limits`` limits; the same where it limits none."""
-        names = tuple(self.largest)
-        if self.sizes is None:
-            return tables
-        stages = tuple(
-            replace(stage, values={**stage.values, **{name: own.values[name] for name in names}})
-            for stage, own in zip(tables.stages, self.sizes.stages, strict=True)
-        )
-        return replace(
-            tables, stages=stages, combine={**tables.combine, **dict.fromkeys(names, "sum")}
-        )
+        return tables if self.sizes is None else tables.joined(self.sizes, self.largest)
 
     def size_limits(self) -> list[Limit]:
         """The limits of ``largest``."""
@@ -242,11 +233,14 @@ class Criteria:
 
     limits: the user's own.
     bounds: those, the weights that the chip can hold, and that there is a network at all.
+    measured: those that keep a search inside what was measured on the target; no user's concern,
+              so no reason that is given.
     """
 
     objectives: tuple[Objective, ...]
     limits: tuple[Limit, ...]
     bounds: tuple[Limit, ...]
+    measured: tuple[Limit, ...] = ()
 
 
 def choose_criteria(problem: Problem, goal: Goal, request: Request) -> Criteria:

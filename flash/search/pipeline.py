@@ -17,6 +17,7 @@ from flash.report.chip import ChipView
 from flash.report.result import SearchReport
 from flash.search.front import Background, Screened, evaluate_front, report_on
 from flash.search.loading import load_problem
+from flash.search.measured import stay_measured
 from flash.search.objective import Criteria, Goal, choose_criteria, choose_goal
 from flash.search.problem import Effort, Problem
 from flash.search.request import OPTIMIZER, SHORTLIST, Request
@@ -64,7 +65,8 @@ def search(
     limits:        in the unit of their name; ``min_score`` in units of the metric.
     confidence:    0.5 to 0.99: limits hold at the far end of the interval that has this
                    confidence, not at the predicted value.
-    extrapolate:   search networks beyond those trained for the space's accuracy model too.
+    extrapolate:   search networks beyond those trained for the space's accuracy model, and beyond
+                   those measured on the target, too.
     optimizer:     one of ``flash.optimize.OPTIMIZERS``: "shgo", "nsga2" (needs the extra of
                    that name) and those that other packages add are certified by "exact", whose
                    front is returned.
@@ -139,6 +141,7 @@ def run(request: Request) -> Outcome:
     """The search: load, choose what is maximised, tabulate, optimise, screen, evaluate, report."""
     began = time.perf_counter()
     setup = prepare(request)
+    setup, measured = stay_inside(setup, request)
     found = hold(setup, optimise(setup, request), request)
     screened = screen_front(setup, found, request)
     result = replace(screened.result, seconds=time.perf_counter() - began)
@@ -153,7 +156,8 @@ def run(request: Request) -> Outcome:
     report, chip = report_on(
         setup.problem, setup.goal, result, front, setup.limits(), screened.scores, screened.notes
     )
-    report = replace(report, confidence=request.confidence)
+    space = replace(report.space, measured=measured)
+    report = replace(report, space=space, confidence=request.confidence)
     return Outcome(report, () if request.proxy else front.background, chip)
 
 
@@ -183,8 +187,35 @@ def prepare(request: Request, *, budgeted: bool = False) -> Setup:
     return Setup(problem, goal, tables, choose_criteria(problem, goal, request))
 
 
+def stay_inside(setup: Setup, request: Request) -> tuple[Setup, float | None]:
+    """The setup with limits that keep its front inside what was measured on the target.
+
+    With the share of the designs that lie inside. Unchanged, and None, where there is no need, no
+    design inside within the user's limits, or the request is to leave it.
+    """
+    if request.extrapolate:
+        return setup, None
+    exactly = replace(request, optimizer="exact")
+
+    def front(tables: SeparableProblem, criteria: Criteria) -> OptimizerResult:
+        return _optimised(replace(setup, tables=tables, criteria=criteria), exactly)
+
+    found = stay_measured(setup.problem, setup.tables, setup.criteria, front)
+    return replace(setup, tables=found.tables, criteria=found.criteria), found.share
+
+
 def optimise(setup: Setup, request: Request) -> OptimizerResult:
     """What the optimizer finds; raises ``InfeasibleError`` with the limit that binds."""
+    problem, goal, tables, criteria = setup.problem, setup.goal, setup.tables, setup.criteria
+    try:
+        return _optimised(setup, request)
+    except InfeasibleError as error:
+        why = goal.why_unmet(problem, tables, criteria.bounds)
+        why = why or problem.why_unmet(tables, criteria.bounds)
+        raise InfeasibleError(why or str(error)) from None
+
+
+def _optimised(setup: Setup, request: Request) -> OptimizerResult:
     problem, goal, tables, criteria = setup.problem, setup.goal, setup.tables, setup.criteria
     effort = Effort(
         request.optimizer,
@@ -193,13 +224,8 @@ def optimise(setup: Setup, request: Request) -> OptimizerResult:
         request.single,
         goal.utility,
     )
-    limits = (*criteria.bounds, *goal.limits(problem, tables))
-    try:
-        return problem.optimize(tables, criteria.objectives, limits, effort)
-    except InfeasibleError as error:
-        why = goal.why_unmet(problem, tables, criteria.bounds)
-        why = why or problem.why_unmet(tables, criteria.bounds)
-        raise InfeasibleError(why or str(error)) from None
+    limits = (*criteria.bounds, *criteria.measured, *goal.limits(problem, tables))
+    return problem.optimize(tables, criteria.objectives, limits, effort)
 
 
 def hold(setup: Setup, found: OptimizerResult, request: Request) -> OptimizerResult:
@@ -226,7 +252,7 @@ def screen_front(setup: Setup, found: OptimizerResult, request: Request) -> Scre
         setup.problem,
         setup.tables,
         found,
-        setup.criteria.bounds,
+        (*setup.criteria.bounds, *setup.criteria.measured),
         request.proxy,
         request.seed,
         request.shortlist or SHORTLIST,

@@ -10,7 +10,7 @@ optimum is within reach.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -100,6 +100,16 @@ class SeparableProblem:
                     merge = np.add if self.combine[name] == "sum" else np.maximum
                     merge(total, table.take(places[axes]), out=total)
         return result
+
+    def joined(self, other: SeparableProblem, names: Iterable[str]) -> SeparableProblem:
+        """With the quantities ``names`` of ``other``, which has tables of the same stages."""
+        names = tuple(names)
+        stages = tuple(
+            replace(stage, values={**stage.values, **{name: own.values[name] for name in names}})
+            for stage, own in zip(self.stages, other.stages, strict=True)
+        )
+        combine = {**self.combine, **{name: other.combine[name] for name in names}}
+        return replace(self, stages=stages, combine=combine)
 
 
 @dataclass(frozen=True)

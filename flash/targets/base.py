@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -14,7 +14,17 @@ from flash.spaces.stage_tables import Combine, Floats
 from flash.spaces.table import LayerTable
 from flash.targets.breakdown import Breakdown
 
-__all__ = ["ChannelBlocks", "Costs", "RunsFormats", "RunsGraphs", "SummedCosts", "Target", "Triple"]
+__all__ = [
+    "ChannelBlocks",
+    "Costs",
+    "MeasuredRange",
+    "RunsFormats",
+    "RunsGraphs",
+    "SumLimit",
+    "SummedCosts",
+    "Target",
+    "Triple",
+]
 
 #: Value, low and high.
 Triple = tuple[Floats, Floats, Floats]
@@ -150,3 +160,33 @@ class RunsFormats(Protocol):
     def of_format(self, number_format: str) -> Target | None:
         """The target with a runtime for networks stored so: itself where its runtime is one;
         None where it has none, or the user named another."""
+
+
+@dataclass(frozen=True)
+class SumLimit:
+    """A condition on a network: the sum of weight x sum is at most ``bound``.
+
+    weights: by the names that ``SummedCosts.sums`` gives the sums.
+    """
+
+    name: str
+    weights: Mapping[str, float]
+    bound: float = 0.0
+
+    def value(self, sums: Mapping[str, Floats]) -> Floats:
+        """What ``bound`` bounds, of stages or of designs, in the shape of the sums."""
+        terms = [weight * sums[name] for name, weight in self.weights.items()]
+        total: Floats = np.sum(terms, axis=0)
+        return total
+
+
+@runtime_checkable
+class MeasuredRange(SummedCosts, Protocol):
+    """What a target with summed costs may offer beside: which networks are like those measured."""
+
+    @property
+    def measured(self) -> Sequence[Sequence[SumLimit]]:
+        """Sets of conditions; ``Costs.extrapolated`` is false of a network that meets one set.
+
+        Sufficient, not necessary: a search that must stay inside takes them as limits.
+        """

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flash.targets.base import SumLimit
 from flash.targets.processor.kernel_evidence import ENOUGH
 from flash.targets.processor.profile import BOX_FEATURES, Interval, Profile
 
-__all__ = ["box_distance", "energy_interval", "latency_interval", "measured_share"]
+__all__ = [
+    "box_distance",
+    "energy_interval",
+    "latency_interval",
+    "measured_limits",
+    "measured_share",
+]
 
 Floats = NDArray[np.float64]
 
@@ -80,6 +87,30 @@ def latency_interval(
 def measured_share(latency_ms: Floats, totals: Mapping[str, Floats]) -> Floats:
     """Share of the latency in kernels like those measured alone, shape (designs,)."""
     return np.minimum(_over(totals["measured_ms"], latency_ms, 0.0), 1.0)
+
+
+def measured_limits(profile: Profile) -> Sequence[Sequence[SumLimit]]:
+    """Conditions on ``features`` under which ``latency_interval`` calls no network extrapolated.
+
+    Most of the time in kernels like those measured alone, where any were; or the whole network in
+    the range of the fitted ones. Whole limits a hair inside, so that rounding crosses none.
+    """
+    rated = SumLimit("unrated", {"unrated_ms": 1.0, "latency_ms": -_MOST_UNRATED})
+    sets = []
+    if profile.runtime.kernels is not None:
+        weights = {"latency_ms": ENOUGH, "measured_ms": -1.0}
+        sets.append((SumLimit("measured_share", weights), rated))
+    inside = [rated, SumLimit("unmeasured", {"unmeasured_ms": 1.0})]
+    beyond = np.exp(_CLEARLY_OUTSIDE) * (1 - 1e-9)
+    for name in ("macs", "bytes", "kernels"):
+        low, high = profile.runtime.interval.bounding_box[name]
+        inside.append(SumLimit(f"most {name}", {name: 1.0}, high * beyond))
+        inside.append(SumLimit(f"least {name}", {name: -1.0}, -low / beyond))
+    low, high = profile.runtime.interval.bounding_box["conv_share"]
+    off = _CLEARLY_OUTSIDE * (1 - 1e-9)
+    inside.append(SumLimit("most conv_share", {"conv_macs": 1.0, "macs": -(high + off)}))
+    inside.append(SumLimit("least conv_share", {"conv_macs": -1.0, "macs": low - off}))
+    return (*sets, tuple(inside))
 
 
 def energy_interval(

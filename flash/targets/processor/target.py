@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,11 +11,16 @@ from flash.errors import UsageError
 from flash.spaces.network import Network
 from flash.spaces.stage_tables import Combine, Floats
 from flash.spaces.table import LayerTable
-from flash.targets.base import Costs
+from flash.targets.base import Costs, SumLimit
 from flash.targets.breakdown import Breakdown
 from flash.targets.processor.breakdown import breakdown
 from flash.targets.processor.costs import costs, features
-from flash.targets.processor.intervals import energy_interval, latency_interval, measured_share
+from flash.targets.processor.intervals import (
+    energy_interval,
+    latency_interval,
+    measured_limits,
+    measured_share,
+)
 from flash.targets.processor.kernels import LANES
 from flash.targets.processor.profile import BYTES, NO_ENERGY, Profile
 from flash.targets.processor.runtime import AS_READ
@@ -106,6 +111,11 @@ class ProcessorTarget:
         return Costs(
             (latency, low, high), (energy, energy_low, energy_high), extrapolated, details=details
         )
+
+    @property
+    def measured(self) -> Sequence[Sequence[SumLimit]]:
+        """Enough of the time in kernels like those measured, or all within the fitted networks."""
+        return measured_limits(self.profile)
 
     def stage_costs(self, table: LayerTable) -> Mapping[str, Floats]:
         """Latency and energy, additive."""
