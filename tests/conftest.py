@@ -8,6 +8,10 @@ import os
 import signal
 from pathlib import Path
 
+# One thread a process: the suite runs in two, and what they start inherits it.
+for _library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR"):
+    os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 

@@ -91,6 +91,7 @@ class Journal:
         for number, line in enumerate(content[:whole].split(b"\n")[:-1], start=1):
             try:
                 value = json.loads(line.decode("utf-8"))
+                as_line(value)  # what cannot be written again (an infinity) is damage
             except (ValueError, RecursionError):
                 value = None
             if not (_is_header(value) if number == 1 else is_record(value)):

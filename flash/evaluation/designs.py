@@ -32,7 +32,6 @@ from flash.spaces.stage_tables import (
     WholeProblem,
     separates,
     tabulate,
-    with_cell_sum,
 )
 from flash.spaces.table import LayerTable, network_table
 from flash.targets.base import Costs, Target, Triple
@@ -219,10 +218,14 @@ def separable(
     }
     if not separates(space):
         return _whole(space, target, stage_costs, combine, (metric, index))
-    problem = tabulate(space, stage_costs, None, combine)
     if index is not None:
-        return with_cell_sum(problem, space, metric, index)
-    return METRICS[metric].tabulated(problem, space)
+        score = index
+
+        def cell_scores(table: LayerTable) -> Mapping[str, Floats]:
+            return {metric: score(table) if len(table) else np.zeros(table.designs)}
+
+        return tabulate(space, stage_costs, cell_scores, {metric: "sum", **combine})
+    return METRICS[metric].tabulated(tabulate(space, stage_costs, None, combine), space)
 
 
 def _whole(

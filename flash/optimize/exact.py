@@ -138,24 +138,27 @@ class _Search:
         states = math.prod(self.problem.sizes[k] for k in after)
         low, high = (self._rest_after(number, end) for end in ("low", "high"))
         arriving: list[list[Piece]] = [[] for _ in range(states)]
-        for source, kept in np.ndindex(*options.next_state.shape):
-            first, last = layer.starts[source], layer.starts[source + 1]
-            if first < last:
-                state, constants = _followed(int(options.next_state[source, kept]), then)
+        for source in np.flatnonzero(np.diff(layer.starts)).tolist():
+            first, last = layer.starts[source : source + 2].tolist()
+            for kept, following in enumerate(options.next_state[source].tolist()):
+                state, constants = _followed(following, then)
                 own = options.columns[:, source, kept]
                 useful = np.flatnonzero(self._useful(own, low[:, state], high[:, state]))
                 numbers = kept * options.columns.shape[3] + useful
-                piece = Piece(int(first), int(last), own[:, useful], numbers, constants)
-                arriving[state].append(piece)
-        merged = []
+                arriving[state].append(Piece(first, last, own[:, useful], numbers, constants))
+        merged = [(layer.columns[:, :0], layer.parents[:0], layer.options[:0])]
+        ends = np.zeros(states + 1, dtype=np.int64)
         for state, pieces in enumerate(arriving):
-            merge = Merge(layer.columns, self.adds, self.criteria, low[:, state], high[:, state])
-            merged.append(merge.of(pieces))
-            self.evaluations += merge.evaluations
-        sizes = [len(parents) for _, parents, _ in merged]
+            if pieces:  # limits empty most states of spaces that have many
+                merge = Merge(
+                    layer.columns, self.adds, self.criteria, low[:, state], high[:, state]
+                )
+                merged.append(merge.of(pieces))
+                self.evaluations += merge.evaluations
+                ends[state + 1] = len(merged[-1][1])
         return _Layer(
             np.concatenate([m[0] for m in merged], axis=1),
-            np.concatenate([[0], np.cumsum(sizes)]),
+            np.cumsum(ends),
             np.concatenate([m[1] for m in merged]),
             np.concatenate([m[2] for m in merged]),
         )

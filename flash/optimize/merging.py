@@ -81,8 +81,10 @@ class Merge:
 
     def of(self, pieces: Sequence[Piece]) -> tuple[Floats, Ints, Ints]:
         """Totals (quantities, n), partial designs and options of the survivors."""
-        found = _Pool(len(self._adds))
         total = sum(piece.products for piece in pieces)
+        if len(pieces) == 1 and total <= _BLOCK >> 5:
+            return self._small(pieces[0])
+        found = _Pool(len(self._adds))
         sieve = self._first_sieve(pieces, total) if total > _FEW else None
         if sieve is None:
             for piece in pieces:
@@ -93,6 +95,13 @@ class Merge:
                     found.add(columns[:, keep], parents[keep], piece.options[which[keep]])
             return self._filtered(found).all()
         return self._sieved(pieces, sieve, max(1, min(_ROUNDS, total // _BLOCK)))
+
+    def _small(self, piece: Piece) -> tuple[Floats, Ints, Ints]:
+        """``of`` for one piece of few products, as most states of spaces with many have."""
+        ((columns, parents, which),) = self._all(piece, slice(piece.first, piece.last))
+        keep = self._in_reach(columns)
+        keep = keep[non_dominated(self._points(columns[:, keep]))]
+        return columns[:, keep], parents[keep], piece.options[which[keep]]
 
     def _sieved(
         self, pieces: Sequence[Piece], sieve: Sieve, rounds: int

@@ -153,10 +153,16 @@ class Emitter(ABC):
         **attributes: Any,
     ) -> Tensor:
         kernel_height, kernel_width = kernel if isinstance(kernel, tuple) else (kernel, kernel)
-        reach: tuple[Ints, Ints] = dilation * (kernel_height - 1), dilation * (kernel_width - 1)
+        square = x.width is x.height and kernel_width is kernel_height
+        reach: Ints = dilation * (kernel_height - 1)
+        across: Ints = reach if square else dilation * (kernel_width - 1)
         if pad is None:
-            pad = (reach[0] // 2, reach[1] // 2)
+            half = reach // 2
+            pad = (half, half if square else across // 2)
         pad_height, pad_width = pad if isinstance(pad, tuple) else (pad, pad)
+        square = square and pad_width is pad_height
+        out_height = _positions(x.height, reach, pad_height, stride)
+        out_width = out_height if square else _positions(x.width, across, pad_width, stride)
         layer = Layer(
             op=op,
             name=self._name(op),
@@ -167,8 +173,8 @@ class Emitter(ABC):
             out_channels=channels,
             in_height=x.height,
             in_width=x.width,
-            out_height=(x.height + 2 * pad_height - 1 - reach[0]) // stride + 1,
-            out_width=(x.width + 2 * pad_width - 1 - reach[1]) // stride + 1,
+            out_height=out_height,
+            out_width=out_width,
             kernel_height=kernel_height,
             kernel_width=kernel_width,
             stride=stride,
@@ -325,3 +331,14 @@ class Emitter(ABC):
         return Tensor(
             layer.out_channels, layer.out_height, layer.out_width, producer, signal=layer.signal
         )
+
+
+def _positions(size: Ints, reach: Ints, pad: Ints, stride: Ints) -> Ints:
+    """Positions along one side of a window that reaches so far beyond its first element.
+
+    The side itself, no new array, where it stays as it is.
+    """
+    spare: Any = 2 * pad - reach
+    if isinstance(stride, int) and stride == 1 and isinstance(spare, int):
+        return size + spare if spare else size
+    return (size - 1 + spare) // stride + 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ class SearchSpace:
         """Number of designs (combinations of values), exactly."""
         return math.prod(len(grid) for grid in self.grids)
 
-    @property
+    @cached_property
     def distinct(self) -> int:
         """Number of designs that differ in more than values without effect, exactly.
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from flash.errors import UsageError
 from flash.spaces.family import Stage
+from flash.spaces.layers import INPUT, Tensor
 from flash.spaces.space import SearchSpace
 from flash.spaces.table import LayerTable, TableEmitter
 
@@ -182,9 +183,7 @@ def tabulate(
     columns = {name: k for k, name in enumerate(space.variables)}
     for stage in space.family.stages:
         values, shape = mesh(space, stage)
-        own = _in_blocks(space, values, math.prod(shape), {stage.name}, costs)
-        if metrics is not None:
-            own |= _in_blocks(space, values, math.prod(shape), set(stage.cell), metrics)
+        own = _stage_columns(space, stage, values, math.prod(shape), costs, metrics)
         stages.append(
             StageTable(
                 stage.name,
@@ -194,6 +193,28 @@ def tabulate(
             )
         )
     return SeparableProblem(tuple(len(g) for g in space.grids), tuple(stages), dict(combine))
+
+
+def _stage_columns(
+    space: SearchSpace,
+    stage: Stage,
+    values: Mapping[str, int | NDArray[np.int64]],
+    designs: int,
+    costs: Quantities,
+    metrics: Quantities | None,
+) -> dict[str, Floats]:
+    """What a stage's layers cost, and what the cell scores that it completes."""
+    if metrics is None:
+        return _in_blocks(space, values, designs, {stage.name}, costs)
+    if stage.cell == (stage.name,):  # one table of its layers serves both
+        return _in_blocks(
+            space, values, designs, {stage.name}, lambda t: {**costs(t), **metrics(t)}
+        )
+    own = _in_blocks(space, values, designs, {stage.name}, costs)
+    if not stage.cell:
+        nothing = TableEmitter(designs, only=()).table(Tensor(0, 0, 0, INPUT))
+        return {**own, **metrics(nothing)}
+    return own | _in_blocks(space, values, designs, set(stage.cell), metrics)
 
 
 def with_cell_sum(

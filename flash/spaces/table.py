@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cached_property
 
 import numpy as np
@@ -45,6 +45,8 @@ _COLUMNS = frozenset(
         "skip",
     }
 )
+#: What differs from tensor to tensor; the width first, which squares leave out.
+_TENSOR_FIELDS = tuple(f.name for f in sorted(fields(Tensor), key=lambda f: f.name != "width"))
 
 
 class LayerTable:
@@ -250,6 +252,8 @@ class TableEmitter(Emitter):
     ) -> Tensor:
         if self._only is not None and layer.stage not in self._only:
             for x in layer.inputs:
+                if isinstance(x.producer, int) and x.producer <= INPUT:
+                    continue
                 made = np.maximum(np.asarray(x.producer), INPUT)
                 if np.any(made > INPUT):
                     self._handed_on.setdefault(made.tobytes(), x)
@@ -289,13 +293,15 @@ class TableEmitter(Emitter):
     def _where(condition: Flags, new: Tensor, old: Tensor) -> Tensor:
         if isinstance(condition, bool | np.bool_):
             return new if condition else old
-        sizes = ("channels", "height", "width")
-        names = (*sizes, "producer", "present", "signal", "lone_sum", "passer")
-        fields = {}
-        for name in names:
+        # Most maps are square: one array holds both sides, before and after.
+        square = new.width is new.height and old.width is old.height
+        chosen = {}
+        for name in _TENSOR_FIELDS[square:]:
             a, b = getattr(new, name), getattr(old, name)
-            fields[name] = a if a is b else np.where(condition, a, b)
-        return replace(new, **fields)
+            chosen[name] = a if a is b else np.where(condition, a, b)
+        if square:
+            chosen["width"] = chosen["height"]
+        return replace(new, **chosen)
 
 
 def network_table(network: Network) -> LayerTable:
