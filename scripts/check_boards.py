@@ -56,7 +56,7 @@ class Board:
     def __init__(self, path: Path) -> None:
         if path.stat().st_size > _MOST_BYTES:
             raise FlashError(f"{path.name}: larger than {_MOST_BYTES // 1_000_000} MB")
-        (self.figures,) = fit([path], name="board").to_records()
+        (self.figures,) = fit([path], name="board", baselines=False).to_records()
         self.path = path
         with path.open(encoding="utf-8") as file:
             self.header: dict[str, Any] = json.loads(file.readline())

@@ -53,6 +53,7 @@ def fit(
     power_w: float | None = None,
     runs: str | None = None,
     clock_mhz: float | None = None,
+    baselines: bool = True,
     progress: Callable[[str], None] = lambda _: None,
 ) -> FitReport:
     """Fit a profile to measurement files, one runtime a file.
@@ -62,7 +63,8 @@ def fit(
     the speed, three the overhead as well. clock_mhz: of the device; with a prior and without any
     measurement its profile is derived by the clock alone. space: of the designs of CSV files.
     peak_gflops, memory_gb_s: from the data sheet, fp32 and of all cores; both or none.
-    power_w: assumed where no energy was measured.
+    power_w: assumed where no energy was measured. baselines: whether simpler predictors are judged
+    too; the profile is the same without, in half the time.
 
     Raises ``UsageError`` for arguments that make no sense, ``InputError`` for files that cannot
     be used.
@@ -108,6 +110,7 @@ def fit(
                 element_bytes=BYTES[precision],
                 data_sheet=peak_gflops is not None,
                 known=None if told else known_structure(file.header),
+                baselines=baselines,
                 told=told,
                 progress=lambda text, own=own: progress(f"{own}: {text}"),  # type: ignore[misc]
             )

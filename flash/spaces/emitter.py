@@ -341,4 +341,5 @@ def _positions(size: Ints, reach: Ints, pad: Ints, stride: Ints) -> Ints:
     spare: Any = 2 * pad - reach
     if isinstance(stride, int) and stride == 1 and isinstance(spare, int):
         return size + spare if spare else size
-    return (size - 1 + spare) // stride + 1
+    positions: Ints = (size - 1 + spare) // stride + 1
+    return positions
