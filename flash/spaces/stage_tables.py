@@ -44,8 +44,8 @@ Combine = Literal["sum", "max"]
 _BLOCK = 4096
 #: Entries of the largest stage table: some hundred MB of quantities, minutes to fill.
 _MOST_ENTRIES = 1 << 24
-#: Designs tabulated at a time: their layer table takes a few ten MB.
-_TABULATED = 1 << 13
+#: Designs tabulated at a time: their layer table takes about 10 MB.
+_TABULATED = 1 << 11
 
 
 @dataclass(frozen=True)

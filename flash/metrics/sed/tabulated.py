@@ -16,7 +16,7 @@ from flash.errors import UsageError
 from flash.metrics.sed.score import score_network
 from flash.metrics.sed.stages import Summed, stage_sums
 from flash.spaces.space import SearchSpace
-from flash.spaces.stage_tables import SeparableProblem, StageTable
+from flash.spaces.stage_tables import Floats, SeparableProblem, StageTable
 from flash.spaces.table import LayerTable, TableEmitter
 
 __all__ = ["with_sum"]
@@ -27,6 +27,8 @@ Ints = NDArray[np.int64]
 _MOST = 1 << 20
 #: Random designs varied to find what a stage depends on.
 _BASES = 16
+#: Designs gone through at a time: their layer table takes a few ten MB.
+_AT_ONCE = 1 << 14
 #: Random designs compared with whole networks: all at once, and one by one.
 _CHECKED, _CHECKED_ALONE = 100, 4
 
@@ -66,6 +68,19 @@ def _emit(space: SearchSpace, values: Mapping[str, int | Ints], designs: int) ->
     return emitter.table(space.family.emit(emitter, values)[1])
 
 
+def _sums_of(space: SearchSpace, designs: Ints, name: Summed) -> dict[str, Floats]:
+    """``stage_sums`` of designs, some at a time."""
+    blocks = [designs[start : start + _AT_ONCE] for start in range(0, len(designs), _AT_ONCE)]
+    parts = [stage_sums(space.table(block), name) for block in blocks]
+    # A stage that no design of a block has is not in its part.
+    return {
+        stage: np.concatenate(
+            [part.get(stage, np.zeros(len(b))) for part, b in zip(parts, blocks, strict=True)]
+        )
+        for stage in {stage: None for part in parts for stage in part}
+    }
+
+
 def _dependencies(
     space: SearchSpace, name: Summed, rng: np.random.Generator
 ) -> dict[str, list[int]]:
@@ -79,7 +94,7 @@ def _dependencies(
         other = bases.copy()
         other[:, k] = rng.integers(len(grid), size=len(bases))
         moved.append(other)
-    found = stage_sums(space.table(np.concatenate(moved)), name)
+    found = _sums_of(space, np.concatenate(moved), name)
     variables = space.variables
     result: dict[str, list[int]] = {}
     for stage in space.family.stages:
