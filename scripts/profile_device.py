@@ -2393,6 +2393,8 @@ SCHEMA = "flash.measurements/1"
 #: Largest result file, in bytes: 60 networks in 100 passes, with their kernels, take 20 MB. In
 #: memory its records take up to 20 times as much.
 LARGEST_JOURNAL = 64 << 20
+#: How temporary files end.
+_NEW = ".new"
 #: What has to agree for measurements to stand in one file.
 SAME = ("schema", "suite", "threads", "precision", "batch", "runtime", "device")
 
@@ -2428,6 +2430,7 @@ class Journal:
             self._check(lines[0], header)
         elif header is None and (not lines or lines[0].get("schema") != SCHEMA):
             raise Refused(f"{self.path}: no measurements of schema {SCHEMA}", 4)
+        self._remove_leftovers()
         self._stream.truncate(length)
         if header is not None and not lines:
             self._write(header)
@@ -2501,14 +2504,37 @@ class Journal:
         self._stream.flush()
         os.fsync(self._stream.fileno())
 
+    def _place(self) -> tuple[str, str, str]:
+        """Folder and name of the file, and how the names of its temporary files begin."""
+        folder, name = os.path.split(os.path.abspath(os.path.realpath(self.path)))
+        return folder, name, f".{name[:100]}."
+
+    def _remove_leftovers(self) -> None:
+        """What runs that died while they wrote the file anew left beside it."""
+        folder, _, prefix = self._place()
+        is_ours = re.compile(re.escape(prefix) + r"[a-z0-9_]{8}" + re.escape(_NEW)).fullmatch
+        for name in filter(is_ours, os.listdir(folder)):
+            try:
+                handle = os.open(os.path.join(folder, name), os.O_RDWR | os.O_NOFOLLOW)
+            except OSError:
+                continue
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while its run lives
+                os.unlink(os.path.join(folder, name))
+            except OSError:
+                pass
+            finally:
+                os.close(handle)
+
     def replace(self, records: Sequence[dict[str, Any]]) -> None:
         """Write the file anew with these records, all or nothing; the lock stays."""
         self._stream.seek(0)
         head = self._stream.readline()
-        folder, name = os.path.split(os.path.abspath(os.path.realpath(self.path)))
-        handle, partial = tempfile.mkstemp(prefix=f".{name[:100]}.", suffix=".new", dir=folder)
+        folder, name, prefix = self._place()
+        handle, partial = tempfile.mkstemp(prefix=prefix, suffix=_NEW, dir=folder)
         try:
             with os.fdopen(handle, "w+b") as stream:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 stream.write(head + b"".join(map(as_line, records)))
                 stream.flush()
                 os.fchmod(stream.fileno(), stat.S_IMODE(os.fstat(self._stream.fileno()).st_mode))

@@ -241,15 +241,17 @@ def test_four_writers_lose_and_tear_nothing(tmp_path):
 
 def test_kills_lose_no_line_that_was_finished(tmp_path):
     path = tmp_path / "j"
-    before, rng = 0, random.Random(2)
+    before, size, rng = 0, 0, random.Random(2)
     for number in range(8):
         process = _run(APPEND, path, number, 10**6, wait=False)
-        time.sleep(0.3 + 0.3 * rng.random())
+        while process.poll() is None and (path.stat().st_size if path.exists() else 0) <= size:
+            time.sleep(0.01)
+        time.sleep(0.1 * rng.random())
         process.kill()
         process.communicate()
         lines = read_journal(path, _ours).splitlines()[1:]
         assert len(lines) > before and all(line.endswith("x" * 100) for line in lines)
-        before = len(lines)
+        before, size = len(lines), path.stat().st_size
 
 
 def test_a_file_that_is_not_ours_stays_as_it_is(tmp_path):

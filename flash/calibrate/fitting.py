@@ -19,7 +19,7 @@ from flash.calibrate.anchors import Lift
 from flash.errors import InputError, SpaceError, UsageError
 from flash.files.locations import data_file
 from flash.files.reading import read_text
-from flash.files.writing import write_text
+from flash.files.writing import make_folder, write_text
 from flash.quantities import format_count
 from flash.spaces.space import SearchSpace
 from flash.training.images import ImageSet
@@ -139,7 +139,7 @@ def write_space(place: str, out: Path, model: AccuracyModel) -> None:
     if source is None:
         raise UsageError(f"unknown space '{place}'")
     text = read_text(source, SpaceError)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     if not out.exists() or not out.samefile(source):
         write_text(out, text)
     write_accuracy(out, model)

@@ -6,7 +6,6 @@ import platform
 import shlex
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +18,7 @@ from flash.errors import FlashError, UsageError
 from flash.export.exporter import Exporter
 from flash.export.order import Build, Order
 from flash.files.arrays import read_arrays
+from flash.files.scratch import scratch_folder
 from flash.targets.machine import machine_of
 
 __all__ = ["TVM", "tvm_build"]
@@ -102,8 +102,7 @@ def _on_the_target(
     library: bytes, command: list[str], image: NDArray[np.float32], want: NDArray[np.float32]
 ) -> str:
     """Run ``run.py`` on the library by the command that starts the target's Python."""
-    with tempfile.TemporaryDirectory(prefix="flash-tvm-") as folder:
-        place = Path(folder)
+    with scratch_folder("tvm") as place:
         (place / "run.py").write_bytes(_runner())
         (place / "model.so").write_bytes(library)
         np.save(place / "input.npy", image)

@@ -5,9 +5,10 @@ can foresee (created exclusively, no link followed), and moved into place when a
 disk. A reader never sees half a file, and a failed run leaves what was there before.
 
 A folder of results is moved into place by one rename where there was none. Into a folder that is
-there, files move one by one; the folder they come from is then called ``.flash-*.whole``, and if
-the machine dies between two moves, the next run into that folder makes the others. What a run
-that died left behind (``.flash-*``) is removed by the next one: its owner held a lock on it.
+there, files move one by one, of one run at a time (a lock); the folder they come from is then
+called ``.flash-*.whole``, and if the machine dies between two moves, the next run into that folder
+makes the others. What a run that died left behind (``.flash-*``) is removed by the next one: its
+owner held a lock on it.
 """
 
 from __future__ import annotations
@@ -17,13 +18,23 @@ import errno
 import fcntl
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
 from flash.errors import FlashError, UsageError
 
-__all__ = ["cannot_write", "write_all", "write_bytes", "write_folder", "write_text", "whole_file"]
+__all__ = [
+    "cannot_write",
+    "make_folder",
+    "point_link",
+    "whole_file",
+    "write_all",
+    "write_bytes",
+    "write_folder",
+    "write_text",
+]
 
 # The folder or name given cannot work: the user's arguments, exit code 2. The rest (disk
 # full, quota, input/output error) is the machine's and leaves with exit code 1.
@@ -35,33 +46,58 @@ _WRONG_PLACE = frozenset(
 #: What a run is still writing, and a folder of files all of which are on disk.
 _UNFINISHED = re.compile(r"\.flash-[0-9a-f]{16}\.tmp")
 _WHOLE = re.compile(r"\.flash-[0-9a-f]{16}\.whole")
+#: Seconds that another run may take to move its files, and between two looks.
+_PATIENCE_S = 10.0
+_PAUSE_S = 0.01
 
 
-def write_folder(folder: str | Path, contents: Mapping[str, str | bytes]) -> tuple[Path, ...]:
+def write_folder(
+    folder: str | Path, contents: Mapping[str, str | bytes], new: bool = False
+) -> tuple[Path, ...]:
     """Write files (name -> content) into a folder, all or none; makes the folder if need be.
+
+    new: into a folder that was not there: another's of this name stays, ours is called NAME.2 ...
 
     Returns the files' paths. Raises ``UsageError`` for a folder that cannot be written and
     ``FlashError`` for a disk that cannot take them, one line each; nothing new is left then.
     """
     place = Path(folder)
-    files = {place / name: content for name, content in contents.items()}
-    if any(path.parent != place for path in files):
+    if any((place / name).parent != place for name in contents):
         raise ValueError("names of files in a folder have no folder of their own")
     made = _make_parents(place)
     try:
         with _told(place):
             _remove_leftovers(place.parent)
-            if place.is_dir():
+            if new or not place.is_dir():
+                place = _write_new(place, contents, new)
+            else:
                 _remove_leftovers(place)
                 _write_into(place, contents)
-            else:
-                _write_new(place, contents)
     except BaseException:
         for created in made:
             with contextlib.suppress(OSError):
                 created.rmdir()
         raise
-    return tuple(files)
+    return tuple(place / name for name in contents)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, unless it is there; errors as for ``write_folder``."""
+    made = _make_parents(folder)
+    try:
+        folder.mkdir(exist_ok=True)
+    except (OSError, ValueError) as error:
+        for created in made:
+            with contextlib.suppress(OSError):
+                created.rmdir()
+        raise cannot_write(folder, error) from None
+
+
+def point_link(link: Path, target: str) -> None:
+    """Make ``link`` a symbolic link to ``target``, or point it there. Raises ``OSError``."""
+    with _temporary_folder(link.parent) as temporary:
+        (temporary / "link").symlink_to(target)
+        (temporary / "link").replace(link)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -103,17 +139,28 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
 
 # ----------------------------------------------------------------------------------- folders
-def _write_new(folder: Path, contents: Mapping[str, str | bytes]) -> None:
-    """The folder appears with all its files; one that somebody made meanwhile is filled."""
+def _write_new(folder: Path, contents: Mapping[str, str | bytes], own: bool) -> Path:
+    """The folder appears with all its files; returns what it is called.
+
+    One that somebody made meanwhile is filled, or left alone where the folder has to be our own.
+    """
+    name, number = folder.name, 1
     with _temporary_folder(folder.parent) as temporary:
         _fill(temporary, contents, folder)
-        try:
-            temporary.rename(folder)
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not folder.is_dir():
-                raise
-            _write_into(folder, contents)
-        _sync_folder(folder.parent)
+        while True:
+            while own and os.path.lexists(folder):
+                number += 1
+                folder = folder.with_name(f"{name}.{number}")
+            try:
+                temporary.rename(folder)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not folder.is_dir():
+                    raise
+                if own:  # somebody else was faster
+                    continue
+                _write_into(folder, contents)
+            _sync_folder(folder.parent)
+            return folder
 
 
 def _write_into(folder: Path, contents: Mapping[str, str | bytes]) -> None:
@@ -122,13 +169,38 @@ def _write_into(folder: Path, contents: Mapping[str, str | bytes]) -> None:
             _refuse_folder(folder / name)
     with _temporary_folder(folder) as temporary:
         _fill(temporary, contents, folder)
-        whole = temporary.with_suffix(".whole")
-        temporary.rename(whole)
-        try:
-            _move_out(whole)
-        except BaseException:
-            _remove_tree(whole)
-            raise
+        with _folder_to_itself(folder):
+            _finish_leftovers(folder)
+            whole = temporary.with_suffix(".whole")
+            temporary.rename(whole)
+            try:
+                _move_out(whole)
+            except BaseException:
+                _remove_tree(whole)
+                raise
+
+
+@contextlib.contextmanager
+def _folder_to_itself(folder: Path) -> Iterator[None]:
+    """While files move into a folder: those of two runs never mix.
+
+    Somebody who holds the lock for good (``flock FOLDER flash search ...``) is no run of ours.
+    """
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        end = time.monotonic() + _PATIENCE_S
+        while time.monotonic() < end:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(_PAUSE_S)
+            except OSError:  # some network file systems have no locks
+                break
+            else:
+                break
+        yield
+    finally:
+        os.close(handle)
 
 
 def _fill(folder: Path, contents: Mapping[str, str | bytes], place: Path) -> None:
@@ -238,25 +310,39 @@ def _lock(handle: int) -> None:
 
 def _remove_leftovers(folder: Path) -> None:
     """Remove what runs that died left in a folder; finish what they had only to move."""
+    for path in _entries(folder, _UNFINISHED):
+        with contextlib.suppress(OSError), _of_nobody(path):
+            if path.is_dir():
+                _remove_tree(path)
+            else:
+                path.unlink()
+    if _entries(folder, _WHOLE):
+        with contextlib.suppress(OSError), _folder_to_itself(folder):
+            _finish_leftovers(folder)
+
+
+def _finish_leftovers(folder: Path) -> None:
+    """Make the moves that runs did not come to, in a folder that is this process's alone."""
+    for path in _entries(folder, _WHOLE):
+        with contextlib.suppress(OSError, _At), _of_nobody(path):
+            _move_out(path)
+
+
+def _entries(folder: Path, named: re.Pattern[str]) -> list[Path]:
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            if _UNFINISHED.fullmatch(entry.name) or _WHOLE.fullmatch(entry.name):
-                with contextlib.suppress(OSError):
-                    _remove_leftover(Path(entry.path))
+        return [Path(entry.path) for entry in entries if named.fullmatch(entry.name)]
+    return []
 
 
-def _remove_leftover(path: Path) -> None:
+@contextlib.contextmanager
+def _of_nobody(path: Path) -> Iterator[None]:
+    """Something of this user's that no living run holds; raises ``OSError`` for what is not."""
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         if os.fstat(handle).st_uid != os.geteuid():
-            return
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while its run lives
-        if not path.is_dir():
-            path.unlink()
-        elif _WHOLE.fullmatch(path.name):
-            _move_out(path)
-        else:
-            _remove_tree(path)
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
     finally:
         os.close(handle)
 

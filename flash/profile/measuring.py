@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from flash.errors import UsageError, did_you_mean
+from flash.files.scratch import scratch_folder
 from flash.profile.result import ProfileResult, read_result
 from flash.profile.suites.suite import DEFAULT_COUNT, build_suite, model_suite
 from flash.profile.transports import Device, Job, LocalDevice, Options
@@ -83,8 +83,8 @@ def measure(
     suite: bytes, out: Path, options: Options, device: Device | None, quiet: bool
 ) -> ProfileResult:
     """Measure a suite on a device (this machine if None) into ``out``."""
-    with tempfile.TemporaryDirectory(prefix="flash-profile-") as folder:
-        file = Path(folder) / "suite.zip"
+    with scratch_folder("profile") as folder:
+        file = folder / "suite.zip"
         file.write_bytes(suite)
         summary = (device or LocalDevice()).profile(Job(file, out, options, quiet))
     return read_result(out, summary)

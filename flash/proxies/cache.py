@@ -155,6 +155,14 @@ class ScoreCache:
             ) from None
 
 
+def _tables(path: Path, how: str) -> set[str]:
+    base = sqlite3.connect(f"{path.resolve().as_uri()}?{how}", uri=True, timeout=60)
+    try:
+        return {name for (name,) in base.execute("SELECT name FROM sqlite_master")}
+    finally:
+        base.close()
+
+
 def _recognise(path: Path) -> None:
     """Raise ``InputError`` for a file that has anything but the table of scores."""
     if not path.exists():
@@ -162,11 +170,13 @@ def _recognise(path: Path) -> None:
     with opened(path) as file:
         if not file.read(1):
             return
-    base = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=60)
     try:
-        names = {name for (name,) in base.execute("SELECT name FROM sqlite_master")}
-    finally:
-        base.close()
+        names = _tables(path, "mode=ro")
+    except sqlite3.OperationalError as error:
+        # A writer that was killed left a journal beside it, which only a writer may undo.
+        if error.sqlite_errorname != "SQLITE_READONLY_ROLLBACK":
+            raise
+        names = _tables(path, "mode=ro&immutable=1")
     foreign = sorted(name for name in names if name != "scores" and "sqlite_" not in name)
     if foreign or not names:
         what = f"it has the table {shown(foreign[0])}" if foreign else "it has no scores"

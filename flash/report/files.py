@@ -9,7 +9,7 @@ from flash.files.writing import write_folder
 from flash.report.chip import ChipView, chip_svg
 from flash.report.picture import front_svg
 from flash.report.result import SearchReport
-from flash.report.runs import MANIFEST, Run, remove_stale, run_text
+from flash.report.runs import MANIFEST, Run, read_run, remove_stale, run_text
 
 __all__ = ["write_files"]
 
@@ -22,6 +22,7 @@ def write_files(
     *,
     more: Mapping[str, str] | None = None,
     run: Run | None = None,
+    new: bool = False,
 ) -> tuple[Path, ...]:
     """Write ``front.json``, ``front.csv``, ``front.svg``, and ``chip.svg`` if there is a chip.
 
@@ -31,6 +32,7 @@ def write_files(
     more:       further files, name -> text.
     run:        what made the report; then ``run.json`` says so, and what an earlier run wrote into
                 the folder and this one does not goes.
+    new:        the folder is the run's own; see ``write_folder``.
 
     Returns the files' paths. Raises ``UsageError`` for a folder that cannot be written and
     ``FlashError`` for a disk that cannot take them, one line each; nothing new is left then.
@@ -43,7 +45,11 @@ def write_files(
     if chip is not None:
         contents["chip.svg"] = chip_svg(chip)
     contents |= more or {}
-    if run is not None:
-        contents[MANIFEST] = run_text(run, contents)
-        remove_stale(Path(folder), contents)
-    return write_folder(folder, contents)
+    if run is None:
+        return write_folder(folder, contents, new)
+    contents[MANIFEST] = run_text(run, contents)
+    before = read_run(Path(folder))
+    written = write_folder(folder, contents, new)
+    if not new:
+        remove_stale(Path(folder), before, contents)
+    return written

@@ -15,7 +15,7 @@ import os
 import platform
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -24,6 +24,7 @@ from typing import Any
 from flash import __version__
 from flash.errors import InputError
 from flash.files.reading import read_json
+from flash.files.writing import point_link
 
 __all__ = [
     "MANIFEST",
@@ -85,14 +86,10 @@ def run_text(run: Run, contents: Mapping[str, str | bytes]) -> str:
 
 
 def dated_folder(parent: Path, names: Sequence[str], began: datetime.datetime) -> Path:
-    """A folder for a run below ``parent`` that is not there yet: its date, then ``names``."""
+    """What a run's folder below ``parent`` is called: its date, then ``names``."""
     words = [re.sub(r"[^A-Za-z0-9._]+", "-", name).strip(".-")[:_LONGEST] for name in names]
     stem = "-".join([began.strftime("%Y-%m-%dT%H.%M.%S"), *filter(None, words)])
-    place, number = parent / stem, 1
-    while os.path.lexists(place):
-        number += 1
-        place = parent / f"{stem}.{number}"
-    return place
+    return parent / stem
 
 
 def point_latest(folder: Path) -> Path:
@@ -103,23 +100,20 @@ def point_latest(folder: Path) -> Path:
     link = folder.parent / LATEST
     if os.path.lexists(link) and not link.is_symlink():
         return folder
-    fresh = folder.parent / f".flash-latest-{os.urandom(4).hex()}"
     try:
-        fresh.symlink_to(folder.name)
-        fresh.replace(link)
+        point_link(link, folder.name)
     except OSError:
-        with contextlib.suppress(OSError):
-            fresh.unlink()
         return folder
     return link
 
 
-def remove_stale(folder: Path, written: Mapping[str, Any]) -> None:
+def remove_stale(folder: Path, before: Mapping[str, Any], written: Collection[str]) -> None:
     """Remove files that an earlier run wrote into this folder and this one did not.
 
-    Only what the earlier manifest names, as it was written: what somebody changed is theirs.
+    before: the earlier run's manifest. Only what it names goes, and only as it was written: what
+    somebody changed is theirs.
     """
-    files = read_run(folder).get("files")
+    files = before.get("files")
     for name, digest in files.items() if isinstance(files, dict) else ():
         place = folder / Path(str(name)).name
         if name in written or place.name != name or place.is_symlink() or not place.is_file():

@@ -63,8 +63,15 @@ def _keep(
     folder = Path(options.out) if options.out else dated_folder(Path("flash-out"), names, began)
     more = {"front.html": html} if html else {}
     written = write_files(
-        outcome.report, folder, outcome.background, outcome.chip, more=more, run=made
+        outcome.report,
+        folder,
+        outcome.background,
+        outcome.chip,
+        more=more,
+        run=made,
+        new=not options.out,
     )
+    folder = written[0].parent
     if options.export:
         written += _export(options, folder, request.seed)
     shown = folder if options.out else point_latest(folder)

@@ -10,7 +10,7 @@ from pathlib import Path
 from flash.accuracy.sampling import sample_designs
 from flash.errors import FlashError, InputError, SpaceError, UsageError
 from flash.files.reading import read_text
-from flash.files.writing import cannot_write, whole_file
+from flash.files.writing import cannot_write, make_folder, whole_file
 from flash.spaces.space import SearchSpace
 from flash.training.images import ImageSet
 from flash.training.jobs import Event, Failed, Finished, Job
@@ -185,8 +185,8 @@ def _work_folder(results: Path, images: ImageSet) -> Path:
     Calibrations of two tables may run at once and have different images.
     """
     folder = results.parent / f"{results.stem}.training"
+    make_folder(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         with whole_file(folder / "images.npz") as file:
             images.save(file)
     except OSError as error:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from flash.errors import FlashError, NothingDoneError, UsageError
+from flash.files.scratch import scratch_folder
 from flash.measurements.records import network_key
 from flash.profile.suites.suite import split_suite
 from flash.profile.transports.base import Job
@@ -90,8 +91,7 @@ def measure_part(shared: tuple[bytes, Sequence[str]], task: tuple[bytes, str]) -
     """
     script, options = shared
     suite, budget = task
-    with _one_at_a_time(), tempfile.TemporaryDirectory(prefix="flash-ray-") as folder:
-        place = Path(folder)
+    with _one_at_a_time(), scratch_folder("ray") as place:
         (place / "profile_device.py").write_bytes(script)
         (place / "suite.zip").write_bytes(suite)
         out = place / "measurements.jsonl"

@@ -11,13 +11,13 @@ import hashlib
 import re
 import shlex
 import shutil
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from flash.errors import FlashError, UsageError, shown
 from flash.files.reading import read_bytes
+from flash.files.scratch import scratch_folder
 from flash.files.writing import write_bytes
 from flash.profile.transports.base import DEFAULT_BUDGET_S, SCRIPT, Job
 from flash.profile.transports.journal import read_journal
@@ -110,8 +110,8 @@ class SshDevice:
 
     def _fetch(self, place: str, job: Job) -> bool:
         """Fetch the result file, whole or not at all."""
-        with tempfile.TemporaryDirectory(prefix="flash-ssh-") as folder:
-            here = Path(folder) / "result"
+        with scratch_folder("ssh") as folder:
+            here = folder / "result"
             copied = self._copy(f"{self._target}:{place}", str(here), True)
             if copied.code == 0:
                 write_bytes(job.out, read_bytes(here))

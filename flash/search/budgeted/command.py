@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from flash.errors import InputError, NothingDoneError, UsageError
-from flash.files.writing import write_text
+from flash.files.writing import make_folder, write_text
 from flash.optimize import Limit, SeparableProblem
 from flash.quantities import parse_duration_s, parse_whole
 from flash.search.budgeted.candidates import Ints
@@ -75,7 +75,7 @@ def spend_budget(
         return
     place = options.json or out / f"{options.search}.json"
     if not options.json:
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
     write_text(place, report.to_json())
     sys.stdout.write("\n".join([*report.lines(), f"written: {place}"]) + "\n")
     _check_done(report)
@@ -133,7 +133,7 @@ def _training(
     trainer = trainer_for(recipe, images)
 
     def make(budget: int) -> Evaluator:
-        results.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(results.parent)
         tell = _silent if options.quiet else _trained
         return TrainingEvaluator(
             budget, space, options.space, images, recipe, trainer, results, tell

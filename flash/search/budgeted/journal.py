@@ -21,6 +21,7 @@ from flash.errors import FlashError, InputError, UsageError
 from flash.files.cells import safe_cell
 from flash.files.journal import open_journal, read_journal
 from flash.files.reading import read_text
+from flash.files.writing import make_folder
 from flash.quantities import number_of
 from flash.search.budgeted.candidates import Floats, Ints
 from flash.search.budgeted.evaluator import Trial
@@ -79,7 +80,7 @@ class Journal:
         )
         values = dict(zip(_COLUMNS, line, strict=True))
         with contextlib.suppress(OSError):  # what is wrong with it, opening the file tells
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path.parent)
         with open_journal(self.path, self._recognise) as file:
             names = _names(file.text) or _COLUMNS
             stream = io.StringIO()
