@@ -1,8 +1,10 @@
-"""Ctrl-C while a command is still being imported.
+"""Ctrl-C while something is being imported.
 
-numpy and scipy take up to a second to import. A KeyboardInterrupt in that time would be a
-traceback, or be turned into other errors by C code; there is nothing to clean up yet. This
-module imports next to nothing, so that a command can call it before all else.
+numpy and scipy take up to a second to import, at the start of a command or in its midst. A
+KeyboardInterrupt in that time would be a traceback, or C code turns it into an ImportError or ends
+the process: the command ends at once instead, in one line. What it has finished is on disk, its
+children end with it. This module imports next to nothing, so that a command can call it before all
+else.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ _is_command = False
 def quiet_interrupts() -> None:
     """Let Ctrl-C end the program in one line, exit code 130, until ``interrupts_raise``."""
     global _is_command
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, _interrupt):
         signal.signal(signal.SIGINT, _leave)
         _is_command = True
 
@@ -41,10 +43,11 @@ def interrupts_raise() -> None:
     """Let Ctrl-C raise KeyboardInterrupt again, where ``quiet_interrupts`` changed that.
 
     In a command SIGTERM and SIGHUP raise ``Terminated`` from here on, unless they are ignored
-    (``nohup``): children end, and what is finished is kept.
+    (``nohup``): children end, and what is finished is kept. While a module is imported all three
+    end the process at once.
     """
     if signal.getsignal(signal.SIGINT) is _leave:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, _interrupt)
     if _is_command and threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is signal.SIG_DFL:
@@ -68,13 +71,30 @@ def quiet_imports() -> Iterator[None]:
             interrupts_raise()
 
 
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    if _is_importing(frame):
+        _leave(number, frame)
+    raise KeyboardInterrupt
+
+
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    if _is_importing(frame):
+        _leave(number, frame)
     signal.signal(number, signal.SIG_IGN)  # once is enough: what follows is putting in order
     raise Terminated(number)
 
 
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
+
+
 def _leave(number: int, frame: FrameType | None) -> NoReturn:
+    what = "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
     try:
-        os.write(2, b"flash: interrupted\n")
+        os.write(2, f"flash: {what}\n".encode())
     finally:
-        os._exit(130)
+        os._exit(128 + number)

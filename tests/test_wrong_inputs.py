@@ -153,8 +153,19 @@ def heavy():
             time.sleep(30)
         except KeyboardInterrupt:
             sys.exit("reached")
+def late_import():
+    # What C code makes of a KeyboardInterrupt while it is imported.
+    print("running", flush=True)
+    import half_imported
 print("importing", flush=True)
 {}
+"""
+_HALF = """
+import time
+try:
+    time.sleep(30)
+except KeyboardInterrupt:
+    raise ImportError("initialization failed")
 """
 
 
@@ -165,15 +176,18 @@ print("importing", flush=True)
         "run_command(lambda _: (print('running', flush=True), time.sleep(30)))",
         "run_command(lambda _: (print('running', flush=True), late(), time.sleep(30)))",
         "run_command(lambda _: heavy())",
+        "run_command(lambda _: late_import())",
     ],
 )
-def test_an_interrupt_while_importing_or_running_is_one_line(then):
+def test_an_interrupt_while_importing_or_running_is_one_line(then, tmp_path):
+    (tmp_path / "half_imported.py").write_text(_HALF)
     code = _IMPORTING.format(f"sys.exit({then})")
     with subprocess.Popen(
         [sys.executable, "-c", code],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
         # A background job inherits SIGINT ignored, and would ignore it for good.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as process:
