@@ -18,8 +18,8 @@ What is exact and what is a bound, for whoever optimises over it. Given the hard
 
 A network with more layers, channels or positions never computes for a shorter time. The mesh may
 serve it faster: a layer on more tiles has more links to send by, and the tiles of the others move.
-So it can be predicted faster by a part of what the smaller one spends on the mesh (up to 10 % of the
-latency of an ImageNet MobileNet-V2, 2 % of a CIFAR-10 network).
+So it can be predicted faster by a part of what the smaller one spends on the mesh (up to 10 % of
+the latency of an ImageNet MobileNet-V2, 2 % of a CIFAR-10 network).
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ that is, a roofline whose efficiency K / (K + K_c) * N / (N + N_c) * P / (P + P_
 reduction length, the output channels and the positions (rows of a product). All coefficients are
 positive, so a network with more layers, channels or positions is never predicted faster, but by
 kernels that only move data and that it does not need (``tests/test_physics.py``): a skip that takes
-whole tensors needs no slice, one as wide as the block no pad (up to 15 % of an ADD network on a GPU,
-4 % on a Raspberry Pi); a block with as many channels as it reads has a sum, a wider one has none;
+whole tensors needs no slice, one as wide as the block no pad (up to 15 % of an ADD network on a
+GPU, 4 % on a Raspberry Pi); a block with as many channels as it reads has a sum, a wider one none;
 channels that fill a block of lanes need no layout reorder (``flash.targets.processor.kernels``). A
 run costs the overhead of the class ``call`` besides, once.
 Where a profile has a cache, what a kernel moves beyond it passes a second bandwidth:

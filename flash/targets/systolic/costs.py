@@ -10,8 +10,8 @@ unit, and leakage of the whole chip while the network runs. DRAM counts its acce
 The vector unit (ours) has one lane a column: it adds, pools, normalises and activates at one
 operation a lane and cycle. Activations of a convolution happen while its results drain and
 take no time. Joining and cutting channels is addressing and free; padding them is not, so an ADD
-network whose skips are as wide as its blocks, which need no padding, can be predicted faster (by 4 %
-at most) than one with fewer skip channels. Nothing else that is larger is.
+network whose skips are as wide as its blocks, which need no padding, can be predicted faster (by
+4 % at most) than one with fewer skip channels. Nothing else that is larger is.
 
 On the chip (where ``keeps_activations``): a tensor that fits half of the input buffer never
 goes to DRAM. Each layer decides that from the tensor's own size, so costs stay additive over
