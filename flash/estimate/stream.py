@@ -22,8 +22,7 @@ from flash import __version__
 from flash.errors import UsageError
 from flash.estimate.designs import DesignPricing
 from flash.files.cells import safe_cell
-from flash.files.limits import LINES_BYTES
-from flash.files.reading import read_input
+from flash.files.reading import read_input, read_lines
 from flash.files.writing import cannot_write
 
 __all__ = ["DesignLines", "fingerprint", "write_designs"]
@@ -37,15 +36,8 @@ class DesignLines(Collection[str]):
 
     def __init__(self, file: str) -> None:
         self._file = file
-        place = Path(file)
-        plain = file != "-" and place.is_file() and place.stat().st_size <= LINES_BYTES
-        self._kept = None if plain else _lines(read_input(file).splitlines())
-        if plain:
-            with contextlib.suppress(OSError, UnicodeDecodeError):
-                self._count = sum(1 for _ in self)
-                return
-            self._kept = _lines(read_input(file).splitlines())  # says what is wrong
-        self._count = len(self._kept or ())
+        self._kept = _lines(read_input(file).splitlines()) if file == "-" else None
+        self._count = sum(1 for _ in self)
 
     def __len__(self) -> int:
         return self._count
@@ -54,8 +46,7 @@ class DesignLines(Collection[str]):
         if self._kept is not None:
             yield from self._kept
             return
-        with Path(self._file).open(encoding="utf-8-sig", newline=None) as stream:
-            yield from _lines(stream)
+        yield from _lines(read_lines(self._file))
 
     def __contains__(self, text: object) -> bool:
         return any(text == own for own in self)

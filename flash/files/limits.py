@@ -12,7 +12,9 @@ __all__ = [
     "EXPANSION",
     "JSON_BYTES",
     "LINES_BYTES",
+    "LINE_CHARACTERS",
     "NESTING",
+    "TEXT_BYTES",
     "TOML_BYTES",
     "UNPACKED_BYTES",
 ]
@@ -23,8 +25,12 @@ _MIB: Final = 2**20
 TOML_BYTES: Final = 8 * _MIB
 #: A JSON document. A front of 50,000 designs has 40 MiB; empty lists take 20 times their text.
 JSON_BYTES: Final = 64 * _MIB
-#: A file read line by line: measurements, results, designs. A million measurements have 200 MiB.
+#: A file read line by line: measurements, designs. A million measurements have 200 MiB.
 LINES_BYTES: Final = 512 * _MIB
+#: One of its lines. The longest of ours, a network with all its kernels, has 100,000.
+LINE_CHARACTERS: Final = 4 * _MIB
+#: A text that is held whole: tables of results, journals. A character may take four bytes there.
+TEXT_BYTES: Final = 128 * _MIB
 #: One field of a CSV file: Python's own default.
 CSV_FIELD_BYTES: Final = 128 * 2**10
 #: Lists and tables within one another. Nothing of ours has more than six.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import json
 import os
 import re
@@ -21,7 +22,14 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from flash.errors import InputError, shown
-from flash.files.limits import JSON_BYTES, LINES_BYTES, NESTING, TOML_BYTES
+from flash.files.limits import (
+    JSON_BYTES,
+    LINE_CHARACTERS,
+    LINES_BYTES,
+    NESTING,
+    TEXT_BYTES,
+    TOML_BYTES,
+)
 
 __all__ = [
     "opened",
@@ -30,6 +38,7 @@ __all__ = [
     "read_bytes",
     "read_input",
     "read_json",
+    "read_lines",
     "read_text",
     "read_toml",
 ]
@@ -71,7 +80,7 @@ def opened(path: str | Path, kind: type[InputError] = InputError) -> Iterator[Bi
 
 
 def read_bytes(
-    path: str | Path, kind: type[InputError] = InputError, most: int = LINES_BYTES
+    path: str | Path, kind: type[InputError] = InputError, most: int = TEXT_BYTES
 ) -> bytes:
     """The content of a regular file of at most ``most`` bytes."""
     with opened(path, kind) as file:
@@ -81,15 +90,31 @@ def read_bytes(
     return content
 
 
-def read_text(
-    path: str | Path, kind: type[InputError] = InputError, most: int = LINES_BYTES
-) -> str:
+def read_text(path: str | Path, kind: type[InputError] = InputError, most: int = TEXT_BYTES) -> str:
     """The text of a file in UTF-8."""
     content = read_bytes(path, kind, most)
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:
         raise kind(f"{path}: cannot be read: it is no UTF-8 text") from None
+
+
+def read_lines(path: str | Path, kind: type[InputError] = InputError) -> Iterator[str]:
+    """The lines of a file in UTF-8, with their ends, one at a time: for files of any length.
+
+    A mark of UTF-8 at its beginning is left out.
+    """
+    with opened(path, kind) as file:
+        if os.fstat(file.fileno()).st_size > LINES_BYTES:
+            raise kind(f"{path}: has more than {LINES_BYTES >> 20} MiB, the most that is read")
+        stream = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+        try:
+            while line := stream.readline(LINE_CHARACTERS):
+                if len(line) == LINE_CHARACTERS:
+                    raise kind(f"{path}: has a line of more than {LINE_CHARACTERS:,} characters")
+                yield line
+        except UnicodeDecodeError:
+            raise kind(f"{path}: cannot be read: it is no UTF-8 text") from None
 
 
 def read_input(file: str | Path, kind: type[InputError] = InputError) -> str:
@@ -99,13 +124,13 @@ def read_input(file: str | Path, kind: type[InputError] = InputError) -> str:
     if sys.stdin is None:
         raise kind("standard input is closed")
     try:
-        text = sys.stdin.read(LINES_BYTES + 1)
+        text = sys.stdin.read(TEXT_BYTES + 1)
     except UnicodeDecodeError:
         raise kind("standard input: cannot be read: it is no UTF-8 text") from None
     except OSError as error:
         raise kind(f"standard input: cannot be read: {error.strerror}") from None
-    if len(text) > LINES_BYTES:
-        raise kind(f"standard input: has more than {LINES_BYTES >> 20} MiB, the most that is read")
+    if len(text) > TEXT_BYTES:
+        raise kind(f"standard input: has more than {TEXT_BYTES >> 20} MiB, the most that is read")
     return text
 
 

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
+import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.errors import FlashError, InputError, UsageError, shown
-from flash.files.reading import read_text
+from flash.files.reading import read_lines
 from flash.measurements.records import (
     WRONG_UNITS,
     BadRecord,
@@ -49,6 +49,8 @@ Floats = NDArray[np.float64]
 
 #: Fewer networks than this say nothing about a device of which nothing is known.
 FEWEST_NETWORKS = 5
+#: Networks of a file that are used. A fit of 1,000 takes ten seconds, and its error is the model's.
+MOST_NETWORKS = 1000
 
 
 @dataclass(frozen=True)
@@ -94,15 +96,22 @@ def read_measurements(
 ) -> Measurements:
     """The measurements in a file, with their networks.
 
-    space: of the designs of a CSV file. fewest: usable networks, with fewer it is refused.
+    space: of the designs of a CSV file. fewest: usable networks, with fewer it is refused. Of more
+    than ``MOST_NETWORKS`` so many are used (``put_together``), and the problems say so.
 
     Raises ``InputError`` for a file that is missing or of which too little can be used, and
     ``UsageError`` where a space is needed.
     """
     path = Path(path)
-    text = read_text(path, InputError).removeprefix("\ufeff")
-    table = not text.lstrip().startswith("{")
-    found = _csv_records(text, path, space) if table else read_records(path, text)
+    lines = read_lines(path)
+    blank: list[str] = []
+    for line in lines:
+        blank.append(line)
+        if line.strip():
+            break
+    table = not (blank and blank[-1].lstrip().startswith("{"))
+    whole = itertools.chain(blank, lines)
+    found = _csv_records(whole, path, space) if table else read_records(path, whole, MOST_NETWORKS)
     rows, tally = [], found.tally
     for record in found.records:
         try:
@@ -154,12 +163,12 @@ def _network(given: Mapping[str, Any], path: Path) -> tuple[str, str, Network]:
 
 
 # ------------------------------------------------------------------------------------- CSV
-def _csv_records(text: str, path: Path, space_name: str) -> RecordFile:
-    if not text.strip():
-        raise InputError(f"{path}: empty")
-    reader = csv.reader(io.StringIO(text))
+def _csv_records(lines: Iterable[str], path: Path, space_name: str) -> RecordFile:
+    reader = csv.reader(lines)
     rows = _rows(reader, path)
-    _, names = next(rows, (1, []))
+    _, names = next((row for row in rows if any(map(str.strip, row[1]))), (1, None))
+    if names is None:
+        raise InputError(f"{path}: empty")
     header = [name.strip() for name in names]
     for wrong, fix in WRONG_UNITS.items():
         if wrong in header:
@@ -178,16 +187,19 @@ def _csv_records(text: str, path: Path, space_name: str) -> RecordFile:
         raise UsageError(f"{path} names networks, not designs: leave --space out")
     if space_name:
         load_space(space_name)  # a wrong name is told before the first row is
-    tally, records = Tally(path), []
-    for line, cells in rows:
-        if not cells:
-            continue
-        tally.total += 1
-        try:
-            records.append(_csv_record(header, cells, line, space_name))
-        except BadRecord as error:
-            tally.unusable(line, error)
-    return RecordFile(path, {}, put_together(records, tally), tally)
+    tally = Tally(path)
+
+    def records() -> Iterator[Record]:
+        for line, cells in rows:
+            if not cells:
+                continue
+            tally.total += 1
+            try:
+                yield _csv_record(header, cells, line, space_name)
+            except BadRecord as error:
+                tally.unusable(line, error)
+
+    return RecordFile(path, {}, put_together(records(), tally, MOST_NETWORKS), tally)
 
 
 def _rows(reader: Any, path: Path) -> Iterator[tuple[int, list[str]]]:

@@ -14,15 +14,16 @@ passes, the device program's too (``tests/data/measurement_vectors.json`` holds 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from flash.errors import InputError, shown
-from flash.files.reading import read_text
+from flash.files.reading import read_lines
 
 __all__ = [
     "LONGEST_MS",
@@ -43,6 +44,8 @@ __all__ = [
 SCHEMA = "flash.measurements/1"
 #: More bad lines than this share of a file, and something is wrong with the file itself.
 _MOST_BAD = 0.2
+#: Lines of a file of which it is told what is wrong; of more, their number.
+_MOST_TOLD = 1000
 #: No inference takes longer (ms); beyond it the unit is wrong.
 LONGEST_MS = 1e7
 #: What people call latencies and energies in other units, with what would mend it.
@@ -105,22 +108,26 @@ class Tally:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.total = self.bad = 0
+        self.total = self.bad = self._more = 0
         self._found: list[tuple[int, str]] = []
 
     @property
     def problems(self) -> tuple[str, ...]:
         """``path:line: what and what would mend it``, by line."""
-        return tuple(f"{self.path}:{line}: {why}" for line, why in sorted(self._found))
+        more = (f"{self.path}: and {self._more:,} lines more",) if self._more else ()
+        return (*(f"{self.path}:{line}: {why}" for line, why in sorted(self._found)), *more)
 
     def unusable(self, line: int, why: object) -> None:
         """Count a line that cannot be used."""
         self.bad += 1
-        self._found.append((line, f"{why}"))
+        self.note(line, f"{why}")
 
-    def note(self, line: int, why: str) -> None:
+    def note(self, line: int, why: str, always: bool = False) -> None:
         """What the reader should know of a line that does no harm."""
-        self._found.append((line, why))
+        if always or len(self._found) < _MOST_TOLD:
+            self._found.append((line, why))
+        else:
+            self._more += 1
 
     def check(self, kept: int) -> None:
         """Raise ``InputError`` where nothing is kept or too many lines are bad."""
@@ -153,15 +160,24 @@ def network_key(network: Mapping[str, Any]) -> str:
 
 
 # ------------------------------------------------------------------------------------ reading
-def read_records(path: Path, text: str | None = None) -> RecordFile:
-    """The measurements in a file (or in ``text``, its content).
+def read_records(
+    path: Path, text: str | Iterable[str] | None = None, most: int | None = None
+) -> RecordFile:
+    """The measurements in a file (or in ``text``, its content or lines).
+
+    most: networks of which measurements are kept, see ``put_together``.
 
     Raises ``InputError``, naming the line, for a file of something else or of which too little
     can be used; the lines left out are in ``tally``.
     """
-    text = read_text(path, InputError) if text is None else text
-    header, lines = read_header(path, text)
-    tally, records = Tally(path), []
+    header, lines = read_header(path, read_lines(path) if text is None else text)
+    tally = Tally(path)
+    return RecordFile(path, header, put_together(_records(lines, tally), tally, most), tally)
+
+
+def _records(
+    lines: Iterable[tuple[int, dict[str, Any] | BadRecord]], tally: Tally
+) -> Iterator[Record]:
     for number, record in lines:
         tally.total += 1
         try:
@@ -171,19 +187,18 @@ def read_records(path: Path, text: str | None = None) -> RecordFile:
                 why = f"not measured ({shown(record['error'])}): measure it again or delete it"
                 tally.note(number, why)
             else:
-                records.append(_record(record, number))
+                yield _record(record, number)
         except BadRecord as error:
             tally.unusable(number, error)
-    return RecordFile(path, header, put_together(records, tally), tally)
 
 
 def read_header(
-    path: Path, text: str
+    path: Path, text: str | Iterable[str]
 ) -> tuple[dict[str, Any], Iterator[tuple[int, dict[str, Any] | BadRecord]]]:
     """The header, and every further line with its number; raises ``InputError`` for no header."""
-    lines = text.splitlines()
-    numbered = ((n, line) for n, line in enumerate(lines, start=1) if line.strip())
-    number, first = next(numbered, (1, ""))
+    lines = text.splitlines() if isinstance(text, str) else text
+    numbered = ((n, line, last) for n, line, last in _numbered(lines) if line.strip())
+    number, first, _ = next(numbered, (1, "", True))
     header = _object(first, cut=False) if first else {}
     if isinstance(header, BadRecord):
         raise InputError(f"{path}:{number}: the header is not valid JSON; measure again")
@@ -192,8 +207,18 @@ def read_header(
             f'{path}:{number}: expected a header with "schema": "{SCHEMA}" (flash.profile writes '
             f"it), got {shown(header.get('schema'))}"
         )
-    rest = ((n, _object(line, cut=n == len(lines))) for n, line in numbered)
-    return header, rest
+    return header, ((n, _object(line, cut=last)) for n, line, last in numbered)
+
+
+def _numbered(lines: Iterable[str]) -> Iterator[tuple[int, str, bool]]:
+    """Lines with their numbers, and whether each is the last."""
+    number, held = 0, ""
+    for line in lines:
+        if number:
+            yield number, held, False
+        number, held = number + 1, line
+    if number:
+        yield number, held, True
 
 
 def _object(line: str, *, cut: bool) -> dict[str, Any] | BadRecord:
@@ -281,15 +306,27 @@ def positive(value: Any, what: str) -> float:
 
 
 # ------------------------------------------------------------------------------------- passes
-def put_together(records: list[Record], tally: Tally) -> tuple[Record, ...]:
+def put_together(
+    records: Iterable[Record], tally: Tally, most: int | None = None
+) -> tuple[Record, ...]:
     """One record a network, in the order of their first passes.
+
+    most: of more networks so many are kept, those whose hashes are the least: which ones depends
+    neither on the order of the lines nor on what was measured, and all passes of each are kept.
 
     A repetition that does not call itself a later pass is noted in ``tally``: two files may
     have been joined by mistake.
     """
     found: dict[str, Record] = {}
+    bound = _NO_BOUND
     for record in records:
-        before = found.setdefault(record.key, record)
+        key = record.key
+        if most is not None:
+            if bound is not _NO_BOUND and _rank(key) >= bound:
+                continue
+            if len(found) > 2 * most:
+                bound = _least(found, most)
+        before = found.setdefault(key, record)
         if before is record:
             continue
         if not record.later:
@@ -298,8 +335,33 @@ def put_together(records: list[Record], tally: Tally) -> tuple[Record, ...]:
                 f"{_named(record.network)} was measured before, in line {before.line}: the faster "
                 "of the two counts",
             )
-        found[record.key] = _merged(before, record)
+        found[key] = _merged(before, record)
+    if most is not None and len(found) > most:
+        bound = _least(found, most)
+    if bound is not _NO_BOUND:
+        tally.note(
+            1,
+            f"has measurements of more than {most:,} networks: those of {most:,}, chosen by a hash "
+            "of what they are, are used; a fit of more takes minutes and is no better",
+            always=True,
+        )
     return tuple(found.values())
+
+
+#: Above every rank.
+_NO_BOUND: Final = b"\xff" * 9
+
+
+def _rank(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "backslashreplace")).digest()[:8]
+
+
+def _least(found: dict[str, Record], most: int) -> bytes:
+    """Keep the networks of least rank; returns the least rank of those that go."""
+    bound = sorted(map(_rank, found))[most]
+    for key in [key for key in found if _rank(key) >= bound]:
+        del found[key]
+    return bound
 
 
 def _merged(before: Record, record: Record) -> Record:
