@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import random
 import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 
@@ -16,9 +18,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flash.errors import InputError, UsageError
-from flash.files import limits
+from flash.files import limits, reading, writing
 from flash.files.journal import open_journal, read_journal
-from flash.files.reading import parse_json, parse_toml, read_bytes, read_json, read_text
+from flash.files.reading import (
+    parse_json,
+    parse_toml,
+    read_bytes,
+    read_json,
+    read_lines,
+    read_text,
+)
+from flash.files.scratch import scratch_folder
 from flash.files.writing import write_folder, write_text
 
 
@@ -206,6 +216,93 @@ def test_what_somebody_else_put_there_stays(tmp_path):
     assert sorted(_written(tmp_path / "out")) == [
         ".flash-0123456789abcdef.tmp", ".flash-mine.tmp", "a",
     ]  # fmt: skip
+
+
+MIXED = """
+    import sys, time
+    from pathlib import Path
+    from flash.files import writing
+    # Between two renames the others get their turn, unless they have to wait.
+    real = Path.replace
+    def slow(path, target):
+        time.sleep(0.002)
+        return real(path, target)
+    writing.Path.replace = slow
+    for k in range(6):
+        files = {f"{n}.txt": f"{sys.argv[2]} {k}" for n in "abcd"}
+        writing.write_folder(sys.argv[1], files)
+"""
+
+
+def test_runs_into_one_folder_never_mix(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    writers = [_run(MIXED, out, name, wait=False) for name in "xyz"]
+    for writer in writers:
+        _, error = writer.communicate(timeout=120)
+        assert writer.returncode == 0, error
+    assert len(set(_written(out).values())) == 1 and len(_written(out)) == 4
+
+
+def test_a_folder_of_its_own_is_made_beside_one_of_that_name(tmp_path):
+    for number in range(3):
+        paths = write_folder(tmp_path / "run", {"a": f"{number}"}, new=True)
+        assert paths[0].parent.name == ("run", "run.2", "run.3")[number]
+    (tmp_path / "file").write_text("mine")
+    assert write_folder(tmp_path / "file", {"a": ""}, new=True)[0].parent.name == "file.2"
+    assert [(tmp_path / n / "a").read_text() for n in ("run", "run.2", "run.3")] == ["0", "1", "2"]
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_somebody_who_locks_the_folder_for_good_is_not_waited_for_for_good(tmp_path, monkeypatch):
+    monkeypatch.setattr(writing, "_PATIENCE_S", 0.05)
+    handle = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    write_folder(tmp_path, {"a": "1"})
+    os.close(handle)
+    assert _written(tmp_path) == {"a": "1"}
+
+
+def test_links_point_anew_and_leave_nothing(tmp_path):
+    for target in ("one", "two"):
+        writing.point_link(tmp_path / "latest", target)
+    assert os.readlink(tmp_path / "latest") == "two"  # noqa: PTH115
+    assert [path.name for path in tmp_path.iterdir()] == ["latest"]
+
+
+def test_a_folder_that_cannot_be_made_is_a_wrong_argument_and_leaves_nothing(tmp_path):
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file" / "x", tmp_path / "new" / ("x" * 300)):
+        with pytest.raises(UsageError, match="^cannot write "):
+            writing.make_folder(place)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_scratch_folders_of_processes_that_were_killed_go(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    dead = tmp_path / "flash-profile-0123456789abcdef.scratch"
+    (dead / "inside").mkdir(parents=True)
+    (tmp_path / "flash-profile-mine").mkdir()
+    with scratch_folder("profile") as held:
+        assert not dead.exists() and held.stat().st_mode & 0o077 == 0
+        with scratch_folder("ssh") as other:  # of a process that lives
+            assert held.is_dir() and other != held
+    assert [path.name for path in tmp_path.iterdir()] == ["flash-profile-mine"]
+
+
+def test_lines_are_read_one_at_a_time_within_bounds(tmp_path, monkeypatch):
+    path = tmp_path / "f"
+    path.write_bytes("\ufeffa\r\n\u2028b\n\nc".encode())
+    assert list(read_lines(path)) == ["a\r\n", "\u2028b\n", "\n", "c"]
+    monkeypatch.setattr(reading, "LINE_CHARACTERS", 10)
+    for content, says in ((b"x" * 10, "has a line of more than"), (b"a\n\xff", "no UTF-8 text")):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=says):
+            list(read_lines(path))
+    with path.open("wb") as file:
+        file.truncate(limits.LINES_BYTES + 1)
+    with pytest.raises(InputError, match="has more than 512 MiB"):
+        next(read_lines(path))
 
 
 # ------------------------------------------------------------------------------- the journal

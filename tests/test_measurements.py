@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -124,3 +125,22 @@ def test_whatever_a_line_holds_it_is_a_record_or_a_problem(lines):
     for record in found.records:
         assert 0 < record.latency_ms <= 1e7
         assert record.energy_mj is None or record.energy_mj > 0
+
+
+def test_of_many_networks_the_same_are_kept_in_any_order_with_all_their_passes():
+    def lines(order):
+        head = json.dumps({"schema": SCHEMA})
+        rows = [
+            {"network": {"workload": f"{k}"}, "latency_ms": {"median": 1.0 + k + p}}
+            for k in range(300)
+            for p in (1, 0)
+        ]
+        return [head, *(json.dumps(rows[k]) for k in order)]
+
+    order = np.random.default_rng(0).permutation(600)
+    first, second = (read_records(Path("m"), lines(some), most=20) for some in (range(600), order))
+    kept = {r.network["workload"]: r.latency_ms for r in first.records}
+    assert kept == {r.network["workload"]: r.latency_ms for r in second.records}
+    assert len(kept) == 20 and all(ms == 1.0 + int(name) for name, ms in kept.items())
+    assert any("more than 20 networks" in problem for problem in first.tally.problems)
+    assert len(read_records(Path("m"), lines(range(600))).records) == 300

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -210,3 +212,25 @@ def test_a_cluster_computes_what_this_process_does():
     found = score_networks(NETWORKS, ["snip"], SETTING, ray="local")
     here = score_networks(NETWORKS, ["snip"], SETTING)
     assert found.values["snip"] == pytest.approx(here.values["snip"], rel=1e-5)
+
+
+_KILLED = """
+import os, signal, sqlite3, sys
+base = sqlite3.connect(sys.argv[1], isolation_level=None)
+base.execute("PRAGMA cache_size = 2")
+base.execute("BEGIN")
+for k in range(500):
+    base.execute("INSERT INTO scores VALUES (?, 'p', 0, 1, '', 1, 0.5, '', 0.1)", (f"{k}" * 50,))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_cache_whose_writer_was_killed_has_what_was_finished(tmp_path):
+    path, key = tmp_path / "scores.sqlite", Key("n", "naswot", 0, 1)
+    with ScoreCache(path) as cache:
+        cache.put(key, Entry(1.0, "", 0.1))
+    subprocess.run([sys.executable, "-c", _KILLED, str(path)])
+    assert (tmp_path / "scores.sqlite-journal").stat().st_size > 0
+    with ScoreCache(path) as cache:
+        assert cache.get([key, Key("0" * 50, "p", 0, 1)]) == {key: Entry(1.0, "", 0.1)}
+    assert [one.name for one in tmp_path.iterdir()] == ["scores.sqlite"]

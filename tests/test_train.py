@@ -157,7 +157,7 @@ def test_a_training_that_was_cut_goes_on_to_the_same_bits(tmp_path, folders, mon
     train(start, folders, epochs=6, out=tmp_path / "cut", augmentation="strong")
     for name in ("m-trained.onnx", "m-trained.pt"):
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    assert not (tmp_path / "cut" / "checkpoint.pt").exists()
+    assert not (tmp_path / "cut" / "flash-checkpoint.pt").exists()
     assert len(whole.loss) == 6
 
 
@@ -258,7 +258,7 @@ def test_a_full_disk_is_told_and_keeps_what_was_there(tmp_path, folders, monkeyp
     before = (out / "m-trained.onnx").read_bytes()
 
     def full(*arguments):
-        raise OSError(28, "No space left on device", "checkpoint.pt")
+        raise OSError(28, "No space left on device", "flash-checkpoint.pt")
 
     monkeypatch.setattr(own_data, "_save", full)
     words = ["train", str(start), "--data", str(folders), "--quiet", "--out", str(out)]

@@ -64,7 +64,7 @@ def write_folder(
     place = Path(folder)
     if any((place / name).parent != place for name in contents):
         raise ValueError("names of files in a folder have no folder of their own")
-    made = _make_parents(place)
+    made = _make_parents(place, own=new)
     try:
         with _told(place):
             _remove_leftovers(place.parent)
@@ -225,11 +225,11 @@ def _move_out(whole: Path) -> None:
     whole.rmdir()
 
 
-def _make_parents(folder: Path) -> list[Path]:
+def _make_parents(folder: Path, own: bool = False) -> list[Path]:
     """Make the folders above ``folder``; returns those made, the deepest first."""
     made: list[Path] = []
     try:
-        if folder.exists() and not folder.is_dir():
+        if not own and folder.exists() and not folder.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         missing = [path for path in folder.parents if not path.exists()]
         for path in reversed(missing):

@@ -98,7 +98,7 @@ def train(
         plan,
         scaling,
         teacher=_teacher(teacher, shape, len(samples.names)),
-        checkpoint=Path(out) / "checkpoint.pt",
+        checkpoint=Path(out) / "flash-checkpoint.pt",
         progress=_telling(progress, epochs),
     )
     trained = with_weights(start, fitted.weights)
@@ -108,7 +108,7 @@ def train(
         found = found * np.array(how["target_deviation"]) + np.array(how["target_mean"])
     report = _report(Path(model).stem, samples, parts, fitted, found, plan)
     files = write_folder(out, _files(report, trained, fitted, how))
-    (Path(out) / "checkpoint.pt").unlink(missing_ok=True)
+    (Path(out) / "flash-checkpoint.pt").unlink(missing_ok=True)
     return replace(report, files=files)
 
 

@@ -8,24 +8,26 @@ from typing import Any
 
 import torch
 
-from flash.files.writing import whole_file
+from flash.files.reading import opened
+from flash.files.writing import make_folder, whole_file
 
 __all__ = ["read_checkpoint", "write_checkpoint"]
 
 
 def write_checkpoint(path: Path, label: str, content: Mapping[str, Any]) -> None:
     """The state on disk, whole or as it was before; ``label`` says what it is of."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with whole_file(path) as file:
         torch.save({"label": label, **content}, file)
 
 
 def read_checkpoint(path: Path | None, label: str) -> Mapping[str, Any]:
     """What was written of this very training; nothing where that cannot be read."""
-    if path is None:
+    if path is None or not path.exists():
         return {}
     try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        with opened(path) as file:
+            content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
         return content if content["label"] == label else {}
     except Exception:  # torch raises anything for a damaged file; then the training starts over
         return {}

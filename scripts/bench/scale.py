@@ -2,10 +2,10 @@
 
     nice -n 10 python scripts/bench/scale.py [--only WORD] [--csv FILE]
 
-A million designs estimated, a million measurements fitted, a front of 50,000 designs written, graphs
-of 20,000 nodes read, spaces of 12 stages searched; and what is beyond its bound, which has to be
-refused at once. Each is a process of its own. A job is within its bounds where it takes at most 60 s
-of the CPU and 2 GB, or is refused, naming the bound, within 5 s. Exit code 1 if one is not.
+A million designs estimated, a million measurements fitted, a front of 50,000 designs written,
+graphs of 20,000 nodes read, spaces of 12 stages searched; and what is beyond its bound, which has
+to be refused at once. Each is a process of its own. A job is within its bounds where it takes at
+most 60 s of the CPU and 2 GB, or is refused, naming the bound, within 5 s. Exit code 1 if not.
 """
 
 from __future__ import annotations
