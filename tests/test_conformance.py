@@ -39,6 +39,7 @@ LIBRARIES = {
     "torch": "torch",
     "tvm": "tvm",
     "weak": "sklearn",
+    "weak-mlp": "sklearn",
 }
 
 
@@ -115,6 +116,11 @@ class TestNsga2(OptimizerConformance):
 
 
 class TestStrategies(StrategyConformance):
+    @pytest.fixture(autouse=True)
+    def narrow(self, monkeypatch):
+        """The published perceptron takes seconds a fit."""
+        monkeypatch.setattr("flash.search.budgeted.weak._LAYERS", (32, 32))
+
     @pytest.fixture(params=members(STRATEGIES))
     def strategy(self, request):
         return STRATEGIES[request.param]

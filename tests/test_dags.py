@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from flash.errors import SpaceError, UsageError
+from flash.accuracy import sample_designs
+from flash.errors import InfeasibleError, SpaceError, UsageError
 from flash.evaluation import separable
 from flash.optimize import OPTIMIZERS, Limit, objective
 from flash.optimize.objectives import values_of
@@ -270,6 +271,17 @@ def test_nsga2_finds_a_front_without_tables_and_proves_nothing(few_entries, monk
 def test_what_needs_tables_is_refused_before_memory_runs_out():
     with pytest.raises(UsageError, match="space nasbench101 does not separate: a table"):
         tabulate(load_space("nasbench101"), lambda t: {}, None, {})
+
+
+def test_cells_that_span_a_space_without_tables_are_sampled_for_calibration(monkeypatch):
+    monkeypatch.setattr("flash.accuracy.sampling._FEW", (64, 48))
+    space = load_space("nasbench101")
+    designs = sample_designs(space, 12, 0)
+    assert len(np.unique(designs, axis=0)) == 12
+    macs = [space.network(design).live().macs for design in designs]
+    assert max(macs) > 5 * min(macs)
+    with pytest.raises(InfeasibleError, match="0 different networks of at most 10 MACs in space"):
+        sample_designs(space, 12, 0, max_macs=10)
 
 
 def test_a_strategy_trains_cells_of_a_space_without_tables():

@@ -475,3 +475,24 @@ def test_jpeg_images_are_decoded(tmp_path):
     np.savez(tmp_path / "a.npz", **packed)
     data = read_images(tmp_path / "a.npz")
     assert data.array[:, 0, 0, 0].tolist() == [0, 200]
+
+
+def test_the_volume_of_signs_is_the_determinant_of_a_small_matrix():
+    from flash.proxies.eznas_a import sign_volume
+
+    # Signs [[1, -1], [1, 1]]: determinant 2, so sigmoid(log 2) = 2/3.
+    positive = torch.tensor([[0.3, -2.0], [5.0, 0.1]])
+    assert sign_volume(positive[None, None]) == pytest.approx(2 / 3)
+    # A negative determinant counts as 0, a half; none as minus infinity, nothing.
+    negative, singular = positive.flip(0), torch.ones(2, 2)
+    three = torch.stack([positive, negative, singular])[None]
+    assert sign_volume(three) == pytest.approx((4 / 9 + 1 / 4) ** 0.5)
+
+
+def test_the_participation_ratio_counts_directions():
+    from flash.proxies.intrain import participation_ratio
+
+    noise = torch.randn(4, 6, 32, 32, generator=torch.Generator().manual_seed(0))
+    assert participation_ratio(noise) == pytest.approx(6, rel=0.02)
+    same = noise[:, :1].expand(4, 6, 32, 32) + 3.0
+    assert participation_ratio(same) == pytest.approx(1)

@@ -25,10 +25,14 @@ from flash.search.budgeted import (
 from flash.search.budgeted.aggregate import LogRank
 from flash.search.budgeted.breeding import crossed, mutated
 from flash.search.budgeted.formula import evolve, ingredients, tau_of
-from flash.search.budgeted.pdns import novelty_search
+from flash.search.budgeted.pdns import _tournament, novelty_search
+from flash.search.budgeted.reinforce import Policy
 
 #: Strategies, the extra they need, and the metrics they are given.
-LEARNING = {"robot": "sklearn", "hnas": "sklearn", "weak": "sklearn", "eznas": "deap"}
+LEARNING = {
+    "robot": "sklearn", "hnas": "sklearn", "weak": "sklearn", "weak-mlp": "sklearn",
+    "eznas": "deap",
+}  # fmt: skip
 METRICS = {"hnas": ("deep", "cost"), "aggregate": ("wide", "deep"), "evolution": ("wide", "deep")}
 
 
@@ -39,6 +43,12 @@ def strategy(request):
     return request.param
 
 
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch):
+    """The published perceptron takes seconds a fit."""
+    monkeypatch.setattr("flash.search.budgeted.weak._LAYERS", (32, 32))
+
+
 def searched(strategy, budget=20, seed=0, candidates=None):
     found = evaluator(budget)
     return run_strategy(
@@ -47,14 +57,46 @@ def searched(strategy, budget=20, seed=0, candidates=None):
 
 
 def test_every_strategy_beats_random_search_at_equal_budget(strategy):
-    if strategy in ("random", "hnas"):
-        pytest.skip("the yardstick; a bound that needs a metric with a best value, tested below")
+    if strategy in ("random", "hnas", "reinforce", "weak-mlp"):
+        pytest.skip("yardsticks, slow learners, and a bound that is tested below")
     seeds = range(5)
     best = [searched(strategy, seed=seed)[0].best.accuracy for seed in seeds]
     chance = [searched("random", seed=seed)[0].best.accuracy for seed in range(100)]
     # Two standard errors of the difference of the means.
     margin = 2 * np.sqrt(np.var(best) / len(best) + np.var(chance) / 5)
     assert np.mean(best) > np.mean(chance) + margin
+
+
+def test_a_policy_learns_which_values_pay():
+    policy, rng = Policy((3, 4), rate=0.05), np.random.default_rng(0)
+    for _ in range(300):
+        designs = policy.draw(8, rng)
+        policy.observe(designs, (designs[:, 0] == 2) + 0.5 * (designs[:, 1] == 1))
+    assert policy.probabilities[0][2] > 0.9 and policy.probabilities[1][1] > 0.9
+    assert all(p.sum() == pytest.approx(1) for p in policy.probabilities)
+
+
+def test_a_policy_s_step_is_the_gradient_of_the_log_probability():
+    policy = Policy((2,), rate=0.01)
+    policy.observe(np.array([[0]]), np.array([1.0]))  # the baseline is the first reward itself
+    assert np.array_equal(policy.logits[0], [0.0, 0.0])
+    policy.observe(np.array([[0]]), np.array([2.0]))
+    # Advantage 1 times (1 - 1/2, 0 - 1/2): up for what was drawn, as much down for the other.
+    assert policy.logits[0][0] == pytest.approx(-policy.logits[0][1]) and policy.logits[0][0] > 0
+
+
+def test_released_tournaments_of_pdns_judge_by_another_s_fitness():
+    fitness = np.array([0.0, 1.0, 2.0, 3.0])
+    kept = {
+        released: [
+            _tournament(fitness, 2, np.random.default_rng(s), released=released).tolist()
+            for s in range(40)
+        ]
+        for released in (False, True)
+    }
+    # The best of all wins every fair tournament; as released it is sometimes thrown away.
+    assert all(3 in winners for winners in kept[False])
+    assert not all(3 in winners for winners in kept[True])
 
 
 def test_hnas_finds_the_best_value_of_its_metric_among_outliers():

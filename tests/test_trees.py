@@ -87,9 +87,10 @@ def test_trees_are_chosen_where_places_decide_and_stored_as_they_are(tmp_path):
     assert np.array_equal(again.predict(space, unseen).value, model.predict(space, unseen).value)
 
 
-def test_few_samples_grow_no_trees():
-    space = load_space("nasbench201")
-    designs = np.unique(space.sample(25, np.random.default_rng(0)), axis=0)
+@pytest.mark.parametrize("staged", [False, True])
+def test_few_samples_grow_no_trees(staged):
+    space = load_space("cifar10-concat" if staged else "nasbench201")
+    designs = np.unique(space.sample(25 if staged else 15, np.random.default_rng(0)), axis=0)
     accuracy = np.linspace(30, 90, len(designs))
     _, rivals = space_rivals(space, designs, accuracy)
     assert "trees" not in {rival.model.kind for rival in rivals}

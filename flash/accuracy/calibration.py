@@ -47,6 +47,8 @@ Ints = NDArray[np.int64]
 #: Features of kriging beside the scores.
 _SIZES = ("log_params", "log_macs", "log_depth")
 _SHAPE = ("mean_width", "mean_side", "spread_width", "spread_side")
+#: Samples from which trees are tried in spaces of several stages, whose fronts they make inexact.
+_LEAST_TREES_OF_STAGES = 30
 #: What marks the sampled networks, whatever the model reads.
 _BOX = (*_SIZES, "log_width")
 
@@ -240,10 +242,15 @@ def space_rivals(
         sums, blocks = (*sums, *CELL_SIDES), ()
     sizes = CELL_SIZE_FEATURES if sums else ("log_macs", "log_params")
     read = (name for block in blocks for name in block)
-    structure = structure_features(space) if blocks and len(designs) >= LEAST_TREES else ()
+    structure = structure_features(space) if blocks and len(designs) >= _least_trees(space) else ()
     names = tuple(dict.fromkeys((*read, f"log_{space.metric}", *_BOX, *sums, *sizes, *structure)))
     samples = Samples(names, design_features(space, designs, names), mean)
     return samples, rivals(samples, blocks, sums, sizes, structure)
+
+
+def _least_trees(space: SearchSpace) -> int:
+    """Samples from which trees take part: more where an optimizer would lose exactness to them."""
+    return LEAST_TREES if len(space.family.stages) == 1 else _LEAST_TREES_OF_STAGES
 
 
 def feature_blocks(metric: str) -> tuple[tuple[str, ...], ...]:

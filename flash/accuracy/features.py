@@ -17,7 +17,14 @@ from flash.errors import UsageError, did_you_mean
 from flash.metrics import METRICS, network_scores, nn_degree, nn_mass, scores
 from flash.spaces.network import Network
 from flash.spaces.space import SearchSpace
-from flash.spaces.stage_tables import Combine, Floats, SeparableProblem, tabulate
+from flash.spaces.stage_tables import (
+    Combine,
+    Floats,
+    SeparableProblem,
+    WholeProblem,
+    separates,
+    tabulate,
+)
 from flash.spaces.table import LayerTable
 
 __all__ = [
@@ -80,6 +87,8 @@ def _spread(total: Floats, squares: Floats, count: Floats) -> Floats:
 
 #: As many designs are scored graph by graph in the time it takes to tabulate a space's SED.
 _TABLE_PAYS = 500
+#: Designs looked at together in spaces that do not separate.
+_WHOLE_CHUNK = 256
 #: The layers of so many designs are added up in a fifth of the time it takes to tabulate a space.
 _LAYERS_PAY = 2048
 #: Feature -> the quantities it needs, and how it is made of them. Logarithms, because sizes of
@@ -155,13 +164,35 @@ def size_problem(
     """Stage tables of ``SUMS`` (and of ``metrics``, of ``SHAPE_SUMS``) for every design.
 
     ``convs`` counts convolutions, ``channels`` their output channels together. In a space of
-    one stage only layers on a path from input to output count; in the chains every layer is.
+    one stage only layers on a path from input to output count; in the chains every layer is. A
+    space that does not separate has no tables: its designs are looked at one by one.
     """
     combine: dict[str, Combine] = dict.fromkeys((*SUMS, *(SHAPE_SUMS if shape else ())), "sum")
+    if not separates(space):
+        combine |= dict.fromkeys(metrics, "sum")
+        return _whole_sizes(space, combine, metrics, shape)
     problem = tabulate(space, lambda table: _sizes(space, table, shape), _sums, combine)
     for name in set(metrics).difference(SUMS):
         problem = METRICS[name].tabulated(problem, space)
     return problem
+
+
+def _whole_sizes(
+    space: SearchSpace, combine: Mapping[str, Combine], metrics: Sequence[str], shape: bool
+) -> WholeProblem:
+    def block(indices: NDArray[np.int64]) -> dict[str, Floats]:
+        table = space.table(indices)
+        return {**_sizes(space, table, shape), **_sums(table)}
+
+    def looked_at(indices: NDArray[np.int64], names: tuple[str, ...]) -> dict[str, Floats]:
+        starts = range(0, max(len(indices), 1), _WHOLE_CHUNK)
+        parts = [block(indices[start : start + _WHOLE_CHUNK]) for start in starts]
+        found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        asked = [name for name in names if name in metrics and name not in found]
+        found |= scores(space, indices, asked) if asked else {}
+        return {name: found[name] for name in names}
+
+    return WholeProblem(tuple(len(g) for g in space.grids), (), combine, looked_at)
 
 
 def _sizes(space: SearchSpace, table: LayerTable, shape: bool) -> dict[str, Floats]:

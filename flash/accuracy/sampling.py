@@ -35,6 +35,8 @@ Ints = NDArray[np.int64]
 _LISTED = 1 << 15
 #: Designs drawn at a time, designs that do for a pool, and how often to draw at most.
 _DRAWN, _POOL, _DRAWS = 1 << 16, 1 << 15, 24
+#: The first two where a design takes a good part of a millisecond (spaces without tables).
+_FEW = 1 << 11, 1 << 10
 #: What a sample spans, in this order.
 _SPANNED = ("log_macs", "log_nn_degree", "log_depth", "log_width")
 #: Share of the designs that counts as "about equal" in MACs, of those in NN-Degree, of those in
@@ -91,11 +93,12 @@ def _pool(
         listed: Ints = np.indices(problem.sizes).reshape(len(problem.sizes), -1).T
         return _different(space, listed[_usable(problem, listed, most)])
     found = np.zeros((0, len(problem.sizes)), dtype=np.int64)
+    count, enough = (_DRAWN, _POOL) if problem.tabulated else _FEW
     for _ in range(_DRAWS):
-        drawn = _draw(space, rng)
+        drawn = _draw(space, count, rng)
         drawn = drawn[_usable(problem, drawn, most)]
         found = _different(space, np.concatenate([found, drawn]))
-        if len(found) >= _POOL:
+        if len(found) >= enough:
             break
     return found
 
@@ -107,19 +110,19 @@ def _usable(problem: SeparableProblem, indices: Ints, most: float) -> NDArray[np
     return usable
 
 
-def _draw(space: SearchSpace, rng: np.random.Generator) -> Ints:
-    """Random designs of every size: variables of one role (widths, depths ...) go together.
+def _draw(space: SearchSpace, count: int, rng: np.random.Generator) -> Ints:
+    """``count`` random designs of every size; variables of one role (widths ...) go together.
 
     Independent uniform variables would add up to nearly the same size in every design. Here
     each role of a design has a level of its own, often low (small networks are few among all
     designs), about which its variables scatter.
     """
     roles = [name.rstrip("0123456789") for name in space.variables]
-    tilt = rng.choice([1.0, 2.0, 4.0], size=(_DRAWN, 1))
-    level = rng.random((_DRAWN, len(set(roles)))) ** tilt
+    tilt = rng.choice([1.0, 2.0, 4.0], size=(count, 1))
+    level = rng.random((count, len(set(roles)))) ** tilt
     column = [sorted(set(roles)).index(role) for role in roles]
-    spread = rng.choice([0.05, 0.2, 1.0], size=(_DRAWN, 1))
-    place = level[:, column] + spread * rng.uniform(-0.5, 0.5, (_DRAWN, len(roles)))
+    spread = rng.choice([0.05, 0.2, 1.0], size=(count, 1))
+    place = level[:, column] + spread * rng.uniform(-0.5, 0.5, (count, len(roles)))
     sizes = np.array([len(grid) for grid in space.grids])
     indices: Ints = np.floor(np.clip(place, 0.0, 1.0 - 1e-9) * sizes).astype(np.int64)
     return indices
@@ -181,8 +184,12 @@ def _nearest(rows: Ints, values: Floats, target: float, share: float) -> Ints:
 def _too_few(
     space: SearchSpace, problem: SeparableProblem, n: int, found: int, most: float
 ) -> InfeasibleError:
-    least = float(exact_front(problem, [objective("macs")], []).values[0, 0])
     within = "" if math.isinf(most) else f" of at most {most:.4g} MACs"
+    if not problem.tabulated:
+        return InfeasibleError(
+            f"found {found} different networks{within} in space {space.name}, {n} are wanted"
+        )
+    least = float(exact_front(problem, [objective("macs")], []).values[0, 0])
     return InfeasibleError(
         f"found {found} different networks{within} in space {space.name}, {n} are wanted; its "
         f"smallest has {least:.4g} MACs"

@@ -1,4 +1,4 @@
-"""A line in the score, and extremely randomised trees for what it leaves: from 30 samples on.
+"""A line in the score, and extremely randomised trees for what it leaves: from 20 samples on.
 
     u(x) = a + b score(x) + mean over trees of the residual's tree(x)
 
@@ -25,7 +25,7 @@ from flash.spaces.stage_tables import Floats
 __all__ = ["LEAST_TREES", "ScoreAndTrees"]
 
 #: Fewer samples than this say too little of where choices stand.
-LEAST_TREES = 30
+LEAST_TREES = 20
 #: Trees; each sample is missing from about 37 % of them.
 _TREES = 120
 #: Share of the features tried at a node; half and a third rank NAS-Bench-201 alike.

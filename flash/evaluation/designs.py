@@ -52,6 +52,8 @@ CellScore = Callable[[LayerTable], Floats]
 
 #: Designs looked at together: large enough to vectorise, small enough for the cache.
 _CHUNK = 2048
+#: The same in spaces that do not separate, whose tables have a row for every choice of every node.
+_WHOLE_CHUNK = 256
 #: Of an element, where no target says otherwise.
 _FP32_BYTES = 4
 _TRIPLES = ("latency_ms", "energy_mj", "area_mm2")
@@ -296,6 +298,7 @@ def _in_chunks(
     indices: NDArray[np.int64],
     look: Callable[[LayerTable, slice], dict[str, Floats]],
 ) -> dict[str, Floats]:
-    chunks = [slice(start, start + _CHUNK) for start in range(0, len(indices), _CHUNK)]
+    size = _CHUNK if separates(space) else _WHOLE_CHUNK
+    chunks = [slice(start, start + size) for start in range(0, len(indices), size)]
     parts = [look(space.table(indices[rows]), rows) for rows in chunks]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

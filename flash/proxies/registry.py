@@ -82,6 +82,8 @@ def _own(
 
 
 _AZ = "Lee & Ham, AZ-NAS, CVPR 2024"
+_EZNAS = "Akhauri et al., EZNAS, NeurIPS 2022"
+_INTRAIN = "InTrain, CVPR 2026"
 _SWAP = "Peng et al., SWAP-NAS, ICLR 2024"
 _TE = "Chen et al., TE-NAS, ICLR 2021"
 _ZERO_COST = "Abdelfattah et al., Zero-cost proxies, ICLR 2021"
@@ -105,6 +107,7 @@ PROXIES: Registry[Proxy] = Registry(
                 1000,
                 f"{_TE}; of a copy of the network with few channels",
             ),
+            _own("participation", "intrain", "forward", 16, f"{_INTRAIN}: its forward part"),
             _own("naswot", "naswot", "forward", 128, "Mellor et al., NASWOT, ICML 2021"),
             _own("swap", "swap", "several forwards", 16, _SWAP),
             _own("swap_reg", "swap", "several forwards", 16, f"{_SWAP}; mu and sigma ours"),
@@ -130,6 +133,9 @@ PROXIES: Registry[Proxy] = Registry(
             _own("az_expressivity", "az_nas", "forward", 64, _AZ),
             _own("az_progressivity", "az_nas", "forward", 64, _AZ),
             _own("az_trainability", "az_nas", "backward", 64, _AZ),
+            _own("intrain", "intrain", "backward", 32, f"{_INTRAIN}, from notes on it"),
+            _own("eznas_a", "eznas_a", "backward", 16, f"{_EZNAS}, the released formula"),
+            _own("eznas_a_sum", "eznas_a", "backward", 16, f"{_EZNAS}; summed over units, ours"),
             _own("zico", "zico", "backward", 64, "Li et al., ZiCo, ICLR 2023"),
             _own("grasp", "grasp", "backward", 64, "Wang et al., GraSP, ICLR 2020"),
             _own("ntk_condition", "te_nas", "backward an image", 16, _TE, rising=False),

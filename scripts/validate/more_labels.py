@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,13 +35,17 @@ _KINDS = ("trees", "kriging", "line")
 
 def judge(
     report: Report, name: str, space: SearchSpace, designs: NDArray[np.int64],
-    accuracy: NDArray[np.float64], draws: int,
-) -> None:  # fmt: skip
-    """A line a number of labels: mean tau of each model, the worst draw of the chosen one."""
+    accuracy: NDArray[np.float64], draws: int, numbers: Sequence[int] = LABELS,
+) -> dict[int, float]:  # fmt: skip
+    """A line a number of labels: mean tau of each model, the worst draw of the chosen one.
+
+    Returns the mean of the chosen one.
+    """
     order = np.random.default_rng(0).permutation(len(designs))
     unseen, pool = order[:_UNSEEN], np.sort(order[_UNSEEN:])
     rows: dict[tuple[str, ...], NDArray[np.float64]] = {}
-    for labels in LABELS:
+    result: dict[int, float] = {}
+    for labels in numbers:
         found, kinds = [], Counter[str]()
         for seed in range(draws):
             fit = np.random.default_rng(seed).choice(pool, labels, replace=False)
@@ -57,10 +62,12 @@ def judge(
             kinds[kind] += 1
             found.append([taus[kind], *(taus.get(k, np.nan) for k in _KINDS)])
         mean, worst = np.mean(found, axis=0), np.min(found, axis=0)[0]
+        result[labels] = float(mean[0])
         cells = "  ".join("  -  " if np.isnan(v) else f"{v:.3f}" for v in mean)
         chosen = ", ".join(f"{k} {n}" for k, n in kinds.most_common())
         known = f"{HYPERNAS[labels]:.3f}" if name == "cifar10" and labels in HYPERNAS else ""
         report(f"  {name:15s}{labels:5d}  {cells}   {worst:.3f}  {known:6s} {chosen}")
+    return result
 
 
 def main() -> None:

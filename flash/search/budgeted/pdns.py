@@ -64,10 +64,15 @@ def novelty_search(
     rng: np.random.Generator,
     population: int = 20,
     generations: int = 50,
+    *,
+    released: bool = False,
 ) -> Archive:
-    """The archive after ``population x generations`` evaluations (the published sizes).
+    """The archive after ``population x generations`` evaluations.
 
     signs: +1 for a metric to minimise, -1 for one to maximise.
+    released: tournaments as the authors' released code holds them, which compares another
+        design's fitness than that of the one it keeps: selection is partly random. As the paper
+        describes them otherwise.
     """
     alive = founders(candidates, population, rng)
     points = candidates.score(alive) * signs
@@ -89,7 +94,7 @@ def novelty_search(
         archive = _extended(archive, children, bred)
         alive, points = np.concatenate([alive, children]), np.concatenate([points, bred])
         fitness = _novelty(alive, points, archive)
-        keep = _tournament(fitness, population, rng)
+        keep = _tournament(fitness, population, rng, released=released)
         alive, points = alive[keep], points[keep]
     return archive
 
@@ -113,14 +118,22 @@ def _novelty(designs: Ints, points: Floats, archive: Archive) -> Floats:
     return np.where(inside, distance, -distance)
 
 
-def _tournament(fitness: Floats, winners: int, rng: np.random.Generator) -> Ints:
-    """Rows of the winners of tournaments of two, everyone competing equally often."""
+def _tournament(
+    fitness: Floats, winners: int, rng: np.random.Generator, *, released: bool = False
+) -> Ints:
+    """Rows of the winners of tournaments of two, everyone competing equally often.
+
+    released: the first of a pair is judged by the fitness of its place in the draw, not by its own.
+    """
     rounds = -(-winners // (len(fitness) // 2))
     found = []
     for _ in range(rounds):
         order = rng.permutation(len(fitness))
         pairs = order[: len(order) // 2 * 2].reshape(-1, 2)
-        found.append(pairs[np.arange(len(pairs)), fitness[pairs].argmax(axis=1)])
+        judged = fitness[pairs]
+        if released:
+            judged[:, 0] = fitness[: 2 * len(pairs) : 2]
+        found.append(pairs[np.arange(len(pairs)), judged.argmax(axis=1)])
     return np.concatenate(found)[:winners]
 
 

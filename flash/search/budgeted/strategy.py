@@ -53,7 +53,9 @@ STRATEGIES: Registry[Strategy] = Registry(
         "hnas": "flash.search.budgeted.hnas:HNAS",
         "pdns": "flash.search.budgeted.pdns:PDNS",
         "random": "flash.search.budgeted.aggregate:RANDOM",
+        "reinforce": "flash.search.budgeted.reinforce:REINFORCE",
         "robot": "flash.search.budgeted.robot:ROBOT",
         "weak": "flash.search.budgeted.weak:WEAK",
+        "weak-mlp": "flash.search.budgeted.weak:WEAK_MLP",
     },
 )
