@@ -86,7 +86,9 @@ class TestAMetricOfWholeNetworks(MetricConformance):
 
 
 class TestFamilies(FamilyConformance):
-    @pytest.fixture(params=[*SMALL, "cifar10-mobilenet-v2"])
+    @pytest.fixture(
+        params=[*SMALL, "cifar10-mobilenet-v2", "keywords-ds-cnn", "keywords-tc-resnet"]
+    )
     def space(self, request):
         return small_space(request.param) if request.param in SMALL else load_space(request.param)
 
@@ -148,4 +150,5 @@ def test_every_member_of_ours_is_tried():
     assert set(OPTIMIZERS.builtin) == {"shgo", "exact", "nsga2"}
     tried = {*SMALL, load_space("cifar10-mobilenet-v2").family.name, "detector"}
     tried |= {"model"}  # tests/test_shrink.py
+    tried |= {load_space(f"keywords-{name}").family.name for name in ("ds-cnn", "tc-resnet")}
     assert tried == set(FAMILIES.builtin)

@@ -91,8 +91,12 @@ def read_parts(
 
 
 def pixel_statistics(images: Pixels) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation (1 at least) of each channel over images, in bytes."""
+    """Mean and standard deviation of each channel over images; of bytes 1 at least."""
     channels = images.shape[3]
+    if images.dtype != np.uint8:
+        flat = images.reshape(-1, channels)
+        means, deviations = flat.mean(0, dtype=np.float64), flat.std(0, dtype=np.float64)
+        return means.tolist(), np.where(deviations > 1e-12, deviations, 1.0).tolist()
     counts = [np.bincount(images[..., c].ravel(), minlength=256) for c in range(channels)]
     values = np.arange(256)
     means = [float(np.average(values, weights=n)) for n in counts]

@@ -272,6 +272,8 @@ FAMILIES: Registry[type[Family]] = Registry(
         "model": "flash.spaces.families.model:ModelFamily",
         "mobilenet_v2": "flash.spaces.families.mobilenet:MobileNetV2Family",
         "nasbench101": "flash.spaces.families.nasbench101:NasBench101Family",
+        "ds_cnn": "flash.spaces.families.signals:DSCNNFamily",
+        "tc_resnet": "flash.spaces.families.signals:TCResNetFamily",
         "nasbench201": "flash.spaces.families.nasbench201:NasBench201Family",
         "nasbench_macro": "flash.spaces.families.nasbench_macro:NasBenchMacroFamily",
     },

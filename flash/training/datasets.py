@@ -1,25 +1,40 @@
-"""Reading image sets to train on: whatever ``flash.files.image_sets`` describes."""
+"""Reading sets to train on: images (``flash.files.image_sets``), and arrays of other shapes.
+
+Signals and spectrograms are what ``flash.train`` reads (``flash.files.labelled``): NumPy arrays of
+floats, or a table that names files.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
+
+import numpy as np
 
 from flash.errors import InputError
+from flash.files.arrays import read_arrays
 from flash.files.image_sets import ImagePart, read_parts
+from flash.files.labelled import Labelled, read_labelled
 from flash.spaces.family import InputShape
 from flash.training.images import ImageSet
+from flash.training.own_data import split
 
 __all__ = ["read_images"]
 
 
 def read_images(place: str | Path, shape: InputShape, classes: int) -> ImageSet:
-    """The images at ``place``, in the size of a space's input and with its number of classes.
+    """The images (or signals) at ``place``, in the size of a space's input and with its classes.
+
+    Arrays of floats are as the network reads them, (n, channels, height, width), without the height
+    where it is 1; where they set none aside for test, 15 % of every class are drawn.
 
     Files that are no images are left out and named in ``notes``. Raises ``UsageError`` where
     Pillow is needed and missing, ``InputError`` for what is not there or cannot be used: wrong
     arrays, empty folders, no images for test, another number of classes.
     """
     path, notes = Path(place), list[str]()
+    if _holds_arrays(path):
+        return _signals(path, shape, classes)
     train, test = read_parts(path, (shape.channels, shape.height, shape.width), notes)
     if test is None:
         raise InputError(
@@ -57,3 +72,55 @@ def _agreed(path: Path, train: ImagePart, test: ImagePart, classes: int) -> tupl
         which = names[missing[0]] if names else missing[0]
         raise InputError(f"{path}: no training image of class {which}")
     return names or tuple(str(k) for k in range(found))
+
+
+# -------------------------------------------------------------------------------------- signals
+#: Share of the samples set aside for test where the files set none aside.
+_TEST: Final = 0.15
+
+
+def _holds_arrays(path: Path) -> bool:
+    """Whether samples are arrays of floats, or named in a table."""
+    if path.suffix == ".csv" or (path / "x.npy").is_file():
+        return path.exists()
+    if path.suffix != ".npz" or not path.is_file():
+        return False
+    arrays = read_arrays(path)
+    return any(name in arrays and arrays[name].dtype.kind == "f" for name in ("x", "x_train"))
+
+
+def _signals(path: Path, shape: InputShape, classes: int) -> ImageSet:
+    data = _labelled(path, shape)
+    test = data.test
+    notes = list(data.notes)
+    if not test.any():
+        parts = split(data, _TEST, 0)
+        test = np.zeros(len(data.labels), dtype=np.bool_)
+        test[parts.test] = True
+        notes.append(f"{path}: sets no samples aside for test: {test.sum()} were drawn")
+    inputs = data.inputs.reshape(-1, shape.channels, shape.height, shape.width)
+    inputs = np.ascontiguousarray(inputs.transpose(0, 2, 3, 1))
+    train, tested = (ImagePart(inputs[own], data.labels[own], data.names) for own in (~test, test))
+    names = _agreed(path, train, tested, classes)
+    return ImageSet(
+        path.resolve().stem,
+        train.images,
+        train.labels,
+        tested.images,
+        tested.labels,
+        names,
+        tuple(notes),
+    )
+
+
+def _labelled(path: Path, shape: InputShape) -> Labelled:
+    """Samples as the network reads them; those over a length may lack the height of 1."""
+    whole = (shape.channels, shape.height, shape.width)
+    if shape.height != 1:
+        return read_labelled(path, whole, "classification")
+    try:
+        return read_labelled(path, (shape.channels, shape.width), "classification")
+    except InputError as error:
+        if "samples of shape" not in str(error):
+            raise
+        return read_labelled(path, whole, "classification")

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from flash.files.image_sets import pixel_statistics
 
 __all__ = ["ImageSet"]
 
-Pixels = NDArray[np.uint8]
+Pixels = NDArray[Any]
 Labels = NDArray[np.int64]
 Indices = NDArray[np.int64]
 
@@ -25,6 +25,8 @@ Indices = NDArray[np.int64]
 @dataclass(frozen=True)
 class ImageSet:
     """Images (n, height, width, channels) as bytes and their classes, for training and test.
+
+    Signals and spectrograms are float32 of the same layout.
 
     ``notes`` says what was left out or changed when they were read, a line each.
     """
@@ -92,7 +94,7 @@ class ImageSet:
         return balanced
 
     def pixel_statistics(self) -> tuple[list[float], list[float]]:
-        """Mean and standard deviation of each channel over the training images, in bytes."""
+        """Mean and standard deviation of each channel over the training images."""
         return pixel_statistics(self.train_images)
 
     def save(self, file: BinaryIO) -> None:

@@ -173,7 +173,7 @@ def _rate(recipe: Recipe, share: float) -> float:
 # ------------------------------------------------------------------------------------- images
 @dataclass(frozen=True)
 class _Part:
-    """Images (n, height, width, channels) as bytes, and their classes (n,)."""
+    """Images (n, height, width, channels) as bytes, or signals as floats; their classes (n,)."""
 
     pixels: torch.Tensor
     labels: torch.Tensor
@@ -204,7 +204,7 @@ class _Batches:
         self.steps = self.images // self.batch
 
     def normal(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(n, h, w, c) bytes -> (n, c, h, w) of mean 0 and deviation 1 over the training set."""
+        """(n, h, w, c) -> (n, c, h, w) of mean 0 and deviation 1 over the training set."""
         return ((pixels.float() - self.mean) / self.deviation).permute(0, 3, 1, 2)
 
     def validation(self, share: float) -> _Part:
@@ -223,7 +223,8 @@ class _Batches:
         rows, columns = part.pixels.shape[1:3]
         y = _moved(rng, len(at), rows, self.recipe.shift)
         x = _moved(rng, len(at), columns, self.recipe.shift)
-        x[mirrored] = x[mirrored, ::-1]
+        if part.pixels.dtype == torch.uint8:  # a signal that runs backwards is another one
+            x[mirrored] = x[mirrored, ::-1]
         index, y_at, x_at = (torch.from_numpy(v).to(self.device) for v in (at, y, x))
         taken = part.pixels[index[:, None, None], y_at[:, :, None], x_at[:, None, :]]
         batch = self.normal(taken)
@@ -241,7 +242,7 @@ class _Batches:
 
 
 def _resized(pixels: torch.Tensor, share: float) -> torch.Tensor:
-    """(n, h, w, c) bytes at this share of both sides, a pixel at least."""
+    """(n, h, w, c) bytes, or floats, at this share of both sides, a pixel at least."""
     if share == 1:
         return pixels
     size = tuple(max(round(side * share), 1) for side in pixels.shape[1:3])
@@ -251,7 +252,9 @@ def _resized(pixels: torch.Tensor, share: float) -> torch.Tensor:
         )
         for part in torch.split(pixels, _TEST_BATCH)
     ]
-    found = torch.cat([part.round().clamp(0, 255).to(torch.uint8) for part in parts])
+    if pixels.dtype == torch.uint8:
+        parts = [part.round().clamp(0, 255).to(torch.uint8) for part in parts]
+    found = torch.cat(parts)
     return found.permute(0, 2, 3, 1).contiguous()
 
 
