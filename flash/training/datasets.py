@@ -33,7 +33,7 @@ def read_images(place: str | Path, shape: InputShape, classes: int) -> ImageSet:
     arrays, empty folders, no images for test, another number of classes.
     """
     path, notes = Path(place), list[str]()
-    if _holds_arrays(path):
+    if _holds_arrays(path, shape):
         return _signals(path, shape, classes)
     train, test = read_parts(path, (shape.channels, shape.height, shape.width), notes)
     if test is None:
@@ -79,14 +79,16 @@ def _agreed(path: Path, train: ImagePart, test: ImagePart, classes: int) -> tupl
 _TEST: Final = 0.15
 
 
-def _holds_arrays(path: Path) -> bool:
-    """Whether samples are arrays of floats, or named in a table."""
+def _holds_arrays(path: Path, shape: InputShape) -> bool:
+    """Whether samples are arrays of floats, channels first, or named in a table."""
     if path.suffix == ".csv" or (path / "x.npy").is_file():
         return path.exists()
     if path.suffix != ".npz" or not path.is_file():
         return False
     arrays = read_arrays(path)
-    return any(name in arrays and arrays[name].dtype.kind == "f" for name in ("x", "x_train"))
+    found = next((arrays[name] for name in ("x", "x_train") if name in arrays), None)
+    images = (shape.height, shape.width, shape.channels)
+    return found is not None and found.dtype.kind == "f" and found.shape[1:] != images
 
 
 def _signals(path: Path, shape: InputShape, classes: int) -> ImageSet:
