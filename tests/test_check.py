@@ -206,3 +206,20 @@ def test_check_is_a_command_of_flash(files, capsys):
     arguments = ["check", str(files[0]), "--target", "rpi4b", "--max-latency", "1s"]
     assert run_command(_dispatch, arguments) == 0
     assert capsys.readouterr().out.startswith("verdict")
+
+
+@pytest.mark.parametrize("target", ["systolic", "eyeriss-like", "imc"])
+def test_layers_of_a_chip_have_their_energy_by_component(files, target, capsys):
+    (row,) = estimate(files[0], target=target, layers=True)
+    layers = row["layers"]
+    assert sum(layer["energy_mj"] for layer in layers) == pytest.approx(row["energy_mj"])
+    for layer in layers:
+        parts = [v for k, v in layer.items() if k.endswith("_mj") and k != "energy_mj"]
+        assert sum(parts) == pytest.approx(layer["energy_mj"])
+        assert 0 <= layer["utilisation"] <= 1
+    if target == "imc":
+        return
+    assert all(0 <= layer["stall_cycles"] <= layer["cycles"] for layer in layers)
+    assert _estimate(files[0], "--target", target, "--table", "--layers") == 0
+    shown = capsys.readouterr().out
+    assert all(word in shown for word in ("cycles", "stalls", "busy", "SRAM", "DRAM", "energy"))

@@ -385,3 +385,17 @@ def test_figures_in_a_profile_do_what_the_library_does_under_the_same_name(tmp_p
     one, other = (imc_costs(table, load_imc(str(path)), CHIP) for path in (named, own))
     for quantity, values in one.items():
         assert values == pytest.approx(other[quantity], rel=1e-12), quantity
+
+
+def test_a_profile_may_state_its_own_error():
+    from flash.spaces.table import TableEmitter
+    from flash.targets import load_target
+
+    e = TableEmitter(1)
+    table = e.table(e.linear(e.conv(e.source(3, 32, 32), 64, 3), 10))
+    plain, own = (load_target(name).costs(table) for name in ("imc", "imc-neurosim"))
+    for name in ("latency_ms", "energy_mj", "area_mm2"):
+        value, low, high = (end[0] for end in getattr(own, name))
+        assert (low, high) == (value / 2, value * 2)
+        assert getattr(plain, name)[1] <= getattr(plain, name)[0] <= getattr(plain, name)[2]
+    assert "a factor either way" in load_target("imc-neurosim").latency_how

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -10,10 +11,19 @@ from flash.measurements.records import KernelTime
 from flash.metrics import layer_entropies
 from flash.spaces.network import Network
 from flash.targets import Target
+from flash.targets.breakdown import LayerCost
 
 __all__ = ["block_rows", "latency_rows", "layer_rows", "with_measured"]
 
-_SHOWN_DETAILS: Final = ("macs", "bytes", "dram_bytes", "cycles", "tiles")
+_SHOWN_DETAILS: Final = (
+    "macs",
+    "bytes",
+    "sram_bytes",
+    "dram_bytes",
+    "cycles",
+    "stall_cycles",
+    "tiles",
+)
 #: Components of a layer's name that are its block: ``/layer1/layer1.0`` of PyTorch's exporter.
 _BLOCK_DEPTH: Final = 2
 #: What is added up over the layers of a block.
@@ -55,11 +65,20 @@ def latency_rows(network: Network, target: Target) -> list[Row]:
             "latency_ms": layer.latency_ms,
             "share": layer.latency_ms / total if total else 0.0,
             **{name: value for name, value in layer.details.items() if name in _SHOWN_DETAILS},
+            **_of_chip(layer),
             "bound": layer.bound,
             "rated": layer.rated,
         }
         for layer in found
     ]
+
+
+def _of_chip(layer: LayerCost) -> Row:
+    """Share of multipliers or cells at work, and energy with its components, where a chip tells."""
+    if math.isnan(layer.utilisation):
+        return {}
+    parts = {f"{name.lower().replace(' ', '_')}_mj": e for name, e in layer.energy_mj.items()}
+    return {"utilisation": layer.utilisation, "energy_mj": sum(parts.values()), **parts}
 
 
 def with_measured(rows: Sequence[Row], kernels: Sequence[KernelTime]) -> tuple[list[Row], float]:

@@ -70,6 +70,8 @@ def layer_table(row: Row) -> str:
     layers = sorted(row["layers"], key=lambda layer: -layer["latency_ms"])
     measured = any(layer.get("measured_ms") is not None for layer in layers)
     where = f" on {row['target']}" if "target" in row else ""
+    if any("cycles" in layer for layer in layers):
+        return _with_rest(row, where, _chip_cells(layers[:_MOST_LAYERS]), measured)
     more = ["measured"] if measured else []
     cells = [["layer", "operation", "time", *more, "share", "MACs", "bytes", "entropy", "bound by"]]
     for layer in layers[:_MOST_LAYERS]:
@@ -87,7 +89,12 @@ def layer_table(row: Row) -> str:
                 layer["bound"] + ("" if layer["rated"] else " (no rate of its own)"),
             ]
         )
-    rest = layers[_MOST_LAYERS:]
+    return _with_rest(row, where, cells, measured)
+
+
+def _with_rest(row: Row, where: str, cells: list[list[str]], measured: bool) -> str:
+    """A title, the rows of the layers shown, what the others take, and the blocks."""
+    rest = sorted(row["layers"], key=lambda layer: -layer["latency_ms"])[_MOST_LAYERS:]
     text = f"{row['design']}{where}\n{aligned(cells)}"
     if rest:
         share = sum(layer["share"] for layer in rest)
@@ -113,6 +120,37 @@ def _block_table(blocks: Sequence[Row], measured: bool) -> str:
         )
     rest = len(blocks) - len(shown)
     return "\n" + aligned(cells) + (f"and {rest} blocks of less\n" if rest else "")
+
+
+def _chip_cells(layers: Sequence[Row]) -> list[list[str]]:
+    """Cycles and stalls, multipliers at work, bytes moved, energy and its largest part."""
+    titles = ("layer", "operation", "time", "share", "cycles", "stalls", "busy")
+    cells = [[*titles, "SRAM", "DRAM", "energy", "most"]]
+    for layer in layers:
+        parts = {
+            name[:-3].replace("_", " "): value
+            for name, value in layer.items()
+            if name.endswith("_mj") and name != "energy_mj"
+        }
+        total = layer.get("energy_mj", 0.0)
+        largest = max(parts, key=lambda name: parts[name]) if total else ""
+        stalls = layer.get("stall_cycles", 0.0) / layer["cycles"] if layer["cycles"] else 0.0
+        cells.append(
+            [
+                short(layer["layer"]),
+                layer["op"],
+                format_latency(layer["latency_ms"]),
+                f"{layer['share']:.1%}",
+                format_count(layer["cycles"]),
+                f"{stalls:.0%}",
+                f"{layer.get('utilisation', 0.0):.0%}",
+                format_memory(layer.get("sram_bytes", 0.0) / 1e3),
+                format_memory(layer.get("dram_bytes", 0.0) / 1e3),
+                format_energy(total),
+                f"{largest} {parts[largest] / total:.0%}" if largest else "",
+            ]
+        )
+    return cells
 
 
 def entropy_table(row: Row) -> str:

@@ -45,7 +45,7 @@ def checks(
     return [
         ("imc: mesh against BookSim2", "1 % at zero load, same saturation", imc.check_noc, data),
         ("imc: ISAAC's tile and chip", "2 % of area and power", imc.check_isaac, ""),
-        ("imc: VGG-8 against DNN+NeuroSim", "area x2, latency and energy x3", imc.check_vgg8, ""),
+        ("imc: VGG-8 against DNN+NeuroSim", "area, latency, energy x1.5", imc.check_vgg8, ""),
         ("imc: additive bound", "never above the placement", imc.show_bound_and_speed, ""),
         ("systolic: 31 recorded products", "equal to SCALE-Sim 3.0.0",
          lambda: systolic.check_recorded(folder) == 0, data),
@@ -57,6 +57,8 @@ def checks(
          data),
         ("systolic: SRAM against CACTI 7", "12 % of area, 64-bit port", systolic_chips.check_cacti,
          data),
+        ("systolic: Eyeriss, layer by layer", "time 10 %, power 15 %, DRAM x1.5",
+         systolic_chips.check_eyeriss, ""),
         ("systolic: ZigZag's best mappings", "DRAM bytes 10 %, time above its own",
          lambda: zigzag.compare(zigzag_python or "", None), mapper),
         ("parts: hwcomponents, run fresh", "SRAM area 12 %, converters 2 %",

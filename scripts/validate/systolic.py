@@ -28,7 +28,14 @@ from pathlib import Path
 import numpy as np
 
 from flash.spaces.network import GraphEmitter
-from flash.targets.systolic.gemm import DATAFLOWS, Array, Gemm, gemm_cycles, gemm_of, gemm_traffic
+from flash.targets.systolic.gemm import (
+    PRODUCT_DATAFLOWS,
+    Array,
+    Gemm,
+    gemm_cycles,
+    gemm_of,
+    gemm_traffic,
+)
 
 Product = tuple[int, int, int]
 
@@ -122,7 +129,7 @@ def scalesim_runs(
 def our_run(product: Product, rows: int, cols: int, dataflow: str) -> Run:
     """The same from the closed form, with buffers that hold everything."""
     m, n, k = product
-    flow = DATAFLOWS.index(dataflow)
+    flow = PRODUCT_DATAFLOWS.index(dataflow)
     huge = 1e15
     array = Array(rows, cols, flow, huge, huge, huge, 1.0, 4.0)
     moved = gemm_traffic(Gemm(m, n, k, 1, m * k, n * k), array)
@@ -183,14 +190,15 @@ def check_recorded(folder: Path) -> int:
 def check_topologies(folder: Path) -> None:
     """Every shipped table, 32 x 32, three dataflows: million cycles and utilisation."""
     print(
-        f"\n{'topology':28s} {'layers':>6s} {'GMAC':>9s}" + "".join(f"{d:>18s}" for d in DATAFLOWS)
+        f"\n{'topology':28s} {'layers':>6s} {'GMAC':>9s}"
+        + "".join(f"{d:>18s}" for d in PRODUCT_DATAFLOWS)
     )
     for path in sorted((folder / "scalesim_topologies").glob("*.csv")):
         layers = np.array([product for _, product in topology_layers(path)], dtype=np.int64)
         m, n, k = layers.T
         macs = int((m * n * k).sum())
         line = f"{path.stem:28s} {len(layers):6d} {macs / 1e9:9.2f}"
-        for flow in range(len(DATAFLOWS)):
+        for flow in range(len(PRODUCT_DATAFLOWS)):
             cycles = int(np.sum(gemm_cycles(m, n, k, 32, 32, flow)))
             line += f"{cycles / 1e6:11.2f} {macs / cycles / 1024:5.1%}"
         print(line)
@@ -202,7 +210,7 @@ def check_fresh(python: str, count: int, seed: int = 20260714) -> int:
     wrong = done = 0
     theirs = ours = 0.0
     for rows, cols in ((8, 8), (16, 32), (5, 3)):
-        for flow, dataflow in enumerate(DATAFLOWS):
+        for flow, dataflow in enumerate(PRODUCT_DATAFLOWS):
             drawn = rng.integers(1, 160, size=(-(-count // 9), 3)).tolist()
             products: list[Product] = [(m, n, k) for m, n, k in drawn]
             lines = [f"p{i},{m},{n},{k}," for i, (m, n, k) in enumerate(products)]

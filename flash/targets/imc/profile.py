@@ -27,6 +27,7 @@ from flash.targets.profile_files import check_schema, find_profile, load_documen
 __all__ = [
     "PARTS",
     "ChipLink",
+    "Errors",
     "ImcHardware",
     "Noc",
     "Options",
@@ -53,6 +54,7 @@ _KEYS: Final = frozenset(
         "codesign",
         "parts",
         "noc",
+        "errors",
     }
 )
 #: What a part comes with: every row, column or cell of a crossbar, every row or column of a
@@ -168,6 +170,16 @@ class ChipLink:
 
 
 @dataclass(frozen=True)
+class Errors:
+    """Factors by which a figure may be off either way; 1 where only converters are compared."""
+
+    area: float = 1.0
+    latency: float = 1.0
+    energy: float = 1.0
+    source: str = ""
+
+
+@dataclass(frozen=True)
 class ImcHardware:
     """A family of chips: what its parts cost, and which values its variables may take.
 
@@ -187,6 +199,14 @@ class ImcHardware:
     variables: Mapping[str, tuple[int, ...]]
     default: Mapping[str, int]
     codesign: Mapping[str, tuple[int, ...]]
+    errors: Errors = field(default_factory=Errors)
+
+    @property
+    def parts_of(self) -> str:
+        """Whose parts a tile is made of."""
+        own = any("NeuroSim" in part.model.source for part in self.parts.values()
+                  if isinstance(part.model, PublishedPart))  # fmt: skip
+        return "NeuroSim and ISAAC" if own else "ISAAC"
 
     @property
     def size(self) -> int:
@@ -261,6 +281,20 @@ def read_imc(top: Section) -> ImcHardware:
         variables=grids,
         default=read_default(top, grids),
         codesign=read_codesign(top, grids),
+        errors=_errors(top),
+    )
+
+
+def _errors(top: Section) -> Errors:
+    if not top.has("errors"):
+        return Errors()
+    s = top.section("errors")
+    s.only(Errors.__dataclass_fields__)
+    return Errors(
+        s.number("area", 1.0, 100.0),
+        s.number("latency", 1.0, 100.0),
+        s.number("energy", 1.0, 100.0),
+        s.text("source"),
     )
 
 

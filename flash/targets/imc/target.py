@@ -57,8 +57,10 @@ class ImcTarget:
 
     @property
     def latency_how(self) -> str:
-        """The converter models compared."""
-        return f"published converter models ({', '.join(self.hardware.settings.adc_models)})"
+        """The converter models compared, and the model's own error where the profile says one."""
+        models, source = self.hardware.settings.adc_models, self.hardware.errors.source
+        compared = f"published converter models ({', '.join(models)})"
+        return f"{compared}; {source}" if source else compared
 
     @property
     def energy_how(self) -> str:
@@ -94,7 +96,7 @@ class ImcTarget:
         words = ", ".join(f"{name}={value}" for name, value in self.chip.items())
         settings = self.hardware.settings
         origin = (
-            f"{self.name}: {self.hardware.provenance}, parts of ISAAC at "
+            f"{self.name}: {self.hardware.provenance}, parts of {self.hardware.parts_of} at "
             f"{settings.reference_nm:g} nm, mesh as BookSim2, no measurement; converter "
             f"{settings.adc_model}, intervals over {', '.join(settings.adc_models)}"
         )
@@ -114,14 +116,16 @@ class ImcTarget:
         refuse_foreign(table, self.name)
         found = imc_costs(table, self.hardware, self.chip)
 
-        def triple(name: str) -> Triple:
-            return found[name], found[f"{name}_low"], found[f"{name}_high"]
+        errors = self.hardware.errors
+
+        def triple(name: str, factor: float) -> Triple:
+            return found[name], found[f"{name}_low"] / factor, found[f"{name}_high"] * factor
 
         return Costs(
-            triple("latency_ms"),
-            triple("energy_mj"),
+            triple("latency_ms", errors.latency),
+            triple("energy_mj", errors.energy),
             np.zeros(table.designs, dtype=np.bool_),
-            triple("area_mm2"),
+            triple("area_mm2", errors.area),
             {name: found[name] for name in ("tiles", "utilisation")},
         )
 

@@ -19,8 +19,13 @@ from flash.targets.components import (
     component,
     energy_scale,
 )
-from flash.targets.systolic.gemm import Array
-from flash.targets.systolic.profile import VARIABLES, SystolicHardware
+from flash.targets.systolic.gemm import DATAFLOWS, Array
+from flash.targets.systolic.profile import (
+    ROW_STATIONARY_VARIABLES,
+    VARIABLES,
+    SystolicHardware,
+)
+from flash.targets.systolic.row_stationary import RowStationary
 
 __all__ = [
     "Chip",
@@ -73,19 +78,31 @@ def systolic_weight_kb(hardware: SystolicHardware, variables: Variables) -> Floa
 
 def _checked(variables: Variables) -> dict[str, Any]:
     """The variables, all there and in range."""
+    known = {**VARIABLES, **ROW_STATIONARY_VARIABLES}
     for name in variables:
-        if name not in VARIABLES:
+        if name not in known:
             raise UsageError(f"'{name}' is no hardware variable{did_you_mean(name, VARIABLES)}")
     missing = [name for name in VARIABLES if name not in variables]
     if missing:
         raise UsageError(f"the hardware lacks a value for {', '.join(missing)}")
     for name, value in variables.items():
-        low, high = VARIABLES[name]
+        low, high = known[name]
         if np.min(value) < low or np.max(value) > high:
             raise UsageError(
                 f"{name} must lie in {low} to {high}, got {np.min(value)} to {np.max(value)}"
             )
     return dict(variables)
+
+
+def _stationary(hardware: SystolicHardware, dataflow: Ints) -> RowStationary | None:
+    """The row-stationary array where that is the dataflow; raises ``UsageError`` without one."""
+    rows = np.asarray(dataflow) == DATAFLOWS.index("rs")
+    if not rows.any():
+        return None
+    if hardware.row_stationary is None:
+        raise UsageError(f"target {hardware.name} has no row-stationary array; its dataflow is "
+                         "os, ws or is")  # fmt: skip
+    return hardware.row_stationary
 
 
 def _sram(kib: Any, node_nm: float) -> Component:
@@ -127,6 +144,12 @@ class Chip(NamedTuple):
     leakage_mw: Floats
     keeps_activations: bool
     keeps_weights: bool
+    clock_pj: Floats
+    stationary: RowStationary | None
+    mac_only_pj: Floats
+    scratchpad_pj: Floats
+    batch: Ints
+    zeros: Floats
 
     @classmethod
     def of(cls, hardware: SystolicHardware, variables: Variables) -> Chip:
@@ -147,12 +170,16 @@ class Chip(NamedTuple):
             sum_bits / 8,
         )
         inputs, weights, sums = (Buffer.of(kib * share, hardware) for share in shares)
+        stationary = _stationary(hardware, values["dataflow"])
+        clocked_bits = 0.0 if stationary is None else stationary.clocked_bits
+        register = component("register", "aladdin", node)
         # Output stationary: both operands move on and the sum stays; else one and the sum.
         moved = np.where(np.asarray(values["dataflow"]) == 0, 2 * bits, bits) + sum_bits
         scratchpad_kib = hardware.pe_scratchpad_bytes / 1024
+        mac_only = component("mac", hardware.mac_model, node, bits=bits).energy_pj["mac"]
         per_mac = (
-            component("mac", hardware.mac_model, node, bits=bits).energy_pj["mac"]
-            + moved * component("register", "aladdin", node).energy_pj["write"]
+            mac_only
+            + moved * register.energy_pj["write"]
             + _sram(scratchpad_kib, node).energy_pj["read"] * bits
         )
         return cls(
@@ -171,6 +198,14 @@ class Chip(NamedTuple):
             leakage_mw=systolic_area_mm2(hardware, variables) * hardware.leakage_mw_per_mm2,
             keeps_activations=hardware.keeps_activations,
             keeps_weights=hardware.keeps_weights,
+            clock_pj=values["rows"] * values["cols"] * clocked_bits * register.energy_pj["clock"],
+            stationary=stationary,
+            mac_only_pj=mac_only,
+            # A weight is read and a sum written for each multiplication.
+            scratchpad_pj=_sram(scratchpad_kib, node).energy_pj["read"] * bits
+            + register.energy_pj["write"] * bits,
+            batch=values.get("batch", 1),
+            zeros=np.asarray(values.get("zeros_percent", 0)) / 100,
         )
 
     def keeps(self, elements: Ints) -> Flags:

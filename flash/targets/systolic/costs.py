@@ -24,7 +24,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +33,9 @@ from flash.spaces.table import LayerTable
 from flash.targets.shapes import distinct_layers
 from flash.targets.systolic.chip import Chip, Variables, sum_bits_of
 from flash.targets.systolic.gemm import gemm_cycles, gemm_of, gemm_traffic
+from flash.targets.systolic.passes import Zeros, passes_cost
 from flash.targets.systolic.profile import SystolicHardware
+from flash.targets.systolic.spent import NOTHING, Spent
 
 __all__ = ["LayerReport", "layer_reports", "systolic_costs"]
 
@@ -50,7 +51,8 @@ _OFFSET_BYTES = 4
 class LayerReport:
     """One layer of one design on one chip.
 
-    compute_cycles: as SCALE-Sim counts, without reloads and memory stalls.
+    compute_cycles: as SCALE-Sim counts, without reloads and memory stalls; of row stationary,
+                    without waiting for DRAM.
     utilisation:    MACs over multipliers x cycles.
     Energies in uJ; leakage is the whole chip's while the layer runs.
     """
@@ -62,18 +64,25 @@ class LayerReport:
     cycles: float
     utilisation: float
     dram_bytes: float
+    sram_bytes: float
     latency_ms: float
     mac_uj: float
     sram_uj: float
     dram_uj: float
     vector_uj: float
+    clock_uj: float
     leakage_uj: float
 
     @property
     def energy_mj(self) -> float:
         """Energy of the layer."""
-        parts = self.mac_uj + self.sram_uj + self.dram_uj + self.vector_uj + self.leakage_uj
-        return parts / 1e3
+        moved = self.sram_uj + self.dram_uj
+        return (self.mac_uj + moved + self.vector_uj + self.clock_uj + self.leakage_uj) / 1e3
+
+    @property
+    def stall_cycles(self) -> float:
+        """Cycles beyond ``compute_cycles``: reloads, and waiting for memory."""
+        return max(self.cycles - self.compute_cycles, 0.0)
 
 
 def systolic_costs(
@@ -113,7 +122,7 @@ def _row_by_row(
         if where.any():
             cost = _layer_cost(layer, chip)
             cycles += np.where(where, cost.cycles, 0.0)
-            dynamic_pj += np.where(where, cost.dynamic_pj, 0.0)
+            dynamic_pj += np.where(where, cost.dynamic_pj + cost.cycles * chip.clock_pj, 0.0)
     return cycles, dynamic_pj
 
 
@@ -126,7 +135,8 @@ def _every_chip(
     for layer in layers:
         cost = _layer_cost(layer, chip)
         shape = (*chips[:-1], len(layer.out_channels))  # type: ignore[arg-type]  # an array here
-        found.append([np.broadcast_to(x, shape) for x in (cost.cycles, cost.dynamic_pj)])
+        dynamic = cost.dynamic_pj + cost.cycles * chip.clock_pj
+        found.append([np.broadcast_to(x, shape) for x in (cost.cycles, dynamic)])
     totals = []
     for parts in zip(*found, strict=True):
         by_shape = np.concatenate(parts, axis=-1)
@@ -137,17 +147,22 @@ def _every_chip(
 
 
 def layer_reports(
-    layers: Sequence[Layer], hardware: SystolicHardware, variables: Mapping[str, int]
+    layers: Sequence[Layer],
+    hardware: SystolicHardware,
+    variables: Mapping[str, int],
+    zeros: Mapping[str, Zeros] | None = None,
 ) -> tuple[LayerReport, ...]:
-    """Where time and energy go, layer by layer, for one design on one chip.
+    """Where time and energy go, layer by layer, for one design on one chip; of one image.
 
     layers: of one network, ``space.network(design).live().layers``.
+    zeros:  of layers by name, on a row-stationary array, where they are known one by one.
     """
     chip = Chip.of(hardware, variables)
     multipliers = int(chip.rows) * int(chip.cols)
     reports = []
     for layer in layers:
-        cost, macs = _layer_cost(layer, chip), int(layer_macs(layer))
+        cost = _layer_cost(layer, chip, (zeros or {}).get(layer.name))
+        macs = int(layer_macs(layer))
         cycles = float(cost.cycles)
         latency_ms = cycles / (float(chip.frequency_mhz) * 1e3)
         reports.append(
@@ -159,11 +174,13 @@ def layer_reports(
                 cycles,
                 macs / (multipliers * cycles) if cycles else 0.0,
                 float(cost.dram_bytes),
+                float(cost.sram_bytes),
                 latency_ms,
                 float(cost.mac_pj) / 1e6,
                 float(cost.sram_pj) / 1e6,
                 float(cost.dram_pj) / 1e6,
                 float(cost.vector_pj) / 1e6,
+                cycles * float(chip.clock_pj) / 1e6,
                 latency_ms * float(chip.leakage_mw),
             )
         )
@@ -171,32 +188,17 @@ def layer_reports(
 
 
 # ------------------------------------------------------------------------------- the layers
-class _LayerCost(NamedTuple):
-    """Costs of a layer; numbers, or one value a design and chip."""
-
-    compute_cycles: Any
-    cycles: Any
-    dram_bytes: Any
-    mac_pj: Any
-    sram_pj: Any
-    dram_pj: Any
-    vector_pj: Any
-
-    @property
-    def dynamic_pj(self) -> Any:
-        """Energy without leakage."""
-        return self.mac_pj + self.sram_pj + self.dram_pj + self.vector_pj
-
-
-def _layer_cost(layer: Layer, chip: Chip) -> _LayerCost:
+def _layer_cost(layer: Layer, chip: Chip, zeros: Zeros | None = None) -> Spent:
     if layer.op in ("conv", "linear"):
+        if chip.stationary is not None:
+            return passes_cost(layer, chip, chip.stationary, zeros)
         return _product_cost(layer, chip)
     if layer.op in _ADDRESSING:
-        return _LayerCost(0, 0, 0, 0, 0, 0, 0)
+        return NOTHING
     return _vector_cost(layer, chip)
 
 
-def _product_cost(layer: Layer, chip: Chip) -> _LayerCost:
+def _product_cost(layer: Layer, chip: Chip) -> Spent:
     array, bits, gemm = chip.array, chip.bits, gemm_of(layer)
     kept_in = chip.keeps(layer.in_channels * layer.in_height * layer.in_width)
     outputs = out_elements(layer)
@@ -228,8 +230,19 @@ def _product_cost(layer: Layer, chip: Chip) -> _LayerCost:
         + outputs * sum_bits * chip.sums.read_pj
         + np.where(kept_out, outputs * bits * chip.inputs.write_pj, 0)
     )
-    return _LayerCost(
+    return Spent(
         compute_cycles=compute,
+        sram_bytes=(
+            gemm.groups
+            * (
+                moved.input_reads * bits
+                + moved.weight_reads * bits
+                + (moved.sum_writes + moved.sum_reads) * sum_bits
+            )
+            + outputs * sum_bits
+        )
+        / 8
+        + fetched,
         cycles=np.maximum(
             compute + gemm.groups * moved.reload_cycles, dram_bytes / chip.bytes_per_cycle
         )
@@ -242,7 +255,7 @@ def _product_cost(layer: Layer, chip: Chip) -> _LayerCost:
     )
 
 
-def _vector_cost(layer: Layer, chip: Chip) -> _LayerCost:
+def _vector_cost(layer: Layer, chip: Chip) -> Spent:
     one_operand = layer.in_channels * layer.in_height * layer.in_width
     operands = layer.operands if layer.op == "add" else 1
     outputs = out_elements(layer)
@@ -258,8 +271,9 @@ def _vector_cost(layer: Layer, chip: Chip) -> _LayerCost:
     sram_pj = (one_operand * operands * chip.bits + written_bits) * chip.inputs.read_pj + (
         outputs * chip.bits + read_bits
     ) * chip.inputs.write_pj
-    return _LayerCost(
+    return Spent(
         compute_cycles=compute,
+        sram_bytes=(one_operand * operands + outputs) * chip.bits / 8 + dram_bytes,
         cycles=np.maximum(compute, dram_bytes / chip.bytes_per_cycle),
         dram_bytes=dram_bytes,
         mac_pj=0,

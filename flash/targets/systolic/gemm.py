@@ -33,14 +33,24 @@ from numpy.typing import NDArray
 
 from flash.spaces.layers import Flags, Ints, Layer, in_elements
 
-__all__ = ["DATAFLOWS", "Array", "Gemm", "Traffic", "gemm_cycles", "gemm_of", "gemm_traffic"]
+__all__ = [
+    "DATAFLOWS",
+    "PRODUCT_DATAFLOWS",
+    "Array",
+    "Gemm",
+    "Traffic",
+    "gemm_cycles",
+    "gemm_of",
+    "gemm_traffic",
+]
 
 #: A number, or one a design.
 Numbers = float | NDArray[Any]
 
-#: Dataflows; the hardware variable ``dataflow`` is a position in this tuple.
-DATAFLOWS: Final = ("os", "ws", "is")
-_OS, _WS, _IS = range(3)
+#: Dataflows; the hardware variable ``dataflow`` is a position in this tuple. Row stationary is
+#: none of matrix products: see ``row_stationary``.
+PRODUCT_DATAFLOWS: Final = ("os", "ws", "is")
+DATAFLOWS: Final = (*PRODUCT_DATAFLOWS, "rs")
 
 
 class Gemm(NamedTuple):

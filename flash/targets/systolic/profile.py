@@ -18,8 +18,17 @@ from flash.targets.chips import read_default, read_grids
 from flash.targets.components import COMPONENTS, NODES_NM, models_of
 from flash.targets.profile_files import check_schema, find_profile, load_document, read_document
 from flash.targets.systolic.gemm import DATAFLOWS
+from flash.targets.systolic.row_stationary import RowStationary
 
-__all__ = ["SCHEMA", "VARIABLES", "WORDS", "SystolicHardware", "load_systolic", "read_systolic"]
+__all__ = [
+    "ROW_STATIONARY_VARIABLES",
+    "SCHEMA",
+    "VARIABLES",
+    "WORDS",
+    "SystolicHardware",
+    "load_systolic",
+    "read_systolic",
+]
 
 SCHEMA: Final = "flash.systolic/1"
 
@@ -34,6 +43,13 @@ VARIABLES: Final[Mapping[str, tuple[int, int]]] = MappingProxyType(
         "frequency_mhz": (10, 3000),
     }
 )
+
+
+#: Variables of row-stationary arrays, with the value of profiles and searches that say nothing.
+ROW_STATIONARY_VARIABLES: Final[Mapping[str, tuple[int, int]]] = MappingProxyType(
+    {"batch": (1, 256), "zeros_percent": (0, 99)}
+)
+_UNSAID: Final = MappingProxyType({"batch": 1, "zeros_percent": 0})
 
 
 #: Variables whose values have names.
@@ -59,6 +75,9 @@ class SystolicHardware:
     pe_scratchpad_bytes: memory in each processing element, read once a MAC.
     latency_low, latency_high: least and most of others' latencies over this model's.
     area_error:         largest error of the area on a chip that was left out, as a share.
+    row_stationary:     the array's elements and ports where the dataflow is "rs"; else None. Such
+                        profiles have two variables more: ``batch``, images that share weights,
+                        and ``zeros_percent``, of the activations.
     """
 
     name: str
@@ -87,13 +106,19 @@ class SystolicHardware:
     latency_low: float
     latency_high: float
     area_error: float
+    row_stationary: RowStationary | None = None
 
     @property
     def provenance_line(self) -> str:
         """Origin of the figures in one line."""
+        cycles = (
+            "cycles as SCALE-Sim 3.0.0"
+            if self.row_stationary is None
+            else "row stationary in passes (Chen et al., JSSC 2017)"
+        )
         return (
             f"{self.name}: analytical systolic model at {self.node_nm:g} nm, no measurement; "
-            f"cycles as SCALE-Sim 3.0.0, energy {self.mac_model} and CACTI 7 based, {self.dram}"
+            f"{cycles}, energy {self.mac_model} and CACTI 7 based, {self.dram}"
         )
 
     @property
@@ -145,10 +170,23 @@ _SECTIONS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+#: Smallest and largest of each figure of a row-stationary array.
+_ROW_STATIONARY: Mapping[str, tuple[float, float]] = {
+    "buffer_bytes": (256.0, 1e9),
+    "filter_words": (1.0, 65536.0),
+    "input_words": (1.0, 65536.0),
+    "sum_words": (1.0, 65536.0),
+    "filter_port_words": (0.125, 1024.0),
+    "input_port_words": (0.125, 1024.0),
+    "sum_port_words": (0.125, 1024.0),
+    "clocked_bits": (0.0, 1e6),
+}
+
+
 def read_systolic(top: Section) -> SystolicHardware:
     """The profile that a document holds; raises ``ProfileError`` naming what is wrong."""
     check_schema(top, SCHEMA)
-    top.only(("schema", *_TEXTS, "variables", "default", *_SECTIONS))
+    top.only(("schema", *_TEXTS, "variables", "default", *_SECTIONS, "row_stationary"))
     constants: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for name, expected in _SECTIONS.items():
@@ -161,15 +199,42 @@ def read_systolic(top: Section) -> SystolicHardware:
         raise ProfileError(
             f"memory.input_share, weight_share and sum_share must add up to 1, got {shares:g}"
         )
+    stationary = _row_stationary(top, sources)
     grids = read_grids(top.section("variables"), VARIABLES, WORDS)
+    if stationary is not None:
+        grids |= {name: (value,) for name, value in _UNSAID.items()}
+    _check_dataflows(top, grids["dataflow"], stationary)
     default = read_default(top, grids, WORDS)
     return SystolicHardware(
         **{name: top.text(name) for name in _TEXTS},  # type: ignore[arg-type]  # the texts
         variables=MappingProxyType(grids),
         default=MappingProxyType(default),
         sources=MappingProxyType(sources),
+        row_stationary=stationary,
         **constants,
     )
+
+
+def _row_stationary(top: Section, sources: dict[str, str]) -> RowStationary | None:
+    if not top.has("row_stationary"):
+        return None
+    section = top.section("row_stationary")
+    section.only(_ROW_STATIONARY)
+    found: dict[str, float] = {}
+    for key, allowed in _ROW_STATIONARY.items():
+        found[key], sources[key] = _constant(section, key, allowed)
+    return RowStationary(**found)
+
+
+def _check_dataflows(
+    top: Section, dataflows: tuple[int, ...], stationary: RowStationary | None
+) -> None:
+    """Row stationary is an array of its own kind: alone, and with its figures."""
+    rows = DATAFLOWS.index("rs")
+    if rows in dataflows and (len(dataflows) > 1 or stationary is None):
+        top.section("variables").refuse(
+            "dataflow", 'has "rs", which stands alone and needs a [row_stationary] table'
+        )
 
 
 def _constant(section: Section, key: str, allowed: Any) -> tuple[Any, str]:

@@ -16,7 +16,7 @@ from flash.targets.base import Costs
 from flash.targets.breakdown import Breakdown
 from flash.targets.foreign import refuse_foreign
 from flash.targets.systolic.breakdown import breakdown
-from flash.targets.systolic.chip import systolic_area_mm2, systolic_weight_kb
+from flash.targets.systolic.chip import Chip, systolic_area_mm2, systolic_weight_kb
 from flash.targets.systolic.costs import systolic_costs
 from flash.targets.systolic.gemm import DATAFLOWS
 from flash.targets.systolic.profile import SystolicHardware
@@ -39,7 +39,7 @@ class SystolicTarget:
 
     def __post_init__(self) -> None:
         # A chip that cannot be is refused here, not at the first network.
-        systolic_area_mm2(self.hardware, self.chip)
+        Chip.of(self.hardware, self.chip)
 
     @property
     def name(self) -> str:
