@@ -51,7 +51,7 @@ from flash.fitting.fitted import (
     significant,
 )  # fmt: skip
 from flash.fitting.intervals import conformal_factors
-from flash.fitting.learning import learn
+from flash.fitting.learning import Learned, learn
 from flash.fitting.prior import PARAMETERS, Prior, data_sheet_prior, pack, unpack
 from flash.fitting.workload import Workload, workload
 from flash.targets.processor.costs import kernel_ms
@@ -348,21 +348,23 @@ def faster_kernels() -> float:
     return float(np.median([pi3[k] / pi4[k] for k in pi3.keys() & pi4.keys()]))
 
 
-def int8_runtimes() -> dict[str, Runtime]:
+def int8_learned(system: str) -> tuple[Measured, Learned]:
     """MLPerf's quantized MobileNets and EfficientNets on the Pi 4B, as ``flash.fit`` fits them.
 
     Eight bits have rates of their own in every runtime, so nothing is shared with fp32.
     """
+    m = read_mlperf(system, quantized=True)
+    found = learn(
+        m.networks(), m.families, m.latency_ms, None, INT8_PRIOR, element_bytes=1, baselines=False
+    )
+    return m, found
+
+
+def int8_runtimes() -> dict[str, Runtime]:
+    """The Pi 4B's runtimes of eight bits, each with its measured power."""
     runtimes = {}
-    for name, framework, version, system in (
-        ("armnn_int8", "ArmNN (Neon)", "21.11", "rpi4-armnn-v21.11-neon"),
-        ("tflite_int8", "TFLite (ruy)", "2.7.1", "rpi4-tflite-v2.7.1-ruy"),
-    ):
-        m = read_mlperf(system, quantized=True)
-        found = learn(
-            m.networks(), m.families, m.latency_ms, None, INT8_PRIOR, element_bytes=1,
-            baselines=False,
-        )  # fmt: skip
+    for name, (framework, version, system) in INT8.items():
+        m, found = int8_learned(system)
         main, *others = found.variants
         load = workload(m.networks(), main.executes, 1, main.fusion, main.lanes)
         runtimes[name] = Runtime(
@@ -494,6 +496,11 @@ PI3_ENERGY = Energy(
 )  # fmt: skip
 PI3_PRIOR = data_sheet_prior(PI3.peak_gflops / 2, PI3.memory_gb_s, spread=0.6, noise=0.1)
 PI4_PRIOR = data_sheet_prior(PI4.peak_gflops / 2, PI4.memory_gb_s, spread=0.6, noise=0.05)
+#: Runtime of eight bits -> framework, version, system of MLPerf.
+INT8 = {
+    "armnn_int8": ("ArmNN (Neon)", "21.11", "rpi4-armnn-v21.11-neon"),
+    "tflite_int8": ("TFLite (ruy)", "2.7.1", "rpi4-tflite-v2.7.1-ruy"),
+}
 #: Eight bits: twice the operations a cycle.
 INT8_PRIOR = data_sheet_prior(PI4.peak_gflops, PI4.memory_gb_s)
 #: What TFLite runs; the errors of the three are in ``scripts/validate/latency.py``.

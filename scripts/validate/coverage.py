@@ -25,6 +25,7 @@ from detector_data import there  # noqa: E402
 from fit_detectors import ALONE, FITTED, PI4, learned  # noqa: E402
 from fit_raspberry_pi import (  # noqa: E402
     CELLS,
+    INT8,
     KERNELS,
     PI3_PRIOR,
     PI4_PRIOR,
@@ -32,6 +33,7 @@ from fit_raspberry_pi import (  # noqa: E402
     Evidence,
     cells_never_seen,
     held_out,
+    int8_learned,
     pi3_evidence,
     pi4_evidence,
     read_pi4,
@@ -183,6 +185,9 @@ def pis() -> None:
     pi4 = read_pi4()
     loads = {k: (workload(m.networks(), "used"), m.latency_ms) for k, m in pi4.items()}
     board("rpi4b", pi4, pi4_evidence(), PI4_PRIOR, ("ncnn",), cells_never_seen(loads))
+    for name, (_, _, system) in INT8.items():
+        m, found = int8_learned(system)
+        show(f"rpi4b:{name}", len(m.models), found.coverage_of_kinds)
     cells()
     derived()
 
