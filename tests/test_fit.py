@@ -13,7 +13,7 @@ from flash.estimate import estimate
 from flash.fit import fit
 from flash.fitting import selection
 from flash.fitting.fit import _Problem, _Sensitive, fit_left_out, fit_one
-from flash.fitting.fitted import quality
+from flash.fitting.fitted import interval_of, quality
 from flash.fitting.learning import learn
 from flash.fitting.linear_fit import LinearFit
 from flash.fitting.prior import (
@@ -55,6 +55,23 @@ def rows(count: int = 24) -> list[str]:
         f'"{CHAIN.describe(d)}",{ms:.6g}'
         for d, ms in zip(DESIGNS[:count], LATENCY_MS[:count], strict=True)
     ]
+
+
+def test_families_unlike_each_other_widen_the_interval_for_one_more() -> None:
+    rng = np.random.default_rng(0)
+    near = rng.normal(0, 0.02, 120)
+    families = [f"family {k}" for k in range(6) for _ in range(20)]
+    alike = near.copy()
+    apart = near + np.repeat(rng.normal(0, 0.15, 6), 20)
+    box = dict.fromkeys(("macs", "bytes", "kernels", "conv_share"), (1.0, 2.0))
+    same = interval_of(box, near, alike, (), families)
+    assert same == interval_of(box, near, alike)
+    pooled, wider = interval_of(box, near, apart), interval_of(box, near, apart, (), families)
+    assert (wider.low, wider.high) == (pooled.low, pooled.high)
+    assert wider.outside_low < pooled.outside_low and wider.outside_high > pooled.outside_high
+    # Of two families nothing can be said.
+    two = ["a"] * 60 + ["b"] * 60
+    assert interval_of(box, near, apart, (), two) == pooled
 
 
 def test_tables_name_published_networks_and_onnx_files(tmp_path: Path) -> None:

@@ -79,13 +79,16 @@ def interval_of(
     near: Floats,
     far: Floats,
     classes: tuple[str, ...] = (),
+    groups: Sequence[str] = (),
 ) -> Interval:
     """Interval from log residuals of networks left out alone, and with their family.
 
-    box, classes: of what was fitted (``bounding_box_of``, ``classes_of``).
+    box, classes: of what was fitted (``bounding_box_of``, ``classes_of``). groups: the family of
+    each of ``far``, where the interval for unlike networks is to hold for one more family.
     """
     low, high = (_within(x) for x in conformal_factors(near))
-    outside = [_within(x) for x in conformal_factors(far)]
+    power = _power_for_groups(far, np.array(groups)) if len(groups) else 1.0
+    outside = [_within(x**power) for x in conformal_factors(far)]
     return Interval(
         significant(low),
         significant(high),
@@ -94,6 +97,28 @@ def interval_of(
         box,
         classes,
     )
+
+
+def _power_for_groups(far: Floats, groups: NDArray[np.str_]) -> float:
+    """Least power, of those tried, of the others' interval at which each family left out is covered
+    well enough on average; one of fewer than three families."""
+    names = sorted(set(groups.tolist()))
+    if len(names) < _FEWEST_GROUPS:
+        return 1.0
+    ends = {g: np.log(conformal_factors(far[groups != g])) for g in names}
+    low, high = (np.array([ends[g][k] for g in groups]) for k in (0, 1))
+    for power in _POWERS:
+        if np.mean((far >= power * low) & (far <= power * high)) >= _LEAST_COVERED:
+            return power
+    return _POWERS[-1]
+
+
+#: Families that are unlike each other lie further from one more than pooled errors say. Where the
+#: others' interval covers less than this of a family left out, on average, it is widened until it
+#: does; tried are so many powers (ours). Of fewer families than three nothing can be said.
+_LEAST_COVERED = 0.9
+_POWERS = tuple(1.0 + 0.1 * k for k in range(21))
+_FEWEST_GROUPS = 3
 
 
 def coverage_of_groups(
@@ -115,7 +140,8 @@ def coverage_of_groups(
         others = pool_far[(pool_groups != group) & ~np.isnan(pool_far)]
         if not len(others) or not np.any(own != group):
             return None
-        interval = interval_of({}, near[own != group], others)
+        known = own[tried & (own != group)].tolist() if pool is None else ()
+        interval = interval_of({}, near[own != group], others, groups=known)
         r = far[tried & (own == group)]
         inside.append((r >= np.log(interval.outside_low)) & (r <= np.log(interval.outside_high)))
     return float(np.mean(np.concatenate(inside))) if inside else None

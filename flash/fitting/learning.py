@@ -123,10 +123,11 @@ def learn(
     if whole.sum() < _FEWEST_WHOLE:
         whole[:] = True
     of_kinds = coverage_of_groups(residuals[whole], far[whole], list(np.array(kinds)[whole]))
-    near, far = residuals[whole], far[whole & ~np.isnan(far)]
+    tried = whole & ~np.isnan(far)
+    near, far, families = residuals[whole], far[tried], np.array(kinds)[tried].tolist()
     # One kind only: nothing says how others do, so the interval is taken twice as wide (ours).
     interval = interval_of(
-        bounding_box_of(load), near, far if len(far) else 2 * near, classes_of(load)
+        bounding_box_of(load), near, far if len(far) else 2 * near, classes_of(load), families
     )
     energy, energy_figures = _energy(load, latency_ms, average, energy_mj)
     sheet = unpack(np.log(prior.median)) if data_sheet else None
