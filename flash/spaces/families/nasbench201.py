@@ -120,7 +120,7 @@ class NasBench201Family(Family):
         """
         edges = np.stack([np.atleast_1d(values[name]) for name in self.variables], axis=1)
         found = _structure(_live(edges))
-        return found if edges.shape[0] > 1 else {n: int(v[0]) for n, v in found.items()}
+        return found if edges.shape[0] > 1 else {n: int(np.asarray(v)[0]) for n, v in found.items()}
 
     def describe(self, values: Mapping[str, int]) -> str:
         """The benchmark's string, ``|op~0|+|op~0|op~1|+|op~0|op~1|op~2|``."""
