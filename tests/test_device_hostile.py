@@ -153,10 +153,10 @@ def test_a_suite_that_unpacks_to_too_much_is_refused_before_it_is_unpacked(tmp_p
             with archive.open(f"models/{number:03d}.onnx", "w", force_zip64=True) as stream:
                 for _ in range(250):
                     stream.write(bytes(1 << 20))
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(PROGRAM.Refused, match="unpacks to more than 640 MiB"):
         PROGRAM.read_suite(str(path))
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 RECORD = {

@@ -165,7 +165,7 @@ def test_energy_as_the_profiler_writes_it_is_fitted(tmp_path: Path) -> None:
     merged.write_text("\n".join(lines), encoding="utf-8")
     found = read_measurements(merged)
     assert found.energy_mj == pytest.approx(3.0 * LATENCY_MS[:20])
-    report = fit([merged], "board")
+    report = fit([merged], "board", baselines=False)
     energy = report.profile.runtime.energy
     assert energy.how == "fitted to measured energies"
     assert energy.power_w == pytest.approx(3.0, rel=0.02)
@@ -298,8 +298,20 @@ def _plain(width: int) -> Network:
     return e.network(source, e.linear(e.global_pool(x), 10))
 
 
+def plain_fit(file, **options):
+    """A fit without the baselines, which take half its time."""
+    return fit([file], "board", space="cifar10-add", baselines=False, **options)
+
+
 def test_the_fit_finds_a_device_again_and_covers_what_it_should() -> None:
-    found = learn(NETWORKS, ["a"] * 12 + ["b"] * 12, LATENCY_MS, LATENCY_MS * 5.0, unknown_prior())
+    found = learn(
+        NETWORKS,
+        ["a"] * 12 + ["b"] * 12,
+        LATENCY_MS,
+        LATENCY_MS * 5.0,
+        unknown_prior(),
+        baselines=False,
+    )
     assert found.figures["median_error_percent"] < 8
     assert 0.8 <= found.coverage <= 1.0
     assert set(found.kinds) == {"a", "b"}
@@ -327,7 +339,7 @@ def test_the_profile_written_is_the_profile_read(tmp_path: Path) -> None:
 
 
 def test_networks_outside_the_box_are_flagged_with_a_wider_interval(tmp_path: Path) -> None:
-    report = fit([csv_file(tmp_path / "m.csv", rows())], "board", space="cifar10-add")
+    report = plain_fit(csv_file(tmp_path / "m.csv", rows()))
     wide = GraphEmitter()
     source = wide.source(3, 224, 224)
     x = wide.linear(wide.global_pool(wide.conv(wide.conv(source, 512), 512)), 1000)
@@ -343,9 +355,9 @@ def test_networks_outside_the_box_are_flagged_with_a_wider_interval(tmp_path: Pa
 
 def test_what_the_runtime_runs_can_be_told(tmp_path: Path) -> None:
     file = csv_file(tmp_path / "m.csv", rows(12))
-    found = fit([file], "board", space="cifar10-add", runs="all,eager")
+    found = plain_fit(file, runs="all,eager")
     assert (found.profile.runtime.executes, found.profile.runtime.fusion) == ("all", "eager")
-    found = fit([file], "board", space="cifar10-add", runs="kept")
+    found = plain_fit(file, runs="kept")
     assert (found.profile.runtime.executes, found.profile.runtime.fusion) == ("kept", "conv")
     for wrong in ("some", "used,eager", ",eager", "all,eager,sum"):
         with pytest.raises(UsageError, match="--runs .*: expected one of all, used"):
@@ -353,7 +365,7 @@ def test_what_the_runtime_runs_can_be_told(tmp_path: Path) -> None:
 
 
 def test_facts_that_nobody_states_are_not_made_up(tmp_path: Path) -> None:
-    found = fit([csv_file(tmp_path / "m.csv", rows(10))], "board", space="cifar10-add")
+    found = plain_fit(csv_file(tmp_path / "m.csv", rows(10)))
     device = found.profile.device
     assert (device.cores, device.clock_mhz, device.peak_gflops, device.memory_gb_s) == (0, 0, 0, 0)
     assert device.soc == device.cpu == "not stated"
@@ -393,7 +405,7 @@ def test_counts_of_launches_alone_rank_networks_of_equal_counts_alike() -> None:
 
 def test_energy_that_nobody_measured_is_left_out(tmp_path: Path) -> None:
     file = csv_file(tmp_path / "m.csv", rows())
-    report = fit([file], "board", space="cifar10-add")
+    report = plain_fit(file)
     assert "energy     not measured on this device" in str(report)
     path = tmp_path / "board.toml"
     write_profile(report.profile, path)

@@ -112,10 +112,10 @@ def test_a_bad_file_among_good_ones_is_named_and_the_others_are_done(capsys, tmp
     ("onnx_function_bomb", "expand to"), ("onnx_range_2e40", "the limit is"),
 ])  # fmt: skip
 def test_a_file_that_would_grow_without_end_is_refused_at_once(name, message):
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(InputError, match=message):
         read_onnx(CASES / "faults" / name / "m.onnx")
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def _run(*arguments):
