@@ -11,10 +11,16 @@ from flash.errors import InfeasibleError, ProfileError, UsageError
 from flash.estimate import estimate
 from flash.evaluation import evaluate, separable
 from flash.files.locations import data_file
-from flash.optimize import Limit, exact_front, hypervolume_gap, non_dominated, objective
+from flash.optimize import (
+    Limit,
+    bounded_front,
+    exact_front,
+    hypervolume_gap,
+    non_dominated,
+    objective,
+)
 from flash.optimize.pareto import hypervolume, reference_point
 from flash.search import search
-from flash.search.problem.relaxation import bounded_front
 from flash.spaces.space import load_space
 from flash.targets import load_target, parse_hardware
 from flash.targets.components import component
@@ -171,7 +177,12 @@ def test_the_bound_of_an_imc_front_covers_what_it_really_misses(small):
     every = evaluate(small, target, _every(small))
     limits = [Limit.on("latency_ms", float(np.quantile(every.latency_ms[0], 0.7)))]
     problem = separable(small, target, "nn_degree")
-    found = bounded_front(small, target, problem, _OBJECTIVES, limits)
+
+    def price(designs, objectives):
+        found = evaluate(small, target, designs)
+        return np.stack([found.quantity(of.name) for of in objectives], axis=1)
+
+    found = bounded_front(problem, _OBJECTIVES, limits, price)
     values = np.stack([every.quantity(of.name) for of in _OBJECTIVES], axis=1)
     values = values[limits[0].met(values[:, 1])]
     best = values[non_dominated(values, found.signs)]

@@ -9,6 +9,7 @@ from flash.evaluation.designs import (
     measure,
     measure_network,
     separable,
+    sums_of_random,
 )
 from flash.evaluation.tabulated import DesignTables
 
@@ -22,4 +23,5 @@ __all__ = [
     "measure",
     "measure_network",
     "separable",
+    "sums_of_random",
 ]

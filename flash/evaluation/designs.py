@@ -6,8 +6,8 @@ tabulates what an optimizer needs, so that millions of designs a second can be s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,7 @@ __all__ = [
     "measure",
     "measure_network",
     "separable",
+    "sums_of_random",
 ]
 
 #: A score as a sum over the cells in a layer table.
@@ -82,6 +83,7 @@ class Evaluation(Metrics):
     extrapolated:          the cost model was fitted to nothing like the design.
     area_mm2:              the same of the chip's area; None on chips one buys ready-made.
     details:               what else the target tells (tiles, utilisation).
+    sums:                  what stage tables add up to, scores included, where they were given.
     """
 
     latency_ms: Triple
@@ -89,6 +91,7 @@ class Evaluation(Metrics):
     extrapolated: NDArray[np.bool_]
     area_mm2: Triple | None = None
     details: Mapping[str, Floats] = field(default_factory=dict)
+    sums: Mapping[str, Floats] = field(default_factory=dict)
 
     def __contains__(self, name: object) -> bool:
         return name == "memory_kb" or name in _QUANTITIES
@@ -125,21 +128,43 @@ def evaluate(
     space: SearchSpace,
     target: Target,
     indices: NDArray[np.int64],
-    totals: Mapping[str, Floats] | None = None,
+    tables: SeparableProblem | None = None,
 ) -> Evaluation:
     """Everything about designs (indices, shape (designs, variables)) on a target.
 
-    totals: quantities by name, each of shape (designs,), that were added up from stage tables
-            already (``SeparableProblem.evaluate``). They are taken as they are, intervals lie
-            around them, and no other sum of the same layers, whose last digits differ, is made
-            of them. For targets that are ``exact``.
+    tables: stage tables of the space on the target. Where the target is ``exact`` their sums are
+            the costs, and intervals lie around them: another sum of the same layers would differ
+            in its last digits.
     """
-    summed = totals or {}
+    sums = {} if tables is None else tables.evaluate(indices)
+    return replace(evaluate_summed(space, target, indices, sums), sums=sums)
+
+
+def evaluate_summed(
+    space: SearchSpace, target: Target, indices: NDArray[np.int64], sums: Mapping[str, Floats]
+) -> Evaluation:
+    """``evaluate`` where the sums of stage tables, each of shape (designs,), are known."""
+    taken = sums if target.exact else {}
 
     def look(table: LayerTable, rows: slice) -> dict[str, Floats]:
-        return _look(table, target, {name: values[rows] for name, values in summed.items()})
+        return _look(table, target, {name: values[rows] for name, values in taken.items()})
 
     return evaluation_of(_in_chunks(space, indices, look))
+
+
+def sums_of_random(
+    draw: Callable[[int, np.random.Generator], NDArray[np.int64]],
+    tables: SeparableProblem,
+    quantities: Sequence[str],
+    designs: int,
+    seed: int,
+) -> tuple[Floats, ...]:
+    """Sums of stage tables of designs that ``draw`` draws: what a front is shown against.
+
+    Each of shape (designs,), in the order of ``quantities``.
+    """
+    found = tables.evaluate(draw(designs, np.random.default_rng(seed)), *quantities)
+    return tuple(found[name] for name in quantities)
 
 
 def evaluate_network(network: Network, target: Target) -> Evaluation:
@@ -169,7 +194,12 @@ def cost_columns(costs: Costs) -> dict[str, Floats]:
 def evaluation_of(found: Mapping[str, Floats]) -> Evaluation:
     """The metrics, and the costs of ``cost_columns``, as one object."""
     return Evaluation(
-        **{name: found[name] for name in Metrics.__dataclass_fields__},
+        found["nn_degree"],
+        found["nn_mass"],
+        found["params"],
+        found["macs"],
+        found["weight_kb"],
+        found["activation_kb"],
         latency_ms=_triple(found, "latency_ms"),
         energy_mj=_triple(found, "energy_mj"),
         extrapolated=found["extrapolated"] > 0,

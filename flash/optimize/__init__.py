@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from flash.extras import lazily
 
 if TYPE_CHECKING:
+    from flash.optimize.bounding import bounded_front
     from flash.optimize.certify import certify_best, certify_front, hypervolume_gap
     from flash.optimize.exact import exact_best, exact_front, least_possible
     from flash.optimize.nearest import nearest_to_limits
@@ -39,6 +40,7 @@ __all__ = [
     "Scalar",
     "SeparableProblem",
     "StageTable",
+    "bounded_front",
     "certify_best",
     "certify_front",
     "distance_to_ideal",
@@ -64,6 +66,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "bounding": ("bounded_front",),
     "certify": (
         "certify_best",
         "certify_front",

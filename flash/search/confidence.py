@@ -48,8 +48,7 @@ class Held:
 
     def far_ends(self, indices: Ints) -> dict[str, tuple[Floats, Floats]]:
         """Quantity -> value and far end of each design, shape (designs,), where it is limited."""
-        totals = self.tables.evaluate(indices)
-        found = self.problem.evaluate(indices, totals)
+        found = self.problem.evaluate(indices, self.tables)
         ends: dict[str, tuple[Floats, Floats]] = {}
         for limit in self.criteria.limits:
             name = limit.quantity.name
@@ -58,7 +57,7 @@ class Held:
                 value, _, high = triple
                 ends[name] = value, value * (high / value) ** far_factor(self.confidence)
         if self.goal.min_accuracy_percent is not None:
-            predicted = self.goal.predict(self.problem, indices, totals[self.goal.metric])
+            predicted = self.goal.predict(self.problem, indices, found.sums[self.goal.metric])
             if predicted is not None:
                 below = (predicted.value - predicted.low) * far_factor(self.confidence)
                 ends["accuracy"] = predicted.value, predicted.value - below

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.accuracy.calibration import Prediction
-from flash.evaluation import Evaluation
+from flash.evaluation import Evaluation, sums_of_random
 from flash.metrics import evidence
 from flash.optimize import OptimizerResult, SeparableProblem
 from flash.report.chip import ChipView
@@ -25,7 +25,6 @@ from flash.search.picks import DIGITS, MEANING, Choice, written_apart
 from flash.search.problem import Problem
 from flash.search.problem.base import Ints
 from flash.search.problem.designs import (
-    DesignNames,
     design_reports,
     names_of,
 )
@@ -62,19 +61,15 @@ class Front:
     score:      the metric maximised.
     utility:    what the most accurate design has most of.
     kept:       which designs reach the limit on accuracy.
-    inside:     how many designs were searched, where a search stays within what was trained.
     """
 
     indices: Ints
-    names: Sequence[DesignNames]
     objectives: Floats
     costs: Evaluation
     score: Floats
     accuracy: Prediction | None
     utility: Floats
     kept: NDArray[np.bool_]
-    space: SpaceSummary
-    inside: Sequence[str]
     background: Background
 
 
@@ -93,34 +88,27 @@ def evaluate_front(
 
     Raises ``InfeasibleError`` if no design reaches the limit on accuracy.
     """
-    indices, metric = result.indices, goal.metric
-    totals = tables.evaluate(indices)
-    random = problem.space.sample(_BACKGROUND, np.random.default_rng(seed))
-    behind = tables.evaluate(random, "latency_ms", metric)
-    names = names_of(problem, indices)
-    space, inside = _space_summary(problem), _inside_note(problem.networks)
-    costs = problem.evaluate(indices, totals)
-    score = totals[metric]
+    indices = result.indices
+    costs = problem.evaluate(indices, tables)
+    latency_ms, metric = sums_of_random(
+        problem.space.sample, tables, ("latency_ms", goal.metric), _BACKGROUND, seed
+    )
+    score = costs.sums[goal.metric]
     accuracy = goal.predict(problem, indices, score)
-    kept = goal.kept(accuracy, len(indices))
     objectives = np.array(result.values)
     for column, of in enumerate(result.objectives):
-        if of.name == metric:
+        if of.name == goal.metric:
             objectives[:, column] = goal.shown(objectives[:, column])
-    shown = goal.shown(behind[metric])
     utility = score if accuracy is None or goal.rises else accuracy.value
     return Front(
         indices,
-        names,
         objectives,
         costs,
         score,
         accuracy,
         utility if proxy is None else proxy,
-        kept,
-        space,
-        inside,
-        tuple(zip(behind["latency_ms"].tolist(), shown.tolist(), strict=True)),
+        goal.kept(accuracy, len(indices)),
+        tuple(zip(latency_ms.tolist(), goal.shown(metric).tolist(), strict=True)),
     )
 
 
@@ -130,13 +118,11 @@ def report_on(
     result: OptimizerResult,
     front: Front,
     limits: Mapping[str, float],
-    proxies: Mapping[str, Floats],
-    notes: Sequence[str],
+    screened: Screened,
 ) -> tuple[SearchReport, ChipView | None]:
     """The report of a search, and what there is to draw of the balanced design's chip.
 
-    limits: the user's own, by quantity.  proxies: scores of metrics that ran the networks.
-    notes:  of the screening.
+    limits: the user's own, by quantity.
     """
     status, how = goal.status, goal.how
     whole = np.flatnonzero(front.kept)
@@ -146,23 +132,23 @@ def report_on(
     fastest, balanced, most_accurate = kept[
         list(_choice(front, kept, objectives, result.signs).best())
     ]
-    title = f"Balanced design of {problem.space.name}, target {problem.target.name}"
+    names = names_of(problem, front.indices)
+    space, inside = _space_summary(problem), _inside_note(problem.networks)
+    chip = problem.chip(front.indices[balanced], "Balanced design")
     target, facts = problem.target.summary(), problem.target.notes
-    chip = problem.chip(front.indices[balanced], title)
     designs = design_reports(
         problem,
         front.indices,
-        front.names,
+        names,
         front.costs,
         (goal.metric, front.score),
         (front.accuracy, how),
-        proxies,
+        screened.scores,
     )
     shown = [designs[row] for row in kept]
-    picks = Picks(*(designs[row].id for row in (fastest, balanced, most_accurate)))
     report = SearchReport(
         target=target,
-        space=front.space,
+        space=space,
         objectives=objectives,
         limits=limits,
         optimizer=OptimizerSummary(
@@ -176,13 +162,13 @@ def report_on(
             + _same_in_print(len(whole) - len(kept)),
         ),
         front=shown,
-        picks=picks,
+        picks=Picks(*(designs[row].id for row in (fastest, balanced, most_accurate))),
         notes=[
             *facts,
-            *front.inside,
+            *inside,
             *_notes(shown),
             *(evidence.of_space(problem.networks, goal.metric) if goal.model is None else ()),
-            *notes,
+            *screened.notes,
             MEANING,
         ],
         accuracy=status,

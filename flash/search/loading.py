@@ -29,14 +29,11 @@ def load_problem(
     networks = load_space(space)
     profile = load_hardware(target, runtime, networks.family.name)
     one_chip = profile.target(hardware)
-    choosable = bool(one_chip.chip)
-    if not extrapolate:
-        networks = narrow_to_trained(networks)
-    if choosable:
+    problem: Problem = Networks(networks, one_chip)
+    if one_chip.chip:
         from flash.evaluation.joint import joint_space  # noqa: PLC0415 (accelerators)
         from flash.search.problem.joint import NetworksAndChips  # noqa: PLC0415 (accelerators)
 
         joint = joint_space(networks, profile, hardware)
-        if joint is not None:
-            return NetworksAndChips(*joint)
-    return Networks(networks, one_chip)
+        problem = problem if joint is None else NetworksAndChips(*joint)
+    return problem if extrapolate else problem.of_networks(narrow_to_trained(networks))

@@ -254,7 +254,7 @@ def choose_criteria(problem: Problem, goal: Goal, request: Request) -> Criteria:
         raise UsageError("the score is predicted accuracy: use --min-accuracy, or give --metric")
     words = _objective_words(problem, request)
     wanted = {COSTS.get(word, word) for word in words} | set(given)
-    target = problem.target
+    target, most_kb = problem.target, problem.target.weight_limit_kb
     if "area_mm2" in wanted and "area_mm2" not in target.quantities:
         raise UsageError(f"target {target.name} has no chip area; leave area out")
     if "energy_mj" in wanted and not target.energy_how:
@@ -265,7 +265,7 @@ def choose_criteria(problem: Problem, goal: Goal, request: Request) -> Criteria:
 
     limits = tuple(Limit(of(name), bound) for name, bound in given.items())
     objectives = tuple(of(COSTS.get(word, word)) for word in words)
-    implied = (*_implied(problem, goal), *goal.size_limits())
+    implied = (*_implied(most_kb, goal), *goal.size_limits())
     return Criteria(objectives, limits, (*limits, *implied))
 
 
@@ -277,11 +277,11 @@ def _objective_words(problem: Problem, request: Request) -> tuple[str, ...]:
     return problem.objectives if request.objectives is None else tuple(request.objectives)
 
 
-def _implied(problem: Problem, goal: Goal) -> list[Limit]:
+def _implied(weight_limit_kb: float, goal: Goal) -> list[Limit]:
     """Limits that nobody has to give."""
     implied = []
-    if np.isfinite(problem.target.weight_limit_kb):
-        implied.append(Limit(objective("weight_kb"), problem.target.weight_limit_kb))
+    if np.isfinite(weight_limit_kb):
+        implied.append(Limit(objective("weight_kb"), weight_limit_kb))
     if goal.metric != "accuracy" and METRICS[goal.metric].positive:
         # Zero means that no path leads from the input to the output.
         tiny = float(np.finfo(np.float64).tiny)

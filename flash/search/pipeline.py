@@ -145,17 +145,10 @@ def run(request: Request) -> Outcome:
     found = hold(setup, optimise(setup, request), request)
     screened = screen_front(setup, found, request)
     result = replace(screened.result, seconds=time.perf_counter() - began)
-    front = evaluate_front(
-        setup.problem,
-        setup.tables,
-        setup.goal,
-        result,
-        screened.scores.get(request.proxy),
-        request.seed,
-    )
-    report, chip = report_on(
-        setup.problem, setup.goal, result, front, setup.limits(), screened.scores, screened.notes
-    )
+    problem, tables, goal = setup.problem, setup.tables, setup.goal
+    proxy = screened.scores.get(request.proxy)
+    front = evaluate_front(problem, tables, goal, result, proxy, request.seed)
+    report, chip = report_on(problem, goal, result, front, setup.limits(), screened)
     space = replace(report.space, measured=measured)
     report = replace(report, space=space, confidence=request.confidence)
     return Outcome(report, () if request.proxy else front.background, chip)

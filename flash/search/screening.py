@@ -133,4 +133,4 @@ def _values(
     """Objectives of designs: from the stage tables where these are exact, else layer by layer."""
     if problem.target.exact or not len(designs):
         return values_of(tables, designs, objectives)
-    return real_values(tables, designs, problem.evaluate(designs, {}), objectives)
+    return real_values(tables, designs, problem.evaluate(designs), objectives)

@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.evaluation.designs import Evaluation, evaluate
+from flash.evaluation.designs import Evaluation, evaluate_summed
 from flash.evaluation.joint.space import CoSpace
-from flash.spaces.stage_tables import Floats
+from flash.spaces.stage_tables import SeparableProblem
 from flash.targets import Triple
 
 __all__ = ["evaluate_joint"]
 
 
 def evaluate_joint(
-    space: CoSpace, indices: NDArray[np.int64], totals: Mapping[str, Floats] | None = None
+    space: CoSpace, indices: NDArray[np.int64], tables: SeparableProblem | None = None
 ) -> Evaluation:
     """Everything about designs (indices, shape (designs, variables)), in their order.
 
-    totals: sums from stage tables, each of shape (designs,); see ``flash.evaluation.evaluate``.
+    tables: of ``joint_problem``; see ``flash.evaluation.evaluate``.
     """
+    sums = {} if tables is None else tables.evaluate(indices)
     chips, networks = space.split(indices)
     order = np.argsort(chips, kind="stable")
     targets = {int(chip): space.family.target(int(chip)) for chip in np.unique(chips)}
     parts = [
-        evaluate(
+        evaluate_summed(
             space.network,
             target,
             networks[chips == chip],
-            {name: values[chips == chip] for name, values in (totals or {}).items()},
+            {name: values[chips == chip] for name, values in sums.items()},
         )
         for chip, target in targets.items()
     ]
@@ -61,4 +60,5 @@ def evaluate_joint(
         extrapolated=plain("extrapolated").astype(np.bool_),
         area_mm2=None if parts[0].area_mm2 is None else triple("area_mm2"),
         details=details,
+        sums=sums,
     )

@@ -9,7 +9,7 @@ beforehand, with the reason in ``pruned``: the count of designs includes them.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import Combine
-from flash.targets import ChipFamily, Given, Hardware, Target
+from flash.targets import ChipFamily, Given, Hardware
 
 __all__ = ["CoSpace", "FamilyTarget", "joint_space"]
 
@@ -30,12 +30,17 @@ class CoSpace:
     """Networks x chips, with the interface of ``SearchSpace`` that a search needs."""
 
     network: SearchSpace
-    family: ChipFamily
+    target: FamilyTarget
+
+    @property
+    def family(self) -> ChipFamily:
+        """The chips."""
+        return self.target.family
 
     @property
     def name(self) -> str:
         """Name of the network space and of the chips."""
-        return f"{self.network.name} x {self.family.name}"
+        return f"{self.network.name} x {self.target.name}"
 
     @property
     def size(self) -> int:
@@ -108,52 +113,45 @@ class CoSpace:
 
     def describe(self, indices: Ints) -> str:
         """The design in short, for people."""
-        chip = self.hardware(indices)
-        words = " ".join(f"{name}={self.family.grid.word(name, chip[name])}" for name in self.free)
+        own = zip(self.free, indices[: len(self.free)], strict=True)
+        words = " ".join(f"{name}={self.target.words[name][k]}" for name, k in own)
         return f"{self.network.describe(indices[len(self.free) :])} on {words}"
 
 
 @dataclass(frozen=True)
 class FamilyTarget:
-    """What a report says of a family of chips."""
+    """What a search and its report ask of a family of chips: it is the same for each of them.
+
+    quantities, exact, weight_limit_kb, latency_how, energy_how, area_how: as in
+    ``flash.targets.base.Target``.
+    words: hardware variable that is searched -> its values for people.
+    """
 
     family: ChipFamily
-
+    name: str
+    quantities: Mapping[str, Combine]
+    exact: bool
+    latency_how: str
+    energy_how: str
+    area_how: str
+    words: Mapping[str, Sequence[str]]
     weight_limit_kb: float = math.inf
 
-    @property
-    def _example(self) -> Target:
-        return self.family.example
-
-    @property
-    def name(self) -> str:
-        """Name of the profile."""
-        return self.family.name
-
-    @property
-    def quantities(self) -> Mapping[str, Combine]:
-        """Costs that can be objectives and limits."""
-        return self._example.quantities
-
-    @property
-    def exact(self) -> bool:
-        """Whether stage costs add up to the costs."""
-        return self._example.exact
-
-    @property
-    def latency_how(self) -> str:
-        """Where the interval of a latency comes from."""
-        return self._example.latency_how
-
-    @property
-    def energy_how(self) -> str:
-        """Where the interval of an energy comes from."""
-        return self._example.energy_how
-
-    @property
-    def area_how(self) -> str:
-        """Where the interval of an area comes from."""
-        return self._example.area_how
+    @classmethod
+    def of(cls, family: ChipFamily) -> FamilyTarget:
+        """What one of the chips says, for all."""
+        chip, grid = family.example, family.grid
+        words = {name: [grid.word(name, v) for v in values] for name, values in grid.free.items()}
+        return cls(
+            family,
+            family.name,
+            chip.quantities,
+            chip.exact,
+            chip.latency_how,
+            chip.energy_how,
+            chip.area_how,
+            words,
+        )
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -162,11 +160,8 @@ class FamilyTarget:
 
     def summary(self) -> dict[str, Any]:
         """Name and provenance, and which hardware is searched."""
-        summary, grid = self._example.summary(), self.family.grid
-        free = "; ".join(
-            f"{name} {', '.join(grid.word(name, v) for v in values)}"
-            for name, values in grid.free.items()
-        )
+        summary, grid = self.family.example.summary(), self.family.grid
+        free = "; ".join(f"{name} {', '.join(words)}" for name, words in self.words.items())
         fixed = ", ".join(f"{name}={grid.word(name, v)}" for name, v in grid.fixed.items())
         summary["hardware"] = {
             "searched": {name: list(values) for name, values in grid.free.items()},
@@ -191,4 +186,7 @@ def joint_space(
     if isinstance(given, str) and "default" in given.split(","):
         return None
     family = hardware.family(given)
-    return None if family is None else (CoSpace(network, family), FamilyTarget(family))
+    if family is None:
+        return None
+    target = FamilyTarget.of(family)
+    return CoSpace(network, target), target

@@ -42,7 +42,7 @@ def within_limits(problem: Problem, tables: SeparableProblem, limits: Sequence[L
         if problem.target.exact or not limits or not mask.any():
             return mask
         rows = np.flatnonzero(mask)
-        priced = problem.evaluate(designs[rows], {})
+        priced = problem.evaluate(designs[rows])
         limited = real_values(tables, designs[rows], priced, [limit.quantity for limit in limits])
         mask[rows] = within_all(limited, limits)
         return mask

@@ -121,7 +121,6 @@ def _best(
     if outcome.best is None:
         return None
     indices = np.array([outcome.best.design], dtype=np.int64)
-    totals = tables.evaluate(indices)
-    found = problem.evaluate(indices, totals)
+    found = problem.evaluate(indices, tables)
     names = names_of(problem, indices)
-    return design_reports(problem, indices, names, found, (metric, totals[metric]))[0]
+    return design_reports(problem, indices, names, found, (metric, found.sums[metric]))[0]

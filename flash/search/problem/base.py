@@ -153,10 +153,14 @@ class Problem(Protocol):
         index: what the metric is, for one that is none of ``flash.metrics.METRICS``.
         """
 
-    def evaluate(self, indices: Ints, totals: Mapping[str, Floats]) -> Evaluation:
+    def of_networks(self, networks: SearchSpace) -> Problem:
+        """The same with other networks: the space narrowed to some of its designs."""
+
+    def evaluate(self, indices: Ints, tables: SeparableProblem | None = None) -> Evaluation:
         """Everything about designs.
 
-        totals: what ``tables`` say of them; where tables are exact, these are the costs.
+        tables: what ``tables`` returned. Where the target is exact their sums are the costs;
+        ``Evaluation.sums`` has them, the metric's included.
         """
 
     def hardware(self, indices: Ints) -> Mapping[str, int]:

@@ -22,4 +22,4 @@ def chip_view(target: Target, network: Network, title: str, description: str) ->
     hardware: Mapping[str, object] = target.summary().get("hardware", target.chip)
     words = ", ".join(f"{name} {value}" for name, value in hardware.items())
     lines = [description, *textwrap.wrap(words, _WIDTH)]
-    return ChipView(title, lines, target.breakdown(network))
+    return ChipView(f"{title}, target {target.name}", lines, target.breakdown(network))

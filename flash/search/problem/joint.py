@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,9 +59,13 @@ class NetworksAndChips:
         """Stage tables over hardware and network variables."""
         return joint_problem(self.space, metric, index)
 
-    def evaluate(self, indices: Ints, totals: Mapping[str, Floats]) -> Evaluation:
+    def of_networks(self, networks: SearchSpace) -> NetworksAndChips:
+        """The same with other networks."""
+        return replace(self, space=replace(self.space, network=networks))
+
+    def evaluate(self, indices: Ints, tables: SeparableProblem | None = None) -> Evaluation:
         """Everything about designs, each on its own chip."""
-        return evaluate_joint(self.space, indices, totals if self.target.exact else None)
+        return evaluate_joint(self.space, indices, tables)
 
     def hardware(self, indices: Ints) -> Mapping[str, int]:
         """The chip of a design."""
@@ -70,10 +74,10 @@ class NetworksAndChips:
     def chip(self, indices: Ints, title: str) -> ChipView | None:
         """What there is to draw of a design's chip."""
         chips, networks = self.space.split(indices[None])
-        target = self.space.family.target(int(chips[0]))
         space, network = self.space.network, networks[0]
-        words = space.describe(network)
-        return chip_view(target, space.network(network), title, words)
+        words, drawn = space.describe(network), space.network(network)
+        target = self.space.family.target(int(chips[0]))
+        return chip_view(target, drawn, f"{title} of {self.space.name}", words)
 
     def why_unmet(self, tables: SeparableProblem, limits: Sequence[Limit]) -> str:
         """Why no design meets the limits: the smallest area that would do, or what binds."""
@@ -102,7 +106,7 @@ class NetworksAndChips:
         """The front over chips and networks, with its certificate or bound."""
 
         def price(indices: Ints) -> tuple[Floats, NDArray[np.bool_]]:
-            found = self.evaluate(indices, {})
+            found = self.evaluate(indices)
             limited = real_values(tables, indices, found, [limit.quantity for limit in limits])
             return real_values(tables, indices, found, objectives), within(limited, limits)
 

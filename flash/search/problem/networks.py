@@ -14,6 +14,7 @@ from flash.optimize import (
     Objective,
     OptimizerResult,
     SeparableProblem,
+    bounded_front,
     certify_front,
     exact_best,
     exact_front,
@@ -23,7 +24,7 @@ from flash.report.chip import ChipView
 from flash.search.problem.base import Effort, Ints
 from flash.search.problem.chip_view import chip_view
 from flash.search.problem.infeasibility import why_unmet
-from flash.search.problem.relaxation import bounded_front
+from flash.search.problem.relaxation import real_values
 from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import Floats
 from flash.targets import Target
@@ -63,9 +64,13 @@ class Networks:
         """Stage tables of the metric and of all costs on the target."""
         return separable(self.space, self.target, metric, index)
 
-    def evaluate(self, indices: Ints, totals: Mapping[str, Floats]) -> Evaluation:
+    def of_networks(self, networks: SearchSpace) -> Networks:
+        """The same with other networks."""
+        return replace(self, space=networks)
+
+    def evaluate(self, indices: Ints, tables: SeparableProblem | None = None) -> Evaluation:
         """Everything about designs; where tables are no bounds, their sums are the costs."""
-        return evaluate(self.space, self.target, indices, totals if self.target.exact else None)
+        return evaluate(self.space, self.target, indices, tables)
 
     def hardware(self, indices: Ints) -> Mapping[str, int]:
         """The chip of a design: the target's."""
@@ -76,7 +81,7 @@ class Networks:
         if not self.target.chip:
             return None
         network, words = self.space.network(indices), self.space.describe(indices)
-        return chip_view(self.target, network, title, words)
+        return chip_view(self.target, network, f"{title} of {self.space.name}", words)
 
     def why_unmet(self, tables: SeparableProblem, limits: Sequence[Limit]) -> str:
         """Why no design meets the limits, in one line; empty if some may, or nobody can tell."""
@@ -102,7 +107,11 @@ class Networks:
         heuristic = _heuristic(tables, objectives, limits, effort)
         if not self.target.exact:
             more = [heuristic] if heuristic else []
-            return bounded_front(self.space, self.target, tables, objectives, limits, more)
+
+            def price(designs: Ints, of: Sequence[Objective]) -> Floats:
+                return real_values(tables, designs, self.evaluate(designs), of)
+
+            return bounded_front(tables, objectives, limits, price, more)
         exact = exact_front(tables, objectives, limits)
         if effort.optimizer == "exact":
             return exact

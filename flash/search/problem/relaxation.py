@@ -1,49 +1,15 @@
-"""Searching a target whose costs are no sums over layers, with a proven bound.
-
-On chips of crossbar tiles the distance between layers depends on the placement of all of
-them. The target's stage costs are lower bounds of the costs (``Target.exact`` is false), so the
-exact optimizer runs on those: every design of the space is dominated by one of that *bounding
-front*, or equal to it, even with its real costs. Designs of the bounding front are then priced
-for real, those beyond a limit or dominated are dropped, and the volume between the two fronts
-bounds what any other design could add. It is a bound, no certificate.
-
-Near a limit a design may hold it only by its bound. So the bounding front is searched under
-limits that are tighter by a few shares as well; this adds candidates and no claim.
-"""
+"""Values of designs whose stage tables only bound their costs."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import replace
 
-import numpy as np
-
-from flash.errors import InfeasibleError
-from flash.evaluation import Evaluation, evaluate
-from flash.optimize import (
-    Limit,
-    Objective,
-    OptimizerResult,
-    SeparableProblem,
-    exact_front,
-    hypervolume_gap,
-    non_dominated,
-    values_of,
-    within,
-)
-from flash.optimize.infeasibility import nearest_priced
+from flash.evaluation import Evaluation
+from flash.optimize import Objective, SeparableProblem, values_of
 from flash.search.problem.base import Ints
-from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import Floats
-from flash.targets import Target
 
-__all__ = ["bounded_front", "real_values"]
-
-#: Shares by which limits are tightened for further candidates.
-_TIGHTER = (0.97, 0.94, 0.9, 0.85)
-#: Quantities whose real value may exceed their bound.
-_PLACED = ("latency_ms", "energy_mj")
+__all__ = ["real_values"]
 
 
 def real_values(
@@ -61,62 +27,3 @@ def real_values(
         if of.name in priced:
             values[:, column] = priced.quantity(of.name)
     return values
-
-
-def bounded_front(
-    space: SearchSpace,
-    target: Target,
-    tables: SeparableProblem,
-    objectives: Sequence[Objective],
-    limits: Sequence[Limit],
-    more: Sequence[OptimizerResult] = (),
-) -> OptimizerResult:
-    """The front of real costs among candidates, and how far it can be from the best.
-
-    tables: stage tables of lower bounds.  more: further results whose designs are candidates.
-    ``gap_percent`` is at most that: the share of the bounding front's hypervolume that the
-    front does not cover (costs on a logarithmic scale). Raises ``InfeasibleError`` if the
-    bounds alone exceed a limit (a proof), or if no candidate holds them (none).
-    """
-    began = time.perf_counter()
-    bound = exact_front(tables, objectives, limits)
-    evaluations = bound.evaluations + sum(result.evaluations for result in more)
-    candidates = [bound.indices, *(result.indices for result in more)]
-    for share in _TIGHTER if any(limit.quantity.name in _PLACED for limit in limits) else ():
-        try:
-            tight = exact_front(tables, objectives, [_tightened(limit, share) for limit in limits])
-        except InfeasibleError:
-            break
-        candidates.append(tight.indices)
-        evaluations += tight.evaluations
-    indices = np.unique(np.concatenate(candidates), axis=0)
-    priced = evaluate(space, target, indices)
-    limited = real_values(tables, indices, priced, [limit.quantity for limit in limits])
-    held = within(limited, limits)
-    if not held.any():
-        raise InfeasibleError(nearest_priced(limits, limited))
-    values = real_values(tables, indices, priced, objectives)[held]
-    signs = [of.sign for of in objectives]
-    keep = np.flatnonzero(non_dominated(values, signs))
-    keep = keep[np.lexsort((values[keep] * np.array(signs)).T[::-1])]
-    gap = hypervolume_gap(values[keep], bound.values, signs)
-    result = OptimizerResult(
-        "exact",
-        tuple(objectives),
-        indices[held][keep],
-        values[keep],
-        evaluations,
-        time.perf_counter() - began,
-        gap,
-        False,
-        f"the exact front of a lower bound over {tables.size:.3g} designs "
-        f"({len(bound):,} designs), priced with the real placement ({len(keep):,} stay); at most "
-        f"{gap:.2g} % of any front's hypervolume is missing",
-    )
-    return result if not more else replace(result, name=more[0].name)
-
-
-def _tightened(limit: Limit, share: float) -> Limit:
-    if limit.quantity.name not in _PLACED:
-        return limit
-    return Limit(limit.quantity, limit.bound * share)
