@@ -163,7 +163,7 @@ def circles(edges):
 @pytest.fixture(scope="module")
 def imports():
     grimp = pytest.importorskip("grimp")
-    graph = grimp.build_graph("flash", exclude_type_checking_imports=True)
+    graph = grimp.build_graph("flash")  # with what only a type checker imports
     return [
         (module, other)
         for module in sorted(graph.modules)
@@ -186,7 +186,12 @@ def test_no_circle_of_files(imports):
 
 
 def test_no_circle_of_folders(imports):
-    edges = {(folder_of(a), folder_of(b)) for a, b in imports}
+    """A package's ``__init__`` may hand on what is inside it."""
+    edges = {
+        (folder_of(a), folder_of(b))
+        for a, b in imports
+        if not (a == folder_of(a) and b.startswith(f"{a}."))
+    }
     assert circles((a, b) for a, b in edges if a != b) == []
 
 

@@ -11,7 +11,7 @@ import pytest
 from flash.__main__ import _dispatch
 from flash.command import run_command
 from flash.extras import install_command
-from flash.info import TOPICS, catalogue, examine
+from flash.info import TOPICS, catalogue, doctor
 from flash.metrics import METRICS
 from flash.plugins import GROUPS
 
@@ -87,7 +87,7 @@ def test_the_doctor_names_what_is_missing_and_the_command_that_mends_it(monkeypa
         return real(name)
 
     monkeypatch.setattr(metadata, "version", version)
-    found = examine()
+    found = doctor()
     (onnx,) = [extra for extra in found.extras if extra.name == "onnx"]
     assert "onnxruntime" in onnx.missing
     assert onnx.remedy == install_command("onnx")
@@ -100,7 +100,7 @@ def test_the_doctor_names_what_is_missing_and_the_command_that_mends_it(monkeypa
 def test_every_source_of_power_is_told_with_a_reason_where_it_has_none():
     from flash.device.registry import SENSORS
 
-    found = examine().sensors
+    found = doctor().sensors
     assert len(found) >= len(SENSORS.builtin)
     for sensor in found:
         assert sensor.problem or (sensor.kind in ("counter", "power") and sensor.scope)
@@ -110,16 +110,16 @@ def test_every_source_of_power_is_told_with_a_reason_where_it_has_none():
 def test_a_member_that_cannot_be_used_is_listed_with_the_reason():
     METRICS._places["broken"] = "no_such_package:METRIC"
     try:
-        (entry,) = [entry for entry in catalogue("metrics") if entry.name == "broken"]
+        (entry,) = [entry for entry in catalogue("metrics").entries if entry.name == "broken"]
         assert entry.origin == "no_such_package"
         assert "not usable: metric 'broken' (no_such_package:METRIC) cannot be loaded" in (
             entry.description
         )
-        assert "cannot be loaded" in examine().plugins["flash.metrics: broken"]
+        assert "cannot be loaded" in doctor().plugins["flash.metrics: broken"]
     finally:
         del METRICS._places["broken"]
 
 
 def test_the_doctor_looks_into_every_group():
-    assert all(isinstance(problem, str) for problem in examine().plugins.values())
+    assert all(isinstance(problem, str) for problem in doctor().plugins.values())
     assert len(GROUPS) == 10

@@ -16,11 +16,13 @@ import pytest
 from calibrated import made_up, space_file
 from test_calibrate_table import write_table
 
+from flash import COMMANDS
 from flash.accuracy import sample_designs
 from flash.calibrate import Calibration, calibrate_from_table
 from flash.errors import UsageError
 from flash.estimate import check, estimate
 from flash.fit import fit
+from flash.info import catalogue, compare, compare_models, doctor
 from flash.profile.result import read_result
 from flash.quantities import QUANTITIES, known_quantities, quantity
 from flash.report.base import Result, html_table, shortened
@@ -91,7 +93,33 @@ def from_table(folder, model):
     )
 
 
-MAKERS = (searched, priced, judged, fitted, measured, exported, calibrated, from_table)
+def listed(folder, model):
+    return catalogue("targets")
+
+
+def examined(folder, model):
+    return doctor()
+
+
+def compared(folder, model):
+    report = search("rpi4b", "nasbench201", optimizer="exact")
+    (folder / "front.json").write_text(report.to_json())
+    return compare(folder, folder)
+
+
+MAKERS = (
+    listed,
+    examined,
+    compared,
+    searched,
+    priced,
+    judged,
+    fitted,
+    measured,
+    exported,
+    calibrated,
+    from_table,
+)
 
 
 @pytest.fixture(scope="module", params=MAKERS, ids=lambda maker: maker.__name__)
@@ -108,10 +136,22 @@ def verbs():
             yield name, function
 
 
+#: Functions of commands that are no package of their own.
+OTHERS = (
+    ("check", check),
+    ("compare", compare),
+    ("compare", compare_models),
+    ("doctor", doctor),
+    ("from_table", calibrate_from_table),
+    ("list", catalogue),
+)
+
+
 def test_every_verb_returns_a_frozen_result():
     found = dict(verbs())
+    assert set(COMMANDS) <= {*found, *dict(OTHERS)}
     assert {"search", "estimate", "fit", "profile", "calibrate", "export"} <= set(found)
-    for name, function in [*found.items(), ("check", check), ("from_table", calibrate_from_table)]:
+    for name, function in [*found.items(), *OTHERS]:
         names = vars(importlib.import_module(function.__module__))
         returned = typing.get_type_hints(function, names)["return"]
         assert issubclass(returned, Result), name
@@ -218,7 +258,7 @@ def names_of_verbs():
     """(where, name) of every field, column and keyword that a verb has."""
     for section, name, _ in documented_fields():
         yield f"docs/formats.md, {section}", name
-    for verb, function in [*verbs(), ("check", check)]:
+    for verb, function in [*verbs(), *OTHERS]:
         for name in inspect.signature(function).parameters:
             yield f"{verb}()", name.removeprefix("max_").removeprefix("min_")
     for name in known_quantities():

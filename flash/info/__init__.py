@@ -8,18 +8,19 @@ from flash.extras import lazily
 
 if TYPE_CHECKING:
     from flash.info.comparison import Comparison, compare, compare_models
-    from flash.info.examination import Examination, examine
-    from flash.info.topics import TOPICS, Entry, catalogue
+    from flash.info.examination import Examination, doctor
+    from flash.info.topics import TOPICS, Catalogue, Entry, catalogue
 
 __all__ = [
     "TOPICS",
+    "Catalogue",
     "Comparison",
     "Entry",
     "Examination",
     "catalogue",
     "compare",
     "compare_models",
-    "examine",
+    "doctor",
 ]
 
 __getattr__ = lazily(
@@ -27,11 +28,12 @@ __getattr__ = lazily(
     {
         "Comparison": ("comparison", ""),
         "TOPICS": ("topics", ""),
+        "Catalogue": ("topics", ""),
         "Entry": ("topics", ""),
         "Examination": ("examination", ""),
         "catalogue": ("topics", ""),
         "compare": ("comparison", ""),
         "compare_models": ("comparison", ""),
-        "examine": ("examination", ""),
+        "doctor": ("examination", ""),
     },
 )

@@ -18,9 +18,11 @@ from flash.device.registry import SENSORS, sensors_of
 from flash.errors import FlashError
 from flash.extras import install_command
 from flash.files.reading import read_toml
+from flash.info.wrapping import hanging
 from flash.plugins import GROUPS, Registry, registry
+from flash.report import Result
 
-__all__ = ["Examination", "Extra", "Library", "SensorState", "examine"]
+__all__ = ["Examination", "Extra", "Library", "SensorState", "doctor"]
 
 _DISTRIBUTION = "flash-codesign"
 #: Extras of developers only.
@@ -63,8 +65,8 @@ class SensorState:
     problem: str
 
 
-@dataclass(frozen=True)
-class Examination:
+@dataclass(frozen=True, repr=False)
+class Examination(Result):
     """What ``flash doctor`` tells.
 
     device:   model, cpu, cores, arch, simd_bits, ram_mb of this machine.
@@ -81,8 +83,56 @@ class Examination:
     sensors: tuple[SensorState, ...]
     plugins: dict[str, str]
 
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON document, schema ``flash.doctor/1``."""
+    def lines(self) -> list[str]:
+        """Versions and this machine, then what is there and what is not, a line each."""
+        words = f"{self.device['model']}: {self.device['cpu']}, {self.device['cores']} cores"
+        if self.device["ram_mb"]:
+            words += f", {self.device['ram_mb'] / 1e3:.3g} GB"
+        libraries = ", ".join(f"{x.name} {x.version or 'missing'}" for x in self.libraries)
+        lines = [
+            f"flash    {self.flash}",
+            f"python   {self.python}",
+            f"system   {self.system}",
+            *hanging("core     ", libraries),
+            *hanging("device   ", words),
+            *hanging("gpus     ", ", ".join(self.gpus) or "none with an NVIDIA driver"),
+            "",
+            "extras",
+        ]
+        for extra in self.extras:
+            here = ", ".join(f"{x.name} {x.version}" for x in extra.libraries if x.version)
+            gone = f"missing {', '.join(extra.missing)}: {extra.remedy}"
+            lines += _there(extra.name, not extra.missing, gone if extra.missing else here)
+        lines += ["", "sensors of power"]
+        for sensor in self.sensors:
+            what = sensor.problem or f"{sensor.kind} of the {sensor.scope}"
+            lines += _there(sensor.name, not sensor.problem, what)
+        if self.plugins:
+            lines += ["", "from other packages"]
+            for name, problem in self.plugins.items():
+                lines += hanging(f"  {'no ' if problem else 'yes'}  ", f"{name} {problem}".rstrip())
+        return lines
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """A row a library, extra, sensor and member of another package.
+
+        ``part`` says which; ``detail`` is a version, a scope, or why it cannot be used.
+        """
+        rows: list[tuple[str, str, bool, str, str]] = [
+            ("library", x.name, bool(x.version), x.version, "") for x in self.libraries
+        ]
+        for extra in self.extras:
+            detail = ", ".join(extra.missing)
+            rows.append(("extra", extra.name, not extra.missing, detail, extra.remedy))
+        for x in self.sensors:
+            rows.append(("sensor", x.name, not x.problem, x.problem or x.scope, ""))
+        for name, problem in self.plugins.items():
+            rows.append(("plugin", name, not problem, problem, ""))
+        names = ("part", "name", "available", "detail", "remedy")
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def document(self) -> dict[str, Any]:
+        """Schema ``flash.doctor/1``."""
         return {
             "schema": "flash.doctor/1",
             "flash": self.flash,
@@ -104,8 +154,18 @@ class Examination:
         }
 
 
-def examine() -> Examination:
-    """Look at this machine; nothing heavy is imported, nothing is measured."""
+def _there(name: str, available: bool, what: str) -> list[str]:
+    return hanging(f"  {'yes' if available else 'no '}  {name:<11}", what)
+
+
+def doctor() -> Examination:
+    """What this machine has of what flash can use: what ``flash doctor`` shows.
+
+    Nothing heavy is imported, nothing is measured.
+
+    >>> doctor().flash == flash.__version__
+    True
+    """
     required = list(_required())
     extras = dict.fromkeys(extra for _, extra in required if extra)
     return Examination(

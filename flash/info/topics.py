@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -9,15 +10,17 @@ from typing import Any
 
 from flash.errors import FlashError, UsageError, did_you_mean
 from flash.files.locations import known_names
+from flash.info.wrapping import hanging
 from flash.metrics import METRICS
 from flash.optimize import OPTIMIZERS
 from flash.plugins import Registry, registry
 from flash.proxies.registry import AGGREGATES, PROXIES
+from flash.report import Result
 from flash.spaces.family import FAMILIES
 from flash.spaces.space import load_space
 from flash.targets import KINDS, load_hardware
 
-__all__ = ["TOPICS", "Entry", "catalogue"]
+__all__ = ["TOPICS", "Catalogue", "Entry", "catalogue"]
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,54 @@ class Entry:
         }
 
 
-def catalogue(topic: str) -> list[Entry]:
-    """Everything of one of ``TOPICS``, in the order shown; raises ``UsageError`` for another."""
+@dataclass(frozen=True, repr=False)
+class Catalogue(Result):
+    """Everything of a topic that flash knows by name, in the order shown."""
+
+    topic: str
+    entries: tuple[Entry, ...]
+
+    def lines(self) -> list[str]:
+        """How many there are, then a name a line with what it is."""
+        width = max((len(entry.name) for entry in self.entries), default=0)
+        lines = [f"{len(self.entries)} {self.topic}"]
+        for entry in self.entries:
+            foreign = f" (from {entry.origin})" if entry.origin != "flash" else ""
+            lines += hanging(f"{entry.name:<{width}}  ", entry.description + foreign)
+        return lines
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """A row an entry; lists and tables of values as JSON."""
+        keys = dict.fromkeys(key for entry in self.entries for key in entry.to_dict())
+        return [
+            {key: _plain(row.get(key)) for key in keys}
+            for row in (entry.to_dict() for entry in self.entries)
+        ]
+
+    def document(self) -> dict[str, Any]:
+        """Schema ``flash.list/1``."""
+        return {
+            "schema": "flash.list/1",
+            self.topic: [entry.to_dict() for entry in self.entries],
+        }
+
+
+def catalogue(topic: str) -> Catalogue:
+    """Everything of one of ``TOPICS``: what ``flash list`` shows.
+
+    Raises ``UsageError`` for another topic, with the closest.
+
+    >>> "rpi4b" in [entry.name for entry in catalogue("targets").entries]
+    True
+    """
     if topic not in TOPICS:
         raise UsageError(f"nothing to list under '{topic}'{did_you_mean(topic, TOPICS)}")
-    return list(TOPICS[topic]())
+    return Catalogue(topic, tuple(TOPICS[topic]()))
+
+
+def _plain(value: Any) -> Any:
+    nested = isinstance(value, list | dict)
+    return json.dumps(value, ensure_ascii=False) if nested else value
 
 
 def _targets() -> Iterator[Entry]:

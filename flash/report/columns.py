@@ -11,8 +11,8 @@ from flash.quantities import format_number, quantity
 from flash.report.interval import Interval
 
 if TYPE_CHECKING:
+    from flash.report.data import SearchData
     from flash.report.design import DesignReport
-    from flash.report.result import SearchReport
 
 __all__ = ["Column", "Row", "breakable", "choose_columns", "rows_of"]
 
@@ -68,7 +68,7 @@ class Column:
         return self.width or max(len(text) for text in (self.heading, self.unit, *self.cells))
 
 
-def rows_of(report: SearchReport, *, quiet: bool, more: int = 10) -> list[Row]:
+def rows_of(report: SearchData, *, quiet: bool, more: int = 10) -> list[Row]:
     """The picks, then unless ``quiet`` up to ``more`` further designs spread over the front.
 
     The latency range is cut into equal parts on a log scale, and each part shows the design
@@ -88,9 +88,7 @@ def rows_of(report: SearchReport, *, quiet: bool, more: int = 10) -> list[Row]:
     return rows + [Row(design.id, design, False) for design in others]
 
 
-def _spread(
-    report: SearchReport, designs: Sequence[DesignReport], parts: int
-) -> list[DesignReport]:
+def _spread(report: SearchData, designs: Sequence[DesignReport], parts: int) -> list[DesignReport]:
     low = math.log(designs[0].latency_ms.value)
     span = math.log(designs[-1].latency_ms.value) - low or 1.0
     best: dict[int, tuple[float, DesignReport]] = {}
@@ -103,7 +101,7 @@ def _spread(
 
 
 def choose_columns(
-    report: SearchReport, rows: Sequence[Row], width: int, dash: str = "-"
+    report: SearchData, rows: Sequence[Row], width: int, dash: str = "-"
 ) -> list[Column]:
     """The columns that fit into ``width`` characters; ``dash`` joins the ends of intervals."""
     columns = {column.key: column for column in _columns(report, rows, dash)}
@@ -141,7 +139,7 @@ def _wrapped(column: Column) -> int:
     return min(max(longest, _LEAST_DESIGN_WIDTH), column.wide)
 
 
-def _columns(report: SearchReport, rows: Sequence[Row], dash: str) -> list[Column]:
+def _columns(report: SearchData, rows: Sequence[Row], dash: str) -> list[Column]:
     designs = [row.design for row in rows]
     columns = [
         Column("label", "", "", tuple(row.label for row in rows), right=False),

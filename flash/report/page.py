@@ -9,7 +9,7 @@ from flash.report.columns import choose_columns, rows_of
 from flash.report.picture import front_svg
 
 if TYPE_CHECKING:
-    from flash.report.result import SearchReport
+    from flash.report.data import SearchData
 
 __all__ = ["search_html"]
 
@@ -17,7 +17,7 @@ __all__ = ["search_html"]
 _STYLE = "text-align:{};padding:1px 10px"
 
 
-def search_html(report: SearchReport) -> str:
+def search_html(report: SearchData) -> str:
     """The picture of the front and a table of the picks and some of the front, as HTML."""
     rows = rows_of(report, quiet=False)
     columns = choose_columns(report, rows, 10_000, dash="\u2013")

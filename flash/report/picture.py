@@ -18,8 +18,8 @@ from flash.quantities import format_number, quantity
 from flash.report.axes import Axis, Box, blend, place_labels, tick_text
 
 if TYPE_CHECKING:
+    from flash.report.data import SearchData
     from flash.report.design import DesignReport
-    from flash.report.result import SearchReport
 
 __all__ = ["Mark", "front_svg"]
 
@@ -63,7 +63,7 @@ class Mark:
 
 
 def front_svg(
-    report: SearchReport,
+    report: SearchData,
     background: Sequence[tuple[float, float]] = (),
     marks: Sequence[Mark] = (),
 ) -> str:
@@ -81,7 +81,7 @@ class _Picture:
 
     def __init__(
         self,
-        report: SearchReport,
+        report: SearchData,
         background: Sequence[tuple[float, float]],
         marks: Sequence[Mark] = (),
     ) -> None:
@@ -353,7 +353,7 @@ def _whole(pixel: tuple[float, float]) -> tuple[int, int]:
     return round(pixel[0]), round(pixel[1])
 
 
-def _third(report: SearchReport) -> str:
+def _third(report: SearchData) -> str:
     """The objective shown as colour; empty if there are but two or some design lacks it."""
     if len(report.objectives) < 3:
         return ""

@@ -8,16 +8,16 @@ from typing import Any, TypeVar
 from flash.errors import InputError
 from flash.files.reading import parse_json
 from flash.files.section import Section
-from flash.report.design import DesignReport
-from flash.report.interval import Interval
-from flash.report.result import (
+from flash.report.data import (
     SCHEMA,
     AccuracyStatus,
     OptimizerSummary,
     Picks,
-    SearchReport,
     SpaceSummary,
 )
+from flash.report.design import DesignReport
+from flash.report.interval import Interval
+from flash.report.result import SearchReport
 
 __all__ = ["read_search"]
 

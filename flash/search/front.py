@@ -13,13 +13,9 @@ from flash.evaluation import Evaluation, sums_of_random
 from flash.metrics import evidence
 from flash.optimize import OptimizerResult, SeparableProblem
 from flash.report.chip import ChipView
+from flash.report.data import OptimizerSummary, Picks, SpaceSummary
 from flash.report.design import DesignReport
-from flash.report.result import (
-    OptimizerSummary,
-    Picks,
-    SearchReport,
-    SpaceSummary,
-)
+from flash.report.result import SearchReport
 from flash.search.objective import Goal
 from flash.search.picks import DIGITS, MEANING, Choice, written_apart
 from flash.search.problem import Problem

@@ -37,7 +37,7 @@ from flash.metrics import METRICS
 from flash.optimize import Limit, Objective, SeparableProblem, exact_front, objective
 from flash.optimize.infeasibility import accuracy_unreached, front_unreached
 from flash.proxies.options import proxy_names
-from flash.report.result import AccuracyStatus
+from flash.report.data import AccuracyStatus
 from flash.search.problem import Problem
 from flash.search.problem.base import Ints
 from flash.search.request import COSTS, Request
