@@ -71,12 +71,7 @@ def fit(
     """
     if not measurements and (prior is None or clock_mhz is None):
         raise UsageError("give a file of measurements (or --prior and --clock: none is needed)")
-    if not _NAME.fullmatch(name):
-        raise UsageError(f"--name {name!r}: letters, digits, '.', '-' and '_' only")
-    if (peak_gflops is None) != (memory_gb_s is None):
-        raise UsageError("--peak-gflops and --memory-gb-s go together")
-    if prior and peak_gflops is not None:
-        raise UsageError("give --prior or --peak-gflops, not both")
+    _check(name, prior, peak_gflops, memory_gb_s)
     if not measurements and prior is not None and clock_mhz is not None:
         derived = derived_profile(load_profile(prior), name, clock_mhz)
         return FitReport(derived, {}, ())
@@ -90,11 +85,7 @@ def fit(
     _one_device(files)
     for file in files:
         problems += file.problems
-        precision = str(file.header.get("precision", "fp32"))
-        if precision not in BYTES:
-            raise UsageError(
-                f"{file.path}: precision '{precision}' is not one of {', '.join(BYTES)}"
-            )
+        precision = _precision(file)
         own = _runtime_name(file, runtimes)
         progress(f"{own}: {len(file.rows)} networks")
         networks, latency_ms = [row.network for row in file.rows], file.latency_ms
@@ -129,6 +120,25 @@ def fit(
         next(iter(runtimes)),
     )
     return FitReport(profile, learned, tuple(problems))
+
+
+def _check(
+    name: str, prior: str | None, peak_gflops: float | None, memory_gb_s: float | None
+) -> None:
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"--name {name!r}: letters, digits, '.', '-' and '_' only")
+    if (peak_gflops is None) != (memory_gb_s is None):
+        raise UsageError("--peak-gflops and --memory-gb-s go together")
+    if prior and peak_gflops is not None:
+        raise UsageError("give --prior or --peak-gflops, not both")
+
+
+def _precision(file: Measurements) -> str:
+    """The number format of a file's networks."""
+    precision = str(file.header.get("precision", "fp32"))
+    if precision not in BYTES:
+        raise UsageError(f"{file.path}: precision '{precision}' is not one of {', '.join(BYTES)}")
+    return precision
 
 
 def _clock_given(text: str | None) -> float | None:

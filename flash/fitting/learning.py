@@ -116,12 +116,7 @@ def learn(
     )
     residuals = np.log(latency_ms / average.predicted)
     figures = {k: quality(latency_ms[rows], average.far[rows]) for k, rows in apart.items()}
-    far = np.log(latency_ms / average.far)
-    # One kernel errs more than a network, in which errors of many average out: the interval is
-    # for networks, so it comes from them where there are enough.
-    whole = load.distinct() >= _WHOLE
-    if whole.sum() < _FEWEST_WHOLE:
-        whole[:] = True
+    far, whole = np.log(latency_ms / average.far), _whole(load)
     of_kinds = coverage_of_groups(residuals[whole], far[whole], list(np.array(kinds)[whole]))
     tried = whole & ~np.isnan(far)
     near, far, families = residuals[whole], far[tried], np.array(kinds)[tried].tolist()
@@ -148,6 +143,16 @@ def learn(
         energy,
         energy_figures,
     )
+
+
+def _whole(load: Workload) -> NDArray[np.bool_]:
+    """The networks that an interval is made from, shape (networks,).
+
+    One kernel errs more than a network, in which errors of many average out: the interval is for
+    networks, so it comes from them where there are enough.
+    """
+    whole = load.distinct() >= _WHOLE
+    return whole if whole.sum() >= _FEWEST_WHOLE else np.ones_like(whole)
 
 
 def _variants(average: Average, latency_ms: Floats) -> tuple[Variant, ...]:

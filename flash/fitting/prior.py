@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -199,6 +200,41 @@ def speed_direction(size: int) -> Floats:
     return np.array((changes + extra)[:size])
 
 
+#: Standard deviation of the logarithm of each coefficient, given a data sheet (ours).
+_SHEET_DEVIATIONS: Final = {
+    "overhead_us": 1.5,
+    "pointwise": 0.7,
+    "conv3x3": 0.7,
+    "conv": 0.7,
+    "depthwise": 1.0,
+    "pool": 1.0,
+    "linear": 0.7,
+    "memory_gb_s": 0.4,
+    "linear_gb_s": 0.4,
+    "elementwise_gb_s": 0.6,
+    "reduction_half": 0.7,
+    "outputs_half": 0.7,
+    "window_half": 0.7,
+    # What is known of these is how they compare with their base class: the ties.
+    **dict.fromkeys(_TIED, _FREE),
+}
+#: (coefficient, the one it is tied to, their expected ratio, deviation of its logarithm; ours).
+_SHEET_TIES: Final = (
+    ("conv", "pointwise", 1.0, 0.3),
+    ("conv3x3", "conv", 1.3, 0.4),
+    ("grouped", "conv", 0.6, 0.5),
+    ("transposed", "conv", 1.0, 0.3),
+    ("global_pool", "pool", 1.0, 0.1),
+    ("activation", "pointwise", 0.7, 0.5),
+    ("norm", "activation", 1.0, 0.5),
+    ("matmul", "linear", 1.0, 0.3),
+    ("recurrent", "linear", 0.6, 0.5),
+    ("move_gb_s", "elementwise_gb_s", 0.2, 1.0),
+    ("reorder_gb_s", "move_gb_s", 1.0, 0.7),
+    ("group_half", "outputs_half", 1.75, 0.7),
+)
+
+
 def data_sheet_prior(peak_gmac_s: float, memory_gb_s: float, **changes: float) -> Prior:
     """What is expected of a CPU before any measurement.
 
@@ -207,7 +243,18 @@ def data_sheet_prior(peak_gmac_s: float, memory_gb_s: float, **changes: float) -
     pools a twentieth (ours, after published runs on other boards); a kernel costs some
     20 us. ``changes`` replaces fields of the prior.
     """
-    median = {
+    median = _sheet_medians(peak_gmac_s, memory_gb_s)
+    return Prior(
+        np.array([median[p] for p in PARAMETERS]),
+        np.array([_SHEET_DEVIATIONS[p] for p in PARAMETERS]),
+        _SHEET_TIES,
+        **changes,
+    )
+
+
+def _sheet_medians(peak_gmac_s: float, memory_gb_s: float) -> dict[str, float]:
+    """The expected coefficients of a processor with this peak and this memory."""
+    return {
         "overhead_us": 20.0,
         "pointwise": 0.35 * peak_gmac_s,
         "conv3x3": 0.45 * peak_gmac_s,
@@ -232,43 +279,6 @@ def data_sheet_prior(peak_gmac_s: float, memory_gb_s: float, **changes: float) -
         "reorder_gb_s": 0.2 * memory_gb_s,
         "group_half": 8.0,
     }
-    deviation = {
-        "overhead_us": 1.5,
-        "pointwise": 0.7,
-        "conv3x3": 0.7,
-        "conv": 0.7,
-        "depthwise": 1.0,
-        "pool": 1.0,
-        "linear": 0.7,
-        "memory_gb_s": 0.4,
-        "linear_gb_s": 0.4,
-        "elementwise_gb_s": 0.6,
-        "reduction_half": 0.7,
-        "outputs_half": 0.7,
-        "window_half": 0.7,
-        # What is known of these is how they compare with their base class: the ties.
-        **dict.fromkeys(_TIED, _FREE),
-    }
-    ties = (
-        ("conv", "pointwise", 1.0, 0.3),
-        ("conv3x3", "conv", 1.3, 0.4),
-        ("grouped", "conv", 0.6, 0.5),
-        ("transposed", "conv", 1.0, 0.3),
-        ("global_pool", "pool", 1.0, 0.1),
-        ("activation", "pointwise", 0.7, 0.5),
-        ("norm", "activation", 1.0, 0.5),
-        ("matmul", "linear", 1.0, 0.3),
-        ("recurrent", "linear", 0.6, 0.5),
-        ("move_gb_s", "elementwise_gb_s", 0.2, 1.0),
-        ("reorder_gb_s", "move_gb_s", 1.0, 0.7),
-        ("group_half", "outputs_half", 1.75, 0.7),
-    )
-    return Prior(
-        np.array([median[p] for p in PARAMETERS]),
-        np.array([deviation[p] for p in PARAMETERS]),
-        ties,
-        **changes,
-    )
 
 
 def unknown_prior() -> Prior:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 from flash.command import CommandParser
@@ -14,7 +15,7 @@ from flash.search.budgeted.options import (
     check_budget_options,
     refuse_budget_options,
 )
-from flash.search.request import OPTIMIZER, SHORTLIST
+from flash.search.request import OPTIMIZER, PICKS, SHORTLIST
 
 __all__ = ["main"]
 
@@ -50,8 +51,19 @@ def _parser() -> CommandParser:
     parser = CommandParser(
         "search",
         "Pareto designs of a search space for a target, certified by an exact optimizer.",
-        "Quantities take units: --max-latency 20ms --max-energy 5mJ --max-memory 8MB.",
+        "Quantities take units: --max-latency 20ms --max-energy 5mJ --max-memory 8MB.\n\n"
+        + textwrap.fill(PICKS, 100)
+        + "\n",
     )
+    _add_question(parser)
+    _add_method(parser)
+    _add_answer(parser)
+    add_budget_options(parser)
+    return parser
+
+
+def _add_question(parser: CommandParser) -> None:
+    """What is searched, on what, within which limits."""
     add = parser.add_argument
     add("--target", default="rpi3b", metavar="T", help="profile name or TOML file (%(default)s)")
     add("--runtime", metavar="R", help="one of the profile's runtimes (its default one)")
@@ -79,6 +91,11 @@ def _parser() -> CommandParser:
         metavar="flash",
         help="one design instead of a front: the most score over (area x latency x energy)",
     )
+
+
+def _add_method(parser: CommandParser) -> None:
+    """By which score and optimizer."""
+    add = parser.add_argument
     add(
         "--metric",
         metavar="M",
@@ -98,6 +115,11 @@ def _parser() -> CommandParser:
     seconds = "time for the certificate where hardware is searched (effort counted in work)"
     add("--certify-seconds", metavar="S", help=seconds)
     add("--seed", default="0", metavar="N", help="seed of everything random (%(default)s)")
+
+
+def _add_answer(parser: CommandParser) -> None:
+    """What is shown and written."""
+    add = parser.add_argument
     add(
         "--out",
         metavar="DIR",
@@ -116,5 +138,3 @@ def _parser() -> CommandParser:
     add("--json", metavar="FILE", help="write the JSON document to FILE, or to stdout with '-'")
     add("--quiet", action="store_true", help="the picks and the certificate, nothing else")
     add("--verbose", action="store_true", help="more of the front, and where each number is from")
-    add_budget_options(parser)
-    return parser

@@ -17,13 +17,14 @@ from flash.report.data import OptimizerSummary, Picks, SpaceSummary
 from flash.report.design import DesignReport
 from flash.report.result import SearchReport
 from flash.search.objective import Goal
-from flash.search.picks import DIGITS, MEANING, Choice, written_apart
+from flash.search.picks import DIGITS, Choice, written_apart
 from flash.search.problem import Problem
 from flash.search.problem.base import Ints
 from flash.search.problem.designs import (
     design_reports,
     names_of,
 )
+from flash.search.request import PICKS
 from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import Floats
 
@@ -147,14 +148,9 @@ def report_on(
         space=space,
         objectives=objectives,
         limits=limits,
-        optimizer=OptimizerSummary(
-            result.name,
-            result.evaluations,
-            result.seconds,
-            None if result.gap_percent is None else result.gap_percent / 100,
-            result.certified,
-            result.message
-            + goal.dropped(len(designs) - len(whole), len(designs))
+        optimizer=_certificate(
+            result,
+            goal.dropped(len(designs) - len(whole), len(designs))
             + _same_in_print(len(whole) - len(kept)),
         ),
         front=shown,
@@ -165,11 +161,24 @@ def report_on(
             *_notes(shown),
             *(evidence.of_space(problem.networks, goal.metric) if goal.model is None else ()),
             *screened.notes,
-            MEANING,
+            PICKS,
         ],
         accuracy=status,
     )
     return report, chip
+
+
+def _certificate(result: OptimizerResult, left_out: str) -> OptimizerSummary:
+    """What the optimizer did; ``left_out`` goes on where its message ends."""
+    gap = None if result.gap_percent is None else result.gap_percent / 100
+    return OptimizerSummary(
+        result.name,
+        result.evaluations,
+        result.seconds,
+        gap,
+        result.certified,
+        result.message + left_out,
+    )
 
 
 def _choice(front: Front, rows: Ints, names: Sequence[str], signs: Sequence[float]) -> Choice:

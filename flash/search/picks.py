@@ -11,17 +11,10 @@ from numpy.typing import NDArray
 from flash.optimize import distance_to_ideal, non_dominated
 from flash.spaces.stage_tables import Floats
 
-__all__ = ["DIGITS", "MEANING", "Choice", "written_apart"]
+__all__ = ["DIGITS", "Choice", "written_apart"]
 
 #: Significant digits in which no row of a front that is written dominates another.
 DIGITS = 6
-#: What the picks are, for help and for the reader of a report.
-MEANING = (
-    "picks: fastest has the least latency; most accurate the highest accuracy (or score); balanced "
-    "is nearest to the ideal point that has the best of each objective, on scales from 0 to 1 over "
-    "the front, costs by their logarithm. Where such a design is outside what was measured, one "
-    "inside whose interval reaches its value (for balanced: in every objective) is the pick instead"
-)
 
 
 @dataclass(frozen=True)
@@ -43,7 +36,7 @@ class Choice:
     utility: Floats
 
     def best(self) -> tuple[int, int, int]:
-        """Rows of the fastest, the balanced and the most accurate, as ``MEANING`` says.
+        """Rows of the fastest, the balanced and the most accurate, as ``PICKS`` of a request says.
 
         Of equal ones the first.
         """

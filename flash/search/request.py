@@ -15,7 +15,7 @@ from flash.proxies.options import ProxyOptions, is_proxy, refuse_unused
 if TYPE_CHECKING:
     from flash.targets.chips import Given
 
-__all__ = ["COSTS", "OPTIMIZER", "SHORTLIST", "Request"]
+__all__ = ["COSTS", "OPTIMIZER", "PICKS", "SHORTLIST", "Request"]
 
 #: Costs that can be objectives, by the word users type -> the quantity.
 COSTS = MappingProxyType(
@@ -30,6 +30,13 @@ COSTS = MappingProxyType(
 SHORTLIST = 64
 #: Certified by the exact one, whose front is returned.
 OPTIMIZER = "shgo"
+#: What the picks are, for help and for the reader of a report.
+PICKS = (
+    "picks: fastest has the least latency; most accurate the highest accuracy (or score); balanced "
+    "is nearest to the ideal point that has the best of each objective, on scales from 0 to 1 over "
+    "the front, costs by their logarithm. Where such a design is outside what was measured, one "
+    "inside whose interval reaches its value (for balanced: in every objective) is the pick instead"
+)
 
 
 @dataclass(frozen=True)

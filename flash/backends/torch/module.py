@@ -125,19 +125,7 @@ class TorchNetwork(nn.Module):
 
         match layer.op:
             case "conv":
-                convolve = self._part(
-                    layer.name,
-                    nn.Conv2d(
-                        int(layer.in_channels),
-                        channels,
-                        window,
-                        stride,
-                        pad,
-                        int(layer.dilation),
-                        groups=int(layer.groups),
-                        bias=layer.bias,
-                    ),
-                )
+                convolve = self._part(layer.name, _convolution(layer))
                 return lambda v: convolve(as_map(v[0]))
             case "linear":
                 dense = self._part(
@@ -180,6 +168,19 @@ class TorchNetwork(nn.Module):
     def _part(self, name: str, part: nn.Module) -> nn.Module:
         self.add_module(name.replace(".", "_"), part)
         return part
+
+
+def _convolution(layer: Layer) -> nn.Conv2d:
+    return nn.Conv2d(
+        int(layer.in_channels),
+        int(layer.out_channels),
+        (int(layer.kernel_height), int(layer.kernel_width)),
+        int(layer.stride),
+        (int(layer.pad_height), int(layer.pad_width)),
+        int(layer.dilation),
+        groups=int(layer.groups),
+        bias=layer.bias,
+    )
 
 
 def _sum(values: list[torch.Tensor]) -> torch.Tensor:

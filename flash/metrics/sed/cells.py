@@ -65,9 +65,12 @@ def score_cells(cells: int, channels: int, height: int, width: int) -> Scores:
     batch = _Batch(distinct, cells)
     batch.walk(channels, height, width)
     found = (
-        batch.sed, batch.isometry(), batch.capacity, batch.thinness,
+        batch.sed,
+        batch.isometry(),
+        batch.capacity,
+        batch.thinness,
         batch.unbypassed_depth(),
-    )  # fmt: skip
+    )
     dead, which = ~distinct.any(axis=1), which.ravel()
     columns = []
     for values in found:
@@ -163,9 +166,13 @@ class _Batch:
                 x = self._cell(x, gains, group, cell, channels, positions)
 
     def _count(
-        self, read: int, written: int, positions: int, entropy: Floats | float,
+        self,
+        read: int,
+        written: int,
+        positions: int,
+        entropy: Floats | float,
         shares: Floats | float,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """One convolution of all cells; ``shares`` 0 where a cell has none."""
         links = read * written * entropy / PIXEL_ENTROPY
         self.capacity += np.sqrt(links * np.sqrt(shares)) * positions**POSITIONS

@@ -353,9 +353,14 @@ class _Walk:
         return self.made(name, covariance, channels, rank, factor, mean)
 
     def made(
-        self, name: int, covariance: Floats, channels: int, rank: float, factor: bool = False,
+        self,
+        name: int,
+        covariance: Floats,
+        channels: int,
+        rank: float,
+        factor: bool = False,
         mean: float = 0.0,
-    ) -> Map:  # fmt: skip
+    ) -> Map:
         """A map that is one source."""
         result = Map(covariance, channels, rank, {name: _WHOLE}, factor, name, mean)
         self.sources[name] = result

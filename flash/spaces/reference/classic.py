@@ -175,8 +175,14 @@ def _chain(e: Emitter, x: Tensor, *convs: tuple[int, int | tuple[int, int]]) -> 
 
 
 def _plain(
-    e: Emitter, x: Tensor, channels: int, kernel: int,
-    *, stride: int = 1, pad: int | None = None, groups: int = 1,
-) -> Tensor:  # fmt: skip
+    e: Emitter,
+    x: Tensor,
+    channels: int,
+    kernel: int,
+    *,
+    stride: int = 1,
+    pad: int | None = None,
+    groups: int = 1,
+) -> Tensor:
     """Convolution with bias and ReLU, without batch norm, as before 2015."""
     return e.conv(x, channels, kernel, stride, groups, pad=pad, norm=False, bias=True)

@@ -141,9 +141,14 @@ def efficientnet_lite(e: Emitter, size: int) -> tuple[Tensor, Tensor]:
 
 
 def _block(
-    e: Emitter, x: Tensor, hidden: int, kernel: int, stride: int, channels: int,
+    e: Emitter,
+    x: Tensor,
+    hidden: int,
+    kernel: int,
+    stride: int,
+    channels: int,
     act: str = "relu6",
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Inverted residual: expand (unless it would not), depthwise, project, add if shapes match."""
     y = e.conv(x, hidden, 1, act=act) if hidden != x.channels else x
     y = e.conv(y, hidden, kernel, stride, groups=hidden, act=act)
