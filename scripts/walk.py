@@ -9,7 +9,7 @@ its number, the room, the functions by which it was entered. A room that needs o
 
 How it counts:
 
-* A room is a folder directly below ``flash/``. What lies below it (``evaluation/joint``,
+* A room is a folder directly below ``flash/``. What lies below it (``search/problem``,
   ``targets/imc``) is the same room.
 * The verb's own room is where the walk starts; its own calls are no stays.
 * A stay begins when code of the verb calls into another room: a function, a method, a property,

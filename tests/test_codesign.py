@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from flash.errors import InfeasibleError, UsageError
-from flash.evaluation.joint import evaluate_joint, joint_problem, joint_space
+from flash.evaluation import evaluate_on_chips, separable_on_chips
 from flash.optimize import (
     Effort,
     exact_front,
@@ -25,6 +25,7 @@ from flash.optimize.nested.planar import PlanarFronts
 from flash.report.reading import read_search
 from flash.search import search
 from flash.search.picks import written_apart
+from flash.search.problem.joint_space import joint_space
 from flash.spaces.space import load_space
 from flash.targets import load_hardware
 
@@ -62,7 +63,15 @@ def small(tmp_path):
 
 
 def _joint(name, given=None, space="cifar10-concat"):
-    return joint_space(load_space(space), load_hardware(name), given)[0]
+    return joint_space(load_space(space), load_hardware(name), given)
+
+
+def _tables(space):
+    return separable_on_chips(space.network, space.family, "nn_degree")
+
+
+def _priced(space, indices):
+    return evaluate_on_chips(space.network, space.family, indices)
 
 
 def _every(space):
@@ -87,8 +96,8 @@ def test_joint_tables_price_designs_as_their_own_chip_does(name, small, rng):
     space = _joint(name, space=small)
     indices = space.sample(150, rng)
     indices = indices[space.possible[space.split(indices)[0]]]
-    table = joint_problem(space, "nn_degree").evaluate(indices)
-    real = evaluate_joint(space, indices)
+    table = _tables(space).evaluate(indices)
+    real = _priced(space, indices)
     assert table["area_mm2"] == pytest.approx(real.area_mm2[0], rel=1e-9)
     assert table["nn_degree"] == pytest.approx(real.nn_degree)
     for quantity in ("latency_ms", "energy_mj"):
@@ -102,7 +111,7 @@ def test_imc_tables_by_distinct_layers_are_those_of_whole_stages(small, rng):
     from flash.evaluation import separable
 
     space = _joint("imc", space=small)
-    joint = joint_problem(space, "nn_degree")
+    joint = _tables(space)
     indices = space.sample(40, rng)
     chips, networks = space.split(indices)
     for chip in np.unique(chips)[:4]:
@@ -122,7 +131,7 @@ def test_systolic_front_equals_brute_force_and_is_certified(small):
         certify_seconds=60.0,
     )
     space = _joint("systolic", _GIVEN["systolic"], small)
-    values = _values(evaluate_joint(space, _every(space)))
+    values = _values(_priced(space, _every(space)))
     best = values[non_dominated(values, _SIGNS)]
     best = best[written_apart(best, _SIGNS)]
     got = np.array([[d.quantity(name) for name in _NAMES] for d in report.front])
@@ -136,7 +145,7 @@ def test_systolic_front_equals_brute_force_and_is_certified(small):
 def test_the_bound_holds_whenever_time_is_up(name, seconds, small):
     report = search(name, small, hardware=_GIVEN[name], certify_seconds=seconds, max_area_mm2=8.0)
     space = _joint(name, _GIVEN[name], small)
-    values = _values(evaluate_joint(space, _every(space)))
+    values = _values(_priced(space, _every(space)))
     values = values[values[:, 2] <= 8.0]
     best = values[non_dominated(values, _SIGNS)]
     got = np.array([[d.quantity(of) for of in _NAMES] for d in report.front])
@@ -195,7 +204,7 @@ def test_converters_lose_nothing_of_an_exact_sum():
 @pytest.mark.parametrize("name", ["systolic", "imc"])
 def test_fifty_random_limit_settings_are_all_satisfied(name, rng):
     space = _joint(name)
-    found = evaluate_joint(space, space.sample(400, rng))
+    found = _priced(space, space.sample(400, rng))
     for _ in range(25):
         limits = {
             "max_latency_ms": float(rng.choice(found.latency_ms[0])),
@@ -219,7 +228,7 @@ def test_fifty_random_limit_settings_are_all_satisfied(name, rng):
 @pytest.mark.slow
 def test_nsga2_adds_next_to_nothing_to_the_front():
     pytest.importorskip("pymoo")
-    problem = joint_problem(_joint("systolic"), "nn_degree")
+    problem = _tables(_joint("systolic"))
     objectives = [objective(name) for name in _NAMES]
     other = nsga2_front(problem, objectives, population=200, generations=500).values
     ours = shgo_front(problem, objectives, effort=Effort(sweeps=40)).values
@@ -234,7 +243,7 @@ def test_nsga2_adds_next_to_nothing_to_the_front():
 def test_the_whole_systolic_space_is_certified_and_nsga2_dominates_nothing_of_its_front():
     pytest.importorskip("pymoo")
     space = _joint("systolic")
-    problem = joint_problem(space, "nn_degree")
+    problem = _tables(space)
     objectives = [objective(name) for name in _NAMES]
 
     def price(indices):
@@ -255,7 +264,7 @@ def test_the_whole_systolic_space_is_certified_and_nsga2_dominates_nothing_of_it
 
 def test_the_flash_objective_finds_the_best_ratio_and_bounds_it(small):
     space = _joint("systolic", _GIVEN["systolic"], small)
-    every = evaluate_joint(space, _every(space))
+    every = _priced(space, _every(space))
     costs = [every.quantity(name) for name in ("latency_ms", "energy_mj", "area_mm2")]
     best = float((every.nn_degree / np.prod(costs, axis=0)).max())
     for seconds in (0.0, 30.0):
@@ -284,7 +293,7 @@ def test_the_same_search_writes_the_same_bytes(name, small):
 
 def test_planar_fronts_are_the_exact_ones_of_each_choice(small):
     space = _joint("systolic", _GIVEN["systolic"], small)
-    problem = joint_problem(space, "nn_degree")
+    problem = _tables(space)
     nested = Nested(problem, len(space.free), space.possible, space.size)
     objectives = [objective(name) for name in _NAMES[:2]]
     signs = {of.name: of.sign for of in objectives}
@@ -299,7 +308,7 @@ def test_planar_fronts_are_the_exact_ones_of_each_choice(small):
 
 def test_planar_fronts_leave_out_what_a_known_design_dominates(small):
     space = _joint("systolic", _GIVEN["systolic"], small)
-    problem = joint_problem(space, "nn_degree")
+    problem = _tables(space)
     nested = Nested(problem, len(space.free), space.possible, space.size)
     objectives = [objective(name) for name in _NAMES[:2]]
     choices = np.flatnonzero(space.possible)

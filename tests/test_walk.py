@@ -86,3 +86,42 @@ def test_the_default_search_enters_no_room_more_than_twice(tmp_path):
     assert summary == "stays: " + ", ".join(f"{room} {n}" for room, n in counts.items())
     assert {"spaces", "targets", "accuracy", "evaluation", "optimize", "report"} <= set(counts)
     assert max(counts.values()) <= 2, done.stderr
+
+
+#: A space of 16 networks.
+SMALL = """schema = "flash.space/1"
+family = "concat"
+classes = 10
+[input]
+channels = 3
+height = 32
+width = 32
+[settings]
+cells = 2
+[variables]
+w1 = [8, 32]
+d1 = [3, 8]
+t1 = [16]
+w2 = [16, 128]
+d2 = [3, 9]
+t2 = [16]
+"""
+#: Targets with hardware variables: all but a few are given, or all.
+CHIPS = (
+    ("systolic", "buffer_kib=128,bits=8,frequency_mhz=800,cols=32,dataflow=os"),
+    ("imc", "columns=128,crossbars_per_tile=8,noc_bits=64,mvm_limit=1024,columns_per_adc=16"),
+    ("imc", "default"),
+)
+
+
+@pytest.mark.parametrize(("target", "given"), CHIPS)
+def test_a_search_of_networks_and_chips_walks_as_any_other(walking, target, given, tmp_path):
+    space = tmp_path / "small.toml"
+    space.write_text(SMALL, encoding="utf-8")
+    options = ["--space", str(space), "--quiet", "--out", str(tmp_path)]
+    if given != "default":
+        options += ["--certify-seconds", "0"]
+    code, stays = walking.walk("search", ["--target", target, "--hardware", given, *options])
+    rooms = [stay.room for stay in stays]
+    assert code == 0 and {"targets", "evaluation", "optimize", "report"} <= set(rooms)
+    assert max(map(rooms.count, rooms)) <= 2, rooms

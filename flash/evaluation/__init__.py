@@ -1,5 +1,6 @@
 """Every quantity of designs, with and without a target: the one evaluator."""
 
+from flash.evaluation.chips import evaluate_on_chips, separable_on_chips
 from flash.evaluation.designs import (
     CellScore,
     Evaluation,
@@ -20,8 +21,10 @@ __all__ = [
     "Metrics",
     "evaluate",
     "evaluate_network",
+    "evaluate_on_chips",
     "measure",
     "measure_network",
     "separable",
+    "separable_on_chips",
     "sums_of_random",
 ]

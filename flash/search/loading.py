@@ -31,9 +31,9 @@ def load_problem(
     one_chip = profile.target(hardware)
     problem: Problem = Networks(networks, one_chip)
     if one_chip.chip:
-        from flash.evaluation.joint import joint_space  # noqa: PLC0415 (accelerators)
         from flash.search.problem.joint import NetworksAndChips  # noqa: PLC0415 (accelerators)
+        from flash.search.problem.joint_space import joint_space  # noqa: PLC0415 (accelerators)
 
         joint = joint_space(networks, profile, hardware)
-        problem = problem if joint is None else NetworksAndChips(*joint)
+        problem = problem if joint is None else NetworksAndChips(joint)
     return problem if extrapolate else problem.of_networks(narrow_to_trained(networks))

@@ -23,8 +23,8 @@ import sys
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.evaluation import Evaluation, evaluate
-from flash.evaluation.joint import CoSpace, evaluate_joint, joint_space
+from flash.evaluation import Evaluation, evaluate, evaluate_on_chips
+from flash.search.problem.joint_space import CoSpace, joint_space
 from flash.spaces.space import SearchSpace, load_space
 from flash.targets import load_hardware
 
@@ -93,13 +93,12 @@ def main() -> int:
     for name in ("systolic", "imc"):
         rng = np.random.default_rng(20260714)
         family = load_hardware(name)
-        joint = joint_space(network_space, family, None)
-        if joint is None:
+        space = joint_space(network_space, family, None)
+        if space is None:
             continue
-        space = joint[0]
         indices = space.sample(2 * options.designs, rng)
         indices = indices[space.possible[space.split(indices)[0]]][: options.designs]
-        found = evaluate_joint(space, indices)
+        found = evaluate_on_chips(network_space, space.family, indices)
         own = indices[:, len(space.free) :]
         network = network_features(network_space, found, own)
         show(f"{name}, all its chips", chip_features(space, indices, network), found)

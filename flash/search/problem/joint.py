@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.evaluation import CellScore, Evaluation
-from flash.evaluation.joint import CoSpace, FamilyTarget, evaluate_joint, joint_problem
+from flash.evaluation import CellScore, Evaluation, evaluate_on_chips, separable_on_chips
 from flash.metrics import METRICS
 from flash.optimize import Limit, Objective, OptimizerResult, SeparableProblem, within
 from flash.optimize.infeasibility import all_at_once, best_of_any_chip, least_area
@@ -17,6 +16,7 @@ from flash.optimize.nested import How, Nested, search_nested
 from flash.report.chip import ChipView
 from flash.search.problem.base import Effort
 from flash.search.problem.chip_view import chip_view
+from flash.search.problem.joint_space import CoSpace, FamilyTarget
 from flash.search.problem.relaxation import real_values
 from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import Floats
@@ -31,10 +31,14 @@ class NetworksAndChips:
     """The networks of a space with every chip of a family."""
 
     space: CoSpace
-    target: FamilyTarget
 
     one_chip: bool = False
     own_metric: str = "nn_degree"
+
+    @property
+    def target(self) -> FamilyTarget:
+        """The family."""
+        return self.space.target
 
     @property
     def objectives(self) -> tuple[str, ...]:
@@ -57,15 +61,15 @@ class NetworksAndChips:
 
     def tables(self, metric: str, index: CellScore | None = None) -> SeparableProblem:
         """Stage tables over hardware and network variables."""
-        return joint_problem(self.space, metric, index)
+        return separable_on_chips(self.space.network, self.space.family, metric, index)
 
     def of_networks(self, networks: SearchSpace) -> NetworksAndChips:
         """The same with other networks."""
-        return replace(self, space=replace(self.space, network=networks))
+        return NetworksAndChips(replace(self.space, network=networks))
 
     def evaluate(self, indices: Ints, tables: SeparableProblem | None = None) -> Evaluation:
         """Everything about designs, each on its own chip."""
-        return evaluate_joint(self.space, indices, tables)
+        return evaluate_on_chips(self.space.network, self.space.family, indices, tables)
 
     def hardware(self, indices: Ints) -> Mapping[str, int]:
         """The chip of a design."""

@@ -45,7 +45,8 @@ class CoSpace:
     @property
     def size(self) -> int:
         """Networks x hardware options, those left out beforehand included; exactly."""
-        return self.network.size * self.family.grid.options
+        networks = math.prod(map(len, self.network.grids))
+        return networks * self.family.grid.options
 
     @property
     def distinct(self) -> int:
@@ -176,9 +177,7 @@ class FamilyTarget:
         return summary
 
 
-def joint_space(
-    network: SearchSpace, hardware: Hardware, given: Given | None
-) -> tuple[CoSpace, FamilyTarget] | None:
+def joint_space(network: SearchSpace, hardware: Hardware, given: Given | None) -> CoSpace | None:
     """The joint space of all chips; None if nothing is left to choose (``--hardware default``).
 
     Raises ``UsageError`` for hardware variables that cannot be.
@@ -186,7 +185,4 @@ def joint_space(
     if isinstance(given, str) and "default" in given.split(","):
         return None
     family = hardware.family(given)
-    if family is None:
-        return None
-    target = FamilyTarget.of(family)
-    return CoSpace(network, target), target
+    return None if family is None else CoSpace(network, FamilyTarget.of(family))

@@ -1,0 +1,134 @@
+"""Networks on every chip of a family: stage tables of all at once, and what designs cost.
+
+A joint design is a chip, given by its hardware variables, and a network. Its variables are those
+of the chip, in the order of ``ChipGrid.free``, then those of the network's space.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flash.evaluation.designs import CellScore, Evaluation, evaluate_summed, separable
+from flash.spaces.space import SearchSpace
+from flash.spaces.stage_tables import Combine, Floats, SeparableProblem, StageTable
+from flash.spaces.table import LayerTable, TableEmitter
+from flash.targets import ChipFamily, Triple
+
+__all__ = ["evaluate_on_chips", "separable_on_chips"]
+
+Ints = NDArray[np.int64]
+
+#: Costs of a chip that cannot be built: beyond every limit, yet finite.
+_IMPOSSIBLE = 1e9
+
+
+def separable_on_chips(
+    space: SearchSpace, family: ChipFamily, metric: str, index: CellScore | None = None
+) -> SeparableProblem:
+    """The separable problem of hardware and network variables together.
+
+    Its first stage owns the hardware variables and holds what a chip costs whatever the network
+    (``ChipFamily.own_costs``); every other stage reads them. Where the target is not ``exact``,
+    costs are lower bounds. ``metric`` and ``index`` are those of ``separable``.
+    """
+    base = family.target(int(np.argmax(family.possible)))
+    network = separable(space, base, metric, index)
+    shape = tuple(len(values) for values in family.grid.free.values())
+    hardware = tuple(range(len(shape)))
+    own = family.own_costs()
+    combine: dict[str, Combine] = {**network.combine, **dict.fromkeys(own, "sum")}
+    chip = {name: np.zeros(shape) for name in combine}
+    chip |= {name: _every_chip(family, values).reshape(shape) for name, values in own.items()}
+    stages = [StageTable("chip", (), hardware, chip)]
+    for stage in network.stages:
+        tail = next(iter(stage.values.values())).shape
+        found = family.stage_costs(_stage_table(space, stage))
+        values: dict[str, Floats] = {}
+        for name in combine:
+            if name in own:
+                values[name] = np.broadcast_to(0.0, (*shape, *tail))
+            elif name in found:
+                values[name] = _every_chip(family, found[name]).reshape(*shape, *tail)
+            else:  # the network's alone
+                values[name] = np.broadcast_to(stage.values[name], (*shape, *tail))
+        reads = (*hardware, *(k + len(shape) for k in stage.reads))
+        owns = tuple(k + len(shape) for k in stage.owns)
+        stages.append(StageTable(stage.name, reads, owns, values))
+    return SeparableProblem((*shape, *network.sizes), tuple(stages), combine)
+
+
+def _every_chip(family: ChipFamily, values: Floats) -> Floats:
+    """Values of the possible chips, (possible chips, ...), with the others in their places."""
+    if family.possible.all():
+        return values
+    every = np.full((len(family.possible), *values.shape[1:]), _IMPOSSIBLE)
+    every[family.possible] = values
+    return every
+
+
+def _stage_table(space: SearchSpace, stage: StageTable) -> LayerTable:
+    """The layers of every option of a stage, in the order of its table."""
+    axes = (*stage.reads, *stage.owns)
+    grids = [space.grids[k] for k in axes]
+    mesh = [g.ravel() for g in np.meshgrid(*grids, indexing="ij")] if grids else []
+    values: dict[str, int | NDArray[np.int64]] = {
+        name: int(grid[0]) for name, grid in zip(space.variables, space.grids, strict=True)
+    }
+    values.update((space.variables[k], g) for k, g in zip(axes, mesh, strict=True))
+    emitter = TableEmitter(math.prod(len(g) for g in grids), only={stage.name})
+    return emitter.table(space.family.emit(emitter, values)[1])
+
+
+def evaluate_on_chips(
+    space: SearchSpace,
+    family: ChipFamily,
+    indices: Ints,
+    tables: SeparableProblem | None = None,
+) -> Evaluation:
+    """Everything about joint designs (indices, shape (designs, variables)), in their order.
+
+    tables: of ``separable_on_chips``; as in ``flash.evaluation.evaluate``.
+    """
+    grid = tuple(len(values) for values in family.grid.free.values())
+    chips = np.ravel_multi_index(tuple(indices[:, : len(grid)].T), grid)
+    networks = indices[:, len(grid) :]
+    sums = {} if tables is None else tables.evaluate(indices)
+    parts = [
+        evaluate_summed(
+            space,
+            family.target(int(chip)),
+            networks[chips == chip],
+            {name: values[chips == chip] for name, values in sums.items()},
+        )
+        for chip in np.unique(chips)
+    ]
+    back = np.argsort(np.argsort(chips, kind="stable"), kind="stable")
+
+    def plain(name: str) -> Floats:
+        return np.concatenate([getattr(part, name) for part in parts])[back]
+
+    def triple(name: str) -> Triple:
+        columns = [[getattr(part, name)[end] for part in parts] for end in range(3)]
+        low, middle, high = (np.concatenate(column)[back] for column in columns)
+        return low, middle, high
+
+    return Evaluation(
+        plain("nn_degree"),
+        plain("nn_mass"),
+        plain("params"),
+        plain("macs"),
+        plain("weight_kb"),
+        plain("activation_kb"),
+        latency_ms=triple("latency_ms"),
+        energy_mj=triple("energy_mj"),
+        extrapolated=plain("extrapolated").astype(np.bool_),
+        area_mm2=None if parts[0].area_mm2 is None else triple("area_mm2"),
+        details={
+            name: np.concatenate([part.details[name] for part in parts])[back]
+            for name in parts[0].details
+        },
+        sums=sums,
+    )
