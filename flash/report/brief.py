@@ -15,8 +15,9 @@ from flash.report.columns import breakable, rows_of
 from flash.report.interval import Interval
 
 if TYPE_CHECKING:
+    from flash.report.data import SpaceSummary
     from flash.report.design import DesignReport
-    from flash.report.result import SearchReport, SpaceSummary
+    from flash.report.result import SearchReport
 
 __all__ = ["render_brief"]
 

@@ -51,7 +51,7 @@ def stay_measured(
     As they are where all of the front is inside already, or no design inside is within the limits.
     """
     given, target = Confined(tables, criteria), problem.target
-    if not (tables.tabulated and problem.one_chip and target.exact):
+    if not (problem.one_chip and target.exact and tables.tabulated):
         return given
     if not isinstance(target, MeasuredRange):
         return given
@@ -59,7 +59,7 @@ def stay_measured(
         found = front_of(tables, criteria)
     except InfeasibleError:
         return given  # the search itself says why
-    if not problem.evaluate(found.indices, tables.evaluate(found.indices)).extrapolated.any():
+    if not problem.evaluate(found.indices, tables).extrapolated.any():
         return given
     for conditions in target.measured:
         try:

@@ -188,10 +188,9 @@ def stay_inside(setup: Setup, request: Request) -> tuple[Setup, float | None]:
     """
     if request.extrapolate:
         return setup, None
-    exactly = replace(request, optimizer="exact")
 
     def front(tables: SeparableProblem, criteria: Criteria) -> OptimizerResult:
-        return _optimised(replace(setup, tables=tables, criteria=criteria), exactly)
+        return _optimised(replace(setup, tables=tables, criteria=criteria), request, "exact")
 
     found = stay_measured(setup.problem, setup.tables, setup.criteria, front)
     return replace(setup, tables=found.tables, criteria=found.criteria), found.share
@@ -201,17 +200,17 @@ def optimise(setup: Setup, request: Request) -> OptimizerResult:
     """What the optimizer finds; raises ``InfeasibleError`` with the limit that binds."""
     problem, goal, tables, criteria = setup.problem, setup.goal, setup.tables, setup.criteria
     try:
-        return _optimised(setup, request)
+        return _optimised(setup, request, request.optimizer)
     except InfeasibleError as error:
         why = goal.why_unmet(problem, tables, criteria.bounds)
         why = why or problem.why_unmet(tables, criteria.bounds)
         raise InfeasibleError(why or str(error)) from None
 
 
-def _optimised(setup: Setup, request: Request) -> OptimizerResult:
+def _optimised(setup: Setup, request: Request, optimizer: str) -> OptimizerResult:
     problem, goal, tables, criteria = setup.problem, setup.goal, setup.tables, setup.criteria
     effort = Effort(
-        request.optimizer,
+        optimizer,
         request.seed,
         request.certify_seconds,
         request.single,
