@@ -9,8 +9,9 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ __all__ = ["Cell", "recipes"]
 
 SEQUENCES, STEPS = 32, 35
 
-_ACTIVATIONS = {
+_ACTIVATIONS: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "activation_leaky_relu": functional.leaky_relu,
     "activation_sigm": torch.sigmoid,
     "activation_tanh": torch.tanh,
@@ -40,10 +41,11 @@ class Cell:
                               if i.startswith("h_prev_")})  # fmt: skip
         self.order = self._sorted()
         random = torch.Generator().manual_seed(seed)
-        bound = hidden**-0.5
+        bound = 1 / math.sqrt(hidden)
 
         def drawn(*shape: int) -> torch.Tensor:
-            return (2 * torch.rand(*shape, generator=random) - 1) * bound
+            unit: torch.Tensor = 2 * torch.rand(*shape, generator=random) - 1
+            return unit * bound
 
         self.weights = {
             (name, number): (drawn(hidden, features if read == "x" else hidden), drawn(hidden))

@@ -281,7 +281,7 @@ def recurrent_part(options: argparse.Namespace, bench: Benchmark) -> list[Row]:
     random = torch.Generator().manual_seed(0)
     sequences = torch.randn(SEQUENCES, STEPS, cells[0]["features"], generator=random)
     scores = []
-    with torch.no_grad():
+    with torch.inference_mode():
         for cell in cells:
             layer = Cell(cell["recipe"], cell["features"], cell["hidden"], 0)
             scores.append(hidden_covariance(layer.unroll(sequences)))
@@ -351,13 +351,14 @@ def claim_part(options: argparse.Namespace, bench: Benchmark) -> list[Row]:
 
     top = 0.0
     rows = []
-    for name, run, runs in (
+    contenders: list[tuple[str, Callable[[], float], str]] = [
         ("exact", lambda: value(exact_best(problem, scalar, limits).indices), "the optimum"),
         ("hierarchical SHGO", lambda: value(shgo_best(problem, scalar, limits).indices), ""),
         ("NSGA-II", nsga2, "10,000 scored"),
         ("REINFORCE", reinforce(1000), "10,000 scored"),
         ("random", lambda: value(space.sample(10_000, np.random.default_rng(0))), "10,000 scored"),
-    ):  # fmt: skip
+    ]
+    for name, run, runs in contenders:
         began = time.process_time()
         found = run()
         seconds = time.process_time() - began
