@@ -26,7 +26,7 @@ __all__ = ["Examination", "Extra", "Library", "SensorState", "doctor"]
 
 _DISTRIBUTION = "flash-codesign"
 #: Extras of developers only.
-_NOT_SHOWN = frozenset({"test"})
+_NOT_SHOWN = frozenset({"docs", "test"})
 
 
 @dataclass(frozen=True)
