@@ -43,7 +43,7 @@ def _block(block: str) -> str:
     if not _ITEM.match(lines[0]):
         return block
     items: list[str] = []
-    for line in (part for line in lines for part in _SECOND.split(line.rstrip())):
+    for line in (part for whole in lines for part in _SECOND.split(whole.rstrip())):
         found = _ITEM.match(line)
         if found:
             items.append(f"- **{found[1]}**: {found[2]}")

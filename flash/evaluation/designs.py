@@ -223,11 +223,17 @@ def _triple(found: Mapping[str, Floats], name: str) -> Triple:
 
 
 def separable(
-    space: SearchSpace, target: Target, metric: str, index: CellScore | None = None
+    space: SearchSpace,
+    target: Target,
+    metric: str,
+    index: CellScore | None = None,
+    sizes: SeparableProblem | None = None,
+    names: Sequence[str] = (),
 ) -> SeparableProblem:
     """The stage tables of ``metric`` and of all costs on the target.
 
     index: what ``metric`` is, for one that is none of ``flash.metrics.METRICS``.
+    sizes: tables of the same space that have the quantities ``names``, which are joined.
 
     Quantities: the metric, the target's (``latency_ms``, ``energy_mj``, on accelerators
     ``area_mm2``), ``weight_kb`` (sums over stages) and ``activation_kb`` (a maximum). Where the
@@ -256,8 +262,10 @@ def separable(
         def cell_scores(table: LayerTable) -> Mapping[str, Floats]:
             return {metric: score(table) if len(table) else np.zeros(table.designs)}
 
-        return tabulate(space, stage_costs, cell_scores, {metric: "sum", **combine})
-    return METRICS[metric].tabulated(tabulate(space, stage_costs, None, combine), space)
+        tables = tabulate(space, stage_costs, cell_scores, {metric: "sum", **combine})
+    else:
+        tables = METRICS[metric].tabulated(tabulate(space, stage_costs, None, combine), space)
+    return tables if sizes is None else tables.joined(sizes, names)
 
 
 def _whole(

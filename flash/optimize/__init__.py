@@ -9,6 +9,7 @@ from flash.extras import lazily
 if TYPE_CHECKING:
     from flash.optimize.bounding import bounded_front
     from flash.optimize.certify import certify_best, certify_front, hypervolume_gap
+    from flash.optimize.confining import Confined, Confining, confine
     from flash.optimize.exact import exact_best, exact_front, least_possible
     from flash.optimize.nearest import nearest_to_limits
     from flash.optimize.nsga2 import nsga2_front
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "OPTIMIZERS",
+    "Confined",
+    "Confining",
     "Effort",
     "Limit",
     "Objective",
@@ -43,6 +46,7 @@ __all__ = [
     "bounded_front",
     "certify_best",
     "certify_front",
+    "confine",
     "distance_to_ideal",
     "exact_best",
     "exact_front",
@@ -72,6 +76,7 @@ _HOMES = {
         "certify_front",
         "hypervolume_gap",
     ),
+    "confining": ("Confined", "Confining", "confine"),
     "exact": (
         "exact_best",
         "exact_front",

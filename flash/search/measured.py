@@ -1,111 +1,76 @@
 """A search that stays inside what was measured on its target; ``--extrapolate`` leaves it.
 
-Where a target tells by sums whether a network is like those that it was fitted to
-(``MeasuredRange``), that is a limit like any other, so the front within it is exact too. Only the
-conditions that the front breaks become limits, one round after the other: each limit costs the
-optimizer a dimension, and most never bind.
+A target may tell by sums over layers whether a network is like those that it was fitted to
+(``MeasuredRange``). ``flash.optimize.confine`` makes limits of these.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from flash.errors import InfeasibleError
-from flash.optimize import Limit, Objective, OptimizerResult
-from flash.search.objective import Criteria
+from flash.optimize import Limit, Objective, OptimizerResult, SeparableProblem
 from flash.search.problem import Problem
-from flash.spaces.stage_tables import Floats, SeparableProblem, tabulate
+from flash.search.problem.base import Ints
+from flash.spaces.stage_tables import Floats, tabulate
 from flash.spaces.table import LayerTable
 from flash.targets.base import MeasuredRange, SumLimit
 
-__all__ = ["Confined", "stay_measured"]
+__all__ = ["FrontOf", "Measured"]
 
-#: Random designs by which the share inside is estimated.
-_DRAWN = 400
-
-#: The exact front by these tables, objectives and limits.
-FrontOf = Callable[[SeparableProblem, Criteria], OptimizerResult]
+#: The exact front by these tables and, beside the search's own, these limits.
+FrontOf = Callable[[SeparableProblem, Sequence[Limit]], OptimizerResult]
 
 
 @dataclass(frozen=True)
-class Confined:
-    """Tables and limits of a search, with those that keep its front inside what was measured.
+class Measured:
+    """The ranges of a target, as ``flash.optimize.confine`` asks for them.
 
-    share: of the designs searched, how many lie inside, estimated on random ones; None where
-           nothing confines the search.
+    tables: of the problem, without limits of ranges.
     """
 
+    problem: Problem
     tables: SeparableProblem
-    criteria: Criteria
-    share: float | None = None
+    front_of: FrontOf
 
+    @staticmethod
+    def possible(problem: Problem, tables: SeparableProblem) -> bool:
+        """Whether a front of the problem can be proven under further sums at all."""
+        return problem.one_chip and problem.target.exact and tables.tabulated
 
-def stay_measured(
-    problem: Problem, tables: SeparableProblem, criteria: Criteria, front_of: FrontOf
-) -> Confined:
-    """The tables and limits of a front within what was measured.
+    def front(self, tables: SeparableProblem, limits: Sequence[Limit]) -> OptimizerResult:
+        """The exact front."""
+        return self.front_of(tables, limits)
 
-    As they are where all of the front is inside already, or no design inside is within the limits.
-    """
-    given, target = Confined(tables, criteria), problem.target
-    if not (problem.one_chip and target.exact and tables.tabulated):
-        return given
-    if not isinstance(target, MeasuredRange):
-        return given
-    try:
-        found = front_of(tables, criteria)
-    except InfeasibleError:
-        return given  # the search itself says why
-    if not problem.evaluate(found.indices, tables).extrapolated.any():
-        return given
-    for conditions in target.measured:
-        try:
-            return _within(problem, target, conditions, given, found, front_of)
-        except InfeasibleError:
-            continue
-    return given
+    def outside(self, found: OptimizerResult) -> bool:
+        """Whether the target was measured on nothing like one of the designs."""
+        if not isinstance(self.problem.target, MeasuredRange):
+            return False
+        priced = self.problem.evaluate(found.indices, self.tables)
+        return bool(priced.extrapolated.any())
 
+    def ranges(self) -> Iterator[tuple[SeparableProblem, Sequence[Limit]]]:
+        """The target's sets of conditions."""
+        target = self.problem.target
+        if isinstance(target, MeasuredRange):
+            for conditions in target.measured:
+                limits = [Limit(Objective(one.name, "min"), one.bound) for one in conditions]
+                yield self._tabulated(target, conditions), limits
 
-def _within(
-    problem: Problem,
-    target: MeasuredRange,
-    conditions: Sequence[SumLimit],
-    given: Confined,
-    found: OptimizerResult,
-    front_of: FrontOf,
-) -> Confined:
-    """With all conditions that fronts break as limits; raises ``InfeasibleError`` if none is met.
+    def sample(self, designs: int) -> NDArray[np.int64]:
+        """Random networks."""
+        drawn: Ints = self.problem.networks.sample(designs, np.random.default_rng(0))
+        return drawn
 
-    found: the front of ``given``.
-    """
-    sums = _tabulated(problem, target, conditions)
-    left, tables, criteria = list(conditions), given.tables, given.criteria
-    while True:
-        values = sums.evaluate(found.indices)
-        broken = [one for one in left if (values[one.name] > one.bound).any()]
-        if not broken:
-            break
-        left = [one for one in left if one not in broken]
-        tables = tables.joined(sums, [one.name for one in broken])
-        limits = [Limit(Objective(one.name, "min"), one.bound) for one in broken]
-        criteria = replace(criteria, measured=(*criteria.measured, *limits))
-        found = front_of(tables, criteria)
-    drawn = sums.evaluate(problem.networks.sample(_DRAWN, np.random.default_rng(0)))
-    inside = np.all([drawn[one.name] <= one.bound for one in conditions], axis=0)
-    return Confined(tables, criteria, float(inside.mean()))
+    def _tabulated(self, target: MeasuredRange, conditions: Sequence[SumLimit]) -> SeparableProblem:
+        """Stage tables of what the conditions bound, by their names."""
 
+        def of_layers(table: LayerTable) -> Mapping[str, Floats]:
+            found = target.sums(table)
+            return {one.name: one.value(found) for one in conditions}
 
-def _tabulated(
-    problem: Problem, target: MeasuredRange, conditions: Sequence[SumLimit]
-) -> SeparableProblem:
-    """Stage tables of what the conditions bound, by their names."""
-
-    def of_layers(table: LayerTable) -> Mapping[str, Floats]:
-        found = target.sums(table)
-        return {one.name: one.value(found) for one in conditions}
-
-    names = [one.name for one in conditions]
-    return tabulate(problem.networks, of_layers, None, dict.fromkeys(names, "sum"))
+        names = [one.name for one in conditions]
+        return tabulate(self.problem.networks, of_layers, None, dict.fromkeys(names, "sum"))

@@ -121,10 +121,6 @@ class Goal:
         why += ["lie beyond the trained networks"] if self.inside else []
         return f"; {dropped:,} of {designs:,} designs {' or '.join(why)} and are left out"
 
-    def with_sizes(self, tables: SeparableProblem) -> SeparableProblem:
-        """The tables with the sizes that ``size_limits`` limits; the same where it limits none."""
-        return tables if self.sizes is None else tables.joined(self.sizes, self.largest)
-
     def size_limits(self) -> list[Limit]:
         """The limits of ``largest``."""
         return [Limit(Objective(name, "min"), most) for name, most in self.largest.items()]

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from flash.errors import InfeasibleError, UsageError
-from flash.optimize import OptimizerResult, SeparableProblem
+from flash.optimize import Limit, OptimizerResult, SeparableProblem, confine
 from flash.proxies.options import ProxyOptions
 from flash.report.chip import ChipView
 from flash.report.result import SearchReport
 from flash.search.front import Background, Screened, evaluate_front, report_on
 from flash.search.loading import load_problem
-from flash.search.measured import stay_measured
+from flash.search.measured import Measured
 from flash.search.objective import Criteria, Goal, choose_criteria, choose_goal
 from flash.search.problem import Effort, Problem
 from flash.search.request import OPTIMIZER, SHORTLIST, Request
@@ -176,7 +176,7 @@ def prepare(request: Request, *, budgeted: bool = False) -> Setup:
     if metric is None and (request.proxy or budgeted):
         metric = problem.own_metric
     goal = choose_goal(problem, metric, request.min_accuracy_percent)
-    tables = goal.with_sizes(problem.tables(goal.metric, goal.index))
+    tables = problem.tables(goal.metric, goal.index, goal.sizes, tuple(goal.largest))
     return Setup(problem, goal, tables, choose_criteria(problem, goal, request))
 
 
@@ -186,14 +186,19 @@ def stay_inside(setup: Setup, request: Request) -> tuple[Setup, float | None]:
     With the share of the designs that lie inside. Unchanged, and None, where there is no need, no
     design inside within the user's limits, or the request is to leave it.
     """
-    if request.extrapolate:
+    problem, tables = setup.problem, setup.tables
+    if request.extrapolate or not Measured.possible(problem, tables):
         return setup, None
 
-    def front(tables: SeparableProblem, criteria: Criteria) -> OptimizerResult:
-        return _optimised(replace(setup, tables=tables, criteria=criteria), request, "exact")
+    def within(limits: Sequence[Limit]) -> Criteria:
+        return replace(setup.criteria, measured=(*setup.criteria.measured, *limits))
 
-    found = stay_measured(setup.problem, setup.tables, setup.criteria, front)
-    return replace(setup, tables=found.tables, criteria=found.criteria), found.share
+    def front(tables: SeparableProblem, limits: Sequence[Limit]) -> OptimizerResult:
+        inside = replace(setup, tables=tables, criteria=within(limits))
+        return _optimised(inside, request, "exact")
+
+    found = confine(tables, Measured(problem, tables, front))
+    return replace(setup, tables=found.tables, criteria=within(found.limits)), found.share
 
 
 def optimise(setup: Setup, request: Request) -> OptimizerResult:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,23 +66,20 @@ class StageTable:
 class SeparableProblem:
     """Stage tables of a space, and how each quantity combines over the stages.
 
-    sizes:   number of values of each variable.
-    combine: quantity -> "sum" or "max".
+    sizes:     number of values of each variable.
+    combine:   quantity -> "sum" or "max".
+    tabulated: there are stage tables, as optimizers that prove anything need them.
     """
 
     sizes: tuple[int, ...]
     stages: tuple[StageTable, ...]
     combine: Mapping[str, Combine]
+    tabulated: ClassVar[bool] = True
 
     @property
     def size(self) -> int:
         """Number of designs."""
         return math.prod(self.sizes)
-
-    @property
-    def tabulated(self) -> bool:
-        """There are stage tables, as optimizers that prove anything need them."""
-        return True
 
     def evaluate(self, indices: NDArray[np.int64], *quantities: str) -> dict[str, Floats]:
         """Quantities (all by default) of designs given as indices, shape (designs, variables)."""
@@ -124,11 +121,7 @@ class WholeProblem(SeparableProblem):
     """
 
     scores: Callable[[NDArray[np.int64], tuple[str, ...]], dict[str, Floats]] = field(repr=False)
-
-    @property
-    def tabulated(self) -> bool:
-        """There are none."""
-        return False
+    tabulated: ClassVar[bool] = False
 
     def evaluate(self, indices: NDArray[np.int64], *quantities: str) -> dict[str, Floats]:
         """See ``SeparableProblem``."""

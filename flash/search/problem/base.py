@@ -147,10 +147,17 @@ class Problem(Protocol):
     def networks_of(self, indices: Ints) -> Ints:
         """The networks of designs, as indices of ``networks``."""
 
-    def tables(self, metric: str, index: CellScore | None = None) -> SeparableProblem:
+    def tables(
+        self,
+        metric: str,
+        index: CellScore | None = None,
+        sizes: SeparableProblem | None = None,
+        names: Sequence[str] = (),
+    ) -> SeparableProblem:
         """Stage tables of the metric and of all costs.
 
         index: what the metric is, for one that is none of ``flash.metrics.METRICS``.
+        sizes: tables of the networks that have the quantities ``names``, to be joined.
         """
 
     def of_networks(self, networks: SearchSpace) -> Problem:

@@ -59,8 +59,14 @@ class NetworksAndChips:
         """Without the hardware variables."""
         return indices[:, len(self.space.free) :]
 
-    def tables(self, metric: str, index: CellScore | None = None) -> SeparableProblem:
-        """Stage tables over hardware and network variables."""
+    def tables(
+        self,
+        metric: str,
+        index: CellScore | None = None,
+        sizes: SeparableProblem | None = None,
+        names: Sequence[str] = (),
+    ) -> SeparableProblem:
+        """Stage tables over hardware and network variables; sizes are limited on one chip only."""
         return separable_on_chips(self.space.network, self.space.family, metric, index)
 
     def of_networks(self, networks: SearchSpace) -> NetworksAndChips:

@@ -60,9 +60,15 @@ class Networks:
         """The designs themselves."""
         return indices
 
-    def tables(self, metric: str, index: CellScore | None = None) -> SeparableProblem:
+    def tables(
+        self,
+        metric: str,
+        index: CellScore | None = None,
+        sizes: SeparableProblem | None = None,
+        names: Sequence[str] = (),
+    ) -> SeparableProblem:
         """Stage tables of the metric and of all costs on the target."""
-        return separable(self.space, self.target, metric, index)
+        return separable(self.space, self.target, metric, index, sizes, names)
 
     def of_networks(self, networks: SearchSpace) -> Networks:
         """The same with other networks."""

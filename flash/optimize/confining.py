@@ -1,0 +1,101 @@
+"""A front inside one of several ranges, each a set of sums with bounds.
+
+Such a condition is a limit like any other, so the front within it is exact too. Only the conditions
+that a front breaks become limits, one round after the other: each limit costs the optimizer a
+dimension, and most never bind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flash.errors import InfeasibleError
+from flash.optimize.objectives import Limit, meets
+from flash.optimize.result import OptimizerResult
+from flash.spaces.stage_tables import SeparableProblem
+
+__all__ = ["Confined", "Confining", "confine"]
+
+#: Random designs by which the share inside is estimated.
+_DRAWN = 400
+
+
+class Confining(Protocol):
+    """What ``confine`` asks of a search."""
+
+    def front(self, tables: SeparableProblem, limits: Sequence[Limit]) -> OptimizerResult:
+        """The exact front under the search's own limits and these.
+
+        Raises ``InfeasibleError`` where no design holds them.
+        """
+
+    def outside(self, found: OptimizerResult) -> bool:
+        """Whether any design of a front is outside all ranges."""
+
+    def ranges(self) -> Iterator[tuple[SeparableProblem, Sequence[Limit]]]:
+        """The conditions of each range, and tables of what they bound; the best range first."""
+
+    def sample(self, designs: int) -> NDArray[np.int64]:
+        """Random designs, the same each time."""
+
+
+@dataclass(frozen=True)
+class Confined:
+    """Tables and limits that keep a front inside a range.
+
+    share: of the designs, how many lie inside, estimated on random ones; None where nothing
+           confines the search.
+    """
+
+    tables: SeparableProblem
+    limits: tuple[Limit, ...] = ()
+    share: float | None = None
+
+
+def confine(tables: SeparableProblem, search: Confining) -> Confined:
+    """The tables and limits of a front inside the first range that holds a design.
+
+    As they are where all of the front is inside already, or no design inside is within the limits.
+    """
+    given = Confined(tables)
+    try:
+        found = search.front(tables, ())
+    except InfeasibleError:
+        return given  # the search itself says why
+    if not search.outside(found):
+        return given
+    for sums, conditions in search.ranges():
+        try:
+            return _within(tables, sums, conditions, found, search)
+        except InfeasibleError:
+            continue
+    return given
+
+
+def _within(
+    tables: SeparableProblem,
+    sums: SeparableProblem,
+    conditions: Sequence[Limit],
+    found: OptimizerResult,
+    search: Confining,
+) -> Confined:
+    """With all conditions that fronts break as limits; raises ``InfeasibleError`` if none is met.
+
+    sums: tables of what ``conditions`` bound.  found: the front without any of them.
+    """
+    left, limits = list(conditions), []
+    while True:
+        broken = [one for one in left if not meets(sums, found.indices, [one]).all()]
+        if not broken:
+            break
+        left = [one for one in left if one not in broken]
+        tables = tables.joined(sums, [one.quantity.name for one in broken])
+        limits += broken
+        found = search.front(tables, limits)
+    inside = meets(sums, search.sample(_DRAWN), conditions)
+    return Confined(tables, tuple(limits), float(inside.mean()))
