@@ -11,6 +11,8 @@ on the command line are read by ``options``.
 from __future__ import annotations
 
 import argparse
+import datetime
+import json
 import multiprocessing
 import random
 import resource
@@ -21,6 +23,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -28,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from flash.accuracy.storage import accuracy_of
-from flash.backends import read_onnx
+from flash.backends import read_onnx, variants_of_file
 from flash.calibrate.anchors import read_anchors
 from flash.calibrate.trained import read_trained
 from flash.device.ground.refusal import Refused
@@ -36,18 +39,23 @@ from flash.device.suite import read_suite
 from flash.errors import FlashError
 from flash.files.arrays import read_arrays
 from flash.files.image_sets import read_parts
+from flash.files.labelled import read_labelled
+from flash.info.comparison import compare
 from flash.measurements.comparison import read_comparison
 from flash.measurements.reading import read_measurements
 from flash.profile.suites.suite import build_suite
 from flash.profile.transports.journal import read_journal
 from flash.quantities import QUANTITIES, parse_count, parse_number, parse_sizes, parse_whole
 from flash.report.reading import read_search
+from flash.report.runs import MANIFEST, Run, command_of, read_run, run_text
 from flash.search import search
 from flash.search.answer import requested
 from flash.search.budgeted.journal import Journal, read_accuracies
 from flash.search.command import _parser
+from flash.shrink.pipeline import space_text
 from flash.spaces.space import load_space
 from flash.targets import load_hardware
+from flash.train.start import read_start
 from flash.training.campaign import read_designs
 from flash.training.results import read_results
 
@@ -119,6 +127,42 @@ def _options(path: Path) -> None:
     requested(_parser().parse_args(asked))
 
 
+def _shrunk(path: Path) -> None:
+    """A model's space whose graph, or model, is damaged."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in _model_space().items():
+            (Path(folder) / name).write_bytes(content)
+        (Path(folder) / f"mine{path.suffix}").write_bytes(path.read_bytes())
+        space = load_space(f"{folder}/mine.toml")
+        space.network(space.sample(1, np.random.default_rng(0))[0])
+
+
+@cache
+def _model_space() -> dict[str, bytes]:
+    """The files of the space of a model's smaller variants."""
+    variants = variants_of_file(ROOT / "examples/files/mine.onnx")
+    document = variants.document("mine", "mine.onnx")
+    return {
+        "mine.toml": space_text("mine", document).encode(),
+        "mine.graph.json": json.dumps(document).encode(),
+        "mine.onnx": variants.content,
+    }
+
+
+def _run(path: Path) -> None:
+    """The manifest of a run, and what it says."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / MANIFEST).write_bytes(path.read_bytes())
+        read_run(Path(folder))
+        command_of(Path(folder))
+
+
+def _manifest() -> list[bytes]:
+    began = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+    made = Run(["flash", "search"], 0, {"space": ROOT / "models/nasbench201.toml"}, began)
+    return [run_text(made, {"front.json": "{}"}).encode()]
+
+
 def _archive(**arrays: Any) -> Callable[[], list[bytes]]:
     def make() -> list[bytes]:
         with tempfile.TemporaryDirectory() as folder:
@@ -143,6 +187,9 @@ def _front() -> list[bytes]:
     return [search("rpi4b", "nasbench201", optimizer="exact").to_json().encode()]
 
 
+_SAMPLES = {
+    "x": np.zeros((12, 3, 4, 4), np.float32), "y": np.arange(12) % 3,
+}  # fmt: skip
 _COLOURS = {
     "x_train": np.zeros((8, 4, 4, 3), np.uint8), "y_train": np.arange(8) % 2,
     "x_test": np.zeros((4, 4, 4, 3), np.uint8), "y_test": np.arange(4) % 2,
@@ -189,6 +236,16 @@ READERS = {
         _design_lines,
     ),
     "arrays": Reader(".npz", _archive(**_COLOURS), read_arrays),
+    "graph-of-model": Reader(".graph.json", lambda: [_model_space()["mine.graph.json"]], _shrunk),
+    "space-of-model": Reader(".toml", lambda: [_model_space()["mine.toml"]], _shrunk),
+    "runs-compared": Reader(".json", _front, lambda p: compare(p, p).document()),
+    "run": Reader(".json", _manifest, _run),
+    "start-of-training": Reader(".json", _front, lambda p: read_start(p, None, None, 0)),
+    "samples": Reader(".npz", _archive(**_SAMPLES), lambda p: read_labelled(p, (3, 4, 4))),
+    "samples-listed": Reader(
+        ".csv", lambda: [b"file,label\na.png,cat\nb.png,dog\n"] * 2,
+        lambda p: read_labelled(p, (3, 4, 4)),
+    ),
     "images": Reader(".npz", _archive(**_COLOURS), lambda p: read_parts(p, None, [])),
     "options": Reader(
         ".txt",

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from flash.errors import InputError, NothingDoneError, UsageError
+from flash.errors import NothingDoneError, UsageError
 from flash.files.writing import make_folder, write_text
 from flash.optimize import Limit, SeparableProblem
 from flash.quantities import parse_duration_s, parse_whole
@@ -93,8 +93,6 @@ def _source(
 ) -> tuple[Ints | None, Callable[[int], Evaluator]]:
     """Designs with known accuracies (None: any can be trained), and budget -> evaluator."""
     if options.evaluator.endswith(".csv"):
-        if not Path(options.evaluator).is_file():
-            raise InputError(f"{options.evaluator}: no such file")
         designs, accuracy = read_accuracies(options.evaluator, space)
         return designs, lambda budget: TableEvaluator(budget, designs, accuracy)
     if options.evaluator.startswith(_CALIBRATE):
