@@ -183,6 +183,7 @@ def _table(header: str, *columns: str) -> Callable[[], list[bytes]]:
     return make
 
 
+@cache
 def _front() -> list[bytes]:
     return [search("rpi4b", "nasbench201", optimizer="exact").to_json().encode()]
 
@@ -359,6 +360,7 @@ def fuzz(name: str, seed: int, count: int) -> tuple[list[tuple[int, str]], int]:
     """What was wrong with ``count`` inputs of a reader: (number, what); and the peak memory."""
     wrong, peak = list[tuple[int, str]](), 0
     context = multiprocessing.get_context("fork")
+    READERS[name].seeds()  # those that are kept are made once, for all processes
     for start in range(0, count, _CHUNK):
         ours, theirs = context.Pipe(duplex=False)
         some = min(_CHUNK, count - start)
