@@ -241,7 +241,7 @@ READERS = {
     "space-of-model": Reader(".toml", lambda: [_model_space()["mine.toml"]], _shrunk),
     "runs-compared": Reader(".json", _front, lambda p: compare(p, p).document()),
     "run": Reader(".json", _manifest, _run),
-    "start-of-training": Reader(".json", _front, lambda p: read_start(p, None, None, 0)),
+    "start-of-training": Reader(".json", _front, lambda p: read_start(p, "none", None, 0)),
     "samples": Reader(".npz", _archive(**_SAMPLES), lambda p: read_labelled(p, (3, 4, 4))),
     "samples-listed": Reader(
         ".csv", lambda: [b"file,label\na.png,cat\nb.png,dog\n"] * 2,
