@@ -45,10 +45,9 @@ def designs_of(space, report):
 def test_a_limit_on_accuracy_holds_for_every_design_and_drops_no_better_one(calibrated):
     kind, path, space, _ = calibrated
     least = 84.0
-    whole = search("rpi3b", path, max_latency_ms=30, optimizer="exact")
-    limited = search(
-        "rpi3b", path, max_latency_ms=30, min_accuracy_percent=least, optimizer="exact"
-    )
+    options = {"max_latency_ms": 30, "optimizer": "exact", "extrapolate": True}
+    whole = search("rpi3b", path, **options)
+    limited = search("rpi3b", path, min_accuracy_percent=least, **options)
     assert limited.limits["accuracy"] == least
     assert all(design.accuracy.value >= least for design in limited.front)
     # On the front of accuracy (or of the metric), the limit cuts and changes nothing else.
@@ -129,13 +128,22 @@ def test_a_search_stays_within_what_was_trained_and_its_front_is_the_best_there(
     designs = space.sample(5000, np.random.default_rng(0))
     inside = ~model.predict(space, designs).outside
     assert inside.any()
-    latency = flash_latency(space, designs[inside])
-    accuracy = model.predict(space, designs[inside]).value
+    designs = designs[inside & like_those_measured(space, designs)]
+    assert len(designs) > 100
+    latency = flash_latency(space, designs)
+    accuracy = model.predict(space, designs).value
     front = sorted((d.latency_ms.value, d.accuracy.value) for d in report.front)
     for at, value in zip(latency, accuracy, strict=True):
         reached = max((a for slow, a in front if slow <= at * (1 + 1e-9)), default=0.0)
         # Designs smaller than all that were trained may hide one: they are left out of the front.
         assert value <= reached + 0.5
+
+
+def like_those_measured(space, designs):
+    """Most of the time in kernels that were measured alone: where the search stays."""
+    board = load_target("rpi3b")
+    sums = board.sums(space.table(designs))
+    return np.all([one.value(sums) <= one.bound for one in board.measured[0]], axis=0)
 
 
 def flash_latency(space, designs):

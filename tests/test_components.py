@@ -148,6 +148,7 @@ class TestMemoryBesideTheChip(ComponentConformance):
 def test_the_library_has_every_part_of_both_accelerators():
     assert {name.partition(".")[0] for name in COMPONENTS} == {
         "sram", "dram", "mac", "register", "adc", "dac", "crossbar", "router",
+        "column", "shift_add",
     }  # fmt: skip
 
 

@@ -94,7 +94,7 @@ def _facts(report: SearchReport, source: Source) -> dict[str, Any]:
         "own": [{"name": model.name, **model.quantities} for model in source.own],
         "toml": source.space_text(),
         "command": list(source.command) or _command(report, source),
-        "certificate": report.certificate,
+        "certificate": report.certificate_without_time,
         "sources": [list(line) for line in report.sources],
         "notes": list(report.notes),
         "layers": {},

@@ -27,6 +27,7 @@ from flash.report import DesignReport, SearchReport
 from flash.spaces.space import SearchSpace, load_space
 from flash.spaces.stage_tables import Floats
 from flash.targets import Given, Hardware, Target, load_hardware
+from flash.targets.base import MeasuredRange
 
 __all__ = ["Baseline", "OwnModel", "Projection", "Source", "baselines", "layers_of", "projection"]
 
@@ -180,6 +181,7 @@ def _largest(space: SearchSpace, target: Target, name: str) -> Ints:
 def _baseline(
     report: SearchReport, space: SearchSpace, target: Target, indices: Ints, label: str
 ) -> Baseline:
+    indices = indices[_like_those_searched(report, space, target, indices)]
     latency = evaluate(space, target, indices).latency_ms[0]
     model = accuracy_of(space) if report.score == "accuracy" else None
     if model is not None:
@@ -191,6 +193,24 @@ def _baseline(
         values = scores(space, indices, (report.score,))[report.score]
     order = np.argsort(latency)
     return Baseline(label, latency[order], values[order])
+
+
+def _like_those_searched(
+    report: SearchReport, space: SearchSpace, target: Target, indices: Ints
+) -> NDArray[np.bool_]:
+    """Designs inside what the search stayed in: the measured range that holds its front."""
+    every = np.ones(len(indices), dtype=np.bool_)
+    if report.space.measured is None or not isinstance(target, MeasuredRange):
+        return every
+    front = np.stack([space.design(design.design) for design in report.front])
+    sums, own = target.sums(space.table(indices)), target.sums(space.table(front))
+    for conditions in target.measured:
+        slack = [1e-9 * max(abs(one.bound), 1.0) for one in conditions]
+        held = zip(conditions, slack, strict=True)
+        if all((one.value(own) <= one.bound + more).all() for one, more in held):
+            inside = [one.value(sums) <= one.bound for one in conditions]
+            return np.asarray(np.all(inside, axis=0))
+    return every
 
 
 def projection(names: Sequence[str], columns: Floats) -> Projection:

@@ -191,13 +191,18 @@ class SearchData:
     @property
     def certificate(self) -> str:
         """One line: how good the front is, and what finding it took."""
+        seconds = self.optimizer.seconds
+        took = f", {seconds:.3g} s)" * (seconds > 0) or ")"
+        return self.certificate_without_time.removesuffix(")") + took
+
+    @property
+    def certificate_without_time(self) -> str:
+        """The same for a page that says the same whenever it is made."""
         done = self.optimizer
         known = "gap to the optimum unknown" if done.gap is None else f"gap {100 * done.gap:.2g} %"
         words = done.message or f"{done.name}, {known}"
-        return (
-            f"{'certified' if done.certified else 'not certified'}: {words} "
-            f"({done.evaluations:,} evaluations{f', {done.seconds:.3g} s' * (done.seconds > 0)})"
-        )
+        sure = "certified" if done.certified else "not certified"
+        return f"{sure}: {words} ({done.evaluations:,} evaluations)"
 
     @property
     def sources(self) -> tuple[tuple[str, str], ...]:

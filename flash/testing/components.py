@@ -49,7 +49,7 @@ class ComponentConformance:
         """An action at least; each figure with where it comes from."""
         assert made.name and made.energy_pj
         for action, energy in made.energy_pj.items():
-            assert np.isfinite(energy).all() and np.all(np.asarray(energy) > 0), action
+            assert np.isfinite(energy).all() and np.all(np.asarray(energy) >= 0), action
             assert made.sources[action], action
         assert np.isfinite(made.area_mm2).all()
         assert np.all(np.asarray(made.area_mm2) > 0) == self.on_chip
