@@ -18,6 +18,7 @@ __all__ = ["Lists", "listed"]
 
 #: ``name: words``, several names by comma, or two such on one line (two blanks between them).
 _ITEM = re.compile(r"^((?:\w+)(?:, \w+)*):\s+(\S.*)$")
+_DOUBLE = re.compile(r"(?<!`)``(?!`)")
 _SECOND = re.compile(r"(?<=[.)\w])  (?=\w+: )")
 
 
@@ -31,7 +32,7 @@ def listed(text: str) -> str:
     - **c**: three
     """
     blocks = [_block(block) for block in re.split(r"\n[ \t]*\n", text.strip())]
-    return "\n\n".join(blocks).replace("``", "`")
+    return _DOUBLE.sub("`", "\n\n".join(blocks))
 
 
 def _block(block: str) -> str:
@@ -52,7 +53,7 @@ def _block(block: str) -> str:
     return "\n".join(items)
 
 
-class Lists(Extension):  # type: ignore[misc, valid-type]
+class Lists(Extension):  # type: ignore[misc]
     """Rewrites every docstring before it is rendered."""
 
     def on_instance(self, *, obj: Any, **_: Any) -> None:
