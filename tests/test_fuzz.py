@@ -11,6 +11,7 @@ import pytest
 
 from flash.errors import InputError
 from flash.files.arrays import read_arrays
+from flash.files.labelled import read_labelled
 
 pytest.importorskip("onnx")
 PLACE = Path(__file__).resolve().parents[1] / "scripts" / "fuzz.py"
@@ -57,6 +58,26 @@ def test_a_reader_that_breaks_changes_files_or_hangs_is_found(tmp_path, monkeypa
     assert attempt(lambda path: (path.parent / "new").write_text("")).startswith("files changed")
     (tmp_path / "new").unlink()
     assert attempt(lambda path: path.read_bytes()) == ""
+
+
+@pytest.mark.parametrize(
+    "content, says",
+    [
+        (b"f\rle,label\na.png,cat\n", "expected a header"),
+        (b"f,l\na,%s\n" % (b"9" * 200_000), "not usable CSV"),
+    ],
+)
+def test_a_list_of_samples_that_is_no_csv_is_one_line(content, says, tmp_path):
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(InputError, match=says):
+        read_labelled(tmp_path / "a.csv", (3, 4, 4))
+
+
+def test_labels_are_finite_numbers(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((3, 4, 4), np.float32))
+    (tmp_path / "a.csv").write_text("file,x,y\n" + "a.npy,1,2\na.npy,nan,inf\n" * 6)
+    with pytest.raises(InputError, match="a label is no finite number"):
+        read_labelled(tmp_path / "a.csv", (3, 4, 4))
 
 
 def test_a_cut_header_of_an_array_is_one_line(tmp_path):

@@ -202,7 +202,10 @@ def _labels(
 
 # ---------------------------------------------------------------------------------------- tables
 def _table(path: Path, shape: Shape, task: str | None) -> Labelled:
-    rows = list(csv.reader(io.StringIO(read_text(path))))
+    try:
+        rows = list(csv.reader(io.StringIO(read_text(path), newline="")))
+    except csv.Error as error:  # a field of more than 128 KiB
+        raise InputError(f"{path}: not usable CSV: {error}") from None
     rows = [row for row in rows if any(cell.strip() for cell in row)]
     if len(rows) < 2 or len(rows[0]) < 2:
         raise InputError(f"{path}: expected a header and rows of a file and its labels")
@@ -222,6 +225,8 @@ def _table(path: Path, shape: Shape, task: str | None) -> Labelled:
             values = np.array([[float(cell) for cell in row] for row in cells])
         except ValueError:
             raise InputError(f"{path}: labels in several columns are numbers") from None
+        if not np.isfinite(values).all():
+            raise InputError(f"{path}: a label is no finite number")
         if (values == np.floor(values)).all():
             values = values.astype(np.int64)
         given = tuple(header[1:]) if len(header) > 2 else ()
