@@ -7,8 +7,9 @@ largest member beside the model (MACs, parameters, outputs); random members, rea
 files (MACs, parameters), run in onnxruntime and in PyTorch; the time of the certified front and of
 the best design under a limit; the pick at half the predicted latency, measured on this machine in
 turns with the model (least processor time of one thread), beside the interval of ``--target``: a
-profile of this machine, measured the same way (``flash profile --processor-time``, then ``flash.fit``). With the
-profile of another machine the ratio of pick to model is what can be judged.
+profile of this machine, measured the same way (``flash profile --processor-time``, then
+``flash fit``). With the profile of another machine the ratio of pick to model is what can be
+judged.
 """
 
 from __future__ import annotations
