@@ -111,6 +111,23 @@ def test_look_up_reads_broadcast_and_reordered_tables_as_indexing_does(designs, 
     assert np.array_equal(found["reordered"], reordered[at] - 0.5)
 
 
+def test_totals_are_those_of_adding_stage_by_stage_to_the_last_bit(rng):
+    sizes = (40, 30, 20, 50)
+    depends = [(), (0,), (0, 1), (1, 2), (0, 1, 2), (3, 1), (2,)]
+    stages = [
+        StageTable(str(k), (), own, {"a": rng.random([sizes[v] for v in own])})
+        for k, own in enumerate(depends)
+    ]
+    designs = rng.integers(sizes, size=(3001, 4))
+    total, largest = np.zeros(3001), np.zeros(3001)
+    for stage in stages:
+        value = stage.values["a"][tuple(designs[:, v] for v in stage.owns)]
+        total, largest = total + value, np.maximum(largest, value)
+    for way, expected in (("sum", total), ("max", largest)):
+        found = SeparableProblem(sizes, tuple(stages), {"a": way}).evaluate(designs)["a"]
+        assert np.array_equal(found, expected)
+
+
 def _problem(space):
     return tabulate(
         space,

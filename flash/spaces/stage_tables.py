@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from flash.errors import UsageError
 from flash.spaces.family import Stage
 from flash.spaces.layers import INPUT, Tensor
+from flash.spaces.look_ups import LookUps, flat_table
 from flash.spaces.space import SearchSpace
 from flash.spaces.table import LayerTable, TableEmitter
 
@@ -40,8 +42,6 @@ Floats = NDArray[np.float64]
 Quantities = Callable[[LayerTable], Mapping[str, Floats]]
 Combine = Literal["sum", "max"]
 
-#: Designs looked up at a time: the columns of a block and its totals stay in the core's cache.
-_BLOCK = 4096
 #: Entries of the largest stage table: some hundred MB of quantities, minutes to fill.
 _MOST_ENTRIES = 1 << 24
 #: Designs tabulated at a time: their layer table takes about 10 MB.
@@ -84,20 +84,20 @@ class SeparableProblem:
     def evaluate(self, indices: NDArray[np.int64], *quantities: str) -> dict[str, Floats]:
         """Quantities (all by default) of designs given as indices, shape (designs, variables)."""
         wanted = quantities or tuple(self.combine)
-        flat = [{name: _flat(stage, name) for name in wanted} for stage in self.stages]
-        result = {name: np.zeros(len(indices)) for name in wanted}
-        for start in range(0, len(indices), _BLOCK):
-            block = slice(start, start + _BLOCK)
-            columns = np.ascontiguousarray(indices[block].T)
-            for tables in flat:
-                places: dict[Axes, NDArray[np.int64]] = {}
-                for name, (table, axes) in tables.items():
-                    if axes not in places:
-                        places[axes] = _places(columns, axes)
-                    total = result[name][block]
-                    merge = np.add if self.combine[name] == "sum" else np.maximum
-                    merge(total, table.take(places[axes]), out=total)
-        return result
+        prepared = self._look_ups.get(wanted)
+        if prepared is None:
+            tables = {
+                name: [flat_table(s.values[name], (*s.reads, *s.owns)) for s in self.stages]
+                for name in wanted
+            }
+            adds = {name: self.combine[name] == "sum" for name in wanted}
+            prepared = self._look_ups[wanted] = LookUps(len(self.sizes), tables, adds)
+        return prepared.totals(indices)
+
+    @cached_property
+    def _look_ups(self) -> dict[tuple[str, ...], LookUps]:
+        """Prepared tables by the quantities asked for together."""
+        return {}
 
     def joined(self, other: SeparableProblem, names: Iterable[str]) -> SeparableProblem:
         """With the quantities ``names`` of ``other``, which has tables of the same stages."""
@@ -135,28 +135,6 @@ def separates(space: SearchSpace) -> bool:
         math.prod(len(grids[name]) for name in (*stage.reads, *stage.owns)) <= _MOST_ENTRIES
         for stage in space.family.stages
     )
-
-
-#: (variable, number of its values) of each axis of a table, the last one changes fastest.
-Axes = tuple[tuple[int, int], ...]
-
-
-def _flat(stage: StageTable, quantity: str) -> tuple[Floats, Axes]:
-    """The table of a quantity laid out flat, without the axes along which it is broadcast."""
-    values = stage.values[quantity]
-    varied = [step != 0 for step in values.strides]
-    kept = values[tuple(slice(None) if v else 0 for v in varied)]
-    axes = zip((*stage.reads, *stage.owns), values.shape, strict=True)
-    return np.ravel(kept), tuple(axis for axis, v in zip(axes, varied, strict=True) if v)
-
-
-def _places(columns: NDArray[np.int64], axes: Axes) -> NDArray[np.int64]:
-    """Where designs are in a flat table; ``columns`` has one row a variable."""
-    place = np.zeros(columns.shape[1], dtype=np.int64)
-    for variable, size in axes:
-        place *= size
-        place += columns[variable]
-    return place
 
 
 def tabulate(

@@ -1,0 +1,151 @@
+"""Totals of designs by look-ups in flat tables: the arithmetic of ``SeparableProblem.evaluate``.
+
+The place of a design in a flat table is a sum of its indices, each times a step. All places of
+a block of designs are therefore one product of two small matrices, which is fast in floating
+point and exact while places are below 2^24 (float32) or 2^53 (float64).
+
+Tables are added in the order of the stages, so totals are those of adding stage by stage to the
+last bit. Leading tables are added up beforehand as long as their sum is small.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Axes", "FlatTable", "LookUps", "flat_table"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+#: (variable, number of its values) of each axis of a table, the last one changes fastest.
+Axes = tuple[tuple[int, int], ...]
+
+#: Entries of leading tables added up beforehand: 256 KiB, half of a core's second cache.
+_JOINED = 1 << 15
+#: Most designs in a block, whose places and totals stay in the core's cache.
+_BLOCK = 2048
+#: Multiplications in the product of one block: beyond 2^18 OpenBLAS starts threads.
+_PRODUCTS = 1 << 18
+#: Integers below are exact in float32.
+_EXACT = 1 << 24
+
+
+@dataclass(frozen=True)
+class FlatTable:
+    """One quantity of one stage, an entry for each combination of values of ``axes``."""
+
+    values: Floats
+    axes: Axes
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Values of each axis."""
+        return tuple(size for _, size in self.axes)
+
+
+def flat_table(values: Floats, variables: Sequence[int]) -> FlatTable:
+    """The table laid out flat, without axes along which it is broadcast."""
+    varied = [step != 0 for step in values.strides]
+    kept = values[tuple(slice(None) if v else 0 for v in varied)]
+    axes = zip(variables, values.shape, strict=True)
+    return FlatTable(np.ravel(kept), tuple(a for a, v in zip(axes, varied, strict=True) if v))
+
+
+class LookUps:
+    """Tables of several quantities, prepared for designs by the thousand.
+
+    variables: number of variables of a design.
+    tables:    quantity -> its tables, one a stage.
+    add:       quantity -> whether tables are added; otherwise the largest counts.
+    """
+
+    def __init__(
+        self,
+        variables: int,
+        tables: Mapping[str, Sequence[FlatTable]],
+        add: Mapping[str, bool],
+    ) -> None:
+        alike: dict[tuple[bool, tuple[Axes, ...]], dict[str, tuple[FlatTable, ...]]] = {}
+        for name, own in tables.items():
+            joined = _joined(own, np.add if add[name] else np.maximum)
+            axes = tuple(table.axes for table in joined)
+            alike.setdefault((add[name], axes), {})[name] = joined
+        self._names = tuple(tables)
+        self._alike = [
+            _Alike(variables, np.add if adds else np.maximum, axes, group)
+            for (adds, axes), group in alike.items()
+        ]
+        most = max((group.steps.size for group in self._alike), default=1)
+        self._block = max(min(_BLOCK, _PRODUCTS // most), 64)
+
+    def totals(self, indices: Ints) -> dict[str, Floats]:
+        """Quantities of designs (indices, shape (designs, variables)), each of shape (designs,)."""
+        result = {name: np.empty(len(indices)) for name in self._names}
+        kinds = {group.steps.dtype for group in self._alike}
+        rows = {kind: np.ones((self._block, indices.shape[1] + 1), dtype=kind) for kind in kinds}
+        for start in range(0, len(indices), self._block):
+            block = indices[start : start + self._block]
+            for own in rows.values():
+                own[: len(block), :-1] = block
+            for group in self._alike:
+                found = group.totals(rows[group.steps.dtype][: len(block)])
+                for name, total in zip(group.names, found, strict=True):
+                    result[name][start : start + len(block)] = total
+        return result
+
+
+class _Alike:
+    """Quantities whose tables have the same axes and are put together in the same way.
+
+    steps: of each table's places, shape (tables, variables + 1), its start among all in the last.
+    """
+
+    def __init__(
+        self,
+        variables: int,
+        merge: np.ufunc,
+        axes: Sequence[Axes],
+        tables: Mapping[str, Sequence[FlatTable]],
+    ) -> None:
+        self.names = tuple(tables)
+        self._merge = merge
+        self._values = [np.concatenate([t.values for t in own]) for own in tables.values()]
+        kind = np.float32 if self._values[0].size <= _EXACT else np.float64
+        self.steps = np.zeros((len(axes), variables + 1), dtype=kind)
+        start = 0
+        for row, own in enumerate(axes):
+            self.steps[row, -1] = start
+            step = 1
+            for variable, size in reversed(own):
+                self.steps[row, variable] = step
+                step *= size
+            start += step
+
+    def totals(self, rows: NDArray[np.floating[Any]]) -> list[Floats]:
+        """Totals of designs (indices and a one, shape (designs, variables + 1)), one row a name."""
+        places = (self.steps @ rows.T).astype(np.intp)
+        return [self._merge.reduce(own.take(places), axis=0) for own in self._values]
+
+
+def _joined(tables: Sequence[FlatTable], merge: np.ufunc) -> tuple[FlatTable, ...]:
+    """The tables, as many leading ones in one as are small together."""
+    first = FlatTable(np.zeros(1), ())
+    for k, table in enumerate(tables):
+        axes = tuple(dict.fromkeys((*first.axes, *table.axes)))
+        if math.prod(size for _, size in axes) > _JOINED:
+            return (first, *tables[k:])
+        values = merge(_spread(first, axes), _spread(table, axes))
+        first = FlatTable(np.ravel(values), axes)
+    return (first,)
+
+
+def _spread(table: FlatTable, axes: Axes) -> Floats:
+    """The table with an axis for each of ``axes``, which hold its own in their order."""
+    shape = [size if (variable, size) in table.axes else 1 for variable, size in axes]
+    order = [table.axes.index(axis) for axis in axes if axis in table.axes]
+    return table.values.reshape(table.sizes).transpose(order).reshape(shape)
