@@ -17,7 +17,7 @@ from typing import Any, NoReturn, TextIO
 
 from flash import __version__
 from flash.errors import FlashError, UsageError, did_you_mean
-from flash.extras import need
+from flash.extras import need, without_collection
 from flash.interrupts import Terminated, interrupts_raise, quiet_interrupts
 
 __all__ = ["COMPLETING", "EXIT_CODES", "CommandParser", "run_command", "run_verb"]
@@ -105,7 +105,8 @@ def run_command(
 def run_verb(verb: str, arguments: Sequence[str]) -> int:
     """Run the command of the package ``flash.<verb>``; returns its exit code."""
     quiet_interrupts()
-    module = importlib.import_module(f"flash.{verb}.command")
+    with without_collection():
+        module = importlib.import_module(f"flash.{verb}.command")
     return run_command(module.main, arguments)
 
 

@@ -6,11 +6,16 @@ import csv
 import gzip
 import os
 import signal
+import sys
 from pathlib import Path
 
 # One thread a process: the suite runs in two, and what they start inherits it.
 for _library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR"):
     os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
+
+# What they start is compiled once and not in every process, whatever the shell says.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 import numpy as np
 import pytest

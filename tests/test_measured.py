@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from flash.metrics import METRICS
-from flash.optimize import non_dominated
+from flash.optimize import exact_front, non_dominated
 from flash.search import search
+from flash.search.problem import networks
 from flash.spaces.space import load_space
 from flash.targets import load_target
 
@@ -53,3 +54,21 @@ def test_limits_that_only_unmeasured_designs_meet_are_met_by_those():
     between = (fastest + least) / 2
     report = search("rpi4b", "nasbench-macro", optimizer="exact", max_latency_ms=between)
     assert report.space.measured is None and all(d.extrapolated for d in report.front)
+
+
+@pytest.mark.parametrize(
+    "limits", [{}, {"max_latency_ms": 20.0}, {"max_latency_ms": 20.0, "confidence": 0.9}]
+)
+def test_the_front_that_keeps_a_search_inside_certifies_it_too(limits, monkeypatch):
+    asked = []
+
+    def counted(tables, objectives, held=()):
+        asked.append(tuple(held))
+        return exact_front(tables, objectives, held)
+
+    monkeypatch.setattr(networks, "exact_front", counted)
+    report = search("rpi4b", "nasbench-macro", **limits)
+    assert len(asked) == len(set(asked))  # none is computed twice
+    assert report.optimizer.certified
+    exact = search("rpi4b", "nasbench-macro", optimizer="exact", **limits)
+    assert [design.id for design in report.front] == [design.id for design in exact.front]

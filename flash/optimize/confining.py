@@ -50,11 +50,14 @@ class Confined:
 
     share: of the designs, how many lie inside, estimated on random ones; None where nothing
            confines the search.
+    front: what ``Confining.front`` finds by these tables under these limits; None where it
+           finds nothing.
     """
 
     tables: SeparableProblem
     limits: tuple[Limit, ...] = ()
     share: float | None = None
+    front: OptimizerResult | None = None
 
 
 def confine(tables: SeparableProblem, search: Confining) -> Confined:
@@ -62,11 +65,11 @@ def confine(tables: SeparableProblem, search: Confining) -> Confined:
 
     As they are where all of the front is inside already, or no design inside is within the limits.
     """
-    given = Confined(tables)
     try:
         found = search.front(tables, ())
     except InfeasibleError:
-        return given  # the search itself says why
+        return Confined(tables)  # the search itself says why
+    given = Confined(tables, front=found)
     if not search.outside(found):
         return given
     for sums, conditions in search.ranges():
@@ -98,4 +101,4 @@ def _within(
         limits += broken
         found = search.front(tables, limits)
     inside = meets(sums, search.sample(_DRAWN), conditions)
-    return Confined(tables, tuple(limits), float(inside.mean()))
+    return Confined(tables, tuple(limits), float(inside.mean()), found)

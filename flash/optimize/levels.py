@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flash.extras import without_collection
 from flash.optimize.hierarchy import MOST_VARIABLES, Coarse, Fine, Place
 from flash.optimize.lookup import Lookup
 from flash.optimize.menus import Menus
@@ -189,8 +190,8 @@ class Solve:
 
     def level(self, level: Coarse | Fine, points: int) -> None:
         """One run of ``scipy.optimize.shgo`` on a level."""
-        # Slow to import: only when used.
-        from scipy.optimize import OptimizeResult, shgo  # noqa: PLC0415
+        with without_collection():
+            from scipy.optimize import OptimizeResult, shgo  # noqa: PLC0415 (slow to import)
 
         sampled: dict[tuple[float, ...], tuple[float, Place]] = {}
         best: list[tuple[float, Place]] = []

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from flash.command import CommandParser
 from flash.errors import UsageError
+from flash.extras import without_collection
 from flash.metrics.registry import METRICS
 from flash.optimize.optimizer import OPTIMIZERS
 from flash.proxies.options import add_options, own_proxy_names
@@ -23,11 +24,12 @@ __all__ = ["main"]
 def main(arguments: Sequence[str]) -> None:
     """Run the command; raises ``FlashError`` for whatever the user can mend."""
     options = _parser().parse_args(arguments)
-    from flash.search.answer import (  # noqa: PLC0415 (numpy: --help does without)
-        requested,
-        search_and_write,
-        spend_budget_on,
-    )
+    with without_collection():
+        from flash.search.answer import (  # noqa: PLC0415 (numpy: --help does without)
+            requested,
+            search_and_write,
+            spend_budget_on,
+        )
 
     options.words = list(arguments)
     request = requested(options)

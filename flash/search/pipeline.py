@@ -109,12 +109,16 @@ def search(
 
 @dataclass(frozen=True)
 class Setup:
-    """A request made concrete: designs, what is maximised, stage tables, objectives and limits."""
+    """A request made concrete: designs, what is maximised, stage tables, objectives and limits.
+
+    exact: the exact front of just these, where it is known already.
+    """
 
     problem: Problem
     goal: Goal
     tables: SeparableProblem
     criteria: Criteria
+    exact: OptimizerResult | None = None
 
     def limits(self) -> dict[str, float]:
         """The user's own limits as reports show them: quantity -> bound in its unit."""
@@ -198,7 +202,9 @@ def stay_inside(setup: Setup, request: Request) -> tuple[Setup, float | None]:
         return _optimised(inside, request, "exact")
 
     found = confine(tables, Measured(problem, tables, front))
-    return replace(setup, tables=found.tables, criteria=within(found.limits)), found.share
+    exact = None if request.single else found.front  # the best design alone is no front
+    inside = replace(setup, tables=found.tables, criteria=within(found.limits), exact=exact)
+    return inside, found.share
 
 
 def optimise(setup: Setup, request: Request) -> OptimizerResult:
@@ -220,6 +226,7 @@ def _optimised(setup: Setup, request: Request, optimizer: str) -> OptimizerResul
         request.certify_seconds,
         request.single,
         goal.utility,
+        setup.exact,
     )
     limits = (*criteria.bounds, *criteria.measured, *goal.limits(problem, tables))
     return problem.optimize(tables, criteria.objectives, limits, effort)
@@ -235,7 +242,9 @@ def hold(setup: Setup, found: OptimizerResult, request: Request) -> OptimizerRes
     return hold_limits(
         held,
         found,
-        lambda criteria, goal: optimise(replace(setup, criteria=criteria, goal=goal), request),
+        lambda criteria, goal: optimise(
+            replace(setup, criteria=criteria, goal=goal, exact=None), request
+        ),
     )
 
 

@@ -32,6 +32,8 @@ class Effort:
     certify_seconds: for the certificate where hardware is searched; None counts work instead.
     single:          not the front but the design of most score over the product of the costs.
     utility:         what the score counts for there, if not for itself; it never falls.
+    exact:           the exact front of the same tables, objectives and limits, if it is known:
+                     it is what certifies, and need not be computed again.
     """
 
     optimizer: str
@@ -39,6 +41,7 @@ class Effort:
     certify_seconds: float | None
     single: bool = False
     utility: Callable[[Floats], Floats] | None = None
+    exact: OptimizerResult | None = None
 
 
 class DesignSpace(Protocol):
