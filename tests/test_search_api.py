@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import inspect
 import json
+import re
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
-from flash.errors import UsageError
+from flash.errors import InfeasibleError, UsageError
+from flash.estimate.command import main as estimate
 from flash.report.result import SearchReport
 from flash.search import search
 from flash.search.pipeline import evaluate_front, optimise, prepare
 from flash.search.request import Request
+from flash.spaces.space import load_space
 
 
 @pytest.fixture(scope="module")
@@ -154,3 +158,41 @@ def test_placed_tiles_are_searched_by_a_score_that_is_no_sum_over_cells():
     report = search("imc", hardware="default", metric="sed", optimizer="exact")
     scores = [design.sed for design in report.front]
     assert scores == sorted(scores) and len(scores) > 10
+
+
+#: No path leads from the input to the output: node 3 takes nothing that the input reaches.
+DEAD = "|none~0|+|none~0|none~1|+|none~0|nor_conv_3x3~1|nor_conv_1x1~2|"
+
+
+@pytest.mark.parametrize("target", ["eyeriss-like", "rpi4b", "imc"])
+@pytest.mark.parametrize("metric", ["nn_degree", "sed"])
+def test_every_design_of_a_front_leads_its_input_to_its_output(target, metric):
+    hardware = None if target == "rpi4b" else "default"
+    found = search(target, "nasbench201", hardware=hardware, metric=metric, optimizer="exact")
+    space = load_space("nasbench201")
+    for design in found.front:
+        assert space.network(space.design(design.design)).live().layers
+        assert design.latency_ms.value > 0
+
+
+def test_the_nearest_design_is_a_network_and_no_limit_is_named_that_nobody_gave():
+    with pytest.raises(InfeasibleError) as error:
+        search("rpi4b", "nasbench201", max_latency_ms=1e-3)
+    cell = re.search(r"nearest design \((.*)\) has latency [0-9.]+ ms$", str(error.value))
+    space = load_space("nasbench201")
+    assert space.network(space.parse(cell[1])).live().layers
+    with pytest.raises(InfeasibleError, match=r"\) has latency [0-9.]+ ms$"):  # sizes, trained
+        search("rpi4b", "cifar10-concat", max_latency_ms=1e-4)
+    with pytest.raises(InfeasibleError, match="stays within the sizes that were trained"):
+        search("rpi4b", "cifar10-concat", metric="nn_degree", min_score=600)
+
+
+def test_designs_without_a_path_are_noted_where_they_cost_nothing(tmp_path, capsys):
+    (tmp_path / "d.txt").write_text(f"{DEAD}\n")
+    words = ["--space", "nasbench201", "--designs", str(tmp_path / "d.txt"), "--csv", "-"]
+    estimate([*words, "--target", "eyeriss-like"])
+    printed = capsys.readouterr()
+    assert "note: 1 of 1 designs take no time on eyeriss-like" in printed.err
+    assert float(next(csv.DictReader(printed.out.splitlines()))["latency_ms"]) == 0
+    estimate([*words, "--target", "rpi4b"])  # runs what no output uses, too
+    assert "note" not in capsys.readouterr().err

@@ -207,6 +207,7 @@ class DesignPricing:
             found = evaluate(self._space, target, indices)
         else:
             found = measure(self._space, indices)
+        _tell_of_nothing(found, target)
         values = scorer.scores(found, indices, self._names)
         accuracy = None
         if self._accuracy is not None:
@@ -270,6 +271,17 @@ def _accuracy_model(space: SearchSpace) -> AccuracyModel | None:
     if model is None:
         sys.stderr.write(f"note: no accuracy: {why_no_accuracy(space)}\n")
     return model
+
+
+def _tell_of_nothing(found: Metrics, target: Target | None) -> None:
+    """A note on designs without a path from input to output, where that costs nothing."""
+    if isinstance(found, Evaluation) and target is not None:
+        idle = int((found.latency_ms[0] <= 0).sum())
+        if idle:
+            sys.stderr.write(
+                f"note: {idle:,} of {len(found.params):,} designs take no time on {target.name}: "
+                "none of their layers lies on a path from the input to the output\n"
+            )
 
 
 def _tell(text: str, last: bool = False) -> None:

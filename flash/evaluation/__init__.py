@@ -2,6 +2,7 @@
 
 from flash.evaluation.chips import evaluate_on_chips, separable_on_chips
 from flash.evaluation.designs import (
+    UNCONNECTED,
     CellScore,
     Evaluation,
     Metrics,
@@ -15,6 +16,7 @@ from flash.evaluation.designs import (
 from flash.evaluation.tabulated import DesignTables
 
 __all__ = [
+    "UNCONNECTED",
     "CellScore",
     "DesignTables",
     "Evaluation",

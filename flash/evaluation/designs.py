@@ -37,6 +37,7 @@ from flash.spaces.table import LayerTable, network_table
 from flash.targets.base import Costs, Target, Triple
 
 __all__ = [
+    "UNCONNECTED",
     "CellScore",
     "Evaluation",
     "Metrics",
@@ -58,6 +59,8 @@ _WHOLE_CHUNK = 256
 #: Of an element, where no target says otherwise.
 _FP32_BYTES = 4
 _TRIPLES = ("latency_ms", "energy_mj", "area_mm2")
+#: 1 for a design in which no path leads from the input to the output, else 0.
+UNCONNECTED = "unconnected"
 
 
 @dataclass(frozen=True)
@@ -237,13 +240,20 @@ def separable(
 
     Quantities: the metric, the target's (``latency_ms``, ``energy_mj``, on accelerators
     ``area_mm2``), ``weight_kb`` (sums over stages) and ``activation_kb`` (a maximum). Where the
-    target is not ``exact`` its quantities are lower bounds. Raises ``UsageError`` for a metric
-    that is no sum over the stages of the space. A space that does not separate gives a
+    target is not ``exact`` its quantities are lower bounds. In spaces that have networks without a
+    path from the input to the output, ``UNCONNECTED`` tells these. Raises ``UsageError`` for a
+    metric that is no sum over the stages of the space. A space that does not separate gives a
     ``WholeProblem``, which takes any metric.
     """
 
+    may_break = not space.family.connected
+
     def stage_costs(table: LayerTable) -> Mapping[str, Floats]:
+        broken: dict[str, Floats] = {}
+        if may_break:
+            broken[UNCONNECTED] = (~table.live.any(axis=0)).astype(np.float64)
         return {
+            **broken,
             **target.stage_costs(table),
             "weight_kb": _kilobytes(parameter_count(table), target.weight_bytes),
             "activation_kb": _kilobytes(peak_activation_elements(table), target.activation_bytes),
@@ -253,6 +263,7 @@ def separable(
         **target.quantities,
         "weight_kb": "sum",
         "activation_kb": "max",
+        **({UNCONNECTED: "sum"} if may_break else {}),
     }
     if not separates(space):
         return _whole(space, target, stage_costs, combine, (metric, index))

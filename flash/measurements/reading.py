@@ -41,7 +41,7 @@ from flash.measurements.records import (
 from flash.measurements.workloads import workload_kind, workload_network
 from flash.quantities import number_of
 from flash.spaces.network import Network
-from flash.spaces.space import load_space
+from flash.spaces.space import SearchSpace, load_space
 
 __all__ = ["FEWEST_NETWORKS", "Measured", "Measurements", "read_measurements"]
 
@@ -113,9 +113,10 @@ def read_measurements(
     whole = itertools.chain(blank, lines)
     found = _csv_records(whole, path, space) if table else read_records(path, whole, MOST_NETWORKS)
     rows, tally = [], found.tally
+    spaces: dict[str, SearchSpace] = {}
     for record in found.records:
         try:
-            rows.append(_measured(record, path))
+            rows.append(_measured(record, path, spaces))
         except (BadRecord, FlashError) as error:
             tally.unusable(record.line, error)
     tally.check(len(rows))
@@ -128,8 +129,8 @@ def read_measurements(
     return Measurements(path, found.header, tuple(rows), tally.problems)
 
 
-def _measured(record: Record, path: Path) -> Measured:
-    name, kind, network = _network(record.network, path)
+def _measured(record: Record, path: Path, spaces: dict[str, SearchSpace]) -> Measured:
+    name, kind, network = _network(record.network, path, spaces)
     if not network.live().layers:
         raise BadRecord(
             f"{shown(name)}: nothing leads from the input to the output, so its time says "
@@ -140,13 +141,17 @@ def _measured(record: Record, path: Path) -> Measured:
     )
 
 
-def _network(given: Mapping[str, Any], path: Path) -> tuple[str, str, Network]:
-    """Name, kind and graph of a record's network."""
+def _network(
+    given: Mapping[str, Any], path: Path, spaces: dict[str, SearchSpace]
+) -> tuple[str, str, Network]:
+    """Name, kind and graph of a record's network; ``spaces`` are those read so far, by name."""
     if isinstance(given.get("workload"), str):
         text = given["workload"]
         return text, workload_kind(text), workload_network(text)
     if isinstance(given.get("space"), str):
-        space = load_space(given["space"])
+        if given["space"] not in spaces:
+            spaces[given["space"]] = load_space(given["space"])
+        space = spaces[given["space"]]
         text = str(given.get("design", ""))
         return f"{space.name} {text}", space.name, space.network(space.parse(text))
     if isinstance(given.get("onnx"), str):

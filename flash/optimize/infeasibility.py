@@ -44,7 +44,7 @@ def best_of_space(limit: Limit, best: float) -> str:
 
 def none_found(limits: Sequence[Limit], optimizer: str = "") -> str:
     """No design meets all limits; an optimizer by name found none, which is no proof."""
-    names = ", ".join(map(str, limits))
+    names = ", ".join(map(str, _given(limits)))
     if optimizer:
         return f"{optimizer} found no design within {names}; relax a limit"
     return f"no design meets all limits at once ({names}); relax one of them"
@@ -53,7 +53,7 @@ def none_found(limits: Sequence[Limit], optimizer: str = "") -> str:
 # ------------------------------------------------------------------------------ of searches
 def all_at_once(limits: Sequence[Limit]) -> str:
     """Each limit can be met alone, on some chip."""
-    names = ", ".join(_label(limit) for limit in limits)
+    names = ", ".join(_label(limit) for limit in _given(limits))
     return f"no chip has a design within all limits at once ({names}); relax one of them"
 
 
@@ -112,6 +112,7 @@ def nearest_priced(limits: Sequence[Limit], values: Floats) -> str:
         f"{_label(limit)} {_amount(limit, values[nearest, k])} (limit "
         f"{_amount(limit, limit.bound)})"
         for k, limit in enumerate(limits)
+        if not limit.implied
     )
     return f"found no design within the limits; the nearest found has {has}; relax one of them"
 
@@ -147,13 +148,20 @@ def nearest(
     has = ", ".join(
         f"{_label(limit)} {_amount(limit, value)}"
         for limit, value in zip(limits, values.tolist(), strict=True)
+        if not limit.implied
     )
     worst = limits[binding]
     side = "at most" if worst.quantity.sense == "min" else "at least"
+    binds = f"; {_label(worst)} {side} {_amount(worst, worst.bound)} binds"
     return (
-        f"{_unmet(space)}; {_label(worst)} {side} {_amount(worst, worst.bound)} binds: the "
-        f"nearest design ({design}) has {has}{'' if exact else ' at the least'}"
+        f"{_unmet(space)}{f' and {worst.implied}' if worst.implied else binds}: the nearest "
+        f"design ({design}) has {has}{'' if exact else ' at the least'}"
     )
+
+
+def _given(limits: Sequence[Limit]) -> list[Limit]:
+    """Those that somebody gave."""
+    return [limit for limit in limits if not limit.implied]
 
 
 def _unmet(space: str) -> str:

@@ -80,10 +80,15 @@ def objective(name: str) -> Objective:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A bound on an objective: at most ``bound`` where less is better, else at least."""
+    """A bound on an objective: at most ``bound`` where less is better, else at least.
+
+    implied: what a design within it does, as in "no design ... and leads its input to its output";
+             of a limit that nobody gave, so that nobody is told of it by name. Empty for others.
+    """
 
     quantity: Objective
     bound: float
+    implied: str = ""
 
     def __post_init__(self) -> None:
         if math.isnan(self.bound):

@@ -32,7 +32,7 @@ from flash.accuracy.calibration import AccuracyModel, Prediction
 from flash.accuracy.features import size_problem
 from flash.accuracy.storage import accuracy_of, why_no_accuracy
 from flash.errors import InfeasibleError, UsageError, did_you_mean
-from flash.evaluation import CellScore
+from flash.evaluation import UNCONNECTED, CellScore
 from flash.metrics import METRICS
 from flash.optimize import Limit, Objective, SeparableProblem, exact_front, objective
 from flash.optimize.infeasibility import accuracy_unreached, front_unreached
@@ -45,6 +45,10 @@ from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import Floats, with_cell_sum
 
 __all__ = ["Criteria", "Goal", "choose_criteria", "choose_goal"]
+
+#: What designs within limits that nobody gave do.
+_TRAINED = "stays within the sizes that were trained (--extrapolate leaves them)"
+_CONNECTED = "leads its input to its output"
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,9 @@ class Goal:
 
     def size_limits(self) -> list[Limit]:
         """The limits of ``largest``."""
-        return [Limit(Objective(name, "min"), most) for name, most in self.largest.items()]
+        return [
+            Limit(Objective(name, "min"), most, _TRAINED) for name, most in self.largest.items()
+        ]
 
     @property
     def status(self) -> AccuracyStatus:
@@ -239,8 +245,12 @@ class Criteria:
     measured: tuple[Limit, ...] = ()
 
 
-def choose_criteria(problem: Problem, goal: Goal, request: Request) -> Criteria:
+def choose_criteria(
+    problem: Problem, goal: Goal, tables: SeparableProblem, request: Request
+) -> Criteria:
     """The objectives and limits that ``request`` names, of what ``goal`` maximises.
+
+    tables: of the problem, with that goal.
 
     Raises ``UsageError`` for a quantity that the target does not have.
     """
@@ -261,7 +271,7 @@ def choose_criteria(problem: Problem, goal: Goal, request: Request) -> Criteria:
 
     limits = tuple(Limit(of(name), bound) for name, bound in given.items())
     objectives = tuple(of(COSTS.get(word, word)) for word in words)
-    implied = (*_implied(most_kb, goal), *goal.size_limits())
+    implied = (*_implied(most_kb, tables), *goal.size_limits())
     return Criteria(objectives, limits, (*limits, *implied))
 
 
@@ -273,13 +283,13 @@ def _objective_words(problem: Problem, request: Request) -> tuple[str, ...]:
     return problem.objectives if request.objectives is None else tuple(request.objectives)
 
 
-def _implied(weight_limit_kb: float, goal: Goal) -> list[Limit]:
+def _implied(weight_limit_kb: float, tables: SeparableProblem) -> list[Limit]:
     """Limits that nobody has to give."""
     implied = []
     if np.isfinite(weight_limit_kb):
         implied.append(Limit(objective("weight_kb"), weight_limit_kb))
-    if goal.metric != "accuracy" and METRICS[goal.metric].positive:
-        # Zero means that no path leads from the input to the output.
+    if UNCONNECTED in tables.combine:
+        # Above zero is too much by any measure: no design comes near that has no path.
         tiny = float(np.finfo(np.float64).tiny)
-        implied.append(Limit(Objective(goal.metric, "max"), tiny))
+        implied.append(Limit(Objective(UNCONNECTED, "min"), tiny, _CONNECTED))
     return implied

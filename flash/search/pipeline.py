@@ -181,7 +181,7 @@ def prepare(request: Request, *, budgeted: bool = False) -> Setup:
         metric = problem.own_metric
     goal = choose_goal(problem, metric, request.min_accuracy_percent)
     tables = problem.tables(goal.metric, goal.index, goal.sizes, tuple(goal.largest))
-    return Setup(problem, goal, tables, choose_criteria(problem, goal, request))
+    return Setup(problem, goal, tables, choose_criteria(problem, goal, tables, request))
 
 
 def stay_inside(setup: Setup, request: Request) -> tuple[Setup, float | None]:

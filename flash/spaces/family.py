@@ -128,6 +128,9 @@ class Family(ABC):
     name: ClassVar[str]
     #: Settings a space file may give.
     settings: ClassVar[Mapping[str, Setting]]
+    #: In every design a path leads from the input to the output. Only a family of one stage may
+    #: say no: of a network without one, no stage's table tells.
+    connected: ClassVar[bool] = True
 
     def __init__(self, shape: InputShape, classes: int, settings: Mapping[str, Any]) -> None:
         self.shape = shape

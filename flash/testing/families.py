@@ -67,6 +67,15 @@ class FamilyConformance:
             assert len(network.used().layers) == table.used[:, i].sum()
             assert len(network.live().layers) == table.live[:, i].sum()
 
+    def test_designs_are_connected_where_the_family_says_so(
+        self, space: SearchSpace, designs: Ints
+    ) -> None:
+        """A path leads from input to output; a family of one stage may say that it need not."""
+        if space.family.connected:
+            assert space.table(designs).live.any(axis=0).all()
+        else:
+            assert len(space.family.stages) == 1
+
     def test_every_network_reads_the_image_and_returns_what_it_says(
         self, space: SearchSpace, designs: Ints
     ) -> None:

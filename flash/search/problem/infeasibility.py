@@ -47,4 +47,5 @@ def _too_small(space: SearchSpace, tables: SeparableProblem, limits: Sequence[Li
     if least <= area[0].bound:
         return ""
     design = space.describe(smallest.indices[0])
-    return least_area(space.name, area[0], least, design, others=bool(others))
+    given = any(not limit.implied for limit in others)
+    return least_area(space.name, area[0], least, design, others=given)

@@ -94,13 +94,14 @@ class NetworksAndChips:
         name, nested = self.space.name, self._nested(tables)
         area = [limit for limit in limits if limit.quantity.name == "area_mm2"]
         others = [limit for limit in limits if limit.quantity.name != "area_mm2"]
+        implied = [limit for limit in limits if limit.implied]
         if area:
             least, design = nested.best(area[0].quantity, others)
             if design is not None and least > area[0].bound:
                 where = self.space.describe(design)
-                return least_area(name, area[0], least, where, others=bool(others))
+                return least_area(name, area[0], least, where, others=len(others) > len(implied))
         for limit in limits:
-            best, design = nested.best(limit.quantity, [])
+            best, design = nested.best(limit.quantity, implied)
             if not limit.met(np.array([best]))[0]:
                 where = "" if design is None else self.space.describe(design)
                 return best_of_any_chip(name, limit, best, where)

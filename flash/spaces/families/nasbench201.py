@@ -46,6 +46,7 @@ class NasBench201Family(Family):
     """
 
     name = "nasbench201"
+    connected = False
     settings = {"cells": Setting(5, most=16), "channels": Setting(16)}
 
     @property
