@@ -13,6 +13,7 @@ from flash.command import run_command
 from flash.errors import InputError
 from flash.estimate import estimate
 from flash.evaluation import evaluate_network
+from flash.metrics.sed import score_network
 from flash.targets import load_target
 
 onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
@@ -289,3 +290,51 @@ def test_a_name_with_a_line_break_stays_in_one_line():
     with pytest.raises(InputError, match="input 'a b' is dynamic") as error:
         network_of(given)
     assert "\n" not in str(error.value)
+
+
+def _spectrum(samples: int, window: int, step: int):
+    """A short-time Fourier transform with ONNX's defaults: half of the spectrum."""
+    weights = {"step": np.array(step, dtype=np.int64), "w": np.hanning(window).astype(np.float32)}
+    return model([node("STFT", ["x", "step", "w"], ["y"])], {"x": [1, samples, 1]}, weights)
+
+
+@pytest.mark.parametrize(("samples", "window", "step"), [(1600, 400, 160), (1000, 64, 64)])
+def test_a_spectrum_has_as_many_numbers_as_onnxruntime_makes(samples, window, step):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    made = _spectrum(samples, window, step)
+    session = onnxruntime.InferenceSession(made.SerializeToString())
+    (result,) = session.run(None, {"x": np.zeros((1, samples, 1), np.float32)})
+    network = network_of(made)
+    assert (
+        network.layers[0].out_channels
+        * network.layers[0].out_height
+        * (network.layers[0].out_width)
+        == result.size
+    )
+
+
+@pytest.mark.parametrize(("samples", "window", "step", "measured_ms"),
+                         [(16000, 400, 160, 5.2), (16000, 512, 160, 0.99),
+                          (160000, 400, 160, 54.6), (16000, 1024, 256, 2.03)])  # fmt: skip
+def test_fourier_transforms_take_what_onnxruntime_took(
+    samples, window, step, measured_ms, tmp_path
+):
+    """Measured on one thread of the profile's machine: lengths that are powers of two, or not."""
+    onnx.save(_spectrum(samples, window, step), tmp_path / "spectrum.onnx")
+    (row,) = estimate(tmp_path / "spectrum.onnx", target="x86-avx2")
+    assert row["latency_low_ms"] <= measured_ms <= row["latency_high_ms"]
+
+
+def test_maps_laid_side_by_side_count_each_in_the_rank_score():
+    """Octaves of a spectrum, squared: every convolution of every octave is reached."""
+    weights = {name: normal(4, 1, 3, 3) for name in ("v", "w")}
+    nodes = [
+        node("Conv", ["x", "v"], ["a"], pads=[1, 1, 1, 1]),
+        node("Conv", ["x", "w"], ["b"], pads=[1, 1, 1, 1]),
+        node("Concat", ["a", "b"], ["c"], axis=3),
+        node("Mul", ["c", "c"], ["y"]),
+    ]
+    both = score_network(network_of(model(nodes, {"x": [1, 1, 8, 8]}, weights)))
+    alone = [nodes[0], node("Mul", ["a", "a"], ["y"])]
+    one = score_network(network_of(model(alone, {"x": [1, 1, 8, 8]}, {"v": weights["v"]})))
+    assert both.capacity == pytest.approx(2 * one.capacity)

@@ -85,7 +85,7 @@ def _long_range(live: Live, joined: list[int]) -> int:
         channels = int(live.layers[number].out_channels)
         while number >= 0 and live.layers[number].op in ("slice", "pad"):
             channels = min(channels, int(live.layers[number].in_channels))
-            (number,) = live.reads[number]
+            number = live.reads[number][0]
         taken.append((number, channels))
     latest = max(taken, default=(0, 0))
     return sum(channels for _, channels in taken) - latest[1]

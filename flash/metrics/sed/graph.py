@@ -208,7 +208,10 @@ class _Walk:
         if op == "mul":
             return self._product(number, inputs)
         if op in ("copy", "resize") and int(layer.out_channels) == x.channels:
-            return x
+            if len(inputs) == 1:
+                return x
+            # Maps laid side by side, such as octaves of a spectrum: alike, and each counts.
+            return self.made(number, x.covariance, x.channels, max([y.rank for y in inputs]))
         if op == "linear" and self.found.live.mixes(number):
             return self._conv(number, layer, x)
         # Global pooling and linear layers end the maps; what follows is judged as an image.

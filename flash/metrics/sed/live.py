@@ -49,8 +49,8 @@ class Live:
         """Of each operand, the tensor that activations alone made it of."""
         found = []
         for p in self.reads[number]:
-            while p >= 0 and self.layers[p].op in ("act", "copy"):
-                (p,) = self.reads[p]
+            while p >= 0 and self.layers[p].op in ("act", "copy") and len(self.reads[p]) == 1:
+                p = self.reads[p][0]
             found.append(p)
         return found
 

@@ -5,7 +5,9 @@ nanoseconds an element measured with onnxruntime 1.32 on one thread of an AVX-51
 elements, the cost of the call taken off), times the 47 GMAC/s that one thread of the machine of
 ``x86-avx512`` does in dense products; mish, elu and strided softmax agree with whole networks
 measured on that one. Ratios between them are those of that runtime; how fast a device does them all
-is fitted.
+is fitted. ``fourier`` alone was measured elsewhere: 2.2 to 3.9 ns a step of radix 2, in 512 to
+1,024 samples and (by Bluestein) in 400, on one thread of the machine of ``x86-avx2``, whose
+activations do 24 GMAC/s.
 """
 
 from __future__ import annotations
@@ -51,6 +53,7 @@ SLOW_ACTIVATIONS: Final[Mapping[str, int]] = {
 #: what the layer's ``act`` says of it where that is listed.
 WORK: Final[Mapping[str, int]] = {
     "cubic": 2500,
+    "fourier": 78,
     "layer_norm": 25,
     "linear": 52,
     "lrn": 1500,

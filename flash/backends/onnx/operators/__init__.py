@@ -206,6 +206,8 @@ _HOMES: Final[Mapping[str, tuple[str, ...]]] = {
         "ReduceSum",
         "ReduceSumSquare",
     ),
+    "spectral:fourier": ("DFT",),
+    "spectral:short_time_fourier": ("STFT",),
     "classical:trees": (
         _ML + "TreeEnsemble",
         _ML + "TreeEnsembleClassifier",
