@@ -65,6 +65,17 @@ def test_it_says_how_many_designs_nothing_measured_is_like(report):
     assert (said in " ".join(render_brief(report).split())) == (outside > 0)
 
 
+def test_it_says_what_the_figures_rest_on_and_what_a_design_says(report):
+    text = " ".join(render_brief(report).split())
+    assert report.target["basis"] in text
+    if report.target["kind"] == "processor":
+        error = float(report.target["provenance"][0].partition("median error ")[2].split()[0])
+        assert f"median error {error:.2g} %" in text and report.target["framework"] in text
+    else:
+        assert "no chip was measured" in text
+    assert ("w channels, d layers, t skip channels" in text) == ("concat" in report.space.name)
+
+
 def test_the_next_command_names_the_file_written(report):
     text = render_brief(report, ["some/front.json", "some/front.csv"])
     assert "written to some: front.json, front.csv" in text

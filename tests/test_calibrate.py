@@ -348,11 +348,25 @@ def test_enough_networks_become_the_accuracy_model_of_the_space(place, capsys, l
     assert out.read_text().startswith((place / "tiny.toml").read_text().rstrip("\n"))
 
 
+def test_images_of_other_classes_make_the_space_for_theirs(place, capsys, learning):
+    tiny, out = place / "tiny.toml", place / "mine.toml"
+    tiny.write_text(tiny.read_text().replace("classes = 3", "classes = 10"))
+    assert _calibrate(place, "--samples", 8, "--out", out) == 0
+    assert (
+        f"has 3 classes, tiny is for 10: {out} is the same space for 3" in capsys.readouterr().err
+    )
+    ours, theirs = load_space(str(tiny)), load_space(str(out))
+    assert (theirs.name, theirs.family.classes) == ("mine", 3)
+    assert theirs.size == ours.size and theirs.family.shape == ours.family.shape
+    assert accuracy_of(theirs).task.classes == 3 and ours.family.classes == 10
+    assert _calibrate(place, "--samples", 8, "--out", out) == 0  # and goes on from there
+    assert "(0 now)" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         (("--space", "nowhere"), 2, "unknown space 'nowhere'"),
-        (("--space", "cifar10-add"), 4, "has 3 classes, the space is for 10"),
         (("--data", "missing"), 4, "no such file or folder: missing"),
         (("--recipe", "gpus"), 2, "unknown recipe 'gpus' (did you mean 'gpu'?)"),
         (("--max-macs", "20"), 2, "--max-macs 20: expected a number with k, M or G"),

@@ -109,6 +109,13 @@ def test_wrong_arrays_are_told(tmp_path, changes, classes, message):
         read_images(_write(tmp_path, **_parts(**changes)), SHAPE, classes)
 
 
+def test_where_no_number_of_classes_is_asked_it_is_that_of_the_images(tmp_path):
+    assert len(read_images(write_archive(tmp_path), SHAPE, None).classes) == 3
+    alone = {"y_train": np.zeros(12, int), "y_test": np.zeros(6, int)}
+    with pytest.raises(InputError, match="has one class only: a folder a class is expected"):
+        read_images(_write(tmp_path, **_parts(**alone)), SHAPE, None)
+
+
 def test_missing_arrays_pickles_and_damaged_files_are_told(tmp_path):
     with pytest.raises(InputError, match=r"lacks the array x_test, y_test; .*it has x_train, y_tr"):
         read_images(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from flash import COMMANDS
 from flash.__main__ import _dispatch
 from flash.command import run_command
 from flash.extras import install_command
@@ -15,11 +17,18 @@ from flash.info import TOPICS, catalogue, doctor
 from flash.metrics import METRICS
 from flash.plugins import GROUPS
 
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "files"
+
 #: A Python in which no library of an extra can be imported.
 CORE = """
 import sys
-for name in ("torch", "onnx", "onnxruntime", "tvm", "ray", "sklearn", "deap", "pymoo", "PIL"):
-    sys.modules[name] = None
+from importlib.abc import MetaPathFinder
+class Missing(MetaPathFinder):
+    absent = {"torch", "onnx", "onnxruntime", "tvm", "ray", "sklearn", "deap", "pymoo", "PIL"}
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in self.absent:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Missing())
 sys.argv = ["flash", *sys.argv[1:]]
 from flash.__main__ import main
 sys.exit(main())
@@ -68,6 +77,41 @@ def test_the_core_is_enough(tmp_path):
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         assert done.stdout and not done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("raspberrypi4", "'rpi4b'"),
+        ("raspberry-pi-3b", "'rpi3b'"),
+        ("pi5", "'rpi5'"),
+        ("raspberrypi3b+", "'rpi3b-plus'"),
+        ("pizero2w", "'rpi-zero-2w'"),
+        ("raspberrypi2", "three commands make one"),
+        ("stm32h7", "runs no Python"),
+    ],
+)
+def test_boards_under_other_names_are_answered_with_the_profile_there_is(name, answer, capsys):
+    assert flash("search", "--target", name) == 2
+    assert answer in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_every_command_has_its_help_and_the_core_is_enough_to_read_it(command, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", CORE, command, "--help"], capture_output=True, text=True,
+        cwd=tmp_path, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0 and "usage: " in done.stdout, done.stderr
+
+
+def test_a_table_of_trained_networks_needs_nothing_but_the_core(tmp_path):
+    words = ["calibrate", "--space", "cifar10-concat", "--trained", EXAMPLES / "table.csv"]
+    done = subprocess.run(
+        [sys.executable, "-c", CORE, *map(str, words), "--out", "mine.toml"],
+        capture_output=True, text=True, cwd=tmp_path, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0 and (tmp_path / "mine.toml").is_file(), done.stderr
 
 
 def test_help_shows_both(capsys):

@@ -131,6 +131,11 @@ def test_any_text_is_read_as_a_positive_number_or_refused_in_one_line(text):
         (q.format_count(999_900), "1.00M"),
         (q.format_count(63_200_000_000), "63.2G"),
         (q.format_count(0), "0"),
+        (q.count_in_words(0), "0"),
+        (q.count_in_words(6_561), "6,561"),
+        (q.count_in_words(999_999), "1.00 million"),
+        (q.count_in_words(134_217_728_000), "134 billion"),
+        (q.count_in_words(1.35e15), "1.35e15"),
     ],
 )
 def test_quantities_are_shown_with_three_digits_and_the_unit_that_suits(shown, expected):

@@ -34,7 +34,14 @@ from flash.files.writing import write_text
 from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import Floats
 
-__all__ = ["accuracy_of", "accuracy_text", "narrow_to_trained", "why_no_accuracy", "write_accuracy"]
+__all__ = [
+    "accuracy_of",
+    "accuracy_text",
+    "narrow_to_trained",
+    "why_no_accuracy",
+    "without_accuracy",
+    "write_accuracy",
+]
 
 _KINDS = ("flash", "kriging", "line", "power", "ridge", "trees")
 _MOST_SAMPLES = 2_000
@@ -249,8 +256,7 @@ def write_accuracy(path: str | Path, model: AccuracyModel) -> None:
     place = Path(path)
     text = read_text(place, SpaceError)
     parse_toml(text, place, SpaceError)
-    kept = _SECTION.sub("", text).rstrip("\n")
-    whole = f"{kept}\n\n{accuracy_text(model)}"
+    whole = f"{without_accuracy(text)}\n{accuracy_text(model)}"
     parse_toml(whole, place, SpaceError)
     write_text(place, whole)
 
@@ -259,6 +265,11 @@ def write_accuracy(path: str | Path, model: AccuracyModel) -> None:
 _SECTION = re.compile(
     r"^(# Accuracy model[^\n]*\n)?\[accuracy\]\n(?:(?!\[[a-z]).*(?:\n|\Z))*", re.M
 )
+
+
+def without_accuracy(text: str) -> str:
+    """The text of a space file without its section ``[accuracy]``; all else stays as it is."""
+    return _SECTION.sub("", text).rstrip("\n") + "\n"
 
 
 def accuracy_text(model: AccuracyModel) -> str:

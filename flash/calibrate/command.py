@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flash.calibrate.anchors import lift_of, long_trainings, read_anchors
+from flash.calibrate.own_classes import write_for_classes
 from flash.command import CommandParser
 from flash.errors import NothingDoneError, UsageError
 from flash.files.writing import write_text
@@ -173,6 +174,7 @@ def calibrate(
     workers:  trainings at a time: one a core, or one on a GPU, unless given.
     results:  the table; ``flash-calibration/<space>.csv`` unless given.
     out:      the space's file with the model in it; ``<space>.toml`` beside the table unless given.
+              Where the images have another number of classes, it is the space for theirs.
     designs:  file of the designs to train instead of a sample (``read_designs``).
     anchors:  file of designs whose accuracy after a long training is known (``read_anchors``);
               with three of them trained here too, or trained here for more epochs, the model
@@ -187,13 +189,21 @@ def calibrate(
     found = load_space(space)
     check_classifiers(found)
     chosen = recipe_for(recipe, ray).varied(epochs, images)
+    table = Path(results) if results else Path("flash-calibration") / f"{found.name}.csv"
+    written = Path(out) if out else table.with_name(f"{found.name}.toml")
+    read = read_images(data, found.family.shape, None)
+    for line in read.notes:
+        note(line)
+    if len(read.classes) != found.family.classes:
+        note(
+            f"{data} has {len(read.classes)} classes, {found.name} is for {found.family.classes}: "
+            f"{written} is the same space for {len(read.classes)}"
+        )
+        write_for_classes(space, written, len(read.classes), read.name)
+        space, found = str(written), load_space(str(written))
     given = None if designs is None else read_designs(Path(designs), found)
     long = [] if anchors is None else read_anchors(Path(anchors), found)
     campaign = Campaign(found, space, chosen, samples, held_out, max_macs, seed, given)
-    table = Path(results) if results else Path("flash-calibration") / f"{found.name}.csv"
-    read = read_images(data, found.family.shape, found.family.classes)
-    for line in read.notes:
-        note(line)
     pictures = read.subset(chosen.images)
     trainer = trainer_for(chosen, pictures, workers, ray)
     outcome = carry_out(campaign, pictures, table, trainer, tell)
@@ -206,7 +216,6 @@ def calibrate(
     lift = lift_of(found, outcome.rows, long)
     data_text = fitting.describe_images(pictures, chosen)
     model = fitting.fit_rows(found, outcome.rows, chosen, data_text, pictures.digest, lift)
-    written = Path(out) if out else table.with_name(f"{found.name}.toml")
     if model is not None:
         fitting.write_space(space, written, model)
     return Calibration(

@@ -17,6 +17,7 @@ from flash.quantities.registry import (
     quantity,
 )
 from flash.quantities.text import (
+    count_in_words,
     format_area,
     format_count,
     format_energy,
@@ -36,6 +37,7 @@ __all__ = [
     "Quantity",
     "Sense",
     "format_area",
+    "count_in_words",
     "format_count",
     "format_energy",
     "format_latency",

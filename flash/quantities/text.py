@@ -19,6 +19,7 @@ from decimal import Decimal
 from flash.errors import UsageError, did_you_mean
 
 __all__ = [
+    "count_in_words",
     "format_area",
     "format_count",
     "format_energy",
@@ -203,6 +204,16 @@ def format_count(count: float) -> str:
         if float(f"{count:.2e}") >= factor:
             return f"{format_number(count / factor)}{suffix}"
     return format_number(count)
+
+
+def count_in_words(count: float) -> str:
+    """A number of things in a sentence: ``"6,561"``, ``"26.3 million"``, ``"134 billion"``."""
+    for factor, word in ((1e12, "trillion"), (1e9, "billion"), (1e6, "million")):
+        if float(f"{count:.2e}") >= factor:
+            if count >= 1e15:
+                return f"{count:.2e}".replace("e+", "e")
+            return f"{format_number(count / factor)} {word}"
+    return f"{count:,.0f}"
 
 
 def format_latency(latency_ms: float) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flash.quantities import format_count, format_number, quantity
+from flash.quantities import count_in_words, format_number, quantity
 from flash.report.columns import breakable, rows_of
 from flash.report.interval import Interval
 
@@ -25,6 +25,8 @@ __all__ = ["render_brief"]
 _MARGIN = 15
 #: Lines of a screen; blank ones are left out where they would not fit.
 _LINES = 24
+#: Gaps of less are rounding.
+_SAME = 1e-9
 #: High over low from which an interval is wide: its numbers then have two digits, not three.
 _WIDE = 1.5
 
@@ -53,6 +55,8 @@ def render_brief(
             label = ""
         block = _joined(parts, width - margin)
         lines += [f"{label:<{margin}}{block[0]}", *(" " * margin + words for words in block[1:])]
+    if report.space.legend and not quiet:
+        lines += _wrap(report.space.legend, width)
     lines.append("")
     around = ([], []) if quiet else (_beliefs(report), _next(files))
     for words in (*around[0], _certificate(report), *around[1]):
@@ -67,14 +71,16 @@ def _headline(report: SearchReport) -> str:
     space = report.space
     words = (
         f"{space.name} on {report.target['name']}: front over {objectives}, "
-        f"{len(report.front):,} of {format_count(space.size)} designs"
+        f"{len(report.front):,} of {count_in_words(space.size)} designs"
     )
     return "; searched: ".join([words, *_inside(space)])
 
 
 def _inside(space: SpaceSummary) -> list[str]:
     """Which designs were searched, where not all were: at most one phrase."""
-    trained = space.searched and f"the {format_count(space.searched)} like those that were trained"
+    trained = (
+        space.searched and f"the {count_in_words(space.searched)} like those that were trained"
+    )
     if space.measured is None:
         return [trained] if trained else []
     percent = 100 * space.measured
@@ -130,15 +136,24 @@ def _mark(design: DesignReport, name: str) -> str:
 
 
 def _beliefs(report: SearchReport) -> list[str]:
-    """What to believe: how many designs lie outside what was measured or trained."""
+    """What to believe: what the figures rest on, how many designs lie outside of that."""
+    basis = report.target.get("basis")
+    known = [basis] if isinstance(basis, str) and basis else []
+    return [*known, *_outside(report)]
+
+
+def _outside(report: SearchReport) -> list[str]:
+    """How many designs are unlike what was measured or trained."""
     count = len(report.front)
     outside = sum(design.extrapolated for design in report.front)
     untrained = sum(d.accuracy is not None and d.accuracy.extrapolated for d in report.front)
     words = []
     if outside:
-        words.append(f"* {outside:,} of {count:,} designs are outside what was measured")
+        some = f"{outside:,} of {count:,} designs are" if count > 1 else "the design is"
+        words.append(f"* {some} outside what was measured")
     if untrained:
-        words.append(f"^ {untrained:,} of {count:,} are beyond the networks that were trained")
+        some = f"{untrained:,} of {count:,} are" if count > 1 else "it is"
+        words.append(f"^ {some} beyond the networks that were trained")
     if words:
         return ["; ".join(words) + ": measure or train one before you rely on it"]
     if not report.accuracy.calibrated:
@@ -150,13 +165,21 @@ def _certificate(report: SearchReport) -> str:
     """How good the front is, in one line; the whole sentence is in the files."""
     done = report.optimizer
     if done.certified:
-        alone = done.name == "exact" or done.gap is None
-        by = "" if alone else f"; {done.name} came within {100 * (done.gap or 0.0):.2g} %"
+        by = "" if done.name == "exact" or done.gap is None else f"; {_alone(done.name, done.gap)}"
         return f"certified: no design of the space beats one shown, under the models{by}"
     if done.gap is not None:
         share = f"{100 * done.gap:.2g} %"
         return f"not certified: at most {share} of any front's hypervolume is missing"
     return f"not certified: {done.message.split(';')[0] or 'the gap to the optimum is not known'}"
+
+
+def _alone(optimizer: str, gap: float) -> str:
+    """How far the heuristic search came before the exact one."""
+    return (
+        f"{optimizer} found it alone"
+        if gap < _SAME
+        else f"{optimizer} came within {100 * gap:.2g} %"
+    )
 
 
 def _next(files: Sequence[str | Path]) -> list[str]:
@@ -184,4 +207,7 @@ def _joined(parts: Sequence[str], width: int) -> list[str]:
 
 
 def _wrap(words: str, width: int) -> list[str]:
-    return textwrap.wrap(words, width, subsequent_indent="  ", break_on_hyphens=False) or [""]
+    """Lines of at most ``width`` characters; a number keeps its per cent."""
+    kept = words.replace(" %", "\N{NO-BREAK SPACE}%")
+    lines = textwrap.wrap(kept, width, subsequent_indent="  ", break_on_hyphens=False) or [""]
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]

@@ -37,6 +37,7 @@ class SpaceSummary:
     searched: those within what was trained, where the search stayed there; None where it took all.
     measured: of those searched, the share like what was measured on the target, estimated on random
               ones, where the search stayed there; None where it took all.
+    legend:   what a design's line says, for people; None where that is plain.
     """
 
     name: str
@@ -44,9 +45,10 @@ class SpaceSummary:
     distinct: int
     searched: int | None = None
     measured: float | None = None
+    legend: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values; ``searched`` and ``measured`` only where there is one."""
+        """As plain values; those that may be None only where they are not."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
 

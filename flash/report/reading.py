@@ -70,7 +70,15 @@ def _search(top: Section) -> SearchReport:
     top.exactly((*_TOP, "confidence") if confident else _TOP)
     space, status = top.section("space"), top.section("accuracy")
     narrowed, inside = space.has("searched"), space.has("measured")
-    space.exactly(("name", "size", "distinct", *["searched"] * narrowed, *["measured"] * inside))
+    told = space.has("legend")
+    space.exactly(
+        (
+            *("name", "size", "distinct"),
+            *["searched"] * narrowed,
+            *["measured"] * inside,
+            *["legend"] * told,
+        )
+    )
     measure = ("measure",) if status.has("measure") else ()
     status.exactly(("calibrated", "statement", *measure))
     picks, labels = top.section("picks"), ("fastest", "balanced", "most_accurate")
@@ -83,6 +91,7 @@ def _search(top: Section) -> SearchReport:
             space.integer("distinct", 0, None),
             space.integer("searched", 0, None) if narrowed else None,
             space.number("measured", 0, 1) if inside else None,
+            space.string("legend") if told else None,
         ),
         objectives=top.strings("objectives"),
         limits=top.section("limits").numbers(),

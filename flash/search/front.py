@@ -207,12 +207,13 @@ def _same_in_print(dropped: int) -> str:
 def _space_summary(problem: Problem) -> SpaceSummary:
     """The space, and how much of it was searched where that was narrowed to what was trained."""
     space, networks = problem.space, problem.networks
+    legend = networks.family.legend or None
     if networks.whole is None:
-        return SpaceSummary(space.name, space.size, space.distinct)
+        return SpaceSummary(space.name, space.size, space.distinct, legend=legend)
     every = _whole(networks)
     size = space.size // networks.size * every.size
     distinct = space.distinct // networks.distinct * every.distinct
-    return SpaceSummary(space.name, size, distinct, space.size)
+    return SpaceSummary(space.name, size, distinct, space.size, legend=legend)
 
 
 def _whole(networks: SearchSpace) -> SearchSpace:

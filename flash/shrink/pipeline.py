@@ -306,8 +306,8 @@ def _picks(report: SearchReport, chosen: DesignReport) -> list[Candidate]:
     """The picks of the front and the variant chosen, each once."""
     by_id = {d.id: d for d in report.front}
     labels: dict[str, list[str]] = {}
-    for label in _PICKS:
-        labels.setdefault(getattr(report.picks, label), []).append(label.replace("_", " "))
+    for label, design in report.picked:
+        labels.setdefault(design.id, []).append(label)
     labels.setdefault(chosen.id, ["chosen"])
     return [
         Candidate(

@@ -245,6 +245,11 @@ class Family(ABC):
             values.update(zip(roles[role], map(int, numbers), strict=True))
         return values
 
+    @property
+    def legend(self) -> str:
+        """What ``describe`` writes, for somebody who sees it first; empty where that is plain."""
+        return ""
+
     @cached_property
     def roles(self) -> dict[str, list[str]]:
         """Variables by their name without its number, in order."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from flash.spaces.table import LayerTable
 from flash.targets.breakdown import Breakdown
 
 __all__ = [
+    "ANALYTICAL",
     "ChannelBlocks",
     "Costs",
     "MeasuredRange",
@@ -28,6 +29,9 @@ __all__ = [
 
 #: Value, low and high.
 Triple = tuple[Floats, Floats, Floats]
+
+#: Of what is computed from published parts and formulas.
+ANALYTICAL: Final = "every figure is analytical: no chip was measured"
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,10 @@ class Target(Protocol):
         """Sentences for the reader."""
 
     def summary(self) -> dict[str, Any]:
-        """Name, description and provenance as plain values, for reports."""
+        """Name, description and provenance as plain values, for reports.
+
+        Under ``basis``, if there is one: what its figures rest on, in a few words.
+        """
 
     def costs(self, table: LayerTable, totals: Mapping[str, Floats] | None = None) -> Costs:
         """Costs of every design of a table of whole networks.

@@ -13,6 +13,16 @@ _MEASURE = (
 )
 #: What a name sounds like -> the rest of the message; the first that fits.
 _ANSWERS = (
+    *(
+        (rf"^(rpi|raspberry[-_ ]?(pi)?|pi)[-_ ]?{model}$", f" (did you mean '{known}'?)")
+        for model, known in (
+            (r"3[-_ ]?(b[-_ ]?)?(\+|plus)", "rpi3b-plus"),
+            (r"3[-_ ]?b?", "rpi3b"),
+            (r"4[-_ ]?b?", "rpi4b"),
+            (r"5[-_ ]?b?", "rpi5"),
+            (r"zero[-_ ]?2[-_ ]?w?", "rpi-zero-2w"),
+        )
+    ),
     (
         r"stm32|cortex-?m|esp32|arduino|\bmcu\b|microcontroller|rp2040|pico|nrf5",
         ": a microcontroller runs no Python and no onnxruntime, so flash cannot measure it; flash "

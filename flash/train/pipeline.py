@@ -18,9 +18,10 @@ from flash.files.writing import write_folder
 from flash.train.curves import curves_svg
 from flash.train.report import TrainReport, measured
 from flash.train.start import read_start
+from flash.training.splits import Split, split
 
 if TYPE_CHECKING:
-    from flash.training.own_data import Fitted, Plan, Split
+    from flash.training.own_data import Fitted, Plan
 
 __all__ = ["AUGMENTATIONS", "PRECISIONS", "train"]
 
@@ -83,7 +84,7 @@ def train(
     """
     plan = _plan(epochs, batch, rate, patience, augmentation, precision, seed)
     from flash.backends import static_input, with_weights  # noqa: PLC0415 (extras)
-    from flash.training.own_data import fit_model, predict, split  # noqa: PLC0415 (an extra)
+    from flash.training.own_data import fit_model, predict  # noqa: PLC0415 (an extra)
 
     start = read_start(model, design, space, seed)
     shape = static_input(start)

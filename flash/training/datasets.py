@@ -17,13 +17,15 @@ from flash.files.image_sets import ImagePart, read_parts
 from flash.files.labelled import Labelled, read_labelled
 from flash.spaces.family import InputShape
 from flash.training.images import ImageSet
-from flash.training.own_data import split
+from flash.training.splits import split
 
 __all__ = ["read_images"]
 
 
-def read_images(place: str | Path, shape: InputShape, classes: int) -> ImageSet:
-    """The images (or signals) at ``place``, in the size of a space's input and with its classes.
+def read_images(place: str | Path, shape: InputShape, classes: int | None) -> ImageSet:
+    """The images (or signals) at ``place``, in the size of a space's input.
+
+    classes: how many there must be; None takes those that there are, two or more.
 
     Arrays of floats are as the network reads them, (n, channels, height, width), without the height
     where it is 1; where they set none aside for test, 15 % of every class are drawn.
@@ -52,7 +54,7 @@ def read_images(place: str | Path, shape: InputShape, classes: int) -> ImageSet:
     )
 
 
-def _agreed(path: Path, train: ImagePart, test: ImagePart, classes: int) -> tuple[str, ...]:
+def _agreed(path: Path, train: ImagePart, test: ImagePart, classes: int | None) -> tuple[str, ...]:
     """Names of the classes, when both parts have them and there are as many as expected."""
     names = train.classes or test.classes
     if test.classes and test.classes != names:
@@ -60,7 +62,9 @@ def _agreed(path: Path, train: ImagePart, test: ImagePart, classes: int) -> tupl
         raise InputError(f"{path}: training and test images differ in classes: {', '.join(odd)}")
     highest = int(max(train.labels.max(), test.labels.max()))
     found = len(names) if names else highest + 1
-    if found != classes:
+    if classes is None and found < 2:
+        raise InputError(f"{path}: has one class only: a folder a class is expected")
+    if classes is not None and found != classes:
         raise InputError(
             f"{path}: has {found} classes, the space is for {classes}: use a space file with "
             f"classes = {found}"
@@ -91,7 +95,7 @@ def _holds_arrays(path: Path, shape: InputShape) -> bool:
     return found is not None and found.dtype.kind == "f" and found.shape[1:] != images
 
 
-def _signals(path: Path, shape: InputShape, classes: int) -> ImageSet:
+def _signals(path: Path, shape: InputShape, classes: int | None) -> ImageSet:
     data = _labelled(path, shape)
     test = data.test
     notes = list(data.notes)

@@ -22,12 +22,13 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from flash.backends.torch.graph import TorchGraph, graph_weights, torch_graph
-from flash.errors import InputError, NothingDoneError
+from flash.errors import NothingDoneError
 from flash.files.labelled import Labelled
 from flash.training.checkpoint import read_checkpoint, write_checkpoint
 from flash.training.precision import autocast
+from flash.training.splits import Split
 
-__all__ = ["AUGMENTATIONS", "Fitted", "Plan", "Split", "fit_model", "predict", "split"]
+__all__ = ["AUGMENTATIONS", "Fitted", "Plan", "fit_model", "predict"]
 
 #: How much samples are changed: (share of the side that they move by, mirrored, noise, erased).
 AUGMENTATIONS: Final = {
@@ -35,8 +36,6 @@ AUGMENTATIONS: Final = {
     "light": (1 / 16, True, 0.0, 0.0),
     "strong": (1 / 8, True, 0.05, 0.25),
 }
-#: With fewer samples nothing can be said of what was learnt.
-_LEAST_SAMPLES: Final = 8
 #: Steps an epoch has at least: of few samples fewer are taken at a time.
 _LEAST_STEPS: Final = 8
 #: Samples a step where nothing is learnt.
@@ -72,15 +71,6 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Split:
-    """Numbers of the samples for training, validation and test."""
-
-    train: NDArray[np.int64]
-    validation: NDArray[np.int64]
-    test: NDArray[np.int64]
-
-
-@dataclass(frozen=True)
 class Fitted:
     """What a training came to: curves a value an epoch, and the epoch whose weights were kept."""
 
@@ -107,40 +97,6 @@ class _State:
     def best_epoch(self) -> int:
         """The first of the epochs with the best score, from 1."""
         return 1 + int(np.argmax(self.score)) if self.score else 0
-
-
-def split(data: Labelled, share: float, seed: int) -> Split:
-    """Training, validation and test samples, of every class as its part of all.
-
-    Raises ``InputError`` where too few are there.
-    """
-    rng = np.random.default_rng([seed, 1])
-    rest = np.flatnonzero(~data.test)
-    test = np.flatnonzero(data.test)
-    aside = max(1, round(share * len(rest)))
-    if len(rest) < _LEAST_SAMPLES or 2 * aside >= len(rest):
-        raise InputError(f"{len(rest)} samples are too few to set any aside for validation")
-    order = _balanced(data, rest, rng)
-    if not len(test):
-        test, order = order[:aside], order[aside:]
-    validation, train = order[:aside], order[aside:]
-    return Split(np.sort(train), np.sort(validation), np.sort(test))
-
-
-def _balanced(
-    data: Labelled, rest: NDArray[np.int64], rng: np.random.Generator
-) -> NDArray[np.int64]:
-    """In random order, every beginning balanced over the classes."""
-    order = rng.permutation(rest)
-    if data.task != "classification":
-        return order
-    labels = data.labels[order]
-    place = np.empty(len(order))
-    for label in np.unique(labels):
-        mine = labels == label
-        place[mine] = (np.arange(mine.sum()) + 0.5) / mine.sum()
-    found: NDArray[np.int64] = order[np.argsort(place, kind="stable")]
-    return found
 
 
 class _Samples:

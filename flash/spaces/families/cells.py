@@ -38,6 +38,11 @@ class _CellFamily(Family):
         return tuple(name for cell in cells for name in self._cell_variables(cell))
 
     @property
+    def legend(self) -> str:
+        layers = "blocks" if self.depth_name == "b" else "layers"
+        return f"w channels, {self.depth_name} {layers}, t skip channels of each cell"
+
+    @property
     def stages(self) -> tuple[Stage, ...]:
         stages = [Stage("stem", ())]
         for cell in range(1, self.options["cells"] + 1):

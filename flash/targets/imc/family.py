@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from flash.spaces.layers import INPUT, Layer, Tensor
 from flash.spaces.stage_tables import Floats
 from flash.spaces.table import LayerTable
+from flash.targets.base import ANALYTICAL
 from flash.targets.chips import ChipGrid
 from flash.targets.imc.model import imc_costs
 from flash.targets.imc.profile import ImcHardware
@@ -81,7 +82,7 @@ class ImcFamily:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the figures leave out, and which chips were left out beforehand."""
-        return ("every figure is analytical: no chip was measured", *self.grid.pruned)
+        return (ANALYTICAL, *self.grid.pruned)
 
     def target(self, chip: int) -> ImcTarget:
         """One chip."""

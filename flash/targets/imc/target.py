@@ -13,7 +13,7 @@ import numpy as np
 from flash.spaces.network import Network
 from flash.spaces.stage_tables import Combine, Floats
 from flash.spaces.table import LayerTable, network_table
-from flash.targets.base import Costs, Triple
+from flash.targets.base import ANALYTICAL, Costs, Triple
 from flash.targets.breakdown import Breakdown
 from flash.targets.foreign import refuse_foreign
 from flash.targets.imc.breakdown import breakdown
@@ -80,7 +80,7 @@ class ImcTarget:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the figures leave out."""
-        notes = ["every figure is analytical: no chip was measured"]
+        notes = [ANALYTICAL]
         chip = self.chip
         exact = math.ceil(math.log2(chip["rows"])) + self.hardware.precision.dac_bits
         missing = exact + chip["cell_bits"] - 2 - chip["adc_bits"]
@@ -104,6 +104,7 @@ class ImcTarget:
             "name": self.name,
             "description": self.hardware.description,
             "kind": "imc",
+            "basis": ANALYTICAL,
             "hardware": dict(self.chip),
             "provenance": [origin, f"chip: {words}"],
         }

@@ -145,6 +145,7 @@ class Profile:
             "threads": runtime.threads,
             "clock_mhz": runtime.clock_mhz,
             "precision": runtime.precision,
+            "basis": runtime.basis,
             "provenance": [
                 f"latency: {runtime.provenance_line}",
                 f"energy: {self.energy.how}"

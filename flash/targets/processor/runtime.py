@@ -195,6 +195,21 @@ class Runtime:
         return (main, *self.alternatives)
 
     @property
+    def basis(self) -> str:
+        """What a latency is of and how far off it is, in a few words."""
+        p = self.provenance
+        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
+        run = threads if self.threads else "threads not stated"
+        error = f"{p.median_error_percent:.2g} %"
+        where = (
+            f"not measured there ({p.held_out}: median error {error})"
+            if p.how == "prior"
+            else f"median error {error} on networks left out of its fit"
+        )
+        of = f"{self.framework} {self.version} ({run}, {self.precision})"
+        return f"latency is that of {of}: 90 % interval in brackets, {where}"
+
+    @property
     def provenance_line(self) -> str:
         """Origin and held-out quality in one line."""
         p = self.provenance

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from flash.spaces.stage_tables import Floats
 from flash.spaces.table import LayerTable
+from flash.targets.base import ANALYTICAL
 from flash.targets.chips import ChipGrid
 from flash.targets.systolic.chip import systolic_area_mm2
 from flash.targets.systolic.costs import systolic_costs
@@ -67,7 +68,7 @@ class SystolicFamily:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the figures leave out, and which chips were left out beforehand."""
-        return ("every figure is analytical: no chip was measured", *self.grid.pruned)
+        return (ANALYTICAL, *self.grid.pruned)
 
     def target(self, chip: int) -> SystolicTarget:
         """One chip."""

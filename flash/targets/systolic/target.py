@@ -12,7 +12,7 @@ from flash.quantities import format_memory
 from flash.spaces.network import Network
 from flash.spaces.stage_tables import Combine, Floats
 from flash.spaces.table import LayerTable
-from flash.targets.base import Costs
+from flash.targets.base import ANALYTICAL, Costs
 from flash.targets.breakdown import Breakdown
 from flash.targets.foreign import refuse_foreign
 from flash.targets.systolic.breakdown import breakdown
@@ -79,7 +79,7 @@ class SystolicTarget:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the figures leave out."""
-        notes = ["every figure is analytical: no chip was measured"]
+        notes = [ANALYTICAL]
         if np.isfinite(self.weight_limit_kb):
             limit = format_memory(self.weight_limit_kb)
             notes.append(
@@ -96,6 +96,7 @@ class SystolicTarget:
             "name": self.name,
             "description": self.hardware.description,
             "kind": "systolic",
+            "basis": ANALYTICAL,
             "hardware": chip,
             "provenance": [self.hardware.provenance_line, f"chip: {words}"],
         }
