@@ -22,6 +22,21 @@ t2 = [0, 4, 8]
 """
 
 
+def train_in_process(jobs, folder, workers):
+    """What ``flash.training.workers.train_here`` does, without starting a process."""
+    from flash.spaces.space import load_space
+    from flash.training.images import ImageSet
+    from flash.training.jobs import Started, event_of
+    from flash.training.worker import perform
+
+    images = ImageSet.load(folder / "images.npz")
+    for job in jobs:
+        yield Started(job)
+        space = load_space(job.space)
+        network = space.network(space.design(space.family.parse(job.design)))
+        yield event_of(job, perform(network, images, job.recipe, job.seed, folder / job.file))
+
+
 def coloured(images, seed=0, size=8):
     """Noise, in class k a little brighter in channel k: (n, size, size, 3) bytes and labels."""
     rng = np.random.default_rng(seed)

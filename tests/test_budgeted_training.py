@@ -18,14 +18,15 @@ from flash.training.results import read_results
 
 pytest.importorskip("torch", reason="needs the extra train")
 
-from image_sets import coloured, write_archive, write_space  # noqa: E402
+from image_sets import coloured, train_in_process, write_archive, write_space  # noqa: E402
 
 
 def command(*arguments):
     return run_command(search_command.main, list(map(str, arguments)))
 
 
-def test_designs_are_trained_once_and_kept_in_a_table_of_calibration(tmp_path, capsys):
+def test_designs_are_trained_once_and_kept_in_a_table_of_calibration(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("flash.training.trainer.train_here", train_in_process)
     space, images = write_space(tmp_path), write_archive(tmp_path)
     arguments = (
         "--space", space, "--target", "rpi3b", "--search", "aggregate", "--budget", "3",

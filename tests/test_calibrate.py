@@ -17,7 +17,7 @@ from flash.calibrate import command as calibrate_command
 
 pytest.importorskip("torch", reason="needs the extra train")
 
-from image_sets import write_archive, write_space  # noqa: E402
+from image_sets import train_in_process, write_archive, write_space  # noqa: E402
 
 from flash.accuracy.storage import accuracy_of, accuracy_text  # noqa: E402
 from flash.calibrate.fitting import fit_rows, judge  # noqa: E402
@@ -25,8 +25,7 @@ from flash.command import run_command  # noqa: E402
 from flash.quantities import format_count  # noqa: E402
 from flash.spaces.space import load_space  # noqa: E402
 from flash.training.datasets import read_images  # noqa: E402
-from flash.training.images import ImageSet  # noqa: E402
-from flash.training.jobs import Failed, Finished, Job, Progress, Started, event_of  # noqa: E402
+from flash.training.jobs import Failed, Finished, Job, Progress, Started  # noqa: E402
 from flash.training.recipe import recipe_named  # noqa: E402
 from flash.training.results import read_results  # noqa: E402
 from flash.training.worker import perform  # noqa: E402
@@ -82,17 +81,7 @@ def _command(process):
 @pytest.fixture
 def in_process(monkeypatch):
     """Trainings in this process: what a worker does, without its start."""
-
-    def train(jobs, folder, workers):
-        images = ImageSet.load(folder / "images.npz")
-        for job in jobs:
-            yield Started(job)
-            space = load_space(job.space)
-            network = space.network(space.design(space.family.parse(job.design)))
-            place = folder / job.file
-            yield event_of(job, perform(network, images, job.recipe, job.seed, place))
-
-    monkeypatch.setattr("flash.training.trainer.train_here", train)
+    monkeypatch.setattr("flash.training.trainer.train_here", train_in_process)
 
 
 @pytest.fixture
@@ -195,6 +184,7 @@ def test_interrupted_it_keeps_what_is_trained_and_goes_on(place, capsys, monkeyp
         assert _calibrate(place) == 130
     assert "the same command goes on from there" in capsys.readouterr().err
     assert _children() == [] and len(read_results(place / "trained.csv")) == 1
+    monkeypatch.setattr("flash.training.trainer.train_here", train_in_process)
     assert _calibrate(place) == 0
     assert len(read_results(place / "trained.csv")) == 3
     assert "[2/2]" in capsys.readouterr().err

@@ -1,8 +1,8 @@
 """A front inside one of several ranges, each a set of sums with bounds.
 
-Such a condition is a limit like any other, so the front within it is exact too. Only the conditions
-that a front breaks become limits, one round after the other: each limit costs the optimizer a
-dimension, and most never bind.
+Such a condition is a limit like any other, so the front within it is exact too. Each limit costs
+the optimizer a dimension, and most never bind. So one becomes a limit at a time, the one that most
+of the front breaks, until the front breaks none.
 """
 
 from __future__ import annotations
@@ -87,18 +87,17 @@ def _within(
     found: OptimizerResult,
     search: Confining,
 ) -> Confined:
-    """With all conditions that fronts break as limits; raises ``InfeasibleError`` if none is met.
+    """With conditions as limits until the front meets all; ``InfeasibleError`` if no design does.
 
     sums: tables of what ``conditions`` bound.  found: the front without any of them.
     """
     left, limits = list(conditions), []
     while True:
-        broken = [one for one in left if not meets(sums, found.indices, [one]).all()]
-        if not broken:
+        met = [int(meets(sums, found.indices, [one]).sum()) for one in left]
+        if min(met, default=len(found)) == len(found):
             break
-        left = [one for one in left if one not in broken]
-        tables = tables.joined(sums, [one.quantity.name for one in broken])
-        limits += broken
+        limits.append(left.pop(met.index(min(met))))
+        tables = tables.joined(sums, [limits[-1].quantity.name])
         found = search.front(tables, limits)
     inside = meets(sums, search.sample(_DRAWN), conditions)
     return Confined(tables, tuple(limits), float(inside.mean()), found)
