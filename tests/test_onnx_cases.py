@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from flash.command import run_command
-from flash.errors import InputError
+from flash.errors import InputError, UsageError
 from flash.estimate import estimate
 from flash.evaluation import evaluate_network
 from flash.metrics.sed import score_network
@@ -235,8 +235,14 @@ def test_control_flow_with_a_known_condition_is_resolved_and_other_is_refused_by
     for value, act in ((True, "relu"), (False, "sigmoid")):
         found = network_of(model([taken], {"x": [1, 4]}, {"c": np.array(value)}))
         assert [layer.act for layer in found.layers] == [act]
-    with pytest.raises(InputError, match=r"If \(node 'choice'\).*export the branch"):
-        network_of(model([taken], {"x": [1, 4], "c": []}, types={"c": TensorProto.BOOL}))
+    free = model([taken], {"x": [1, 4], "c": []}, types={"c": TensorProto.BOOL})
+    with pytest.raises(InputError, match=r"If \(node 'choice'\).*--input NAME"):
+        network_of(free)
+    for value, act in ((1, "relu"), (0, "sigmoid")):  # an input without axes has a value
+        found = network_of(free, inputs={"c": (value,)})
+        assert [layer.act for layer in found.layers] == [act] and found.input_names == ("x", "c")
+    with pytest.raises(UsageError, match="sizes are 1 and more"):
+        network_of(free, inputs={"x": (0,)})
 
 
 @pytest.mark.parametrize(("kind", "size"), [(np.float16, 2), (np.float64, 8)])

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from flash.command import CommandParser
-from flash.errors import FlashError, UsageError
+from flash.errors import FlashError
 from flash.estimate.optimised import OPTIMIZERS, Optimised
-from flash.quantities import parse_sizes
+from flash.quantities import parse_inputs, parse_sizes
 
 __all__ = ["add_model_options", "asked_optimiser", "end_with", "input_sizes", "only_shape"]
 
@@ -28,7 +28,7 @@ def add_model_options(parser: CommandParser) -> None:
         metavar="NAME=1x3x224x224",
         action="append",
         default=[],
-        help="sizes of an input by name, once for each",
+        help="sizes of an input by name, once for each; of one without axes, its value",
     )
     add(
         "--optimized-by",
@@ -50,16 +50,8 @@ def asked_optimiser(options: argparse.Namespace) -> Optimised | None:
 
 
 def input_sizes(options: argparse.Namespace) -> Mapping[str, Sequence[int]]:
-    """Sizes by name of the input."""
-    found: dict[str, Sequence[int]] = {}
-    for text in options.input:
-        name, equals, sizes = text.rpartition("=")
-        if not equals or not name:
-            raise UsageError(f"--input {text}: expected NAME=1x3x224x224")
-        if name in found:
-            raise UsageError(f"--input {name} is given twice")
-        found[name] = parse_sizes(sizes, f"--input {name}=")
-    return found
+    """Sizes by name of the input; one number may also be the value of an input without axes."""
+    return parse_inputs(options.input)
 
 
 def end_with(errors: Sequence[FlashError]) -> None:

@@ -23,7 +23,7 @@ from flash.profile.measuring import check_provider, make_suite, measure
 from flash.profile.suites.suite import DEFAULT_COUNT
 from flash.profile.transports import Device, Options, RayDevice, SshDevice, TvmRpcDevice
 from flash.profile.transports.base import DEFAULT_BUDGET_S
-from flash.quantities import parse_duration_s, parse_number, parse_sizes, parse_whole
+from flash.quantities import parse_duration_s, parse_inputs, parse_number, parse_whole
 from flash.targets.machine import machine_of
 
 __all__ = ["main"]
@@ -106,7 +106,7 @@ def main(arguments: Sequence[str]) -> None:
         given.precision,
         parse_whole(given.batch, "--batch"),
         parse_whole(given.seed, "--seed"),
-        _shapes(given.input),
+        parse_inputs(given.input, unnamed=True),
     )
     if given.write_suite is not None:
         place = Path(given.write_suite)
@@ -143,20 +143,6 @@ def _options(given: argparse.Namespace) -> Options:
         sensor=given.sensor,
         resume=not given.no_resume,
     )
-
-
-def _shapes(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """Shapes by input from ``NAME=1x3x224x224``; without a name, of a model's only input."""
-    found: dict[str, tuple[int, ...]] = {}
-    for text in texts:
-        name, _, sizes = text.rpartition("=")
-        if name in found:
-            raise UsageError(f"--input {name or sizes}: given twice")
-        single = re.fullmatch(r"[1-9][0-9]{0,8}", sizes)
-        found[name] = (
-            (int(sizes),) if single else parse_sizes(sizes, f"--input {name}=".rstrip("="))
-        )
-    return found
 
 
 def _device(given: argparse.Namespace) -> Device | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 
 from flash.errors import UsageError, shown
 
@@ -18,6 +19,7 @@ __all__ = [
     "number_of",
     "parse_confidence",
     "parse_count",
+    "parse_inputs",
     "parse_number",
     "parse_seed",
     "parse_sizes",
@@ -84,6 +86,27 @@ def parse_sizes(text: str, option: str = "") -> tuple[int, ...]:
     if re.fullmatch(r"[1-9][0-9]{0,8}(x[1-9][0-9]{0,8}){1,15}", text):
         return tuple(int(size) for size in text.split("x"))
     raise _refused(text, option, "sizes such as 1x3x224x224")
+
+
+def parse_inputs(texts: Iterable[str], unnamed: bool = False) -> dict[str, tuple[int, ...]]:
+    """Sizes by input from ``NAME=1x3x224x224``; one number may be the value of a scalar input.
+
+    unnamed: sizes without a name are those of a model's only input, under "".
+
+    >>> parse_inputs(["state=2x1x128", "sr=16000"])
+    {'state': (2, 1, 128), 'sr': (16000,)}
+    """
+    found: dict[str, tuple[int, ...]] = {}
+    for text in texts:
+        name, _, sizes = text.rpartition("=")
+        if not name and not unnamed:
+            raise UsageError(f"--input {shown(text)}: expected NAME=1x3x224x224")
+        option = f"--input {name}=" if name else "--input"
+        if name in found:
+            raise UsageError(f"{option.removesuffix('=')}: given twice")
+        one = re.fullmatch(r"[0-9]{1,10}", sizes)
+        found[name] = (int(sizes),) if one else parse_sizes(sizes, option)
+    return found
 
 
 def parse_seed(text: str, option: str = "--seed") -> int:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from flash.command import CommandParser
 from flash.errors import UsageError
 from flash.files.writing import write_text
-from flash.quantities import parse_number, parse_seed, parse_sizes, parse_whole, quantity
+from flash.quantities import (
+    parse_inputs,
+    parse_number,
+    parse_seed,
+    parse_sizes,
+    parse_whole,
+    quantity,
+)
 from flash.shrink.pipeline import IMPORTANCES, shrink
 
 __all__ = ["main"]
@@ -25,7 +32,7 @@ def main(arguments: Sequence[str]) -> None:
         options.model,
         options.target,
         input_shape=options.input_shape and parse_sizes(options.input_shape, "--input-shape"),
-        inputs=_input_sizes(options.input),
+        inputs=parse_inputs(options.input),
         runtime=options.runtime,
         max_latency_ms=latency,
         max_latency_share=share,
@@ -69,16 +76,6 @@ def _latency(text: str | None) -> tuple[float | None, float | None]:
 def _limit(options: argparse.Namespace, option: str, name: str) -> float | None:
     text: str | None = getattr(options, option.replace("-", "_"))
     return None if text is None else quantity(name).parse(text, f"--{option}")
-
-
-def _input_sizes(given: Sequence[str]) -> Mapping[str, Sequence[int]]:
-    found: dict[str, Sequence[int]] = {}
-    for text in given:
-        name, equals, sizes = text.rpartition("=")
-        if not equals or not name:
-            raise UsageError(f"--input {text}: expected NAME=1x3x224x224")
-        found[name] = parse_sizes(sizes, f"--input {name}=")
-    return found
 
 
 def _parser() -> CommandParser:

@@ -1,6 +1,7 @@
 """Give every input of a model definite sizes.
 
-Requires: declared inputs. Ensures: ``graph.values`` holds the shape of each.
+Requires: declared inputs. Ensures: ``graph.values`` holds the shape of each; an input without
+axes that is given a number, such as a sampling rate, is a constant.
 """
 
 from __future__ import annotations
@@ -8,12 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from flash.backends.onnx.ir.graph import Graph, Value
+import numpy as np
+from onnx import TensorProto, helper
+
+from flash.backends.onnx.ir.graph import Constant, Graph, Value
 from flash.errors import InputError, UsageError
 
 __all__ = ["bind_axes"]
 
 _MOST_ELEMENTS: Final = 2**31
+#: Types of inputs that choose what a model does rather than being what it works on.
+_CHOICES: Final = (TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL)
 
 
 def bind_axes(
@@ -24,7 +30,8 @@ def bind_axes(
     """Bind dynamic axes: a batch axis that nobody gives is 1, any other must be given.
 
     input_shape: sizes of the only input.
-    inputs:      sizes by name of the input. An axis of one name has one size everywhere.
+    inputs:      sizes by name of the input. An axis of one name has one size everywhere. Of a
+                 whole number without axes, its value.
 
     Raises ``UsageError`` for sizes that contradict the model, ``InputError`` for an axis
     without a size.
@@ -43,9 +50,12 @@ def bind_axes(
         option.setdefault(only, "--input-shape")
     if not graph.inputs:
         raise InputError(f"{graph.path}: it has no input")
+    _set_choices(graph, wanted)
     by_axis_name = _named_sizes(graph, wanted)
     for name, (dims, elem_type) in graph.inputs.items():
         sizes = wanted.get(name)
+        if sizes is not None and min(sizes) < 1:
+            raise UsageError(f"{option[name]} {name}: sizes are 1 and more")
         if sizes is not None and len(sizes) != len(dims):
             raise UsageError(
                 f"{option[name]} has {len(sizes)} sizes; input '{name}' of {graph.path} has "
@@ -62,6 +72,17 @@ def bind_axes(
                 f"{_MOST_ELEMENTS:.3g}"
             )
         graph.values[name] = value
+
+
+def _set_choices(graph: Graph, wanted: dict[str, tuple[int, ...]]) -> None:
+    """Make constants of the inputs without axes that were given a number."""
+    for name, given in list(wanted.items()):
+        dims, elem_type = graph.inputs[name]
+        if dims or len(given) != 1 or elem_type not in _CHOICES:
+            continue
+        value = np.array(given[0], dtype=helper.tensor_dtype_to_np_dtype(elem_type))
+        graph.constants[name] = Constant((), elem_type, value)
+        del wanted[name]
 
 
 def _named_sizes(graph: Graph, wanted: Mapping[str, tuple[int, ...]]) -> dict[str, int]:

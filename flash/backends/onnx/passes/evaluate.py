@@ -43,7 +43,8 @@ MOST_ELEMENTS: Final = 2**40
 #: Elements of a constant that the model computes rather than stores.
 _MOST_COMPUTED: Final = 2**31
 _CONTROL: Final = {
-    "If": "its condition is only known when it runs: export the branch that is taken",
+    "If": "its condition is only known when it runs: export the branch that is taken, or give "
+    "the value of the input that decides (--input NAME=16000)",
     "Loop": "its number of turns is only known when it runs: export the loop unrolled, or its "
     "body as a model of its own",
     "Scan": "export the loop unrolled, or its body as a model of its own",
