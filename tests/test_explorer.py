@@ -132,7 +132,7 @@ def test_the_projection_keeps_what_differs_most():
     columns = np.stack([long, long + 0.01 * short, short, np.ones(300)], axis=1)
     found = projection(["a", "b", "c", "fixed"], columns)
     assert abs(np.corrcoef(found.points[:, 0], long)[0, 1]) > 0.99
-    assert "67 % of the variance" in found.axes[0] and "fixed" not in "".join(found.axes)
+    assert "(67 %)" in found.axes[0] and "fixed" not in "".join(found.axes)
     assert not projection(["a"], np.ones((3, 1))).points.any()
 
 

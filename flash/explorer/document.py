@@ -76,7 +76,7 @@ def _facts(report: SearchReport, source: Source) -> dict[str, Any]:
         "ids": [design.id for design in report.front],
         "outside": "".join("01"[design.extrapolated] for design in report.front),
         "untrained": "".join("01"[_untrained(design)] for design in report.front),
-        "picks": dict(report.picks.items()),
+        "picks": {label: design.id for label, design in report.picked},
         "variables": variables,
         "projection": {
             "x": _rounded(seen.points[:, 0], _ENDS),

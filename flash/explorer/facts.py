@@ -238,4 +238,4 @@ def projection(names: Sequence[str], columns: Floats) -> Projection:
 def _axis(k: int, share: float, names: Sequence[str], loadings: Floats) -> str:
     strongest = sorted(range(len(names)), key=lambda i: -abs(loadings[i]))[:3]
     words = " ".join(f"{'+' if loadings[i] > 0 else '-'}{names[i]}" for i in strongest)
-    return f"component {k + 1}, {100 * share:.0f} % of the variance: {words}"
+    return f"component {k + 1} ({100 * share:.0f} %): {words}"

@@ -149,7 +149,7 @@ class _Picture:
     def _head(self) -> None:
         left = self.plot.left
         self._text(left, 30, "title", f"Pareto front: {self._what()}")
-        self._text(left, 51, "sub", textwrap.shorten(self.report.certificate, 120))
+        self._text(left, 51, "sub", _clauses(self.report.certificate, 120))
         count = len(self.report.front)
         # Widths of text are estimates: 6.3 px a character at this size.
         key = [
@@ -159,7 +159,9 @@ class _Picture:
             )
         ]
         if self.random:
-            key.append(('class="random" r="3"', "random designs"))
+            # They are drawn from all that was trained: some may lie above the front.
+            also = "" if self.report.space.measured is None else ", unlike what was measured too"
+            key.append(('class="random" r="3"', f"random designs{also}"))
         key.append(('class="picked" r="6"', "pick, with its interval"))
         for mark, words in key:
             self.parts.append(f'<circle {mark} cx="{left + 6:.1f}" cy="72"/>')
@@ -378,6 +380,16 @@ def _count(value: float) -> str:
         if value >= factor:
             return f"{tick_text(value / factor)}{suffix}"
     return tick_text(value)
+
+
+def _clauses(text: str, most: int) -> str:
+    """The first clauses of a sentence that fit; a part of the first where that does not."""
+    kept, *rest = text.split("; ")
+    for clause in rest:
+        if len(kept) + len(clause) + 2 > most:
+            break
+        kept += f"; {clause}"
+    return textwrap.shorten(kept, most)
 
 
 def _safe(text: str) -> str:

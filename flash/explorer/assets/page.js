@@ -26,8 +26,9 @@ function designs(n) {
 function showHead() {
   $("title").textContent = `${facts.space} on ${facts.device || facts.target}`;
   const over = facts.objectives.map((name) => quantities.get(name).label).join(", ");
-  const size = short(Number(facts.size));
-  $("subtitle").textContent = `Pareto front over ${over}: ${designs(count)} out of ${size}`;
+  const size = Number(facts.size);
+  const whole = size < 1e6 ? size.toLocaleString("en") : short(size);
+  $("subtitle").textContent = `Pareto front over ${over}: ${designs(count)} out of ${whole}`;
   $("certificate").textContent = facts.certificate;
   $("certificate").classList.toggle("yes", facts.certificate.startsWith("certified"));
 }
@@ -320,7 +321,7 @@ function showMap() {
   const { x, y, axes } = facts.projection;
   const score = quantities.get(facts.score), known = score.value.filter((v) => v !== null);
   const low = Math.min(...known), span = Math.max(...known) - low || 1;
-  $("map-hint").textContent = "Their variables on the two directions in which they differ most (principal components)";
+  $("map-hint").textContent = "Their variables on the two directions in which they differ most (principal components, with their share of the variance)";
   map = new Scatter($("map"), {
     x: { values: x, log: false, title: axes[0], range: spread(x, false, 0.06) },
     y: { values: y, log: false, title: axes[1], range: spread(y, false, 0.06) },
