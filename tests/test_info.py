@@ -96,6 +96,25 @@ def test_boards_under_other_names_are_answered_with_the_profile_there_is(name, a
     assert answer in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("option", "name", "answer"),
+    [
+        ("--target", "bord", "(did you mean 'board', the file board.toml here?)"),
+        ("--space", "myspce", "(did you mean 'myspace', the file myspace.toml here?)"),
+        ("--target", "rpi4", "(did you mean 'rpi4b'?)"),
+        ("--space", "cifar10-ad", "(did you mean 'cifar10-add'?)"),
+    ],
+)
+def test_a_name_nearly_that_of_an_own_file_is_met_with_it(
+    option, name, answer, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    for own in ("board", "myspace"):
+        Path(f"{own}.toml").write_text("")
+    assert flash("search", option, name) == 2
+    assert answer in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_command_has_its_help_and_the_core_is_enough_to_read_it(command, tmp_path):
     done = subprocess.run(

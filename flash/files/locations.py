@@ -8,9 +8,13 @@ has the folders beside it. Nothing else knows.
 from __future__ import annotations
 
 import contextlib
+import difflib
 from pathlib import Path
 
-__all__ = ["data_file", "data_file_and_part", "known_names", "script_file"]
+__all__ = ["data_file", "data_file_and_part", "known_names", "own_file_like", "script_file"]
+
+#: Likeness (difflib) from which a name is taken for a typing error.
+_CLOSE = 0.8
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -23,6 +27,16 @@ def _folder(kind: str) -> Path:
 def known_names(kind: str) -> list[str]:
     """Names of the files that come with flash; ``kind`` is ``models`` or ``hw_profiles``."""
     return sorted(path.stem for path in _folder(kind).glob("*.toml"))
+
+
+def own_file_like(name: str) -> str:
+    """`` (did you mean 'x', the file x.toml here?)``, if a file here is called nearly so."""
+    try:
+        own = sorted(path.stem for path in Path().glob("*.toml"))
+    except OSError:
+        return ""
+    close = difflib.get_close_matches(name, own, n=1, cutoff=_CLOSE)
+    return f" (did you mean '{close[0]}', the file {close[0]}.toml here?)" if close else ""
 
 
 def script_file(name: str) -> Path:

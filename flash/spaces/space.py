@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.errors import SpaceError, UsageError, did_you_mean, shown
-from flash.files.locations import data_file, known_names
+from flash.files.locations import data_file, known_names, own_file_like
 from flash.files.reading import parse_json, read_toml
 from flash.files.section import Section
 from flash.spaces.family import FAMILIES, Family, InputShape
@@ -244,8 +244,8 @@ def load_space(name_or_path: str) -> SearchSpace:
     """
     path = data_file("models", name_or_path)
     if path is None:
-        known = known_names("models")
-        raise UsageError(f"unknown space '{name_or_path}'{did_you_mean(name_or_path, known)}")
+        hint = own_file_like(name_or_path) or did_you_mean(name_or_path, known_names("models"))
+        raise UsageError(f"unknown space '{name_or_path}'{hint}")
     document = read_toml(path, SpaceError)
     try:
         return _space(document, path)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from flash.errors import ProfileError, UsageError, did_you_mean
-from flash.files.locations import data_file_and_part, known_names
+from flash.files.locations import data_file_and_part, known_names, own_file_like
 from flash.files.reading import read_toml
 from flash.files.section import Section
 from flash.targets.unlisted import what_to_do
@@ -29,7 +29,7 @@ def find_profile(name_or_path: str) -> tuple[Path, str | None]:
     if path is None:
         known = known_names("hw_profiles")
         typo = difflib.get_close_matches(name_or_path, known, n=1, cutoff=_TYPO)
-        hint = "" if typo else what_to_do(name_or_path)
+        hint = "" if typo else own_file_like(name_or_path) or what_to_do(name_or_path)
         hint = hint or did_you_mean(name_or_path, known)
         raise UsageError(f"unknown target '{name_or_path}'{hint}")
     return path, runtime
