@@ -49,7 +49,7 @@ def test_the_table_of_all_cells_equals_their_graphs(table, rng):
     assert many.rank_score == pytest.approx(np.tile(found.rank_score, 4), rel=1e-9)
 
 
-@pytest.mark.parametrize("name", [*CHAINS, "imagenet-mobilenet-v2"])
+@pytest.mark.parametrize("name", [*CHAINS, "imagenet-mobilenet-v2", "keywords-ds-cnn"])
 def test_layer_tables_score_designs_as_their_graphs_do(name, rng):
     space = load_space(name)
     designs = space.sample(60, rng)
@@ -60,7 +60,7 @@ def test_layer_tables_score_designs_as_their_graphs_do(name, rng):
 
 
 @pytest.mark.parametrize("metric", ["sed", "capacity"])
-@pytest.mark.parametrize("name", CHAINS)
+@pytest.mark.parametrize("name", [*CHAINS, "keywords-ds-cnn"])
 def test_stage_tables_add_up_to_the_score_of_the_graph(name, metric, rng):
     space = load_space(name)
     problem = with_score(_problem(space), space, metric)
@@ -126,6 +126,21 @@ def test_totals_are_those_of_adding_stage_by_stage_to_the_last_bit(rng):
     for way, expected in (("sum", total), ("max", largest)):
         found = SeparableProblem(sizes, tuple(stages), {"a": way}).evaluate(designs)["a"]
         assert np.array_equal(found, expected)
+
+
+def test_tables_whose_stages_read_more_are_joined(rng):
+    stages = tuple(
+        StageTable("second", reads, (2,), {name: rng.random([(3, 4, 5)[k] for k in (*reads, 2)])})
+        for name, reads in (("a", (1,)), ("b", (0, 1)), ("c", ()))
+    )
+    first, *others = (
+        SeparableProblem((3, 4, 5), (stage,), dict.fromkeys(stage.values, "sum"))
+        for stage in stages
+    )
+    designs = rng.integers((3, 4, 5), size=(50, 3))
+    together = first.joined(others[0], ["b"]).joined(others[1], ["c"]).evaluate(designs)
+    for name, alone in zip("abc", (first, *others), strict=True):
+        assert np.array_equal(together[name], alone.evaluate(designs)[name])
 
 
 def _problem(space):

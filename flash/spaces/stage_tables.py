@@ -10,7 +10,7 @@ optimum is within reach.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import ClassVar, Literal
@@ -100,14 +100,19 @@ class SeparableProblem:
         return {}
 
     def joined(self, other: SeparableProblem, names: Iterable[str]) -> SeparableProblem:
-        """With the quantities ``names`` of ``other``, which has tables of the same stages."""
+        """With the quantities ``names`` of ``other``, which has tables of the same stages.
+
+        A stage reads what it reads in either.
+        """
         names = tuple(names)
-        stages = tuple(
-            replace(stage, values={**stage.values, **{name: own.values[name] for name in names}})
-            for stage, own in zip(self.stages, other.stages, strict=True)
-        )
+        stages = []
+        for stage, own in zip(self.stages, other.stages, strict=True):
+            reads = tuple(dict.fromkeys((*stage.reads, *own.reads)))
+            values = _over(stage, reads, stage.values, self.sizes)
+            values |= _over(own, reads, names, self.sizes)
+            stages.append(replace(stage, reads=reads, values=values))
         combine = {**self.combine, **{name: other.combine[name] for name in names}}
-        return replace(self, stages=stages, combine=combine)
+        return replace(self, stages=tuple(stages), combine=combine)
 
 
 @dataclass(frozen=True)
@@ -126,6 +131,22 @@ class WholeProblem(SeparableProblem):
     def evaluate(self, indices: NDArray[np.int64], *quantities: str) -> dict[str, Floats]:
         """See ``SeparableProblem``."""
         return self.scores(indices, quantities or tuple(self.combine))
+
+
+def _over(
+    stage: StageTable, reads: tuple[int, ...], names: Iterable[str], sizes: Sequence[int]
+) -> dict[str, Floats]:
+    """Quantities of a stage with an axis for each of ``reads``, among which are its own."""
+    if reads == stage.reads:
+        return {name: stage.values[name] for name in names}
+    order = [stage.reads.index(k) for k in reads if k in stage.reads]
+    order += range(len(stage.reads), len(stage.reads) + len(stage.owns))
+    new = tuple(place for place, k in enumerate(reads) if k not in stage.reads)
+    shape = tuple(sizes[k] for k in (*reads, *stage.owns))
+    return {
+        name: np.broadcast_to(np.expand_dims(stage.values[name].transpose(order), new), shape)
+        for name in names
+    }
 
 
 def separates(space: SearchSpace) -> bool:

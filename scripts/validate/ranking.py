@@ -3,7 +3,8 @@
     python scripts/validate/ranking.py [--shared ../shared] [--cache DIR] [--brief] [--out FILE]
 
 Needs the folder of third-party measurements. Ten spaces (``ranking_spaces.py``): benchmarks,
-MobileNets by width and resolution, plain networks, model zoos of one author each. Takes two minutes
+MobileNets by width and resolution, plain networks, model zoos of one author each; beside them
+detectors and text encoders (``ranking_beyond.py``). Takes two minutes
 on one core; with ``--cache`` the networks' features are kept and other rules are scored in seconds.
 
 ``params`` and ``macs`` count the live part of each network. On NAS-Bench-201 proxies that run
@@ -24,6 +25,7 @@ from pathlib import Path
 import numpy as np
 from nasbench import live_operations
 from numpy.typing import NDArray
+from ranking_beyond import BEYOND
 from ranking_networks import resnet
 from ranking_rules import RULE, Features, Rule, features, kept, left_out, rules, wide_rules
 from ranking_spaces import SPACES, Space, column, read
@@ -42,7 +44,7 @@ DATASETS = ("cifar10_test", "cifar100_test", "imagenet16_test")
 MEASURED = ("nwot", "synflow", "zen", "jacov", "epe_nas", "grad_norm")
 BANDS = 5
 #: Printed beside, no part of any choice or margin.
-BESIDE = ("chen", "regnet")
+BESIDE = ("chen", "regnet", *BEYOND)
 
 CHOICES = """\
 Spaces were listed before scores were printed on them (ranking_spaces.py). The form of the rule was
@@ -201,7 +203,7 @@ class Judged:
     @classmethod
     def made(cls, name: str, shared: Path, cache: Path | None) -> Judged:
         """The space of this name."""
-        space = SPACES[name](shared)
+        space = (SPACES | BEYOND)[name](shared)
         networks = [build() for build in space.builds]
         of = features(networks) if cache is None else kept(cache / f"{name}.npz", networks)
         sizes = [[correlation(spearmanr, of.totals[k], t) for t in space.truths.values()]
@@ -371,7 +373,7 @@ def main() -> None:
         sys.exit(f"{options.shared}: no third-party data here; give their folder with --shared")
     report = Report()
     report(CHOICES)
-    judged = {name: Judged.made(name, options.shared, options.cache) for name in SPACES}
+    judged = {name: Judged.made(name, options.shared, options.cache) for name in SPACES | BEYOND}
     all_spaces(report, judged)
     leave_one_out(report, judged, rules(), "the rule's form, entropy and shares as derived")
     leave_one_out(report, judged, wide_rules(), "their exponents free as well")

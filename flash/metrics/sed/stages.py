@@ -147,12 +147,14 @@ class _Walk:
             x = _Maps(_IMAGE, self.image.which, x.rank, x.factor, 1.0)
         r = correlation(x.states[:, :SIZE])
         entropy = np.zeros(len(active))
-        kernels = np.asarray(layer.kernel_height)
-        for kernel in np.unique(kernels):
-            here = np.broadcast_to(kernels == kernel, active.shape)
-            found = window_entropy(r, int(kernel), int(kernel))[x.which]
-            np.copyto(entropy, found, where=here)
-        whole = (kernels > 1) | x.factor
+        heights, widths = np.asarray(layer.kernel_height), np.asarray(layer.kernel_width)
+        for height in np.unique(heights):
+            for width in np.unique(widths):
+                here = np.broadcast_to((heights == height) & (widths == width), active.shape)
+                if here.any():
+                    found = window_entropy(r, int(height), int(width))[x.which]
+                    np.copyto(entropy, found, where=here)
+        whole = (heights > 1) | (widths > 1) | x.factor
         rank = np.where(whole, layer.out_channels, np.minimum(layer.out_channels, x.rank))
         term = np.sqrt(x.rank * positions) * entropy + np.sqrt(rank * positions) * PIXEL_ENTROPY
         self.sed[layer.stage] += np.where(active, term, 0.0)
