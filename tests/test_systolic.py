@@ -430,8 +430,9 @@ def test_intervals_of_latency_and_area_hold_the_published_chips():
     table = load_space("cifar10-concat").table(np.zeros((1, 9), dtype=np.int64))
     found = SystolicArrays(hardware).target().costs(table)
     value, low, high = (float(x[0]) for x in found.latency_ms)
-    # VGG-16 takes Eyeriss 1436.5 ms, the model 830.2; NVDLA with 64 MACs takes 0.435 of the model.
-    assert high / value >= 1436.5 / 830.2
+    # ZigZag's slowest layer takes 1.32 of the model, the NVDLA furthest off .436; both are
+    # weight stationary. Eyeriss is not: it has a model and errors of its own.
+    assert high / value >= 1.32
     assert low / value <= 0.435
     area, smaller, larger = (float(x[0]) for x in found.area_mm2)
     assert smaller < area < larger

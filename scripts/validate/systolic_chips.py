@@ -7,7 +7,8 @@
 3. Eyeriss: AlexNet and VGG-16 layer by layer: time, power, DRAM traffic; area.
 
 Third-party data lie in ``shared/data`` beside the repository (or in FLASH_SHARED). Exit code
-1 if NVDLA's area and average power exceed 10 %, SRAM areas 12 %, or Eyeriss its limits.
+1 if NVDLA's area and average power exceed 10 %, SRAM areas 12 %, Eyeriss its limits, or a published
+time lies outside the interval of the profile ``systolic``.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import argparse
 import csv
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -24,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
+from flash.spaces.layers import Layer
 from flash.spaces.reference import reference_network
 from flash.targets.components import component
 from flash.targets.systolic.chip import systolic_area_mm2
@@ -83,6 +86,15 @@ def check_nvdla() -> bool:
     return good
 
 
+def _nvdla_chip(row: Mapping[str, float], dataflow: int = 1) -> dict[str, int]:
+    macs = int(row["int8_MACs"])
+    side = 1 << (macs.bit_length() - 1) // 2
+    return {
+        "rows": side, "cols": macs // side, "buffer_kib": int(row["conv_buffer_KB"]),
+        "dataflow": dataflow, "bits": 8, "frequency_mhz": 1000,
+    }  # fmt: skip
+
+
 def show_shipped() -> None:
     """The shipped models at NVDLA's sizes: area in-sample; speed and power not fitted at all.
 
@@ -94,12 +106,7 @@ def show_shipped() -> None:
     print("\nShipped models at NVDLA's sizes, ours over published - 1 (only areas were fitted):")
     print("   MACs  KiB  area 28 nm  area 16 nm  ResNet-50 time  average power")
     for row in rows:
-        macs = int(row["int8_MACs"])
-        side = 1 << (macs.bit_length() - 1) // 2
-        chip = {
-            "rows": side, "cols": macs // side, "buffer_kib": int(row["conv_buffer_KB"]),
-            "dataflow": 1, "bits": 8, "frequency_mhz": 1000,
-        }  # fmt: skip
+        chip = _nvdla_chip(row)
         area28 = float(systolic_area_mm2(load_systolic("edge-tpu-like"), chip))
         hardware = replace(load_systolic("systolic"), dram_gb_s=row["sdram_GBps"])
         area16 = float(systolic_area_mm2(hardware, chip))
@@ -107,11 +114,49 @@ def show_shipped() -> None:
         time_ms = sum(x.latency_ms for x in layers)
         power_mw = sum(x.energy_mj - x.dram_uj / 1e3 for x in layers) / time_ms * 1e3
         print(
-            f"  {macs:5d} {chip['buffer_kib']:4d} {area28 / row['area_mm2_28nm'] - 1:+11.1%} "
+            f"  {int(row['int8_MACs']):5d} {chip['buffer_kib']:4d} "
+            f"{area28 / row['area_mm2_28nm'] - 1:+11.1%} "
             f"{area16 / row['area_mm2_16nm'] - 1:+11.1%} "
             f"{time_ms * row['resnet50_int8_fps_1GHz'] / 1e3 - 1:+15.0%} "
             f"{power_mw / row['power_avg_mW_16nm'] - 1:+14.0%}"
         )
+
+
+#: Least and most of ZigZag's best mappings over the model (10 layers, ``zigzag.py``).
+ZIGZAG: Final = (0.74, 1.32)
+
+
+def check_ranges() -> bool:
+    """The ``[errors]`` of ``systolic`` hold what they name; and do the others foretell a chip?
+
+    Published over modelled time of NVDLA's seven sizes, with each dataflow: its own is weight
+    stationary, so only that row says how far the model is off. Then each source left out: how
+    many of its figures lie in the range of the others.
+    """
+    rows = read("nvdla_primer_table.csv")
+    network = reference_network("resnet50").live().layers
+    print("\nResNet-50 on NVDLA's seven sizes, published time over the model's:")
+    ratios: dict[str, list[float]] = {}
+    for number, dataflow in enumerate(("os", "ws", "is")):
+        ratios[dataflow] = [_nvdla_over_model(network, row, number) for row in rows]
+        print(f"  {dataflow} " + " ".join(f"{ratio:5.2f}" for ratio in ratios[dataflow]))
+    sources = {"NVDLA": ratios["ws"], "ZigZag": list(ZIGZAG)}
+    for name, own in sources.items():
+        others = [r for other, found in sources.items() if other != name for r in found]
+        inside = sum(min(others) <= ratio <= max(others) for ratio in own)
+        print(
+            f"  {name} left out: {inside} of {len(own)} in {min(others):.2f} to {max(others):.2f}"
+        )
+    every = [ratio for found in sources.values() for ratio in found]
+    hardware = load_systolic("systolic")
+    return hardware.latency_low <= min(every) and max(every) <= hardware.latency_high
+
+
+def _nvdla_over_model(network: Sequence[Layer], row: Mapping[str, float], dataflow: int) -> float:
+    hardware = replace(load_systolic("systolic"), dram_gb_s=row["sdram_GBps"])
+    found = layer_reports(network, hardware, _nvdla_chip(row, dataflow))
+    time_ms = sum(x.latency_ms for x in found)
+    return 1e3 / row["resnet50_int8_fps_1GHz"] / time_ms
 
 
 def check_cacti() -> bool:
@@ -207,6 +252,7 @@ def main() -> int:
         return 0
     good = check_nvdla()
     show_shipped()
+    good &= check_ranges()
     good &= check_cacti()
     good &= check_eyeriss()
     return 0 if good else 1
