@@ -101,9 +101,9 @@ def parse_inputs(texts: Iterable[str], unnamed: bool = False) -> dict[str, tuple
         name, _, sizes = text.rpartition("=")
         if not name and not unnamed:
             raise UsageError(f"--input {shown(text)}: expected NAME=1x3x224x224")
-        option = f"--input {name}=" if name else "--input"
+        option = f"--input {name}".rstrip()
         if name in found:
-            raise UsageError(f"{option.removesuffix('=')}: given twice")
+            raise UsageError(f"{option}: given twice")
         one = re.fullmatch(r"[0-9]{1,10}", sizes)
         found[name] = (int(sizes),) if one else parse_sizes(sizes, option)
     return found
