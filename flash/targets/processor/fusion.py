@@ -17,12 +17,12 @@ carry those already. Some go on.
   so that of the n - 1 binary sums of n tensors as many are left as have no such operand; but
   not to what was sliced or padded, and adding constant zeros stays a kernel of its own;
 * an activation is done by the convolution that makes its operand, such a sum included, if
-  nothing else reads it and it is one of ``_FUSED``.
+  nothing else reads it and it is one of ``FUSED``.
 
 * a sum of two tensors is part of the normalisation of rows that alone reads it.
 
 ``fusion = "ort"``, onnxruntime where it does not (Arm): as "conv", but a convolution does only the
-activations of ``_FUSED``, and none is done by another kernel. Activations that no convolution does
+activations of ``FUSED``, and none is done by another kernel. Activations that no convolution does
 are kernels of their own with "sum", too, which inserts changes of layout besides
 (``flash.targets.processor.layout``).
 
@@ -50,7 +50,7 @@ from numpy.typing import NDArray
 from flash.spaces.layers import NO_SUM, ZEROS, Flags, Ints, Layer, Tensor
 from flash.spaces.network import Network
 from flash.spaces.table import LayerTable, network_table
-from flash.targets.processor.layout import is_half_clip, reorders
+from flash.targets.processor.layout import FUSED, is_half_clip, reorders
 from flash.targets.processor.runtime import AS_READ
 
 __all__ = ["fused_network", "fused_table"]
@@ -61,20 +61,6 @@ _ACTIVATIONS = ("act", "norm")
 _REPEATED = ("act", "max_pool", "avg_pool", "global_pool", "slice", "pad")
 #: More than the operands of any sum.
 _NEVER = 1 << 20
-
-
-#: Activations that onnxruntime's convolutions do.
-_FUSED = (
-    "",
-    "relu",
-    "relu6",
-    "clip",
-    "leaky_relu",
-    "sigmoid",
-    "tanh",
-    "hard_sigmoid",
-    "hard_swish",
-)
 
 
 #: Operations that do no activation.
@@ -214,7 +200,7 @@ def _by_convolutions(table: LayerTable, runs: Grid) -> tuple[list[Layer], Grid]:
             able[row] = left[row] & (sums == 0)
             left[row] &= sums > 0
             layers[row] = replace(layer, operands=sums + 1)
-        elif layer.op in _ACTIVATIONS and layer.act in _FUSED:
+        elif layer.op in _ACTIVATIONS and layer.act in FUSED:
             left[row] &= ~done_by(layer.inputs[0], able, layer.stage)
     return layers, left
 
@@ -297,7 +283,7 @@ def _with_activations(
     """
     found: list[tuple[Layer, Flags]] = []
     for layer, runs in zip(layers, left, strict=True):
-        alone = layer.act not in _FUSED or is_half_clip(layer)
+        alone = layer.act not in FUSED or is_half_clip(layer)
         own = layer.act if layer.op == "conv" and alone else ""
         own = layer.act if layer.op in of else own
         if not own:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from flash.spaces.layers import Layer, Tensor
 from flash.targets.processor.kernels import REORDER
 
-__all__ = ["is_half_clip", "reorders"]
+__all__ = ["FUSED", "is_half_clip", "reorders"]
 
 #: Channels of a block: those of AVX-512, half as many elsewhere. Blocks need not be full, but their
 #: channels are read in fours.
@@ -42,9 +42,8 @@ _EITHER: Final = (
 _RAGGED: Final = ("concat", "pad", "slice")
 #: What is given blocks wherever channels fill them.
 _POOLS: Final = ("avg_pool", "global_pool", "max_pool")
-#: Activations that work on blocks, a convolution's own among them; all others, softmax and what
-#: takes a constant too, read and write plain tensors.
-_ON_BLOCKS: Final = (
+#: Activations that onnxruntime's convolutions do.
+FUSED: Final = (
     "",
     "relu",
     "relu6",
@@ -54,10 +53,10 @@ _ON_BLOCKS: Final = (
     "tanh",
     "hard_sigmoid",
     "hard_swish",
-    "gelu",
-    "silu",
-    REORDER,
 )
+#: Activations that work on blocks; all others, softmax and what takes a constant too, read and
+#: write plain tensors.
+_ON_BLOCKS: Final = (*FUSED, "gelu", "silu", REORDER)
 
 
 def is_half_clip(layer: Layer) -> bool:
