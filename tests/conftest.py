@@ -20,6 +20,7 @@ sys.dont_write_bytecode = False
 import numpy as np
 import pytest
 
+from flash.metrics import scores
 from flash.spaces.space import load_space
 
 SPACES = (
@@ -61,6 +62,14 @@ def shared_rows():
 @pytest.fixture(params=SPACES)
 def space(request):
     return load_space(request.param)
+
+
+@pytest.fixture(scope="session")
+def every_macro_design():
+    """All 6,561 designs of nasbench-macro and their scores, graph by graph."""
+    space = load_space("nasbench-macro")
+    every = np.stack(np.unravel_index(np.arange(space.size), [len(g) for g in space.grids]), 1)
+    return every, scores(space, every, [space.metric])[space.metric]
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import pytest
 
 from flash.errors import InfeasibleError, UsageError
 from flash.evaluation import evaluate
-from flash.metrics import scores
 from flash.optimize import hypervolume_gap
 from flash.optimize.pareto import non_dominated
 from flash.quantities import parse_confidence
@@ -22,24 +21,16 @@ from flash.targets import load_target
 Z = {0.9: 1.0, 0.5: 0.6744897501960817 / 1.6448536269514722}
 
 
-@pytest.fixture(scope="module")
-def every_design():
-    """All 6,561 designs of nasbench-macro and their scores, one by one."""
-    space = load_space("nasbench-macro")
-    every = np.stack(np.unravel_index(np.arange(space.size), [len(g) for g in space.grids]), 1)
-    return every, scores(space, every, [space.metric])[space.metric]
-
-
 @pytest.mark.parametrize(
     ("target", "bound"), [("rpi4b", 9.0), ("rpi3b", 12.0), ("x86-avx512", 1.0)]
 )
 @pytest.mark.parametrize("confidence", [0.5, 0.9])
 def test_the_front_is_that_of_every_design_whose_far_end_holds(
-    target, bound, confidence, every_design
+    target, bound, confidence, every_macro_design
 ):
     """By brute force."""
     space, chip = load_space("nasbench-macro"), load_target(target)
-    every, score = every_design
+    every, score = every_macro_design
     latency, _, high = evaluate(space, chip, every).latency_ms
     far = latency * (high / latency) ** Z[confidence]
     own = space.metric
