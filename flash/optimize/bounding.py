@@ -27,6 +27,7 @@ from flash.optimize.infeasibility import nearest_priced
 from flash.optimize.objectives import Limit, Objective, within
 from flash.optimize.pareto import non_dominated
 from flash.optimize.result import OptimizerResult
+from flash.quantities import count_in_words
 from flash.spaces.stage_tables import Floats, SeparableProblem
 
 __all__ = ["bounded_front"]
@@ -84,7 +85,7 @@ def bounded_front(
         time.perf_counter() - began,
         gap,
         False,
-        f"the exact front of a lower bound over {tables.size:.3g} designs "
+        f"the exact front of a lower bound over {count_in_words(tables.size)} designs "
         f"({len(bound):,} designs), priced with the real placement ({len(keep):,} stay); at most "
         f"{gap:.2g} % of any front's hypervolume is missing",
     )

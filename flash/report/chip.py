@@ -29,6 +29,8 @@ _AXIS = 34.0
 _THINNEST = 0.2
 #: Of a letter in the name of a layer, and the height of a line of it.
 _LETTER, _LINE = 5.8, 12.0
+#: Opacity up to which white letters could not be read on a block, on white paper.
+_PALE = 0.7
 #: Lines of a breakdown; what is smaller is added up.
 _LINES = 8
 _STYLE = """
@@ -37,8 +39,9 @@ text{font-family:system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-se
 .head{font-size:13.5px;font-weight:600}.name{font-size:12px}.value{font-size:12px;fill:#59636e}
 .tick{font-size:11px;fill:#59636e}.empty{fill:#eef1f4}.axis{stroke:#818b98;fill:none}
 .area{fill:#2563eb}.energy{fill:#d97706}.layer{font-size:10.5px;fill:#ffffff}
+.faint{fill:#1f2328}
 @media (prefers-color-scheme:dark){
-text{fill:#e6edf3}.page{fill:#0d1117}.sub,.note,.value,.tick{fill:#9198a1}.layer{fill:#ffffff}.empty{fill:#1c232b}
+text{fill:#e6edf3}.page{fill:#0d1117}.sub,.note,.value,.tick{fill:#9198a1}.layer,.faint{fill:#ffffff}.empty{fill:#1c232b}
 .axis{stroke:#656c76}}
 """
 
@@ -117,7 +120,8 @@ def _names(drawing: Drawing, left: float, width: float) -> list[str]:
             turned = f' transform="rotate(-90 {x:.1f} {y:.1f})"'
         else:
             continue
-        parts.append(_text(x, y + 4, "layer", name, f' text-anchor="middle"{turned}'))
+        css = "layer" if block.opacity > _PALE else "layer faint"
+        parts.append(_text(x, y + 4, css, name, f' text-anchor="middle"{turned}'))
     return parts
 
 

@@ -187,8 +187,8 @@ class _Picture:
             name = f"Predicted {self.report.accuracy.measure} (%)"
         else:
             name = f"{score} (score, not calibrated to accuracy)"
-        turned = f' text-anchor="middle" transform="rotate(-90 22 {middle:.1f})"'
-        self._text(22, middle, "name", name, turned)
+        turned = f' text-anchor="middle" transform="rotate(-90 14 {middle:.1f})"'
+        self._text(14, middle, "name", name, turned)
 
     def _background(self) -> None:
         for latency, score in self.random:
@@ -310,7 +310,10 @@ class _Picture:
     def _bars(self, design: DesignReport) -> None:
         x, y = self._pixel(design)
         low, high = (self.x.at(v) for v in (design.latency_ms.low, design.latency_ms.high))
-        caps = "".join(f"M{end:.1f} {y - 4:.1f}V{y + 4:.1f}" for end in (low, high))
+        # An interval that goes on beyond the picture ends in an arrow, not in a cap.
+        back = 5.0 if not self.x.shows(design.latency_ms.high) else 0.0
+        caps = f"M{low:.1f} {y - 4:.1f}V{y + 4:.1f}"
+        caps += f"M{high - back:.1f} {y - 4:.1f}L{high:.1f} {y:.1f}L{high - back:.1f} {y + 4:.1f}"
         path = f"M{low:.1f} {y:.1f}H{high:.1f}{caps}"
         if self.report.score == "accuracy" and design.accuracy is not None:
             low, high = (self.y.at(v) for v in (design.accuracy.low, design.accuracy.high))
