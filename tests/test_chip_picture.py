@@ -44,6 +44,14 @@ def test_every_tile_is_drawn_once():
     assert tiles == found.details["tiles"][0]
 
 
+def test_names_on_faint_tiles_are_dark_on_paper():
+    view, *_ = _view("imc")
+    root = ElementTree.fromstring(chip_svg(view))
+    pale = {b.words.partition(":")[0] for b in view.breakdown.drawing.blocks if b.opacity <= 0.7}
+    names = {t.text: t.get("class") for t in root.iter(f"{_SVG}text") if "layer" in t.get("class")}
+    assert names and all((css == "layer faint") == (name in pale) for name, css in names.items())
+
+
 def test_layers_of_an_array_fill_its_time():
     view, space, target, indices = _view("systolic")
     found = evaluate(space, target, indices[None])

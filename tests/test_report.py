@@ -475,6 +475,27 @@ def texts(root: ElementTree.Element) -> list[str]:
     return [item.text or "" for item in root.iter(f"{SVG}text")]
 
 
+def test_an_interval_that_goes_on_beyond_the_picture_ends_in_an_arrow():
+    wide = Interval(126.0, 100.0, 126.0 * 50, "a range")
+    report = make_report(3)
+    last = dataclasses.replace(report.front[-1], latency_ms=wide)
+    report = dataclasses.replace(report, front=[*report.front[:-1], last])
+    paths = [item.get("d") for item in marks(drawn(report), "bar")]
+    arrows = [re.search(r"M([\d.]+) [\d.]+L([\d.]+) [\d.]+L([\d.]+)", path) for path in paths]
+    back = [float(found[2]) - float(found[1]) for found in arrows]
+    assert sorted(back) == [0.0, 0.0, 5.0]  # two straight caps, and one arrow
+
+
+def test_the_line_below_the_title_is_whole_clauses():
+    words = "; ".join(["one clause of forty characters, no less"] * 5)
+    report = make_report(3)
+    report = dataclasses.replace(
+        report, optimizer=dataclasses.replace(report.optimizer, certified=True, message=words)
+    )
+    (line,) = [item.text for item in marks(drawn(report), "sub")][:1]
+    assert len(line) <= 120 and line.endswith("no less")
+
+
 @pytest.mark.parametrize("designs", [1, 2, 40, 700])
 def test_the_picture_has_a_marker_a_design_and_names_the_picks(designs):
     root = drawn(make_report(designs))
