@@ -13,11 +13,13 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from flash import __version__
 from flash.errors import FlashError, UsageError, did_you_mean
 from flash.extras import need, without_collection
+from flash.files.writing import check_place
 from flash.interrupts import Terminated, interrupts_raise, quiet_interrupts
 
 __all__ = ["COMPLETING", "EXIT_CODES", "CommandParser", "run_command", "run_verb"]
@@ -29,6 +31,10 @@ EXIT_CODES = """\
 Exit codes: 0 done, 1 the disk or the output failed, 2 wrong arguments, 3 a limit is not met,
 4 a file is missing, unreadable or wrong, 5 nothing of what was asked for could be done,
 130, 143, 129 ended by SIGINT, SIGTERM, SIGHUP (what was finished is saved)."""
+
+
+#: Options that name a file for a result, or its places where ``-`` is standard output.
+_RESULTS = ("csv", "json", "markdown")
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -51,7 +57,33 @@ class CommandParser(argparse.ArgumentParser):
         if COMPLETING in os.environ:
             with contextlib.suppress(UsageError):  # argcomplete is an extra
                 need("argcomplete", "completion").autocomplete(self)
-        return super().parse_args(args, namespace)
+        found = super().parse_args(args, namespace)
+        self._check_places(found)
+        return found
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        """A value of an option or argument; none is empty."""
+        if not arg_string.strip() and action.nargs != argparse.PARSER:
+            name = next(reversed(action.option_strings), "") or action.metavar or action.dest
+            raise UsageError(f"{name} '{arg_string}': the value is empty")
+        return super()._get_value(action, arg_string)
+
+    def _check_places(self, found: argparse.Namespace) -> None:
+        """Raise ``UsageError`` now where a result could not be written, or is an input, too."""
+        given = vars(found)
+        read = [v for k, v in given.items() if k not in _RESULTS]
+        inputs = [p for v in read for p in (v if isinstance(v, list) else [v]) if type(p) is str]
+        for name in _RESULTS:
+            place = given.get(name)
+            if not isinstance(place, str) or place == "-":
+                continue
+            check_place(place)
+            for one in inputs:
+                with contextlib.suppress(OSError, ValueError):
+                    if Path(one).is_file() and Path(one).samefile(place):
+                        raise UsageError(
+                            f"--{name} {place}: that is an input, which stays as it is"
+                        )
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing the whole usage: the caller prints one line."""

@@ -31,12 +31,14 @@ from typing import Any
 import numpy as np
 
 from flash.accuracy.storage import accuracy_of
-from flash.backends import read_onnx, variants_of_file
+from flash.backends import random_weights, read_onnx, variants_of_file
 from flash.calibrate.anchors import read_anchors
 from flash.calibrate.trained import read_trained
 from flash.device.ground.refusal import Refused
+from flash.device.meter import read_meter
 from flash.device.suite import read_suite
 from flash.errors import FlashError
+from flash.export.trained import read_weights
 from flash.files.arrays import read_arrays
 from flash.files.image_sets import read_parts
 from flash.files.labelled import read_labelled
@@ -149,6 +151,20 @@ def _model_space() -> dict[str, bytes]:
     }
 
 
+@cache
+def _network() -> Any:
+    """A small network, for weights of its own."""
+    space = load_space("nasbench201")
+    return space.network(
+        space.parse("|nor_conv_1x1~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|")
+    )
+
+
+@cache
+def _weights() -> list[bytes]:
+    return _archive(**random_weights(_network(), 0))()[:1]
+
+
 def _run(path: Path) -> None:
     """The manifest of a run, and what it says."""
     with tempfile.TemporaryDirectory() as folder:
@@ -248,6 +264,12 @@ READERS = {
         lambda p: read_labelled(p, (3, 4, 4)),
     ),
     "images": Reader(".npz", _archive(**_COLOURS), lambda p: read_parts(p, None, [])),
+    "meter": Reader(
+        ".csv",
+        lambda: [b"time,power_w\n" + b"".join(b"%d.5,%d.25\n" % (k, k % 3) for k in range(40))],
+        lambda p: read_meter(str(p)),
+    ),
+    "weights": Reader(".npz", _weights, lambda p: read_weights(p, _network())),
     "options": Reader(
         ".txt",
         lambda: [

@@ -230,6 +230,8 @@ class Libraries:
 
 def import_runtime() -> None:
     """Import numpy and onnxruntime, or raise ``Refused`` with the command that installs them."""
+    # From 1.32 on it reports its use to its makers, while others measure, and leaves a file.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         Libraries.numpy = importlib.import_module("numpy")
         Libraries.onnxruntime = importlib.import_module("onnxruntime")

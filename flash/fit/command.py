@@ -14,7 +14,7 @@ from pathlib import Path
 
 from flash.command import CommandParser
 from flash.errors import UsageError, shown
-from flash.files.writing import write_text
+from flash.files.writing import check_place, write_text
 from flash.fit.derived import derived_profile
 from flash.fit.report import FitReport
 from flash.fitting.learning import Learned, learn
@@ -312,6 +312,7 @@ def main(arguments: Sequence[str]) -> None:
     out = options.out or f"{options.name}.toml"
     if Path(out).suffix != ".toml":
         raise UsageError(f"--out {out}: a profile's file ends in .toml")
+    check_place(out)
 
     def progress(text: str) -> None:
         if not options.quiet and sys.stderr is not None:

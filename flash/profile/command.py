@@ -18,7 +18,7 @@ from pathlib import Path
 from flash.command import CommandParser
 from flash.errors import InputError, UsageError
 from flash.files.reading import read_text
-from flash.files.writing import write_folder
+from flash.files.writing import check_place, write_folder
 from flash.profile.measuring import check_provider, make_suite, measure
 from flash.profile.suites.suite import DEFAULT_COUNT
 from flash.profile.transports import Device, Options, RayDevice, SshDevice, TvmRpcDevice
@@ -98,6 +98,8 @@ def main(arguments: Sequence[str]) -> None:
             "scripts/profile_device.py --meter"
         )
     device, options = _device(given), _options(given)
+    if given.write_suite is None:
+        check_place(given.out)
     workloads = None if given.workloads is None else _texts(given.workloads)
     suite = make_suite(
         given.models,

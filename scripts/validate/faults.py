@@ -1,4 +1,4 @@
-"""Commands killed, crowded, out of disk: ``python scripts/validate/faults.py [PART ...]``.
+"""Commands killed at random, crowded, out of disk: nothing finished is lost, nothing is torn.
 
 kills:   every command is ended at random moments by SIGKILL, SIGTERM, SIGHUP and SIGINT in turn.
 deaths:  every command dies right before the n-th of its changes to files (making, renaming,
@@ -14,8 +14,10 @@ in its folder or the system's for temporary files. Exit code 1 if anything is wr
 
     nice -n 10 python scripts/validate/faults.py --kills 20 --seed 0
 
-takes about 15 minutes on two cores (``--only search`` one command; ``--tries`` deaths and full
-disks each). Nothing outside a temporary folder is written.
+takes about 15 minutes on two cores. Nothing outside a temporary folder is written. One command,
+other numbers:
+
+    python scripts/validate/faults.py [PART ...] [--only search] [--kills 20] [--tries 5]
 """
 
 from __future__ import annotations
@@ -90,6 +92,13 @@ class Row:
         return f"{self.part:<8}{self.what:<18}{self.tries:>4}  {verdict:<9}{seconds:>8}  {ended}"
 
 
+def _as_from_a_shell() -> None:
+    """Signals as a command finds them, however this script was started (``nohup``, in the back)."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Bench:
     """A command in a folder of its own, its inputs in it, with what an undisturbed run leaves."""
 
@@ -128,7 +137,7 @@ class Bench:
             env=os.environ
             | {name: value, "TMPDIR": str(self.temporary), "PYTHONPATH": str(ROOT)}
             | {"XDG_CACHE_HOME": str(self.folder / "cache"), "OMP_NUM_THREADS": "1"},
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+            preexec_fn=_as_from_a_shell,
         )
 
     def files(self) -> dict[str, bytes]:
