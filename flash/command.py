@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import importlib
 import os
 import re
@@ -19,10 +20,16 @@ from typing import Any, NoReturn, TextIO
 from flash import __version__
 from flash.errors import FlashError, UsageError, did_you_mean
 from flash.extras import need, without_collection
-from flash.files.writing import check_place
 from flash.interrupts import Terminated, interrupts_raise, quiet_interrupts
 
-__all__ = ["COMPLETING", "EXIT_CODES", "CommandParser", "run_command", "run_verb"]
+__all__ = [
+    "COMPLETING",
+    "EXIT_CODES",
+    "CommandParser",
+    "check_place",
+    "run_command",
+    "run_verb",
+]
 
 #: Set by a shell that asks how a word may go on; how many words are the command's own.
 COMPLETING = "_ARGCOMPLETE"
@@ -61,12 +68,13 @@ class CommandParser(argparse.ArgumentParser):
         self._check_places(found)
         return found
 
-    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
-        """A value of an option or argument; none is empty."""
-        if not arg_string.strip() and action.nargs != argparse.PARSER:
-            name = next(reversed(action.option_strings), "") or action.metavar or action.dest
-            raise UsageError(f"{name} '{arg_string}': the value is empty")
-        return super()._get_value(action, arg_string)
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        """The values given for an option or argument; none is empty."""
+        for word in arg_strings:
+            if not word.strip():
+                name = next(reversed(action.option_strings), "") or action.metavar or action.dest
+                raise UsageError(f"{name} '{word}': the value is empty")
+        return super()._get_values(action, arg_strings)
 
     def _check_places(self, found: argparse.Namespace) -> None:
         """Raise ``UsageError`` now where a result could not be written, or is an input, too."""
@@ -100,6 +108,22 @@ class CommandParser(argparse.ArgumentParser):
         options = [option for option in self._option_string_actions if option.startswith("--")]
         hint = did_you_mean(word, options)
         return hint if "did you mean" in hint else ""
+
+
+def check_place(path: str) -> None:
+    """Raise ``UsageError`` where a file cannot be written, before the work that it is to hold."""
+    place, code = Path(path), 0
+    try:
+        if place.is_dir():
+            code = errno.EISDIR
+        elif not place.exists() and not place.parent.is_dir():
+            code = errno.ENOTDIR if place.parent.exists() else errno.ENOENT
+        elif not os.access(place if place.exists() else place.parent, os.W_OK):
+            code = errno.EACCES
+    except (OSError, ValueError) as error:  # a name that no file can have
+        raise UsageError(f"cannot write {path}: {error}") from None
+    if code:
+        raise UsageError(f"cannot write {path}: {os.strerror(code)}")
 
 
 def run_command(

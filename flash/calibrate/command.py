@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from flash.calibrate.anchors import lift_of, long_trainings, read_anchors
 from flash.calibrate.own_classes import write_for_classes
-from flash.command import CommandParser
+from flash.command import CommandParser, check_place
 from flash.errors import NothingDoneError, UsageError
-from flash.files.writing import check_place, write_text
+from flash.files.writing import write_text
 from flash.quantities import parse_count, parse_whole
 from flash.report.base import Result
 from flash.spaces.space import load_space
@@ -189,7 +189,7 @@ def calibrate(
     found = load_space(space)
     check_classifiers(found)
     if out:
-        check_place(out)
+        check_place(str(out))
     chosen = recipe_for(recipe, ray).varied(epochs, images)
     table = Path(results) if results else Path("flash-calibration") / f"{found.name}.csv"
     written = Path(out) if out else table.with_name(f"{found.name}.toml")

@@ -27,7 +27,6 @@ from flash.errors import FlashError, UsageError
 
 __all__ = [
     "cannot_write",
-    "check_place",
     "make_folder",
     "point_link",
     "whole_file",
@@ -99,18 +98,6 @@ def point_link(link: Path, target: str) -> None:
     with _temporary_folder(link.parent) as temporary:
         (temporary / "link").symlink_to(target)
         (temporary / "link").replace(link)
-
-
-def check_place(path: str | Path) -> None:
-    """Raise ``UsageError`` where a file cannot be written, before the work that it is to hold."""
-    place = Path(path)
-    with _told(place):
-        _refuse_folder(place)
-        if not place.exists() and not place.parent.is_dir():
-            code = errno.ENOTDIR if place.parent.exists() else errno.ENOENT
-            raise OSError(code, os.strerror(code))
-        if not os.access(place if place.exists() else place.parent, os.W_OK):
-            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def write_text(path: str | Path, text: str) -> None:

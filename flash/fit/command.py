@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from flash.command import CommandParser
+from flash.command import CommandParser, check_place
 from flash.errors import UsageError, shown
-from flash.files.writing import check_place, write_text
+from flash.files.writing import write_text
 from flash.fit.derived import derived_profile
 from flash.fit.report import FitReport
 from flash.fitting.learning import Learned, learn

@@ -15,10 +15,10 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from flash.command import CommandParser
+from flash.command import CommandParser, check_place
 from flash.errors import InputError, UsageError
 from flash.files.reading import read_text
-from flash.files.writing import check_place, write_folder
+from flash.files.writing import write_folder
 from flash.profile.measuring import check_provider, make_suite, measure
 from flash.profile.suites.suite import DEFAULT_COUNT
 from flash.profile.transports import Device, Options, RayDevice, SshDevice, TvmRpcDevice
