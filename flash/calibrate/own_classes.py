@@ -34,7 +34,7 @@ def write_for_classes(place: str, out: Path, classes: int, images: str) -> None:
         ("description", json.dumps(described)),
         ("classes", str(classes)),
     ):
-        line = f"{key} = {value}"
-        text = re.sub(rf"^{key}\s*=.*$", lambda _, line=line: line, text, count=1, flags=re.M)
+        line = f"{key} = {value}".replace("\\", r"\\")  # no reference to a group
+        text = re.sub(rf"^{key}\s*=.*$", line, text, count=1, flags=re.M)
     make_folder(out.parent)
     write_text(out, text)
