@@ -110,6 +110,8 @@ def read_measurements(
         if line.strip():
             break
     table = not (blank and blank[-1].lstrip().startswith("{"))
+    if space and not table:
+        raise UsageError(f"{path} says which networks were measured: leave --space out")
     whole = itertools.chain(blank, lines)
     found = _csv_records(whole, path, space) if table else read_records(path, whole, MOST_NETWORKS)
     rows, tally = [], found.tally
