@@ -73,7 +73,7 @@ class CommandParser(argparse.ArgumentParser):
         for word in arg_strings:
             if not word.strip():
                 name = next(reversed(action.option_strings), "") or action.metavar or action.dest
-                raise UsageError(f"{name} '{word}': the value is empty")
+                raise UsageError(f"{name}: is empty")
         return super()._get_values(action, arg_strings)
 
     def _check_places(self, found: argparse.Namespace) -> None:

@@ -186,7 +186,7 @@ def test_estimate_takes_designs_as_json_and_needs_no_target():
         (["--seed", "one"], 2, "--seed one"),
         (["--min-score", ""], 2, "--min-score"),
         (["--max-latency", ""], 2, "--max-latency"),
-        (["--json", ""], 2, "need a name"),
+        (["--json", ""], 2, "--json: is empty"),
         (["--metric", "rank_score"], 2, "no sum over the stages"),
         (["--space", "cifar10-add", "--min-accuracy", "92"], 2, "not calibrated"),
         (["--min-accuracy", "99"], 3, "no design of cifar10-concat is predicted to reach 99 %"),
