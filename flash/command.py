@@ -110,10 +110,15 @@ class CommandParser(argparse.ArgumentParser):
         return hint if "did you mean" in hint else ""
 
 
-def check_place(path: str) -> None:
-    """Raise ``UsageError`` where a file cannot be written, before the work that it is to hold."""
+def check_place(path: str, makes_folders: bool = False) -> None:
+    """Raise ``UsageError`` where a file cannot be written, before the work that it is to hold.
+
+    makes_folders: whoever writes it makes the folders that lack.
+    """
     place, code = Path(path), 0
     try:
+        while makes_folders and not place.exists() and not place.parent.exists():
+            place = place.parent
         if place.is_dir():
             code = errno.EISDIR
         elif not place.exists() and not place.parent.is_dir():

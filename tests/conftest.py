@@ -19,9 +19,16 @@ sys.dont_write_bytecode = False
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from flash.metrics import scores
 from flash.spaces.space import load_space
+
+# How fast this machine is right now says nothing of the code.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 SPACES = (
     "cifar10-add",

@@ -189,7 +189,7 @@ def calibrate(
     found = load_space(space)
     check_classifiers(found)
     if out:
-        check_place(str(out))
+        check_place(str(out), makes_folders=True)
     chosen = recipe_for(recipe, ray).varied(epochs, images)
     table = Path(results) if results else Path("flash-calibration") / f"{found.name}.csv"
     written = Path(out) if out else table.with_name(f"{found.name}.toml")

@@ -6,6 +6,7 @@ from flash.evaluation.designs import (
     CellScore,
     Evaluation,
     Metrics,
+    costs_of_random,
     evaluate,
     evaluate_network,
     measure,
@@ -28,5 +29,6 @@ __all__ = [
     "measure_network",
     "separable",
     "separable_on_chips",
+    "costs_of_random",
     "sums_of_random",
 ]

@@ -46,6 +46,7 @@ __all__ = [
     "measure",
     "measure_network",
     "separable",
+    "costs_of_random",
     "sums_of_random",
 ]
 
@@ -170,6 +171,16 @@ def sums_of_random(
     return tuple(found[name] for name in quantities)
 
 
+def costs_of_random(
+    draw: Callable[[int, np.random.Generator], NDArray[np.int64]],
+    price: Callable[[NDArray[np.int64]], Evaluation],
+    designs: int,
+    seed: int,
+) -> Evaluation:
+    """Costs of designs that ``draw`` draws, where stage tables only bound them."""
+    return price(draw(designs, np.random.default_rng(seed)))
+
+
 def evaluate_network(network: Network, target: Target) -> Evaluation:
     """Everything about one network on a target; arrays of shape (1,)."""
     found = _look(network_table(network), target, {})
@@ -251,7 +262,8 @@ def separable(
     def stage_costs(table: LayerTable) -> Mapping[str, Floats]:
         broken: dict[str, Floats] = {}
         if may_break:
-            broken[UNCONNECTED] = (~table.live.any(axis=0)).astype(np.float64)
+            dead: NDArray[np.bool_] = ~np.any(table.live, axis=0)
+            broken[UNCONNECTED] = dead.astype(np.float64)
         return {
             **broken,
             **target.stage_costs(table),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.accuracy.calibration import Prediction
-from flash.evaluation import Evaluation, sums_of_random
+from flash.evaluation import Evaluation, costs_of_random, sums_of_random
 from flash.metrics import evidence
 from flash.optimize import OptimizerResult, SeparableProblem
 from flash.report.chip import ChipView
@@ -115,8 +115,8 @@ def _random(
         names = ("latency_ms", goal.metric)
         latency_ms, metric = sums_of_random(problem.space.sample, tables, names, _BACKGROUND, seed)
         return latency_ms, metric
-    drawn = problem.space.sample(_BACKGROUND, np.random.default_rng(seed))
-    found = problem.evaluate(drawn, tables)
+    sample = problem.space.sample
+    found = costs_of_random(sample, lambda x: problem.evaluate(x, tables), _BACKGROUND, seed)
     return found.latency_ms[0], found.sums[goal.metric]
 
 

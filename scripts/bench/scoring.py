@@ -79,8 +79,8 @@ def main() -> None:
     for name in CHAINS:
         chain = load_space(name)
         score = "capacity" if chain.metric == "rank_score" else chain.metric
-        looked_up, designs = separable(chain, target, score), chain.sample(SOME, rng)
-        spent = _seconds(partial(looked_up.evaluate, designs, score))
+        looked_up, drawn = separable(chain, target, score), chain.sample(SOME, rng)
+        spent = _seconds(partial(looked_up.evaluate, drawn, score))
         _print(f"tables, {score} of {name}", SOME, SOME / spent, base)
 
 
