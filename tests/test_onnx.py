@@ -289,7 +289,7 @@ def test_windows_that_are_not_symmetric_keep_their_real_output():
         (b"", "not an ONNX model"),
         (b"layer { type: 'Convolution' }\n", "not an ONNX model"),
         (b"\x80\x04\x95torch pickle", "not an ONNX model"),
-        (None, "No such file"),
+        (None, "no such file: "),
     ],
 )
 def test_a_file_that_is_no_model_gets_one_line(tmp_path, content, message):
@@ -298,7 +298,7 @@ def test_a_file_that_is_no_model_gets_one_line(tmp_path, content, message):
         path.write_bytes(content)
     with pytest.raises(InputError, match=message) as error:
         read_onnx(path)
-    assert str(error.value).startswith(str(path))
+    assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
 
 
@@ -461,7 +461,7 @@ def test_one_network_evaluates_as_its_design_does(rng):
         (["m.onnx", "--designs", "-"], 2, "not both"),
         (["m.onnx", "--input-shape", "3,224,224"], 2, "1x3x224x224"),
         (["--designs", "d.txt", "--input-shape", "1x3x8x8"], 2, "for ONNX files"),
-        (["none.onnx"], 4, "none.onnx: No such file"),
+        (["none.onnx"], 4, "no such file: none.onnx"),
         (["m.onnx", "--target", "nope"], 2, "unknown target 'nope'"),
     ],
 )

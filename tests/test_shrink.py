@@ -287,7 +287,7 @@ def test_data_brings_the_variant_nearer_to_the_model(models, tmp_path):
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["none.onnx"], 4, "No such file"),
+        (["none.onnx"], 4, "no such file: none.onnx"),
         (["{model}", "--max-latency", "1us"], 3, "binds"),
         (["{model}", "--max-latency", "200%"], 2, "0 to 100"),
         (["{model}", "--metric", "kept"], 2, "unknown metric"),

@@ -6,6 +6,7 @@ outside it are not even opened. Nothing in a file is executed.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,7 @@ from flash.backends.onnx.passes.functions import MOST_NODES, inline_functions
 from flash.backends.onnx.skipping import bytes_without_weights
 from flash.backends.onnx.writer import PRODUCER
 from flash.errors import InputError
+from flash.files.reading import opened
 
 __all__ = ["checked_graph", "load_model"]
 
@@ -37,19 +39,16 @@ _MALFORMED: Final = (
 def load_model(path: str | Path, *, weights: bool = False) -> onnx.ModelProto:
     """The model in a file, unchecked, large weights without their numbers unless ``weights``.
 
-    Raises ``InputError``, one line that begins with the path, for what is no ONNX model.
+    Raises ``InputError``, one line that names the path, for what is no ONNX model or no file.
     """
-    place = Path(path)
-    try:
-        size = place.stat().st_size
+    with opened(path) as stream:
+        size = os.fstat(stream.fileno()).st_size
         if size > _LARGEST_BYTES:
             raise InputError(
                 f"{path}: {size / 1e9:.1f} GB; an ONNX file holds 2 GB at most: save the model "
                 "with its weights as external data"
             )
-        content = place.read_bytes() if weights else bytes_without_weights(place)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
+        content = stream.read() if weights else bytes_without_weights(stream)
     if content[:2] == b"PK":
         raise InputError(
             f"{path}: a zip archive (a PyTorch checkpoint?), not an ONNX model; export it with "

@@ -47,7 +47,7 @@ def read_onnx(
                  alone needs none and is 1.
     inputs:      sizes by name of the input, for models of several; names it lacks are ignored.
 
-    Raises ``InputError`` (one line, beginning with the path) for a file that is no ONNX model,
+    Raises ``InputError`` (one line that names the path) for a file that is no ONNX model,
     and for operators whose cost is not known; ``UsageError`` for a shape that contradicts it.
     """
     return _network(load_model(path), str(path), input_shape, inputs)

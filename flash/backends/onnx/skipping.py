@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import prod
-from pathlib import Path
 from typing import BinaryIO, Final
 
 from flash.backends.onnx.ir.graph import SMALL
@@ -37,20 +36,16 @@ class _Odd(Exception):
     """The file is not what such a file is: let protobuf say so."""
 
 
-def bytes_without_weights(path: Path) -> bytes:
-    """The file's model; the whole file where it is not one that can be read in passing.
-
-    Raises ``OSError``.
-    """
-    with path.open("rb") as stream:
-        size = stream.seek(0, 2)
-        stream.seek(0)
-        if size > _SMALL_FILE:
-            try:
-                return b"".join(_model(stream, size))
-            except _Odd:
-                stream.seek(0)
-        return stream.read()
+def bytes_without_weights(stream: BinaryIO) -> bytes:
+    """The model in a file; the whole file where it is not one that can be read in passing."""
+    size = stream.seek(0, 2)
+    stream.seek(0)
+    if size > _SMALL_FILE:
+        try:
+            return b"".join(_model(stream, size))
+        except _Odd:
+            stream.seek(0)
+    return stream.read()
 
 
 def _model(stream: BinaryIO, end: int) -> Iterator[bytes]:
