@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 
 import numpy as np
 import pytest
@@ -20,10 +21,11 @@ TARGETS = (
     ("systolic", "nasbench-macro", {"hardware": "default"}),
     ("edge-tpu-like", "cifar10-concat", {"hardware": "default", "optimizer": "exact"}),
     ("imc", "nasbench-macro", {"hardware": "default"}),
+    ("imc", "nasbench-macro", {"certify_seconds": 0}),
 )
 
 
-@pytest.fixture(scope="module", params=TARGETS, ids=lambda given: given[0])
+@pytest.fixture(scope="module", params=TARGETS, ids=lambda given: "-".join((given[0], *given[2])))
 def report(request):
     target, space, options = request.param
     return search(target, space, **options)
@@ -33,6 +35,18 @@ def test_it_fits_on_a_screen_of_24_lines_and_80_columns(report):
     lines = render_brief(report, ["out/front.json", "out/front.csv"], 80).splitlines()
     assert len(lines) <= 24
     assert max(map(len, lines)) <= 80
+
+
+def test_a_narrow_screen_shows_every_word_that_a_wide_one_does(report):
+    """Where lines would not fit, names lose their column, and nothing else."""
+    files = ["out/front.json", "out/front.csv", "out/chip.svg"]
+    wide, narrow = (render_brief(report, files, width) for width in (200, 60))
+    assert max(map(len, narrow.splitlines())) <= 60
+
+    def words(text: str) -> list[str]:
+        return sorted(re.sub("[,;]", " ", text).split())
+
+    assert words(narrow) == words(wide)
 
 
 def test_no_row_that_is_written_dominates_another_in_six_digits(report):

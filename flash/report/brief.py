@@ -23,6 +23,8 @@ __all__ = ["render_brief"]
 
 #: Characters of the names of the picks, and the blanks behind them.
 _MARGIN = 15
+#: And where their lines would not fit on a screen: names have no column of their own.
+_HANGING = 2
 #: Lines of a screen; blank ones are left out where they would not fit.
 _LINES = 24
 #: Gaps of less are rounding.
@@ -43,17 +45,32 @@ def render_brief(
     files: what was written; the next command names the first of them.
     quiet: the picks and the certificate alone.
     """
+    for margin in (_MARGIN, _HANGING):
+        lines = _lines(report, files, width, margin, quiet)
+        if len(lines) > _LINES:
+            lines = [line for line in lines if line]
+        if len(lines) <= _LINES:
+            break
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _lines(
+    report: SearchReport, files: Sequence[str | Path], width: int, margin: int, quiet: bool
+) -> list[str]:
     lines = _wrap(_headline(report), width)
     if report.limits:
         lines += _wrap(f"limits: {_limits(report)}", width)
     lines.append("")
     for row in rows_of(report, quiet=True):
-        parts = (breakable(row.design.short), *_quantities(report, row.design))
-        label, margin = row.label, _MARGIN
-        if len(label) >= _MARGIN:  # one design is several picks
+        design, quantities = breakable(row.design.short), _quantities(report, row.design)
+        if margin == _HANGING:
+            lines += _hanging(f"{row.label}  {design}", quantities, width)
+            continue
+        label = row.label
+        if len(label) >= margin:  # one design is several picks
             lines.append(label)
             label = ""
-        block = _joined(parts, width - margin)
+        block = _joined((design, *quantities), width - margin)
         lines += [f"{label:<{margin}}{block[0]}", *(" " * margin + words for words in block[1:])]
     if report.space.legend and not quiet:
         lines += _wrap(report.space.legend, width)
@@ -61,9 +78,7 @@ def render_brief(
     around = ([], []) if quiet else (_beliefs(report), _next(files))
     for words in (*around[0], _certificate(report), *around[1]):
         lines += _wrap(words, width)
-    if len(lines) > _LINES:
-        lines = [line for line in lines if line]
-    return "\n".join(line.rstrip() for line in lines) + "\n"
+    return lines
 
 
 def _headline(report: SearchReport) -> str:
@@ -196,8 +211,21 @@ def _next(files: Sequence[str | Path]) -> list[str]:
 def _joined(parts: Sequence[str], width: int) -> list[str]:
     """The design on the first line, then its quantities, as many a line as fit."""
     lines = textwrap.wrap(parts[0], width, break_on_hyphens=False) or [""]
-    current = ""
-    for part in parts[1:]:
+    return [*lines, *_packed(parts[1:], width)]
+
+
+def _hanging(named: str, quantities: Sequence[str], width: int) -> list[str]:
+    """The same under a small margin; quantities follow on the line on which a long design ends."""
+    first, *others = _wrap(named, width)
+    ends = [others.pop().strip()] if others else []
+    packed = _packed([*ends, *quantities], width - _HANGING)
+    return [first, *others, *(" " * _HANGING + line for line in packed)]
+
+
+def _packed(parts: Sequence[str], width: int) -> list[str]:
+    """Parts with commas between them, as many a line as fit."""
+    lines, current = list[str](), ""
+    for part in parts:
         longer = f"{current}, {part}" if current else part
         if len(longer) >= width and current:  # a comma follows where the line goes on
             lines.append(current + ",")
