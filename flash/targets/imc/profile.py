@@ -204,8 +204,11 @@ class ImcHardware:
     @property
     def parts_of(self) -> str:
         """Whose parts a tile is made of."""
-        own = any("NeuroSim" in part.model.source for part in self.parts.values()
-                  if isinstance(part.model, PublishedPart))  # fmt: skip
+        own = any(
+            "NeuroSim" in part.model.source
+            for part in self.parts.values()
+            if isinstance(part.model, PublishedPart)
+        )
         return "NeuroSim and ISAAC" if own else "ISAAC"
 
     @property
