@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from flash.search.budgeted import Candidates, LayerStatistics, TableEvaluator, all_designs
+from flash.search.budgeted import Candidates, Edges, LayerStatistics, TableEvaluator, all_designs
 
 SIZES = (4, 4, 4, 4, 4)
 NAMES = ("wide", "deep", "misleading", "cost")
@@ -53,7 +53,20 @@ def table(names=NAMES, rows=slice(None)):
     """Candidates over (some of) the table, by the scores named."""
     designs = all_designs(SIZES)[rows]
     columns = [NAMES.index(name) for name in names]
-    return Candidates(SIZES, designs, names, scores(designs)[:, columns], statistics=statistics)
+    return Candidates(
+        SIZES, designs, names, scores(designs)[:, columns], statistics=statistics, edges=edges()
+    )
+
+
+def edges():
+    """Each variable is an edge, 0 without one; MACs grow with width and depth."""
+
+    def without(design):
+        fewer = np.repeat(design[None], len(design), axis=0)
+        np.fill_diagonal(fewer, 0)
+        return fewer[(fewer != design).any(axis=1) & fewer.any(axis=1)]
+
+    return Edges(np.array([3, 2, 3, 2, 3]), without, lambda some: 1e6 * (1 + sum(parts(some))))
 
 
 def evaluator(budget):

@@ -33,7 +33,10 @@ LEARNING = {
     "robot": "sklearn", "hnas": "sklearn", "weak": "sklearn", "weak-mlp": "sklearn",
     "eznas": "deap",
 }  # fmt: skip
-METRICS = {"hnas": ("deep", "cost"), "aggregate": ("wide", "deep"), "evolution": ("wide", "deep")}
+METRICS = {
+    "hnas": ("deep", "cost"), "aggregate": ("wide", "deep"), "evolution": ("wide", "deep"),
+    "evolution-worst": ("wide", "deep"),
+}  # fmt: skip
 
 
 @pytest.fixture(params=sorted(STRATEGIES))
@@ -57,8 +60,8 @@ def searched(strategy, budget=20, seed=0, candidates=None):
 
 
 def test_every_strategy_beats_random_search_at_equal_budget(strategy):
-    if strategy in ("random", "hnas", "reinforce", "weak-mlp"):
-        pytest.skip("yardsticks, slow learners, and a bound that is tested below")
+    if strategy in ("random", "hnas", "reinforce", "weak-mlp", "autoshrink"):
+        pytest.skip("yardsticks, slow learners, a bound tested below, a search for few MACs")
     seeds = range(5)
     best = [searched(strategy, seed=seed)[0].best.accuracy for seed in seeds]
     chance = [searched("random", seed=seed)[0].best.accuracy for seed in range(100)]
@@ -126,23 +129,23 @@ def test_the_budget_is_never_exceeded_and_no_design_is_paid_twice(strategy, budg
     assert 1 <= found.spent <= budget
     designs = [trial.design for trial in found.trials]
     assert len(set(designs)) == len(designs)
-    if strategy != "pdns":  # its archive may be smaller than the budget
+    if strategy not in ("pdns", "autoshrink"):  # an archive, or edges, may be fewer
         assert found.spent == budget
 
 
 def test_the_same_seed_gives_the_same_search_and_another_another(strategy):
     first, again = (searched(strategy, 10)[0] for _ in range(2))
     assert first == again
-    if strategy not in ("aggregate",):
+    if strategy not in ("aggregate", "autoshrink"):
         # Deterministic rankings may still train the same designs.
         others = [searched(strategy, 10, seed)[0].trials for seed in (1, 2, 3)]
-        assert strategy == "evolution" or any(other != first.trials for other in others)
+        assert "evolution" in strategy or any(other != first.trials for other in others)
 
 
 def test_a_budget_beyond_the_candidates_trains_them_all(strategy):
     found = searched(strategy, 60, candidates=table(METRICS.get(strategy, NAMES), slice(0, 30)))[0]
     assert found.spent <= 30
-    if strategy not in ("pdns", "hnas", "evolution"):
+    if strategy not in ("pdns", "hnas", "evolution", "evolution-worst", "autoshrink"):
         assert found.spent == 30
 
 

@@ -214,6 +214,20 @@ class Family(ABC):
         """
         return {name.lower(): value for name, value in self.canonical(values).items()}
 
+    def densest(self, choices: Mapping[str, Sequence[int]]) -> dict[str, int] | None:
+        """The design of most edges, among the values that a space gives each variable.
+
+        None for networks that are no graphs of edges which could be removed.
+        """
+        return None
+
+    def without_an_edge(self, values: Mapping[str, int]) -> list[dict[str, int]]:
+        """The designs with one edge less, and without what that leaves dead; canonical values.
+
+        What has no path from input to output, and what another removal also gives, is left out.
+        """
+        return []
+
     def describe(self, values: Mapping[str, int]) -> str:
         """A design in one short line, variables of one role together: ``w=8,16,32 d=3,3,4``."""
         return " ".join(

@@ -10,6 +10,7 @@ import pytest
 
 from flash.search.budgeted import (
     Candidates,
+    Edges,
     FunctionEvaluator,
     LayerStatistics,
     Strategy,
@@ -47,7 +48,9 @@ class StrategyConformance:
         designs = all_designs(_SIZES)[rows]
         scores = _scores(designs)
         columns = np.stack([scores[name] for name in self.metrics], axis=1)
-        return Candidates(_SIZES, designs, self.metrics, columns, statistics=_statistics)
+        return Candidates(
+            _SIZES, designs, self.metrics, columns, statistics=_statistics, edges=_EDGES
+        )
 
     def _run(
         self, strategy: Strategy, seed: int = 0, train: Callable[[Ints], float] | None = None
@@ -132,3 +135,18 @@ def _statistics(designs: Ints) -> LayerStatistics:
     place = np.arange(1, designs.shape[1] + 1)
     values = np.stack([_WIDTH[designs] * place, _DEPTH[designs]])
     return LayerStatistics(("width", "depth"), values, np.ones(designs.shape, dtype=np.bool_))
+
+
+def _without(design: Ints) -> Ints:
+    """A variable is an edge, which is absent where its value is 0."""
+    fewer: Ints = np.repeat(design[None], len(design), axis=0)
+    np.fill_diagonal(fewer, 0)
+    return fewer[np.any(fewer != design, axis=1)]
+
+
+def _macs(designs: Ints) -> Floats:
+    width, depth = _parts(designs)
+    return 1e6 * (1 + width + depth)
+
+
+_EDGES = Edges(np.array([3, 3, 3, 3]), _without, _macs)

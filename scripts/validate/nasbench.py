@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from flash.evaluation import measure
 from flash.metrics.rank import score_designs
-from flash.search.budgeted import Candidates, layer_statistics
+from flash.search.budgeted import Candidates, layer_statistics, removable_edges
 from flash.spaces.space import SearchSpace, load_space
 
 Floats = NDArray[np.float64]
@@ -71,6 +71,7 @@ class Benchmark:
         return Candidates(
             [5] * 6, self.designs, names, scores,
             statistics=lambda designs: layer_statistics(self.space, designs),
+            edges=removable_edges(self.space),
         )  # fmt: skip
 
     def row(self, design: Sequence[int]) -> int:

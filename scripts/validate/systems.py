@@ -4,11 +4,11 @@
         [--seeds 20] [--cells 60] [--mlp 1] [--out FILE]
 
 Parts: cells (counts of DARTS and NAS-Bench-101), searches (RoBoT, HNAS, REINFORCE, random, weak
-predictors), pdns, proxies (EZNAS-A, InTrain: needs the extra torch), recurrent, labels, claim
-(FLASH's own: SHGO against reinforcement learning). Trainings are look-ups in NAS-Bench-201; of each
-search the 200-epoch TEST accuracy of the design with the best objective is shown. Seconds are those
-of processor time for the whole row, the benchmark's loading apart. Ten minutes on one core.
-"""
+predictors), pdns, shrink (AutoShrink), swap (who dies in evolution), proxies (EZNAS-A, InTrain:
+needs the extra torch), recurrent, labels, claim (FLASH's own: SHGO against reinforcement learning).
+Trainings are look-ups in NAS-Bench-201; of each search the 200-epoch TEST accuracy of the design
+with the best objective is shown. Seconds are those of processor time for the whole row, the
+benchmark's loading apart. Ten minutes on one core."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +31,9 @@ from searches import ROBOT, nsga2_archive, volume
 
 from flash.evaluation import separable
 from flash.optimize import Limit, exact_best, flash_scalar, meets, nsga2_front, objective, shgo_best
-from flash.search.budgeted import TableEvaluator, run_strategy
+from flash.search.budgeted import Edges, TableEvaluator, removable_edges, run_strategy
+from flash.search.budgeted.autoshrink import shrink_score
+from flash.search.budgeted.evolution import evolution
 from flash.search.budgeted.pdns import novelty_search
 from flash.search.budgeted.reinforce import Policy
 from flash.search.budgeted.robot import unit_interval
@@ -62,7 +64,6 @@ ABSENT = (
     ("SiGeo", "needs shared weights"),
     ("EcoNAS", "needs trainings that go on where they stopped"),
     ("Eproxy + DPS", "the proxy task is not built"),
-    ("AutoShrink", "its cells are there (nasbench101), the shrinking of edges is not"),
     ("TG-NAS", "its cells are there, the graph predictor is not"),
     ("ZeroLM", "sub-module statistics of encoders are not built"),
 )
@@ -204,6 +205,91 @@ def pdns_part(options: argparse.Namespace, bench: Benchmark) -> list[Row]:
                 time.process_time() - began, bool((wins >= runs * 25 / 30).all()),
                 "wins more runs than it loses, not five of six")
         )  # fmt: skip
+    return rows
+
+
+def shrink_part(options: argparse.Namespace, bench: Benchmark) -> list[Row]:
+    """AutoShrink against edges removed at random, as many trainings; its own score and the front.
+
+    A random walk removes edges of the densest cell one by one, then begins again.
+    """
+    candidates, values = bench.candidates(("macs",)), bench.accuracy["cifar10_val"]
+    edges = removable_edges(bench.space)
+    assert edges is not None
+    tests, macs = bench.accuracy["cifar10_test"], bench.scores["macs"]
+    logs = unit_interval(np.log10(np.maximum(macs, 1.0))[:, None])[:, 0]
+
+    def judged(rows: Sequence[int]) -> tuple[float, float]:
+        score = shrink_score(tests[rows], macs[rows])
+        best = int(np.argmax(shrink_score(values[rows], macs[rows])))
+        points = np.stack([1 - tests[rows] / 100, logs[rows]], axis=1)
+        return float(score[best]), volume(points)
+
+    began = time.process_time()
+    rng = np.random.default_rng(0)
+    starts = [edges.densest, *rng.permuted(np.tile([2, 3], (options.seeds, 3)), axis=1)]
+    ours, theirs, trainings = [], [], []
+    for seed, start in enumerate(starts):
+        candidates.edges = replace(edges, densest=start)
+        spent = TableEvaluator(64, bench.designs, values)
+        found = run_strategy("autoshrink", candidates, spent, seed)
+        ours.append(judged([bench.row(trial.design) for trial in found.trials]))
+        trainings.append(found.spent)
+        theirs.append(judged(_removed(bench, candidates.edges, found.spent, seed)))
+    seconds = time.process_time() - began
+    (alone, shuffled), (chance, drawn) = (
+        (np.array(of[:1]), np.array(of[1:])) for of in (ours, theirs)
+    )
+    budget = f"1 + {options.seeds} x {np.mean(trainings):.0f}"
+    return [
+        Row(f"AutoShrink, {name}", "73.9 to 75.1 % on ImageNet, another space",
+            f"from 3x3 alone {alone[0, k]:.4f} (random {chance[0, k]:.4f}); 3x3 and 1x1 shuffled "
+            f"{spread(shuffled[:, k], 4)} (random {spread(drawn[:, k], 4)}; better in "
+            f"{(shuffled[:, k] > drawn[:, k]).sum()}, worse in "
+            f"{(shuffled[:, k] < drawn[:, k]).sum()})",
+            budget, seconds, bool((shuffled[:, k] - drawn[:, k]).mean() > 0),
+            "no better than random removal: of 6 edges both see most of what can be left")
+        for k, name in enumerate(("score on test accuracy", "hypervolume (test error, log MACs)"))
+    ]  # fmt: skip
+
+
+def _removed(bench: Benchmark, edges: Edges, trainings: int, seed: int) -> list[int]:
+    """Rows of as many different cells, by edges that leave at random."""
+    rng = np.random.default_rng(seed)
+    rows: dict[int, None] = {}
+    while len(rows) < trainings:
+        here = edges.densest
+        while True:
+            rows.setdefault(bench.row(here.tolist()))
+            fewer = edges.without(here)
+            if not len(fewer) or len(rows) == trainings:
+                break
+            here = fewer[rng.integers(len(fewer))]
+    return list(rows)
+
+
+def swap_part(options: argparse.Namespace, bench: Benchmark) -> list[Row]:
+    """Who dies in evolution, and a preferred size, on published NASWOT scores in SWAP's place."""
+    names, accuracy = ("nwot", "params"), bench.accuracy["cifar10_val"]
+    rows = []
+    for rule, worst in (("the oldest", False), ("the worst", True)):
+        for target in (None, 0.5, 1.0, 1.5):
+            began = time.process_time()
+            found = []
+            for seed in range(options.seeds):
+                candidates = bench.candidates(names if target else names[:1])
+                spent = TableEvaluator(20, bench.designs, accuracy)
+                evolution(candidates, spent, np.random.default_rng(seed), worst_dies=worst,
+                          target_m=target)  # fmt: skip
+                best = max(spent.trials, key=lambda trial: trial.accuracy)
+                row = bench.row(best.design)
+                found.append([bench.accuracy[f"{name}_test"][row] for name in DATASETS])
+            size = "no preferred size" if target is None else f"mu = sigma = {target:g} M"
+            rows.append(
+                Row(f"Evolution, {rule} dies, {size}", "SWAP-NAS: no figure here",
+                    " / ".join(spread(column) for column in np.array(found).T),
+                    f"{options.seeds} x 20", time.process_time() - began, False, "a baseline")
+            )  # fmt: skip
     return rows
 
 
@@ -377,6 +463,8 @@ PARTS: dict[str, Callable[[argparse.Namespace, Benchmark], list[Row]]] = {
     "claim": claim_part,
     "searches": searches_part,
     "pdns": pdns_part,
+    "shrink": shrink_part,
+    "swap": swap_part,
     "labels": labels_part,
     "proxies": proxies_part,
     "recurrent": recurrent_part,

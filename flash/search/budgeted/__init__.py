@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 from flash.extras import lazily
 
 if TYPE_CHECKING:
-    from flash.search.budgeted.candidates import Candidates, LayerStatistics, all_designs
+    from flash.search.budgeted.candidates import (
+        Candidates,
+        Edges,
+        LayerStatistics,
+        all_designs,
+    )
+    from flash.search.budgeted.edges import removable_edges
     from flash.search.budgeted.evaluator import (
         Evaluator,
         FunctionEvaluator,
@@ -24,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "STRATEGIES",
     "Candidates",
+    "Edges",
     "Evaluator",
     "FunctionEvaluator",
     "LayerStatistics",
@@ -35,12 +42,14 @@ __all__ = [
     "Trial",
     "all_designs",
     "layer_statistics",
+    "removable_edges",
     "run_strategy",
     "spend",
 ]
 
 _HOMES = {
-    "candidates": ("Candidates", "LayerStatistics", "all_designs"),
+    "candidates": ("Candidates", "Edges", "LayerStatistics", "all_designs"),
+    "edges": ("removable_edges",),
     "evaluator": ("Evaluator", "FunctionEvaluator", "TableEvaluator", "TrainingError", "Trial"),
     "outcome": ("Outcome", "run_strategy"),
     "program": ("ProgramEvaluator",),

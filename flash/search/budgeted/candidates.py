@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from flash.errors import UsageError, did_you_mean
 
-__all__ = ["Candidates", "Floats", "Ints", "LayerStatistics", "all_designs"]
+__all__ = ["Candidates", "Edges", "Floats", "Ints", "LayerStatistics", "all_designs"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -28,6 +28,20 @@ class LayerStatistics:
     names: tuple[str, ...]
     values: Floats
     present: Flags
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Designs (indices) as graphs whose edges can be removed.
+
+    densest: the design of most edges, shape (variables,).
+    without: a design -> the designs with one edge less, shape (k, variables).
+    macs:    multiply-accumulates of designs, shape (designs,).
+    """
+
+    densest: Ints
+    without: Callable[[Ints], Ints]
+    macs: Callable[[Ints], Floats]
 
 
 class Candidates:
@@ -51,12 +65,14 @@ class Candidates:
         scoring: Callable[[Ints], Floats] | None = None,
         admits: Callable[[Ints], Flags] | None = None,
         statistics: Callable[[Ints], LayerStatistics] | None = None,
+        edges: Edges | None = None,
     ) -> None:
         self.sizes = np.array(sizes, dtype=np.int64)
         self.designs = np.ascontiguousarray(designs, dtype=np.int64)
         self.names = tuple(names)
         self.scores = np.asarray(scores, dtype=np.float64)
         self.statistics = statistics
+        self.edges = edges
         self._scoring = scoring
         self._admits = admits
         if self.scores.shape != (len(self.designs), len(self.names)):

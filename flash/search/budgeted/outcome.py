@@ -41,7 +41,12 @@ class Outcome:
 
     @property
     def best(self) -> Trial | None:
-        """The trial of highest accuracy, the first of equals; None where all failed."""
+        """The trial that the strategy chose, or else that of highest accuracy.
+
+        The first of equals; None where all failed.
+        """
+        if "chosen" in self.details:
+            return self.trials[int(self.details["chosen"])]
         done = [trial for trial in self.trials if not trial.failed]
         return max(done, key=lambda trial: trial.accuracy) if done else None
 

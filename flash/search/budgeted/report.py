@@ -110,7 +110,8 @@ class BudgetReport(Result):
                 f" on {self.target['name']}"
             )
         done = sorted((t for t in found.trials if not t.failed), key=lambda t: -t.accuracy)
-        for trial in done[1:_SHOWN]:
+        others = [trial for trial in done if trial is not found.best]
+        for trial in others[: _SHOWN - 1]:
             shown = self.space.describe(np.array(trial.design, dtype=np.int64))
             lines.append(f"           {trial.accuracy:g}  {shown}")
         lines += [f"failed     {t.failure}" for t in found.trials if t.failed][:_SHOWN]
@@ -119,7 +120,7 @@ class BudgetReport(Result):
 
 def _details(details: Mapping[str, Any]) -> list[tuple[str, str]]:
     shown = []
-    for name in ("weights", "formula", "archive"):
+    for name in ("weights", "formula", "archive", "score"):
         value = details.get(name)
         if isinstance(value, Mapping):
             value = ", ".join(f"{key} {weight:+.2f}" for key, weight in value.items())

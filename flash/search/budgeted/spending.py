@@ -11,6 +11,7 @@ from flash.optimize import Limit, SeparableProblem
 from flash.optimize.infeasibility import none_known
 from flash.report.design import DesignReport
 from flash.search.budgeted.candidates import Candidates, Floats, Ints
+from flash.search.budgeted.edges import removable_edges
 from flash.search.budgeted.evaluator import Evaluator
 from flash.search.budgeted.listing import listed, within_limits
 from flash.search.budgeted.options import BUDGET, CANDIDATES
@@ -74,6 +75,7 @@ def spend(
         None if whole else data_free_scores(space, names),
         within,
         lambda some: layer_statistics(space, some),
+        removable_edges(space),
     )
     outcome = run_strategy(strategy, chosen_from, evaluator, seed)
     return BudgetReport(

@@ -30,6 +30,8 @@ class Strategy:
     """A search that spends a small training budget.
 
     run:     candidates, evaluator and generator -> what else there is to tell, as plain values.
+             A strategy that looks for more than accuracy says which of the evaluator's trials it
+             chose, from 0 on, as "chosen".
              It spends the evaluator's budget on candidates; the same generator and accuracies
              make the same choices. It raises ``UsageError`` for candidates it cannot use.
     metrics: scores it works with where the user names none; empty for all that tell candidates
@@ -48,7 +50,9 @@ STRATEGIES: Registry[Strategy] = Registry(
     "search",
     {
         "aggregate": "flash.search.budgeted.aggregate:AGGREGATE",
+        "autoshrink": "flash.search.budgeted.autoshrink:AUTOSHRINK",
         "evolution": "flash.search.budgeted.evolution:EVOLUTION",
+        "evolution-worst": "flash.search.budgeted.evolution:EVOLUTION_WORST",
         "eznas": "flash.search.budgeted.eznas:EZNAS",
         "hnas": "flash.search.budgeted.hnas:HNAS",
         "pdns": "flash.search.budgeted.pdns:PDNS",

@@ -109,6 +109,37 @@ class NasBench101Family(Family):
             result[f"o{node}"] = _plain(values[f"o{node}"] * edges[:, node].any(axis=0))
         return {name: result[name] for name in self.variables}
 
+    def densest(self, choices: Mapping[str, Sequence[int]]) -> dict[str, int]:
+        """Every node reads all before it, as far as ``edges`` goes; 3x3 convolutions.
+
+        Where a variable's range is narrower: most predecessors, and the first operation.
+        """
+        given = {
+            name: max(map(int, choices[name]), key=int.bit_count)
+            if name.startswith("p")
+            else min(map(int, choices[name]))
+            for name in self.variables
+        }
+        built = {name: int(value) for name, value in self.canonical(given).items()}
+        inside = all(value in choices[name] for name, value in built.items())
+        return built if inside else given
+
+    def without_an_edge(self, values: Mapping[str, int]) -> list[dict[str, int]]:
+        built = {name: int(value) for name, value in self.canonical(values).items()}
+        found: list[dict[str, int]] = []
+        for node in range(1, self._nodes):
+            for start in range(node):
+                reads = built[f"p{node}"]
+                if not reads >> start & 1:
+                    continue
+                fewer = built | {f"p{node}": reads & ~(1 << start)}
+                if not _pruned(_given_edges(fewer, self._nodes)).any():
+                    continue  # no path is left: such a cell is built as the edge to its output
+                cell = {name: int(value) for name, value in self.canonical(fewer).items()}
+                if cell not in found:
+                    found.append(cell)
+        return found
+
     def _channels(self, edges: Flags, channels: int) -> list[Ints]:
         """Channels of each node: the output's are shared out evenly among those it reads.
 

@@ -19,6 +19,8 @@ __all__ = ["OPERATIONS", "NasBench201Family"]
 #: The benchmark's names; a variable's value is an index into this tuple.
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 _NONE, _SKIP, _CONV1, _CONV3, _POOL = range(5)
+#: Which operation an edge of the densest cell has: the first of these that there is.
+_DENSEST = (_CONV3, _CONV1, _POOL, _SKIP, _NONE)
 
 #: (from node, to node) of variables e0 ... e5, in the order of the benchmark's strings.
 _EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
@@ -122,6 +124,18 @@ class NasBench201Family(Family):
         edges = np.stack([np.atleast_1d(values[name]) for name in self.variables], axis=1)
         found = _structure(_live(edges))
         return found if edges.shape[0] > 1 else {n: int(np.asarray(v)[0]) for n, v in found.items()}
+
+    def densest(self, choices: Mapping[str, Sequence[int]]) -> dict[str, int]:
+        """The cell of 3x3 convolutions, an edge's next operation where its range lacks that."""
+        return {n: min(map(int, choices[n]), key=_DENSEST.index) for n in self.variables}
+
+    def without_an_edge(self, values: Mapping[str, int]) -> list[dict[str, int]]:
+        cell = np.array([[values[name] for name in self.variables]])
+        cells = np.repeat(_live(cell), len(_EDGES), axis=0)
+        np.fill_diagonal(cells, _NONE)
+        fewer = np.unique(_live(cells), axis=0)
+        kept = fewer[fewer.any(axis=1) & (fewer != _live(cell)).any(axis=1)]
+        return [dict(zip(self.variables, row, strict=True)) for row in kept.tolist()]
 
     def describe(self, values: Mapping[str, int]) -> str:
         """The benchmark's string, ``|op~0|+|op~0|op~1|+|op~0|op~1|op~2|``."""
