@@ -171,7 +171,7 @@ def size_problem(
     if not separates(space):
         combine |= dict.fromkeys(metrics, "sum")
         return _whole_sizes(space, combine, metrics, shape)
-    problem = tabulate(space, lambda table: _sizes(space, table, shape), _sums, combine)
+    problem = tabulate(space, lambda table: layer_sums(space, table, shape=shape), _sums, combine)
     for name in set(metrics).difference(SUMS):
         problem = METRICS[name].tabulated(problem, space)
     return problem
@@ -182,7 +182,7 @@ def _whole_sizes(
 ) -> WholeProblem:
     def block(indices: NDArray[np.int64]) -> dict[str, Floats]:
         table = space.table(indices)
-        return {**_sizes(space, table, shape), **_sums(table)}
+        return {**layer_sums(space, table, shape=shape), **_sums(table)}
 
     def looked_at(indices: NDArray[np.int64], names: tuple[str, ...]) -> dict[str, Floats]:
         starts = range(0, max(len(indices), 1), _WHOLE_CHUNK)
@@ -195,8 +195,8 @@ def _whole_sizes(
     return WholeProblem(tuple(len(g) for g in space.grids), (), combine, looked_at)
 
 
-def _sizes(space: SearchSpace, table: LayerTable, shape: bool) -> dict[str, Floats]:
-    """The quantities of ``size_problem`` that are sums over layers."""
+def layer_sums(space: SearchSpace, table: LayerTable, *, shape: bool = False) -> dict[str, Floats]:
+    """The quantities of ``size_problem`` that are sums over layers, each of shape (designs,)."""
     kept = table.live if len(space.family.stages) == 1 else table.active
     convs = kept & (table.ops == "conv")[:, None]
     found = {
@@ -302,7 +302,7 @@ def design_features(space: SearchSpace, indices: NDArray[np.int64], names: Seque
         values = size_problem(space, shape=shape).evaluate(indices)
     else:
         table = space.table(indices)
-        values = {**_sizes(space, table, shape), **_sums(table)}
+        values = {**layer_sums(space, table, shape=shape), **_sums(table)}
     return features_of(values | scores(space, indices, metrics), names)
 
 

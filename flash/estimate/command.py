@@ -80,23 +80,15 @@ def _parser() -> CommandParser:
     add("models", nargs="*", metavar="MODEL.onnx", help="networks as ONNX files")
     add("--space", metavar="S", help=f"instead: space name or file ({DEFAULT_SPACE})")
     add("--designs", metavar="FILE", help="and its designs, one a line; '-' reads stdin")
-    add(
-        "--metric",
-        metavar="M",
-        help=f"only this of {', '.join((*_METRICS, *own_proxy_names()))}; "
-        "flash list metrics, flash list proxies: all",
-    )
+    add("--metric", metavar="M", help=f"only this of {', '.join((*_METRICS, *own_proxy_names()))}; "
+        "flash list metrics, flash list proxies: all")  # fmt: skip
     add("--seed", default="0", metavar="N", help="seed of a metric that runs the network (0)")
     add_options(parser)
     add_model_options(parser)
     add("--layers", action="store_true", help="layer by layer: time on a target, lost entropy")
     add("--sort", metavar="WORD", help=f"rows by {', '.join(_SORTED_BY)}, least first")
-    add(
-        "--measured",
-        metavar="FILE",
-        help="what flash.profile measured, to compare with; with "
-        "--layers kernel by kernel (flash.profile --kernels), in onnxruntime's graph",
-    )
+    add("--measured", metavar="FILE", help="what flash.profile measured, to compare with; with "
+        "--layers kernel by kernel (flash.profile --kernels), in onnxruntime's graph")  # fmt: skip
     add("--table", action="store_true", help="the table for people also where none looks")
     add("--csv", metavar="FILE", help="CSV to FILE; '-' is stdout, as where no terminal is")
     add("--json", metavar="FILE", help="write JSON instead, to FILE or to stdout with '-'")

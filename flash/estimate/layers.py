@@ -37,9 +37,11 @@ def layer_rows(network: Network, target: Target | None, run: Network | None = No
     they have names in common. run: the kernels that are run, where they were read.
     """
     lost = {
-        of.layer: {"entropy": of.entropy, "entropy_lost": of.lost, "capacity_share": of.capacity}
+        of.layer: {
+            "entropy": of.entropy, "entropy_lost": of.lost, "capacity_share": of.capacity
+        }
         for of in layer_entropies(network)
-    }
+    }  # fmt: skip
     if target is None:
         ops = {layer.name: layer.op for layer in network.layers}
         return [{"layer": name, "op": ops[name], **values} for name, values in lost.items()]

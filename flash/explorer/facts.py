@@ -6,18 +6,19 @@ made from ``front.json`` says what the page of the search itself says.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.accuracy.features import size_problem
+from flash.accuracy.features import layer_sums
 from flash.accuracy.storage import accuracy_of, narrow_to_trained
 from flash.errors import FlashError
-from flash.evaluation import evaluate, separable
+from flash.evaluation import evaluate
 from flash.files.locations import data_file
 from flash.files.reading import read_toml
 from flash.files.toml_text import toml_text
@@ -25,7 +26,8 @@ from flash.metrics import METRICS, scores
 from flash.optimize import Objective, exact_front, objective
 from flash.report import DesignReport, SearchReport
 from flash.spaces.space import SearchSpace, load_space
-from flash.spaces.stage_tables import Floats
+from flash.spaces.stage_tables import Combine, Floats, SeparableProblem, tabulate
+from flash.spaces.table import LayerTable
 from flash.targets import Given, Hardware, Target, load_hardware
 from flash.targets.base import MeasuredRange
 
@@ -136,12 +138,11 @@ def baselines(report: SearchReport, source: Source) -> list[Baseline]:
         return []
     longest = max(design.latency_ms.value for design in report.front)
     found = []
-    for name, label in _NAIVE.items():
-        try:
-            front = _largest(space, target, name)
-        except FlashError:  # a space that does not separate
-            continue
-        found.append(_baseline(report, space, target, front, label))
+    with contextlib.suppress(FlashError):  # a space that does not separate has no largest ones
+        tables = _sizes_and_costs(space, target)
+        for name, label in _NAIVE.items():
+            front = _largest(tables, name)
+            found.append(_baseline(report, space, target, front, label))
     random = space.sample(_RANDOM, np.random.default_rng(source.seed))
     found.append(_baseline(report, space, target, random, "random designs"))
     return [
@@ -164,15 +165,20 @@ def _scored(space: SearchSpace, score: str) -> bool:
     return score in METRICS or (score == "accuracy" and accuracy_of(space) is not None)
 
 
-def _largest(space: SearchSpace, target: Target, name: str) -> Ints:
+def _sizes_and_costs(space: SearchSpace, target: Target) -> SeparableProblem:
+    """Stage tables of parameters, MACs and what the target tells; ``FlashError`` without any."""
+
+    def of_layers(table: LayerTable) -> Mapping[str, Floats]:
+        sums = layer_sums(space, table)
+        return {**target.stage_costs(table), **{name: sums[name] for name in _NAIVE}}
+
+    combine: dict[str, Combine] = {**target.quantities, **dict.fromkeys(_NAIVE, "sum")}
+    return tabulate(space, of_layers, None, combine)
+
+
+def _largest(tables: SeparableProblem, name: str) -> Ints:
     """The designs that have most of a size for their latency, spread over the front."""
-    costs, sizes = separable(space, target, "nn_degree"), size_problem(space)
-    stages = tuple(
-        replace(stage, values={**stage.values, name: own.values[name]})
-        for stage, own in zip(costs.stages, sizes.stages, strict=True)
-    )
-    joined = replace(costs, stages=stages, combine={**costs.combine, name: "sum"})
-    front = exact_front(joined, [Objective(name, "max"), objective("latency_ms")])
+    front = exact_front(tables, [Objective(name, "max"), objective("latency_ms")])
     spread = np.linspace(0, len(front) - 1, min(_DRAWN, len(front))).round().astype(int)
     chosen: Ints = front.indices[spread]
     return chosen

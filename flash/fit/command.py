@@ -88,15 +88,23 @@ def fit(
         precision = _precision(file)
         own = _runtime_name(file, runtimes)
         progress(f"{own}: {len(file.rows)} networks")
-        found = _learned(
-            file,
-            sister,
-            expected,
-            data_sheet=peak_gflops is not None,
-            told=told,
-            baselines=baselines,
-            progress=lambda text, own=own: progress(f"{own}: {text}"),  # type: ignore[misc]
-        )
+        networks, latency_ms = [row.network for row in file.rows], file.latency_ms
+        if sister is not None and len(networks) < FEW_RUNS:
+            found = learn_sister(networks, latency_ms, sister, BYTES[precision])
+        else:
+            found = learn(
+                networks,
+                [row.kind for row in file.rows],
+                latency_ms,
+                file.energy_mj,
+                expected,
+                element_bytes=BYTES[precision],
+                data_sheet=peak_gflops is not None,
+                known=None if told else known_structure(file.header),
+                baselines=baselines,
+                told=told,
+                progress=lambda text, own=own: progress(f"{own}: {text}"),  # type: ignore[misc]
+            )
         learned[own] = found
         runtimes[own] = _runtime(own, file, found, precision, power_w)
         if found.coverage is None and sister is not None:
@@ -112,35 +120,6 @@ def fit(
         next(iter(runtimes)),
     )
     return FitReport(profile, learned, tuple(problems))
-
-
-def _learned(
-    file: Measurements,
-    sister: Runtime | None,
-    expected: Prior,
-    *,
-    data_sheet: bool,
-    told: tuple[str, str] | None,
-    baselines: bool,
-    progress: Callable[[str], None],
-) -> Learned:
-    """What a file's runs say of its runtime; few of them only scale a sister's, if there is one."""
-    networks, element_bytes = [row.network for row in file.rows], BYTES[_precision(file)]
-    if sister is not None and len(networks) < FEW_RUNS:
-        return learn_sister(networks, file.latency_ms, sister, element_bytes)
-    return learn(
-        networks,
-        [row.kind for row in file.rows],
-        file.latency_ms,
-        file.energy_mj,
-        expected,
-        element_bytes=element_bytes,
-        data_sheet=data_sheet,
-        known=None if told else known_structure(file.header),
-        baselines=baselines,
-        told=told,
-        progress=progress,
-    )
 
 
 def _check(

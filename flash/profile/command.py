@@ -69,11 +69,8 @@ def _parser() -> CommandParser:
     add("--input", metavar="NAME=SHAPE", action="append", default=[], help=shape_help)
     add("--seed", default="0", metavar="N", help="seed of the suite's choice (%(default)s)")
     add("--passes", metavar="N", help="go round N times, for busy devices (1)")
-    add(
-        "--processor-time",
-        action="store_true",
-        help="count the thread's processor time, for machines that others use (with --threads 1)",
-    )
+    add("--processor-time", action="store_true", help="count the thread's processor time, for "
+        "machines that others use (with --threads 1)")  # fmt: skip
     add("--kernels", action="store_true", help="time every kernel too")
     add("--hold", metavar="3s", help="run each network that long for slow power sensors")
     add("--meter", metavar="CSV", help="an external meter's readings (columns time, power_w)")

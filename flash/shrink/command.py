@@ -93,25 +93,14 @@ def _parser() -> CommandParser:
     add("--max-latency", metavar="30ms", help="latency limit (us, ms, s), or 50%% of the model's")
     add("--max-memory", metavar="8MB", help="limit on weights + peak activations (kB, MB, MiB)")
     add("--max-energy", metavar="5mJ", help="energy limit (uJ, mJ, J)")
-    add(
-        "--metric",
-        metavar="M",
-        help="what is maximised (kept_importance: the share of the weights kept)",
-    )
-    add(
-        "--importance",
-        default="norm",
-        metavar="I",
-        help=f"of filters: {', '.join(IMPORTANCES)} (what they change on --data; %(default)s)",
-    )
+    add("--metric", metavar="M", help="what is maximised (kept_importance: the share of the weights"
+        " kept)")  # fmt: skip
+    add("--importance", default="norm", metavar="I", help=f"of filters: {', '.join(IMPORTANCES)} "
+        "(what they change on --data; %(default)s)")  # fmt: skip
     add("--sides", metavar="160,192", help="heights that the input may have beside its own")
     add("--design", metavar="D", help="an id of the front, fastest, balanced or most_accurate")
-    add(
-        "--data",
-        metavar="FILE",
-        help="inputs (.npy, .npz, or labelled images): the variant is "
-        "fitted to and compared on them",
-    )
+    add("--data", metavar="FILE", help="inputs (.npy, .npz, or labelled images): the variant is "
+        "fitted to and compared on them")  # fmt: skip
     add("--measured", metavar="80ms", help="what the model takes on the target, to show beside")
     add("--input-shape", metavar="1x3x224x224", help="sizes of the model's only input")
     add("--input", metavar="NAME=1x3x224x224", action="append", default=[], help="of one by name")

@@ -54,12 +54,8 @@ def _parser() -> CommandParser:
     )
     add = parser.add_argument
     add("model", metavar="MODEL", help="an ONNX file, manifest.json or front.json")
-    add(
-        "--data",
-        required=True,
-        metavar="D",
-        help="class folders, .npz, a folder with x.npy and y.npy, or .csv",
-    )
+    add("--data", required=True, metavar="D", help="class folders, .npz, a folder with x.npy and "
+        "y.npy, or .csv")  # fmt: skip
     add("--design", metavar="D", help="of a front.json or manifest.json: an id or a pick")
     add("--space", metavar="FILE", help="the space's file, if it is your own")
     add("--task", metavar="T", help="classification, multi-label or regression (as labels look)")
@@ -68,18 +64,10 @@ def _parser() -> CommandParser:
     add("--batch", default="32", metavar="N", help="samples a step (%(default)s)")
     add("--rate", default="0.002", metavar="R", help="highest learning rate (%(default)s)")
     add("--patience", default="10", metavar="N", help="epochs without a better score (%(default)s)")
-    add(
-        "--augmentation",
-        default="light",
-        metavar="A",
-        help=f"{', '.join(AUGMENTATIONS)} (%(default)s)",
-    )
-    add(
-        "--precision",
-        default="auto",
-        metavar="P",
-        help="auto: bf16 products where the processor has them; or fp32 (%(default)s)",
-    )
+    add("--augmentation", default="light", metavar="A", help=f"{', '.join(AUGMENTATIONS)} "
+        "(%(default)s)")  # fmt: skip
+    add("--precision", default="auto", metavar="P", help="auto: bf16 products where the processor "
+        "has them; or fp32 (%(default)s)")  # fmt: skip
     add("--seed", default="0", metavar="N", help="seed of everything random (%(default)s)")
     add("--out", default="flash-train", metavar="DIR", help="folder for the files (%(default)s)")
     add("--json", metavar="FILE", help="write the JSON document to FILE, or to stdout with '-'")

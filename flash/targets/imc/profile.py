@@ -204,11 +204,8 @@ class ImcHardware:
     @property
     def parts_of(self) -> str:
         """Whose parts a tile is made of."""
-        own = any(
-            "NeuroSim" in part.model.source
-            for part in self.parts.values()
-            if isinstance(part.model, PublishedPart)
-        )
+        own = any("NeuroSim" in part.model.source for part in self.parts.values()
+                  if isinstance(part.model, PublishedPart))  # fmt: skip
         return "NeuroSim and ISAAC" if own else "ISAAC"
 
     @property

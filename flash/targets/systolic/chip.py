@@ -100,9 +100,8 @@ def _stationary(hardware: SystolicHardware, dataflow: Ints) -> RowStationary | N
     if not rows.any():
         return None
     if hardware.row_stationary is None:
-        raise UsageError(
-            f"target {hardware.name} has no row-stationary array; its dataflow is os, ws or is"
-        )
+        raise UsageError(f"target {hardware.name} has no row-stationary array; its dataflow is "
+                         "os, ws or is")  # fmt: skip
     return hardware.row_stationary
 
 
