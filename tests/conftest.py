@@ -19,6 +19,7 @@ sys.dont_write_bytecode = False
 
 import numpy as np
 import pytest
+from device_programs import quick_program
 from hypothesis import HealthCheck, settings
 
 from flash.metrics import scores
@@ -77,6 +78,17 @@ def every_macro_design():
     space = load_space("nasbench-macro")
     every = np.stack(np.unravel_index(np.arange(space.size), [len(g) for g in space.grids]), 1)
     return every, scores(space, every, [space.metric])[space.metric]
+
+
+@pytest.fixture(scope="session")
+def _quick_program(tmp_path_factory):
+    return quick_program(tmp_path_factory.mktemp("program"))
+
+
+@pytest.fixture
+def measured_quickly(_quick_program, monkeypatch):
+    """``flash.profile`` of this process measures for a tenth of a second a network."""
+    monkeypatch.setattr("flash.profile.transports.base.script_file", lambda _: _quick_program)
 
 
 @pytest.fixture

@@ -354,9 +354,10 @@ def test_a_closed_pipe_loses_nothing_and_shows_no_traceback(suite, tmp_path, clo
         "both": {"stdout": write, "stderr": write},
     }
     if closed in where:
-        process = _start(suite, out, "--budget=5s", **where[closed])
+        process = _start(suite, out, "--budget=3s", **where[closed])
     else:
         words = [sys.executable, str(SCRIPT), f"--suite={suite}", f"--out={out}", "--threads=1"]
+        words.append("--budget=3s")
         process = subprocess.Popen(["sh", "-c", 'exec "$@" >&- 2>&-', "sh", *words])
     os.close(write)
     said = "".join(part or "" for part in process.communicate(timeout=60))
@@ -371,10 +372,12 @@ def test_a_closed_pipe_loses_nothing_and_shows_no_traceback(suite, tmp_path, clo
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_a_signal_ends_it_in_order_with_its_code(suite, tmp_path, number, code):
-    process = _start(suite, tmp_path / "m.jsonl", "--budget=1h", stderr=subprocess.PIPE)
+def test_a_signal_ends_it_in_order_with_its_code(tmp_path, number, code):
+    suite = tmp_path / "suite.zip"
+    suite.write_bytes(build_suite([f"8x8x8: conv k3 {n}" for n in range(8, 48)]))
+    process = _start(suite, tmp_path / "m.jsonl", "--budget=15s", stderr=subprocess.PIPE)
     for line in process.stderr:
-        if line.startswith("[  1/2]"):
+        if line.startswith("[  1/40]"):
             break
     process.send_signal(number)
     rest = process.communicate(timeout=30)[1]
@@ -502,6 +505,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(suite, tmp_path, blocks):
     """Files may grow to ``blocks`` times 512 bytes, as on a disk that fills at that moment."""
     out = tmp_path / "m.jsonl"
     words = [sys.executable, str(SCRIPT), f"--suite={suite}", f"--out={out}", "--threads=1"]
+    words.append("--budget=3s")
     limit = f'ulimit -f {blocks}; exec "$@"'
     done = subprocess.run(["sh", "-c", limit, "sh", *words], capture_output=True, text=True)
     assert "Traceback" not in done.stderr

@@ -14,6 +14,8 @@ from flash.workers import Done, Lost
 
 pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 
+pytestmark = pytest.mark.usefixtures("measured_quickly")
+
 TEXTS = [f"4x8x8: conv k3 {width}" for width in (4, 6, 8, 10, 12, 16)]
 
 
