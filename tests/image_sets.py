@@ -34,7 +34,9 @@ def train_in_process(jobs, folder, workers):
         yield Started(job)
         space = load_space(job.space)
         network = space.network(space.design(space.family.parse(job.design)))
-        yield event_of(job, perform(network, images, job.recipe, job.seed, folder / job.file))
+        checkpoint = folder / job.file
+        message = perform(network, images, job.recipe, job.seed, checkpoint, job.until)
+        yield event_of(job, message)
 
 
 def coloured(images, seed=0, size=8):

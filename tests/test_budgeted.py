@@ -110,7 +110,13 @@ def test_a_table_of_accuracies_is_searched_and_told_as_json(tiny, tmp_path, caps
     assert (code, printed.err) == (0, "")
     assert document["schema"] == "flash.budgeted/1"
     assert document["strategy"] == "aggregate"
-    assert document["budget"] == {"limit": 3, "spent": 3, "reused": 0, "failed": 0}
+    assert document["budget"] == {
+        "limit": 3,
+        "spent": 3,
+        "used": 3.0,
+        "reused": 0,
+        "failed": 0,
+    }
     accuracies = [one["accuracy"] for one in document["evaluations"]]
     assert document["best"]["trained_accuracy"] == max(accuracies)
     assert document["best"]["latency_ms"]["value"] > 0

@@ -32,6 +32,8 @@ class Campaign:
     seed:          of the sample and of every training.
     designs:       what to train instead of a sample: design as ``SearchSpace.describe`` writes
                    it -> its split, in the order of training.
+    until:         epochs after which each training stops, to go on in a later campaign; None
+                   for all. What stopped is kept as a checkpoint and is no row of the table.
     """
 
     space: SearchSpace
@@ -42,6 +44,7 @@ class Campaign:
     max_macs: float | None = None
     seed: int = 0
     designs: Mapping[str, str] | None = None
+    until: int | None = None
 
     def missing(self, have: Sequence[TrainedDesign]) -> dict[str, str]:
         """Designs that are not among the rows, as text -> split.
@@ -126,11 +129,14 @@ class Outcome:
 
     rows:    every row of the table that a fit may use: same space, images and recipe.
     trained: those that are new.
+    stopped: designs of a campaign that stops early, with their validation accuracy there and
+             seconds so far.
     failed:  design and reason.
     """
 
     rows: list[TrainedDesign]
     trained: list[TrainedDesign] = field(default_factory=list)
+    stopped: dict[str, tuple[float, float]] = field(default_factory=dict)
     failed: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -152,14 +158,21 @@ def carry_out(
     """
     outcome = Outcome(campaign.rows(read_results(results), images))
     splits = campaign.missing(outcome.rows)
-    jobs = [Job(campaign.place, design, campaign.recipe, campaign.seed) for design in splits]
+    stops = campaign.until is not None and campaign.until < campaign.recipe.epochs
+    until = campaign.until if stops else None
+    jobs = [Job(campaign.place, design, campaign.recipe, campaign.seed, until) for design in splits]
     if not jobs:
         return outcome
     folder = _work_folder(results, images)
     with contextlib.closing(trainer(jobs, folder)) as events:
         for happened in events:
             event = happened
-            if isinstance(event, Finished):
+            if isinstance(event, Finished) and stops:
+                outcome.stopped[event.job.design] = (
+                    round(event.validation_accuracy, 2),  # as the table's curve has it
+                    event.seconds,
+                )
+            elif isinstance(event, Finished):
                 row = campaign.row(event, splits[event.job.design], images)
                 try:
                     append_result(results, row)

@@ -17,12 +17,15 @@ class Job:
     """One training: a design of a space as text, by a recipe, from a seed.
 
     space: name or file, as ``load_space`` takes it.
+    until: epochs after which it stops, its checkpoint kept, to go on later; None for all. It goes
+           on as if it had not stopped.
     """
 
     space: str
     design: str
     recipe: Recipe
     seed: int
+    until: int | None = None
 
     @property
     def file(self) -> str:
@@ -50,6 +53,7 @@ class Progress:
 class Finished:
     """The job's result: accuracies in per cent, time in seconds, what trained it.
 
+    test_accuracy: nan where the job stops before its recipe's last epoch.
     curve: validation accuracy after each epoch, on images as small as that epoch's.
     """
 

@@ -7,6 +7,7 @@ with the same bits as one that was not (one CPU thread; GPU kernels may add in a
 
 from __future__ import annotations
 
+import math
 import platform
 import time
 from collections.abc import Callable
@@ -44,7 +45,7 @@ class Trained:
     """What a training came to.
 
     validation_accuracy: per cent of the validation images whose class scores highest, in the end.
-    test_accuracy: the same of the test images.
+    test_accuracy: the same of the test images; nan of a training that stopped before its end.
     curve:   validation accuracy after each epoch, on images as small as that epoch's.
     seconds: processor time on a CPU (pauses do not count), elapsed time on a GPU.
     """
@@ -79,6 +80,7 @@ def train(
     seed: int = 0,
     *,
     checkpoint: Path | None = None,
+    until: int | None = None,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Trained:
     """Train ``network`` on the training images but those for validation, then test it.
@@ -86,6 +88,9 @@ def train(
     images:     what the recipe asks for (``ImageSet.subset``).
     checkpoint: file that holds the training's state after every epoch. If it is there and is
                 of the same network, images, recipe and seed, the training goes on from it.
+    until:      epochs after which it stops, of the recipe's; None for all. The test images are
+                not read then, and the same call with a later end goes on from the checkpoint, to
+                the same bits as a training that did not stop.
     progress:   told the share of the work done, 0 to 1, after every step of a few.
 
     Raises ``Diverged`` when the loss or a score is no number, ``UsageError`` where the recipe's
@@ -108,7 +113,8 @@ def train(
         done = work[: state.epoch].sum() + share * work[state.epoch]
         progress(float(done / (work.sum() + 0.1)))
 
-    while state.epoch < recipe.epochs:
+    last = recipe.epochs if until is None else min(until, recipe.epochs)
+    while state.epoch < last:
         started = _clock(device)
         share = recipe.sides[state.epoch]
         _epoch(state, batches, recipe, seed, told)
@@ -116,6 +122,9 @@ def train(
         state.seconds += _clock(device) - started
         if checkpoint is not None:
             _save(state, checkpoint, label)
+    if last < recipe.epochs:
+        curve, hardware = tuple(state.curve[:last]), hardware_name(device)
+        return Trained(curve[-1], math.nan, curve, last, state.seconds, hardware)
     started = _clock(device)
     test = _Part(torch.from_numpy(images.test_images), torch.from_numpy(images.test_labels))
     accuracy = _accuracy(module, test, batches)

@@ -24,11 +24,13 @@ def perform(
     recipe: Recipe,
     seed: int,
     checkpoint: Path | None = None,
+    until: int | None = None,
     tell: Callable[[Message], None] = lambda message: None,
 ) -> Message:
     """Train a network: ``{"done": ...}``, or ``{"failed": why}``.
 
     checkpoint: used if its folder is there (on another machine it may not be).
+    until:      epochs after which it stops (``train``).
     tell:       called with ``{"share": ...}`` while at it.
     """
     from flash.training.loop import train  # noqa: PLC0415 (an extra)
@@ -42,6 +44,7 @@ def perform(
             recipe,
             seed,
             checkpoint=checkpoint,
+            until=until,
             progress=lambda share: tell({"share": share}),
         )
     except BrokenPipeError:

@@ -55,7 +55,8 @@ def train_job(folder: str, job: Job, tell: Tell = silent) -> Message:
         network = _network(job)
     except FlashError as error:
         return {"failed": str(error)}
-    return perform(network, _images(place), job.recipe, job.seed, place / job.file, tell)
+    checkpoint = place / job.file
+    return perform(network, _images(place), job.recipe, job.seed, checkpoint, job.until, tell)
 
 
 @cache
@@ -96,4 +97,5 @@ def train_on_ray(
 
 
 def _train_order(images: ImageSet, order: _Order) -> Message:
-    return perform(order.network, images, order.job.recipe, order.job.seed, order.checkpoint)
+    job = order.job
+    return perform(order.network, images, job.recipe, job.seed, order.checkpoint, job.until)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 import numpy as np
 
 from flash.search.budgeted.candidates import Candidates, Ints
+from flash.search.budgeted.evaluator import Evaluator
 
-__all__ = ["crossed", "founders", "mutated"]
+__all__ = ["crossed", "founders", "mutant", "mutated"]
+
+#: Draws for a mutant that is a candidate and was not trained yet.
+_DRAWS = 50
 
 
 def founders(candidates: Candidates, count: int, rng: np.random.Generator) -> Ints:
@@ -28,3 +34,26 @@ def crossed(mothers: Ints, fathers: Ints, rng: np.random.Generator) -> tuple[Int
     columns = np.arange(mothers.shape[1])
     inside = (columns >= cuts[0][:, None]) & (columns < cuts[1][:, None])
     return np.where(inside, fathers, mothers), np.where(inside, mothers, fathers)
+
+
+def mutant(
+    candidates: Candidates,
+    evaluator: Evaluator,
+    mother: Ints,
+    rng: np.random.Generator,
+    known: Container[bytes] = (),
+) -> Ints | None:
+    """The mother with another value of one variable; None where no candidate so made is new.
+
+    known: designs, as bytes, that are not new beside those that the evaluator was asked for.
+    """
+    free = np.flatnonzero(candidates.sizes > 1)
+    for _ in range(_DRAWS if len(free) else 0):
+        child = mother.copy()
+        variable = free[rng.integers(len(free))]
+        size = candidates.sizes[variable]
+        child[variable] = (child[variable] + 1 + rng.integers(size - 1)) % size
+        old = child.tobytes() in known or evaluator.tried(child[None])[0]
+        if not old and candidates.admitted(child[None])[0]:
+            return child
+    return None

@@ -31,8 +31,13 @@ class Outcome:
 
     @property
     def spent(self) -> int:
-        """Budget used."""
+        """Designs that were asked for."""
         return len(self.trials)
+
+    @property
+    def used(self) -> float:
+        """Budget used: whole trainings and parts of some."""
+        return float(sum(trial.share for trial in self.trials))
 
     @property
     def failed(self) -> int:
@@ -41,14 +46,14 @@ class Outcome:
 
     @property
     def best(self) -> Trial | None:
-        """The trial that the strategy chose, or else that of highest accuracy.
+        """The trial that the strategy chose, or else the most accurate of those trained most.
 
         The first of equals; None where all failed.
         """
         if "chosen" in self.details:
             return self.trials[int(self.details["chosen"])]
         done = [trial for trial in self.trials if not trial.failed]
-        return max(done, key=lambda trial: trial.accuracy) if done else None
+        return max(done, key=lambda trial: (trial.share, trial.accuracy)) if done else None
 
 
 def run_strategy(name: str, candidates: Candidates, evaluator: Evaluator, seed: int) -> Outcome:

@@ -56,6 +56,7 @@ class BudgetReport(Result):
             "budget": {
                 "limit": found.budget,
                 "spent": found.spent,
+                "used": round(found.used, 6),
                 "reused": sum(trial.reused for trial in found.trials),
                 "failed": found.failed,
             },
@@ -84,6 +85,7 @@ class BudgetReport(Result):
             "accuracy": None if trial.failed else trial.accuracy,
             "seconds": round(trial.seconds, 3),
             "reused": trial.reused,
+            "share": round(trial.share, 6),
             "failure": trial.failure,
         }
 
@@ -97,8 +99,7 @@ class BudgetReport(Result):
             f"{self.space.name}, {kind}",
             f"metrics    {', '.join(self.metrics)}: analytical, from the description alone",
             f"accuracy   from {self.source}",
-            f"budget     {found.spent} of {found.budget} designs: {reused} known from before, "
-            f"{found.failed} failed",
+            f"budget     {_used(found)}: {reused} known from before, {found.failed} failed",
         ]
         lines += [f"{name:<10} {value}" for name, value in _details(found.details)]
         if self.best is not None and found.best is not None:
@@ -109,13 +110,23 @@ class BudgetReport(Result):
                 f"({format_latency(latency.low)} to {format_latency(latency.high)}: {latency.how})"
                 f" on {self.target['name']}"
             )
-        done = sorted((t for t in found.trials if not t.failed), key=lambda t: -t.accuracy)
+        done = sorted(
+            (t for t in found.trials if not t.failed), key=lambda t: (-t.share, -t.accuracy)
+        )
         others = [trial for trial in done if trial is not found.best]
         for trial in others[: _SHOWN - 1]:
             shown = self.space.describe(np.array(trial.design, dtype=np.int64))
-            lines.append(f"           {trial.accuracy:g}  {shown}")
+            part = "" if trial.share == 1 else f"  (trained {trial.share:.0%})"
+            lines.append(f"           {trial.accuracy:g}  {shown}{part}")
         lines += [f"failed     {t.failure}" for t in found.trials if t.failed][:_SHOWN]
         return lines
+
+
+def _used(found: Outcome) -> str:
+    """The budget used, in designs where every training is whole."""
+    if all(trial.share == 1 for trial in found.trials):
+        return f"{found.spent} of {found.budget} designs"
+    return f"{found.used:.3g} of {found.budget} whole trainings on {found.spent} designs"
 
 
 def _details(details: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -50,7 +50,9 @@ STRATEGIES: Registry[Strategy] = Registry(
     "search",
     {
         "aggregate": "flash.search.budgeted.aggregate:AGGREGATE",
+        "ageing": "flash.search.budgeted.ageing:AGEING",
         "autoshrink": "flash.search.budgeted.autoshrink:AUTOSHRINK",
+        "econas": "flash.search.budgeted.econas:ECONAS",
         "evolution": "flash.search.budgeted.evolution:EVOLUTION",
         "evolution-worst": "flash.search.budgeted.evolution:EVOLUTION_WORST",
         "eznas": "flash.search.budgeted.eznas:EZNAS",
