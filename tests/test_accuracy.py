@@ -114,6 +114,7 @@ def textbook_kriging(model, fewer, samples, i, scale):
     trend, here = np.ones((len(x), 1)), np.ones(1)
     if model.kind == "kriging":
         trend, here = np.column_stack([trend, x[:, 0]]), np.array([1.0, at[0]])
+        at[1:] = np.clip(at[1:], x[:, 1:].min(axis=0), x[:, 1:].max(axis=0))
     u, total = scale.apply(fewer.accuracy), 0.0
     for *lines, smooth, weight in model.mixture:
         reach = 2 * 3 * model.length**2
@@ -130,6 +131,19 @@ def textbook_kriging(model, fewer, samples, i, scale):
         )
         total += weight * (here @ beta + near @ np.linalg.solve(covariance, u - trend @ beta))
     return scale.undo(total)
+
+
+def test_beyond_the_samples_only_the_score_goes_on():
+    samples = drawn(np.random.default_rng(6))
+    model = Kriging(samples, (("a", "b"), ("c",)), ("a",))
+    edge = np.tile(samples.rows.max(axis=0), (4, 1))
+    edge[:, 0] += [0, 0.1, 0.1, 0.1]
+    edge[2:, 1] += [1, 50]
+    edge[3, 2] += 50
+    predicted, lacking = model.predict(edge), model.without(edge)
+    assert predicted[1] != predicted[0]
+    assert predicted[2:] == pytest.approx(predicted[1], abs=1e-12)
+    assert lacking[:, 2:] == pytest.approx(np.repeat(lacking[:, 1:2], 2, axis=1), abs=1e-12)
 
 
 def test_ridge_rises_with_its_index():

@@ -152,6 +152,8 @@ def choose(found: Sequence[Rival], *, exact: bool, score: str = "") -> Rival:
     the difference. With 25 samples the least error alone often belongs to a rival that was lucky,
     with 5 it nearly always does.
 
+    A law of size alone always has to be better by two: few samples mistake size for more.
+
     exact: rivals that an optimizer can search are preferred; otherwise kriging, which keeps the
         score's order until the samples speak against it.
     score: the feature the fit starts from; without one (or a rival of it) any preferred rival
@@ -161,11 +163,13 @@ def choose(found: Sequence[Rival], *, exact: bool, score: str = "") -> Rival:
     if not alone:
         return _preferred(found, exact)
     chosen = min(alone, key=lambda rival: rival.loss)
-    few = len(chosen.scaled) < LEAST
     blind = [rival for rival in found if score not in rival.model.features]
+    sizes = [rival for rival in blind if len(rival.model.features) == 1]
+    shapes = [rival for rival in blind if rival not in sizes]
     aware = [rival for rival in found if score in rival.model.features and rival not in alone]
     for rivals_of_it, margin in (
-        (blind, 1.0 if exact and not few else _BLIND_MARGIN),
+        (sizes, _BLIND_MARGIN),
+        (shapes, 1.0 if exact else _BLIND_MARGIN),
         (aware, 1.0 if exact else _AWARE_MARGIN),
     ):
         better = [rival for rival in rivals_of_it if _excess(chosen, rival) > margin]

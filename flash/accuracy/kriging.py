@@ -11,6 +11,9 @@ is made: predictions of all choices on a grid are averaged, each weighted with i
 likelihood. Predictions are linear in the samples, so the model without a sample is exact algebra
 (the weights kept): Rasmussen & Williams, Gaussian Processes for Machine Learning, 2006, sections
 2.7, 5.4.1 and 5.4.2.
+
+Where there is a trend, it alone goes on beyond the samples: any other feature counts as the nearest
+value that a sample has (ours; a line through 25 networks says nothing of one ten times as deep).
 """
 
 from __future__ import annotations
@@ -84,6 +87,8 @@ class Kriging(Regression):
         ends = np.cumsum([0, *map(len, self.blocks)])
         self._slices = [slice(a, b) for a, b in itertools.pairwise(ends)]
         self._x = self._scaled(rows)
+        self._held = np.ones(len(self.features), dtype=np.bool_) & bool(self.trend)
+        self._held[self._columns] = False
         self._saturation = Saturation.of(samples)
         self._u = self._saturation.apply(samples.accuracy)
         self.mixture = self._weighted() if mixture is None else mixture
@@ -109,7 +114,12 @@ class Kriging(Regression):
 
     def left_out(self) -> Floats:
         """Prediction of each sample without it."""
-        return self._saturation.undo(self._u - self._residuals)
+        found = self._u - self._residuals
+        low, high = self._range_of_others()
+        within = self._inside(self._x, low, high)
+        for i in np.flatnonzero((within != self._x).any(axis=1)):
+            found[i] = self._at(within[i : i + 1], slice(i + 1, i + 2))[0, 0]
+        return self._saturation.undo(found)
 
     def parameters(self) -> dict[str, float | list[float] | list[list[float]]]:
         """Length of the correction, number of features a block, and the choices averaged."""
@@ -122,11 +132,40 @@ class Kriging(Regression):
         parts = []
         for start in range(0, len(rows), _CHUNK):
             x = self._scaled(rows[start : start + _CHUNK])
-            found = self._straight[0, models] + x @ self._straight[1:, models]
-            if self._smooth.any():
-                found += self._kernel(x, self._x) @ self._smooth[:, models]
+            found = self._at(self._inside(x, self._x.min(axis=0), self._x.max(axis=0)), models)
+            if models.start:
+                self._narrow(found, x)
             parts.append(found)
         return np.concatenate(parts).T if parts else np.empty((0, 0))
+
+    def _narrow(self, found: Floats, x: Floats) -> None:
+        """Correct what models that lack a sample say beyond what the others have; in place."""
+        low, high = self._range_of_others()
+        lower = self._held & (low > self._x.min(axis=0))
+        upper = self._held & (high < self._x.max(axis=0))
+        for i in np.flatnonzero((lower | upper).any(axis=1)):
+            beyond = (lower[i] & (x < low[i])) | (upper[i] & (x > high[i]))
+            rows = np.flatnonzero(beyond.any(axis=1))
+            own = self._inside(x[rows], low[i], high[i])
+            found[rows, i] = self._at(own, slice(i + 1, i + 2))[:, 0]
+
+    def _at(self, x: Floats, models: slice) -> Floats:
+        """The same of scaled features, (designs, models)."""
+        found: Floats = self._straight[0, models] + x @ self._straight[1:, models]
+        if self._smooth.any():
+            found += self._kernel(x, self._x) @ self._smooth[:, models]
+        return found
+
+    def _inside(self, x: Floats, low: Floats, high: Floats) -> Floats:
+        """Features that only hold inside what was seen, moved there."""
+        return np.where(self._held, np.clip(x, low, high), x)
+
+    def _range_of_others(self) -> tuple[Floats, Floats]:
+        """Least and most of each feature among all samples but one, (samples, features) each."""
+        ranked = np.sort(self._x, axis=0)
+        low = np.where(self._x == ranked[0], ranked[1], ranked[0])
+        high = np.where(self._x == ranked[-1], ranked[-2], ranked[-1])
+        return low, high
 
     def _kernel(self, a: Floats, b: Floats) -> Floats:
         squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
