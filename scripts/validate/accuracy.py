@@ -32,14 +32,11 @@ from scipy.stats import spearmanr
 
 from flash.accuracy.calibration import boxed, feature_blocks, space_rivals
 from flash.accuracy.conformal import intervals
-from flash.accuracy.features import design_features, features_of, shape_sums
+from flash.accuracy.features import design_features, network_features
 from flash.accuracy.fit import choose, rivals
 from flash.accuracy.monotone import RisingLine
 from flash.accuracy.regression import Regression, Samples
 from flash.files.locations import known_names
-from flash.metrics.sed import score_network
-from flash.metrics.sed.live import Live
-from flash.spaces.network import Network
 from flash.spaces.space import SearchSpace, load_space
 
 Floats = NDArray[np.float64]
@@ -151,19 +148,6 @@ class Benchmark:
     target: float | None = None
 
 
-def shapes(network: Network) -> dict[str, float]:
-    """Sizes and shape of a network's live convolutions, as ``size_problem`` has them of a space."""
-    live = Live(network)
-    convs = [live.layers[n] for n in live.order if live.layers[n].op == "conv"]
-    columns = [
-        np.array([[int(getattr(layer, f"out_{name}"))] for layer in convs], dtype=np.int64)
-        for name in ("channels", "height", "width")
-    ]
-    found = shape_sums(np.ones((len(convs), 1), dtype=np.bool_), *columns)
-    sizes = {"params": network.params, "macs": network.macs, "convs": len(convs)}
-    return {name: float(value[0]) for name, value in found.items()} | sizes
-
-
 def nasbench201(shared: Path) -> list[Benchmark]:
     space = load_space("nasbench201")
     rows = read(shared, "nasbench201/accuracy")
@@ -218,13 +202,7 @@ def nasbench_macro(shared: Path) -> list[Benchmark]:
 def transnas(shared: Path) -> list[Benchmark]:
     rows = read(shared, "transnasbench101_macro/accuracy")
     codes = [row["macro_code"].lstrip("m") for row in rows]
-    networks = [transnas_macro(code) for code in codes]
-    found = []
-    for network in networks:
-        score = score_network(network)
-        found.append(shapes(network) | {"sed": score.sed, "rank_score": score.rank_score})
-    values = {name: np.array([of[name] for of in found]) for name in found[0]}
-    features = features_of(values, FEATURES)
+    features = np.stack([network_features(transnas_macro(code), FEATURES) for code in codes])
     graph = one_hot(np.array([[int(digit) for digit in code.ljust(6, "0")] for code in codes]))
     tasks = [name for name in rows[0] if name.startswith("val_")]
     return [
