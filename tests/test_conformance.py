@@ -15,6 +15,7 @@ from flash.search.budgeted import STRATEGIES
 from flash.spaces.family import FAMILIES
 from flash.spaces.space import load_space
 from flash.spaces.stage_tables import tabulate
+from flash.supernet import SAMPLERS
 from flash.targets import load_hardware
 from flash.testing import (
     ExporterConformance,
@@ -22,6 +23,7 @@ from flash.testing import (
     MetricConformance,
     OptimizerConformance,
     ProxyConformance,
+    SamplerConformance,
     SensorConformance,
     StrategyConformance,
     TargetConformance,
@@ -126,6 +128,12 @@ class TestStrategies(StrategyConformance):
     @pytest.fixture(params=members(STRATEGIES))
     def strategy(self, request):
         return STRATEGIES[request.param]
+
+
+class TestSamplers(SamplerConformance):
+    @pytest.fixture(params=SAMPLERS.builtin)
+    def sampler(self, request):
+        return SAMPLERS[request.param]
 
 
 class TestExporters(ExporterConformance):

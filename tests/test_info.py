@@ -185,4 +185,4 @@ def test_a_member_that_cannot_be_used_is_listed_with_the_reason():
 
 def test_the_doctor_looks_into_every_group():
     assert all(isinstance(problem, str) for problem in doctor().plugins.values())
-    assert len(GROUPS) == 10
+    assert len(GROUPS) == 11

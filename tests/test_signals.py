@@ -139,6 +139,7 @@ def test_signals_of_another_shape_are_refused(written):
 def test_a_sampled_design_is_trained_on_signals_which_run_forwards(written, monkeypatch):
     torch = pytest.importorskip("torch", reason="needs the extra train")
     from flash.training import loop
+    from flash.training.batches import Batches
     from flash.training.datasets import read_images
     from flash.training.recipe import RECIPES
 
@@ -153,7 +154,7 @@ def test_a_sampled_design_is_trained_on_signals_which_run_forwards(written, monk
     images = read_images(written("parts"), SHAPE, 2)
     recipe = replace(RECIPES["quick"], stages=((3, 0.5), (3, 1.0)), batch=10, peak_rate=0.1)
     assert loop.train(network, images, recipe, 0).test_accuracy > 85  # chance is 50
-    batches = loop._Batches(images, replace(recipe, shift=0.0), torch.device("cpu"))
+    batches = Batches(images, replace(recipe, shift=0.0), torch.device("cpu"))
     at = np.arange(4)
     forwards, backwards = (
         batches.changed(at, np.random.default_rng(0), 1.0, np.full(4, flag))[0].numpy()

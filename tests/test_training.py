@@ -15,6 +15,7 @@ from image_sets import coloured, write_space  # noqa: E402
 
 from flash.errors import FlashError, InputError, UsageError  # noqa: E402
 from flash.spaces.space import load_space  # noqa: E402
+from flash.training import batches as batching  # noqa: E402
 from flash.training import loop as training  # noqa: E402
 from flash.training import precision  # noqa: E402
 from flash.training.images import ImageSet  # noqa: E402
@@ -106,7 +107,7 @@ def test_what_is_no_checkpoint_of_this_training_is_left_aside(network, images, t
 
 def test_validation_images_are_trained_on_by_none_and_test_images_change_nothing(network, images):
     training_at, aside = images.split(RECIPE.validation)
-    batches = training._Batches(images, RECIPE, torch.device("cpu"))
+    batches = batching.Batches(images, RECIPE, torch.device("cpu"))
     assert len(aside) == 27 and batches.images == 240
     np.testing.assert_array_equal(batches.validation(1.0).pixels, images.train_images[aside])
     np.testing.assert_array_equal(
@@ -150,13 +151,13 @@ def test_no_test_label_is_read_before_the_final_report(network, images, monkeypa
 
 def test_every_image_is_mirrored_in_every_second_epoch(network, images, monkeypatch):
     seen = []
-    changed = training._Batches.changed
+    changed = batching.Batches.changed
 
     def spied(self, at, rng, share, mirrored):
         seen.append(dict(zip(at.tolist(), mirrored.tolist(), strict=True)))
         return changed(self, at, rng, share, mirrored)
 
-    monkeypatch.setattr(training._Batches, "changed", spied)
+    monkeypatch.setattr(batching.Batches, "changed", spied)
     training.train(network, images, RECIPE, 0)
     epochs = [
         {image: flag for step in seen[k : k + 12] for image, flag in step.items()}
@@ -168,7 +169,7 @@ def test_every_image_is_mirrored_in_every_second_epoch(network, images, monkeypa
 
 
 def test_a_batch_is_of_the_reduced_images_shifted_and_mirrored(images):
-    batches = training._Batches(images, replace(RECIPE, shift=0.0), torch.device("cpu"))
+    batches = batching.Batches(images, replace(RECIPE, shift=0.0), torch.device("cpu"))
     rng, at = np.random.default_rng(0), np.arange(6)
     plain, labels = batches.changed(at, rng, 0.5, np.zeros(6, bool))
     mirrored, _ = batches.changed(at, rng, 0.5, np.ones(6, bool))
@@ -183,9 +184,9 @@ def test_a_batch_is_of_the_reduced_images_shifted_and_mirrored(images):
 
 def test_images_are_resized_once_a_side(network, images, monkeypatch):
     shares = []
-    resized = training._resized
+    resized = batching._resized
     monkeypatch.setattr(
-        training, "_resized", lambda pixels, share: shares.append(share) or resized(pixels, share)
+        batching, "_resized", lambda pixels, share: shares.append(share) or resized(pixels, share)
     )
     training.train(network, images, RECIPE, 0)
     assert shares == [0.5, 0.5, 1.0, 1.0]  # training and validation images
@@ -253,7 +254,7 @@ def test_learning_rate_goes_up_to_its_peak_and_down_to_nothing():
 
 
 def test_shifted_rows_are_whole_images_mirrored_at_the_edge():
-    at = training._moved(np.random.default_rng(0), 500, 8, 0.25)
+    at = batching._moved(np.random.default_rng(0), 500, 8, 0.25)
     assert at.shape == (500, 8) and at.min() == 0 and at.max() == 7
     assert {tuple(row) for row in at.tolist()} == {
         (2, 1, 0, 1, 2, 3, 4, 5), (1, 0, 1, 2, 3, 4, 5, 6), (0, 1, 2, 3, 4, 5, 6, 7),
@@ -264,7 +265,7 @@ def test_shifted_rows_are_whole_images_mirrored_at_the_edge():
 def test_shifts_are_of_a_pixel_at_side_16_and_of_two_at_32():
     shift = recipe_named("quick").shift
     for side, most in ((16, 1), (24, 2), (32, 2)):
-        at = training._moved(np.random.default_rng(0), 200, side, shift)
+        at = batching._moved(np.random.default_rng(0), 200, side, shift)
         assert {int(row[8]) - 8 for row in at} == set(range(-most, most + 1))
 
 

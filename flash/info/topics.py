@@ -132,6 +132,12 @@ def _proxies() -> Iterator[Entry]:
         yield Entry(name, aggregate.source, "flash", {"cost": "of its members", "batch": None})
 
 
+def _samplers() -> Iterator[Entry]:
+    members: Any = registry("flash.samplers")
+    for name in members:
+        yield _loaded(members, name, lambda s: (_first_line(s), {"gates": s.needs_gates}))
+
+
 def _strategies() -> Iterator[Entry]:
     members: Any = registry("flash.strategies")
     for name in members:
@@ -200,6 +206,7 @@ TOPICS: Mapping[str, Callable[[], Iterator[Entry]]] = MappingProxyType(
         "metrics": _metrics,
         "proxies": _proxies,
         "strategies": _strategies,
+        "samplers": _samplers,
         "optimizers": _optimizers,
         "components": _components,
         "sensors": _sensors,

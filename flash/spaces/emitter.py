@@ -63,6 +63,13 @@ class Emitter(ABC):
         (``flash.spaces.passing``).
         """
 
+    def chosen(self, x: Tensor, variable: str) -> Tensor:
+        """Say that ``x`` is what the value of ``variable``, an operation, makes; returns ``x``.
+
+        Only networks that share weights look (``flash.supernet``): they put a gate behind it.
+        """
+        return x
+
     # ---------------------------------------------------------------------- where we are
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

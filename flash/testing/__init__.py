@@ -28,6 +28,7 @@ pytest.register_assert_rewrite(
             "metrics",
             "optimizers",
             "proxies",
+            "samplers",
             "sensors",
             "strategies",
             "targets",
@@ -41,6 +42,7 @@ from flash.testing.families import FamilyConformance  # noqa: E402
 from flash.testing.metrics import MetricConformance  # noqa: E402
 from flash.testing.optimizers import OptimizerConformance  # noqa: E402
 from flash.testing.proxies import ProxyConformance  # noqa: E402
+from flash.testing.samplers import SamplerConformance  # noqa: E402
 from flash.testing.sensors import SensorConformance  # noqa: E402
 from flash.testing.small import small_space  # noqa: E402
 from flash.testing.strategies import StrategyConformance  # noqa: E402
@@ -53,6 +55,7 @@ __all__ = [
     "MetricConformance",
     "OptimizerConformance",
     "ProxyConformance",
+    "SamplerConformance",
     "SensorConformance",
     "StrategyConformance",
     "TargetConformance",

@@ -100,7 +100,7 @@ class TorchNetwork(nn.Module):
             suffix = "" if layer.op == "norm" else ".norm"
             norm = self._part(
                 f"{layer.name}{suffix}",
-                nn.BatchNorm2d(int(layer.out_channels), eps=BATCH_NORM_EPSILON),
+                lambda: nn.BatchNorm2d(int(layer.out_channels), eps=BATCH_NORM_EPSILON),
             )
         act = _activation(layer)
 
@@ -125,11 +125,12 @@ class TorchNetwork(nn.Module):
 
         match layer.op:
             case "conv":
-                convolve = self._part(layer.name, _convolution(layer))
+                convolve = self._part(layer.name, lambda: _convolution(layer))
                 return lambda v: convolve(as_map(v[0]))
             case "linear":
                 dense = self._part(
-                    layer.name, nn.Linear(int(layer.in_channels), channels, bias=layer.bias)
+                    layer.name,
+                    lambda: nn.Linear(int(layer.in_channels), channels, bias=layer.bias),
                 )
                 return lambda v: dense(v[0].flatten(1))
             case "max_pool":
@@ -156,7 +157,8 @@ class TorchNetwork(nn.Module):
             case "conv_transpose":
                 side = int(layer.kernel_height)
                 raised = self._part(
-                    layer.name, nn.ConvTranspose2d(int(layer.in_channels), channels, side, side)
+                    layer.name,
+                    lambda: nn.ConvTranspose2d(int(layer.in_channels), channels, side, side),
                 )
                 return lambda v: raised(as_map(v[0]))
             case "output":
@@ -165,7 +167,9 @@ class TorchNetwork(nn.Module):
                 return lambda v: v[0] if layer.op == "act" else as_map(v[0])
         raise InputError(f"layer {layer.name}: '{layer.op}' cannot be written as PyTorch")
 
-    def _part(self, name: str, part: nn.Module) -> nn.Module:
+    def _part(self, name: str, make: Callable[[], nn.Module]) -> nn.Module:
+        """The part with this layer's (or its batch norm's) weights."""
+        part = make()
         self.add_module(name.replace(".", "_"), part)
         return part
 

@@ -14,16 +14,20 @@ from flash.errors import NothingDoneError, UsageError
 from flash.files.writing import make_folder, write_text
 from flash.optimize import Limit, SeparableProblem
 from flash.quantities import parse_duration_s, parse_whole
-from flash.search.budgeted.candidates import Ints
+from flash.search.budgeted.candidates import Floats, Ints
 from flash.search.budgeted.evaluator import Evaluator, TableEvaluator, Trial
 from flash.search.budgeted.journal import Journal, read_accuracies
-from flash.search.budgeted.options import BUDGET, CANDIDATES
+from flash.search.budgeted.options import BUDGET, CANDIDATES, SUPERNET
 from flash.search.budgeted.program import ProgramEvaluator, command_words
 from flash.search.budgeted.report import BudgetReport
+from flash.search.budgeted.shared import SupernetEvaluator, check_same_designs
 from flash.search.budgeted.spending import spend
 from flash.search.budgeted.training import TrainingEvaluator
 from flash.search.problem import Problem
-from flash.spaces.space import SearchSpace
+from flash.spaces.space import SearchSpace, load_space
+from flash.supernet.network import check_sharing
+from flash.supernet.registry import SAMPLERS
+from flash.supernet.sampler import Epoch
 from flash.training.datasets import read_images
 from flash.training.jobs import Event, Failed, Finished, Job
 from flash.training.trainer import check_classifiers, recipe_for, trainer_for
@@ -51,10 +55,11 @@ def spend_budget(
         raise UsageError(
             f"space {problem.networks.name} has no table of accuracies; give --evaluator "
             "'./train.sh' (reads a design as JSON, prints its accuracy) or --evaluator "
-            "table.csv (columns design,accuracy) or --evaluator calibrate:images/ (trains here)"
+            "table.csv (columns design,accuracy) or --evaluator calibrate:images/ (trains here) or "
+            "--evaluator supernet:images/ (trains weights that all designs share)"
         )
     out = Path(options.out or "flash-out")
-    only, make = _source(options, problem.networks, out)
+    only, make = _source(options, problem.networks, out, seed, tables)
     report = spend(
         problem,
         tables,
@@ -89,16 +94,24 @@ def _check_done(report: BudgetReport) -> None:
 
 
 def _source(
-    options: argparse.Namespace, space: SearchSpace, out: Path
+    options: argparse.Namespace,
+    space: SearchSpace,
+    out: Path,
+    seed: int,
+    tables: SeparableProblem,
 ) -> tuple[Ints | None, Callable[[int], Evaluator]]:
     """Designs with known accuracies (None: any can be trained), and budget -> evaluator."""
+    if options.evaluator_space is not None and not options.evaluator.startswith(SUPERNET):
+        raise UsageError("--evaluator-space goes with --evaluator supernet:DATA")
     if options.evaluator.endswith(".csv"):
         designs, accuracy = read_accuracies(options.evaluator, space)
         return designs, lambda budget: TableEvaluator(budget, designs, accuracy)
     if options.evaluator.startswith(_CALIBRATE):
         return None, _training(options, space, out)
+    if options.evaluator.startswith(SUPERNET):
+        return None, _supernet(options, space, out, seed, tables)
     if options.evaluator_epochs is not None:
-        raise UsageError("--evaluator-epochs goes with --evaluator calibrate:DATA")
+        raise UsageError("--evaluator-epochs goes with --evaluator calibrate:DATA or supernet:DATA")
     words = command_words(options.evaluator)
     timeout_s = None
     if options.evaluator_timeout is not None:
@@ -135,6 +148,47 @@ def _training(
         tell = _silent if options.quiet else _trained
         return TrainingEvaluator(
             budget, space, options.space, images, recipe, trainer, results, tell
+        )
+
+    return make
+
+
+def _supernet(
+    options: argparse.Namespace, space: SearchSpace, out: Path, seed: int, tables: SeparableProblem
+) -> Callable[[int], Evaluator]:
+    """budget -> evaluator that trains shared weights on the images the options name."""
+    if options.evaluator_timeout is not None:
+        raise UsageError("--evaluator-timeout is for programs; leave it out with supernet:DATA")
+    recipe_for("auto")  # says what to install
+    trained = space if options.evaluator_space is None else load_space(options.evaluator_space)
+    check_sharing(trained)
+    check_same_designs(space, trained)
+    epochs = options.evaluator_epochs
+    place = options.evaluator.removeprefix(SUPERNET)
+    images = read_images(place, trained.family.shape, trained.family.classes)
+    sampler = options.search if options.search in SAMPLERS else "uniform"
+    weights = Path(options.results or out / f"{sampler}.supernet.pt")
+
+    def tell(epoch: Epoch) -> None:
+        if not options.quiet:
+            sys.stderr.write(f"flash: {epoch}\n")
+
+    def latency_ms(designs: Ints) -> Floats:
+        return tables.evaluate(designs, "latency_ms")["latency_ms"]
+
+    def make(budget: int) -> Evaluator:
+        return SupernetEvaluator(
+            budget,
+            space,
+            trained,
+            images,
+            None if epochs is None else parse_whole(epochs, "--evaluator-epochs", 1),
+            sampler,
+            proposes=options.search in SAMPLERS,
+            seed=seed,
+            checkpoint=weights,
+            tell=tell,
+            latency_ms=latency_ms,
         )
 
     return make

@@ -64,6 +64,9 @@ class Evaluator(ABC):
     rungs: tuple[float, ...] = (1.0,)
     share: float = 1.0
 
+    #: It proposes designs itself, and the search follows it (``flash.search.budgeted.sampled``).
+    proposes: bool = False
+
     def __init__(self, budget: int) -> None:
         if type(budget) is not int or budget < 1:
             raise UsageError(f"the budget must be a whole number of 1 or more, got {budget!r}")
@@ -84,6 +87,10 @@ class Evaluator(ABC):
     def note(self, trial: Trial) -> None:
         """Called after each trial; evaluators that keep a file write it here."""
         return
+
+    def propose(self, count: int, rng: np.random.Generator) -> Ints:
+        """Designs to judge, the best guess first, shape (count, variables); of those that can."""
+        raise UsageError("these accuracies come without designs to try: name a search")
 
     @property
     def trials(self) -> tuple[Trial, ...]:

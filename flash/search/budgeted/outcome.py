@@ -10,7 +10,7 @@ import numpy as np
 
 from flash.search.budgeted.candidates import Candidates
 from flash.search.budgeted.evaluator import Evaluator, Trial
-from flash.search.budgeted.strategy import STRATEGIES
+from flash.search.budgeted.sampled import strategy_for
 
 __all__ = ["Outcome", "run_strategy"]
 
@@ -57,10 +57,12 @@ class Outcome:
 
 
 def run_strategy(name: str, candidates: Candidates, evaluator: Evaluator, seed: int) -> Outcome:
-    """Run a strategy of ``STRATEGIES``; the same seed and accuracies give the same outcome.
+    """Run a strategy of ``STRATEGIES``, or follow an evaluator that proposes designs.
+
+    The same seed and accuracies give the same outcome.
 
     Raises ``UsageError`` for an unknown name, a library that is not installed, or candidates
     that the strategy cannot use.
     """
-    details = STRATEGIES[name].run(candidates, evaluator, np.random.default_rng(seed))
+    details = strategy_for(name, evaluator).run(candidates, evaluator, np.random.default_rng(seed))
     return Outcome(name, evaluator.budget, seed, evaluator.trials, details)

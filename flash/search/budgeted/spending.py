@@ -17,9 +17,9 @@ from flash.search.budgeted.listing import listed, within_limits
 from flash.search.budgeted.options import BUDGET, CANDIDATES
 from flash.search.budgeted.outcome import Outcome, run_strategy
 from flash.search.budgeted.report import BudgetReport
+from flash.search.budgeted.sampled import strategy_for
 from flash.search.budgeted.scores import DATA_FREE, data_free_scores, usable
 from flash.search.budgeted.statistics import layer_statistics
-from flash.search.budgeted.strategy import STRATEGIES
 from flash.search.problem import Problem
 from flash.search.problem.designs import design_reports, names_of
 from flash.spaces.space import SearchSpace
@@ -54,10 +54,10 @@ def spend(
 
     Raises ``UsageError``, ``InputError`` and ``InfeasibleError``.
     """
-    chosen = STRATEGIES[strategy]
+    evaluator = make_evaluator(budget)
+    chosen = strategy_for(strategy, evaluator)
     if chosen.needs_metrics and not metrics:
         raise UsageError(chosen.needs_metrics)
-    evaluator = make_evaluator(budget)
     space = problem.networks
     within = within_limits(problem, tables, limits)
     if only is None:

@@ -149,7 +149,8 @@ class DartsFamily(Family):
                 read = values[f"{cell}i{edge}"]
                 stride = 1 + (read < 2) * 1 if reduces else 1
                 x = _chosen(e, made, read)
-                parts.append(_operation(e, x, values[f"{cell}o{edge}"], stride))
+                operation = f"{cell}o{edge}"
+                parts.append(e.chosen(_operation(e, x, values[operation], stride), operation))
                 reads.append(read)
             made.append(e.add(parts))
         nodes = made[2:]

@@ -182,7 +182,8 @@ class NasBench101Family(Family):
             y = e.nothing(x)
             for _ in e.when(_plain(edges[:, node].any(axis=0))):
                 fed = self._read(e, nodes, edges[:, node], widths[node])
-                y = e.merge(self._operation(e, fed, values[f"o{node}"]), y)
+                made = self._operation(e, fed, values[f"o{node}"])
+                y = e.merge(e.chosen(made, f"o{node}"), y)
             nodes.append(y)
         side_by_side = []
         for node in range(1, last):

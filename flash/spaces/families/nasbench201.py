@@ -69,7 +69,6 @@ class NasBench201Family(Family):
 
     def emit(self, e: Emitter, values: Mapping[str, Ints]) -> tuple[Tensor, Tensor]:
         source = e.source(self.shape.channels, self.shape.height, self.shape.width)
-        edges = [values[name] for name in self.variables]
         channels = self.options["channels"]
         with e.stage("all"):
             x = e.conv(source, channels, act="")
@@ -79,16 +78,16 @@ class NasBench201Family(Family):
                     x = self._reduction(e, x, channels)
                 for _ in range(self.options["cells"]):
                     with e.cell():
-                        x = self._cell(e, x, edges)
+                        x = self._cell(e, x, values)
             x = e.global_pool(e.norm(x, act="relu"))
             return source, e.linear(x, self.classes)
 
-    def _cell(self, e: Emitter, x: Tensor, edges: Sequence[Ints]) -> Tensor:
+    def _cell(self, e: Emitter, x: Tensor, values: Mapping[str, Ints]) -> Tensor:
         nodes = [x]
         for node in (1, 2, 3):
             incoming = [
-                self._edge(e, nodes[start], op)
-                for (start, end), op in zip(_EDGES, edges, strict=True)
+                e.chosen(self._edge(e, nodes[start], values[name]), name)
+                for (start, end), name in zip(_EDGES, self.variables, strict=True)
                 if end == node
             ]
             # Its code is sum(...), which starts from zero.

@@ -61,6 +61,7 @@ class NasBenchMacroFamily(Family):
             with e.cell(), e.stage(f"group{number}"):
                 for i, name in enumerate(names):
                     x = self._layer(e, x, values[name], channels, 2 if i == 0 else 1)
+                    x = e.chosen(x, name)
         with e.stage("head"):
             x = e.conv(x, self.options["head"], kernel=1)
             return source, e.linear(e.global_pool(x), self.classes)

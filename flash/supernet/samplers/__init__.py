@@ -1,0 +1,1 @@
+"""Samplers, a method of the literature each."""

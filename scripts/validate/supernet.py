@@ -1,0 +1,169 @@
+"""Shared weights on NAS-Bench-201: how they rank cells, and what each sampler chooses.
+
+    python scripts/validate/supernet.py [--shared ../shared] [--samplers uniform,advantage,...]
+        [--epochs 20] [--seeds 1] [--cells 200] [--work FOLDER] [--channels 8] [--side 16]
+
+A supernet of one cell a group (C 8, 16 x 16 pixels of CIFAR-10, batch 128) is trained with each
+sampler for as many epochs; 20 % of the training images are set aside. Columns: Spearman and Kendall
+of live cells, the same for all samplers, between shared-weights validation (accuracy; minus loss;
+minus loss on their upper half by true accuracy) and the published 200-epoch CIFAR-10 test accuracy;
+the published accuracy of the cell that the sampler names, and of the best of those cells by shared
+weights. About 8 s of a core an epoch. Trainings are kept in --work and gone on with.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nasbench import read
+from numpy.typing import NDArray
+from scipy.stats import kendalltau, spearmanr
+
+from flash.spaces.family import FAMILIES, InputShape
+from flash.spaces.space import SearchSpace, load_space
+from flash.supernet import RECIPE, SAMPLERS, Task, WeightBank, score_shared, train_supernet
+from flash.supernet.network import gated_variables, path_of
+from flash.supernet.sampler import Epoch
+from flash.training.datasets import read_images
+from flash.training.images import ImageSet
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+#: A public one-shot supernet, 600 epochs on a GPU, on live cells (few-shot-NAS, ICML 2021).
+PUBLIC = ".656 / .465 (600 epochs on a GPU, C 16, N 5: few-shot-NAS, ICML 2021)"
+HEAD = """\
+| sampler | epochs | M images | CPU s | rho / tau by accuracy | by -loss | upper half | its choice \
+| best of the cells |
+|---|---|---|---|---|---|---|---|---|"""
+
+
+def small_cells(channels: int, side: int) -> SearchSpace:
+    """NAS-Bench-201's cells in a network of one cell a group."""
+    whole = load_space("nasbench201")
+    family = FAMILIES["nasbench201"](
+        InputShape(3, side, side), 10, {"cells": 1, "channels": channels}
+    )
+    return SearchSpace("nasbench201-small", "", family, whole.grids)
+
+
+class Truth:
+    """Published test accuracies by design."""
+
+    def __init__(self, shared: Path, space: SearchSpace) -> None:
+        rows = read(shared, "nasbench201/accuracy")
+        designs = np.array([space.parse(row["arch"]) for row in rows])
+        names = ("cifar10_test", "cifar100_test", "imagenet16_test")
+        self._of = {
+            tuple(design): [float(row[name]) for name in names]
+            for design, row in zip(designs.tolist(), rows, strict=True)
+        }
+
+    def __call__(self, design: Ints) -> list[float]:
+        """On CIFAR-10, CIFAR-100 and ImageNet16-120, per cent."""
+        return self._of[tuple(design.tolist())]
+
+
+def live_cells(space: SearchSpace, count: int) -> Ints:
+    """Cells drawn at random with a path from input to output; the same for every sampler."""
+    rng = np.random.default_rng(201)
+    found: list[Ints] = []
+    while len(found) < count:
+        design = space.sample(1, rng)[0]
+        if path_of(space, design).network.layers:
+            found.append(design)
+    return np.array(found)
+
+
+def trained(
+    name: str, seed: int, space: SearchSpace, images: ImageSet, options: argparse.Namespace
+) -> dict[str, Any]:
+    """One row of the table, from the file of an earlier run where there is one."""
+    key = f"{name}-{options.epochs}-{options.channels}-{options.side}-{options.cells}-{seed}"
+    kept = options.work / f"{key}.json"
+    if kept.exists():
+        found: dict[str, Any] = json.loads(kept.read_text())
+        return found
+    kind = SAMPLERS[name]
+    task = Task(
+        tuple(len(grid) for grid in space.grids), gated_variables(space), options.epochs, 10
+    )
+    bank = WeightBank(space, seed, binary=kind.binary)
+
+    def tell(epoch: Epoch) -> None:
+        print(f"{key}: epoch {epoch.number}, {epoch.accuracy:.1f} %, {epoch.seconds:.1f} s, "
+              f"{epoch.left_s:.0f} s left", file=sys.stderr, flush=True)  # fmt: skip
+
+    training = train_supernet(
+        bank, kind(task), images, RECIPE.varied(epochs=options.epochs), seed,
+        checkpoint=options.work / f"{key}.pt", progress=tell,
+    )  # fmt: skip
+    truth = Truth(options.shared, space)
+    cells = live_cells(space, options.cells)
+    scores = [score_shared(bank, cell, training.batches) for cell in cells]
+    row = {
+        "sampler": name, "seed": seed, "epochs": options.epochs, "seconds": training.seconds,
+        "images": training.images, "checked": training.checked,
+        "accuracy": [score.accuracy for score in scores], "loss": [score.loss for score in scores],
+        "truth": [truth(cell)[0] for cell in cells],
+        "named": space.describe(training.sampler.result()),
+        "named_test": truth(training.sampler.result()),
+        "favourite_test": truth(cells[int(np.argmax([score.accuracy for score in scores]))]),
+        "curve": training.curve,
+    }  # fmt: skip
+    kept.write_text(json.dumps(row))
+    return row
+
+
+def line(rows: list[dict[str, Any]]) -> str:
+    """A row of the table, means over seeds."""
+    figures = np.array([_ranking(row) for row in rows]).mean(axis=0)
+    named, favourite = (
+        np.array([row[key][0] for row in rows]).mean() for key in ("named_test", "favourite_test")
+    )
+    images = np.mean([row["images"] + row["checked"] for row in rows])
+    cells = (
+        rows[0]["sampler"], f"{rows[0]['epochs']}", f"{images / 1e6:.2f}",
+        f"{np.mean([row['seconds'] for row in rows]):.0f}",
+        f"{figures[0]:.2f} / {figures[1]:.2f}", f"{figures[2]:.2f} / {figures[3]:.2f}",
+        f"{figures[4]:.2f}", f"{named:.2f}", f"{favourite:.2f}",
+    )  # fmt: skip
+    return f"| {' | '.join(cells)} |"
+
+
+def _ranking(row: dict[str, Any]) -> list[float]:
+    truth, accuracy, loss = (np.array(row[key]) for key in ("truth", "accuracy", "loss"))
+    upper = truth >= np.median(truth)
+    return [
+        float(spearmanr(accuracy, truth)[0]), float(kendalltau(accuracy, truth)[0]),
+        float(spearmanr(-loss, truth)[0]), float(kendalltau(-loss, truth)[0]),
+        float(spearmanr(-loss[upper], truth[upper])[0]),
+    ]  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--samplers", default=",".join(SAMPLERS.builtin))
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--cells", type=int, default=200)
+    parser.add_argument("--channels", type=int, default=8)
+    parser.add_argument("--side", type=int, default=16)
+    parser.add_argument("--work", type=Path, default=Path("flash-out/supernet"))
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    space = small_cells(options.channels, options.side)
+    images = read_images(options.shared / "data/cifar10", space.family.shape, 10)
+    print(HEAD)
+    for name in options.samplers.split(","):
+        print(line([trained(name, seed, space, images, options) for seed in range(options.seeds)]))
+    print(f"\npublic supernet, rho / tau: {PUBLIC}")
+
+
+if __name__ == "__main__":
+    main()
