@@ -85,7 +85,23 @@ def test_designs_share_what_has_the_same_place_operation_and_shape(cells):
     apart = first ^ second
     # Edge 1 has 3x3 in the one and 1x1 in the other: kernel, scale and shift of three cells each.
     assert len(apart) == 2 * 3 * 3 and len(first & second) > 40
-    assert all("conv 4x4x1x1" in k or "conv" in k or "norm" in k for k in apart)
+    none = np.array([3, 0, 2, 3, 1, 3])
+    assert {bank.names[w] for w in bank.module(none).parameters()} == first & second
+
+
+@pytest.mark.parametrize("family", sorted(SMALL))
+def test_places_are_the_rows_of_the_layer_table(family):
+    settings, variables = SMALL[family]
+    space = small_space(family, variables, settings, SHAPE, 4)
+    designs = space.sample(40, np.random.default_rng(0))
+    rows = int(np.isin(space.table(designs).ops, ("conv", "linear")).sum())
+    places = {
+        place
+        for design in designs
+        for name, place in path_of(space, design).places.items()
+        if name.rpartition(".")[2].rstrip("0123456789") in ("conv", "linear")
+    }
+    assert len(places) == rows
 
 
 def test_the_first_weights_do_not_depend_on_who_needed_them_first(cells):

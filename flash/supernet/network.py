@@ -61,6 +61,7 @@ class _PlaceEmitter(GraphEmitter):
 
     def chosen(self, x: Tensor, variable: str) -> Tensor:
         if not x.present:
+            self._number(":")  # so that the layers after it keep their places
             return x
         gate = self._pointwise(GATE, (x,), x.channels, x.channels)
         self.gates[gate.name] = variable
