@@ -11,7 +11,14 @@ import contextlib
 import difflib
 from pathlib import Path
 
-__all__ = ["data_file", "data_file_and_part", "known_names", "own_file_like", "script_file"]
+__all__ = [
+    "data_file",
+    "data_file_and_part",
+    "known_names",
+    "own_file_like",
+    "predictor_file",
+    "script_file",
+]
 
 #: Likeness (difflib) from which a name is taken for a typing error.
 _CLOSE = 0.8
@@ -42,6 +49,11 @@ def own_file_like(name: str) -> str:
 def script_file(name: str) -> Path:
     """A program that runs outside flash and comes with it, by its file name."""
     return _folder("scripts") / name
+
+
+def predictor_file(name: str) -> Path:
+    """The weights of a predictor that comes with flash, fitted by a script of its own."""
+    return _folder("models") / "predictors" / f"{name}.json"
 
 
 def data_file(kind: str, name_or_path: str) -> Path | None:

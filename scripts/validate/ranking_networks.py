@@ -368,19 +368,22 @@ def ofa_mobilenet_v3(
 # ------------------------------------------------------------------------------------ TransNAS
 
 
-def transnas_macro(code: str) -> Network:
+def transnas_macro(code: str, side: int = 256, classes: int = 0) -> Network:
     """The network of a TransNAS-Bench-101 macro code (Duan et al., CVPR 2021): digits 1 to 4.
 
     A digit is a module of two residual blocks: 2 and 4 double the channels, 3 and 4 halve the
-    map, both in the first block. Classification backbone on 256 x 256 images, without its head.
+    map, both in the first block. Classification backbone on 256 x 256 images, without its head
+    unless classes are given.
     """
     e = GraphEmitter()
-    source = e.source(3, 256, 256)
+    source = e.source(3, side, side)
     x = e.conv(e.conv(source, 32, 3, 2), 64, 3, 2, act="")
     for digit in code:
         channels = int(x.channels) * (2 if digit in "24" else 1)
         x = _module(e, x, channels, 2 if digit in "34" else 1)
         x = _module(e, x, channels, 1)
+    if classes:
+        x = e.linear(e.global_pool(x), classes)
     return e.network(source, x)
 
 

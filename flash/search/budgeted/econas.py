@@ -124,7 +124,7 @@ def _children(
                 born[child.tobytes()] = child
     if not born:  # no mothers, or all around them is known: others are drawn from the list
         new = np.flatnonzero(~evaluator.tried(candidates.designs))
-        return candidates.designs[rng.permutation(new)[:size]]
+        return np.array(candidates.designs[rng.permutation(new)[:size]])
     return np.array(list(born.values()), dtype=np.int64)
 
 

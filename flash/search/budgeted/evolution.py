@@ -69,7 +69,8 @@ def evolution(
             alive = (by_fitness if worst_dies else alive)[-population:]
     _, first_seen = np.unique(lived, axis=0, return_index=True)
     order = first_seen[np.argsort(-fitness[first_seen], kind="stable")]
-    evaluator.accuracy(lived[order[: evaluator.left]])
+    fittest = lived[order]
+    evaluator.accuracy(fittest[~evaluator.tried(fittest)][: evaluator.left])
     return {"metrics": list(candidates.names), "bred": len(lived) - start, "scored": len(order)}
 
 

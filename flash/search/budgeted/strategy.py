@@ -61,6 +61,7 @@ STRATEGIES: Registry[Strategy] = Registry(
         "random": "flash.search.budgeted.aggregate:RANDOM",
         "reinforce": "flash.search.budgeted.reinforce:REINFORCE",
         "robot": "flash.search.budgeted.robot:ROBOT",
+        "tg-nas": "flash.search.budgeted.tg_nas:TG_NAS",
         "weak": "flash.search.budgeted.weak:WEAK",
         "weak-mlp": "flash.search.budgeted.weak:WEAK_MLP",
     },
