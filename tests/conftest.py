@@ -22,6 +22,7 @@ import pytest
 from device_programs import quick_program
 from hypothesis import HealthCheck, settings
 
+from flash.files.locations import data_file
 from flash.metrics import scores
 from flash.spaces.space import load_space
 
@@ -70,6 +71,15 @@ def shared_rows():
 @pytest.fixture(params=SPACES)
 def space(request):
     return load_space(request.param)
+
+
+@pytest.fixture(scope="session")
+def small_cells(tmp_path_factory):
+    """The 729 cells of three operations, one of them none: most are dead in parts, many wholly."""
+    text = data_file("models", "nasbench201").read_text(encoding="utf-8")
+    file = tmp_path_factory.mktemp("space") / "small.toml"
+    file.write_text(text.replace("[0, 1, 2, 3, 4]", "[0, 2, 3]"), encoding="utf-8")
+    return str(file)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,6 @@ import pytest
 
 from flash.errors import InfeasibleError, UsageError
 from flash.estimate.command import main as estimate
-from flash.files.locations import data_file
 from flash.report.result import SearchReport
 from flash.search import search
 from flash.search.pipeline import evaluate_front, optimise, prepare
@@ -170,15 +169,6 @@ def test_placed_tiles_are_searched_by_a_score_that_is_no_sum_over_cells():
 
 #: No path leads from the input to the output: node 3 takes nothing that the input reaches.
 DEAD = "|none~0|+|none~0|none~1|+|none~0|nor_conv_3x3~1|nor_conv_1x1~2|"
-
-
-@pytest.fixture(scope="module")
-def small_cells(tmp_path_factory):
-    """The 729 cells of three operations, one of them none: most are dead in parts, many wholly."""
-    text = data_file("models", "nasbench201").read_text(encoding="utf-8")
-    file = tmp_path_factory.mktemp("space") / "small.toml"
-    file.write_text(text.replace("[0, 1, 2, 3, 4]", "[0, 2, 3]"), encoding="utf-8")
-    return str(file)
 
 
 @pytest.mark.parametrize("target", ["eyeriss-like", "rpi4b", "imc"])

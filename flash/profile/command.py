@@ -23,6 +23,7 @@ from flash.profile.measuring import check_provider, make_suite, measure
 from flash.profile.suites.suite import DEFAULT_COUNT
 from flash.profile.transports import Device, Options, RayDevice, SshDevice, TvmRpcDevice
 from flash.profile.transports.base import DEFAULT_BUDGET_S
+from flash.profile.transports.journal import check_journal
 from flash.quantities import parse_duration_s, parse_inputs, parse_number, parse_whole
 from flash.targets.machine import machine_of
 
@@ -100,6 +101,10 @@ def main(arguments: Sequence[str]) -> None:
     device, options = _device(given), _options(given)
     if given.write_suite is None:
         check_place(given.out)
+        check_journal(Path(given.out))
+    else:
+        check_place(given.write_suite, makes_folders=True)
+        _check_suite(Path(given.write_suite))
     workloads = None if given.workloads is None else _texts(given.workloads)
     suite = make_suite(
         given.models,
@@ -112,13 +117,17 @@ def main(arguments: Sequence[str]) -> None:
     )
     if given.write_suite is not None:
         place = Path(given.write_suite)
-        if place.is_file() and not zipfile.is_zipfile(place):
-            raise InputError(f"{place}: is there already, and no suite: give another --write-suite")
         write_folder(place.parent, {place.name: suite})
         sys.stdout.write(f"written: {place}\n")
         return
     result = measure(suite, Path(given.out), options, device, given.quiet)
     sys.stdout.write(result.summary)
+
+
+def _check_suite(place: Path) -> None:
+    """Raise ``InputError`` where there is a file of something else."""
+    if place.is_file() and not zipfile.is_zipfile(place):
+        raise InputError(f"{place}: is there already, and no suite: give another --write-suite")
 
 
 def _options(given: argparse.Namespace) -> Options:

@@ -12,6 +12,7 @@ from flash.profile.result import ProfileResult, read_result
 from flash.profile.suites.suite import DEFAULT_COUNT, build_suite, model_suite
 from flash.profile.transports import Device, Job, LocalDevice, Options
 from flash.profile.transports.base import DEFAULT_BUDGET_S
+from flash.profile.transports.journal import check_journal
 
 __all__ = ["make_suite", "measure", "profile"]
 
@@ -75,6 +76,7 @@ def profile(
         sensor=sensor,
         resume=resume,
     )
+    check_journal(Path(out))
     suite = make_suite(models, workloads, count, precision, batch, seed, input_shapes)
     return measure(suite, Path(out), options, device, quiet)
 

@@ -12,7 +12,7 @@ from flash.files.journal import open_journal
 from flash.files.journal import read_journal as read_lines
 from flash.measurements.records import BadRecord, read_header
 
-__all__ = ["append_records", "check_same", "read_journal", "start_over"]
+__all__ = ["append_records", "check_journal", "check_same", "read_journal", "start_over"]
 
 #: What has to agree for measurements to stand in one file.
 _SAME: Final = ("schema", "device", "runtime", "threads", "precision", "batch")
@@ -34,6 +34,11 @@ def read_journal(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
             raise _foreign(path)
         records.append(record)
     return head, records
+
+
+def check_journal(path: Path) -> None:
+    """Raise ``InputError`` where there is a file of something else, before the work for it."""
+    read_lines(path, lambda first: _recognise(path, first))
 
 
 def _recognise(path: Path, first: str) -> None:

@@ -18,7 +18,7 @@ from flash.search.budgeted.candidates import Floats, Ints
 from flash.search.budgeted.evaluator import Evaluator, TableEvaluator, Trial
 from flash.search.budgeted.journal import Journal, read_accuracies
 from flash.search.budgeted.options import BUDGET, CANDIDATES, SUPERNET
-from flash.search.budgeted.program import ProgramEvaluator, command_words
+from flash.search.budgeted.program import ProgramEvaluator, check_program, command_words
 from flash.search.budgeted.report import BudgetReport
 from flash.search.budgeted.shared import SupernetEvaluator, check_same_designs
 from flash.search.budgeted.spending import spend
@@ -113,6 +113,7 @@ def _source(
     if options.evaluator_epochs is not None:
         raise UsageError("--evaluator-epochs goes with --evaluator calibrate:DATA or supernet:DATA")
     words = command_words(options.evaluator)
+    check_program(words)
     timeout_s = None
     if options.evaluator_timeout is not None:
         timeout_s = parse_duration_s(options.evaluator_timeout, "--evaluator-timeout")

@@ -12,14 +12,17 @@ the program writes to standard error is passed on.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import math
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from flash.errors import NothingDoneError, UsageError, shown
 from flash.quantities import number_of
@@ -145,3 +148,15 @@ def command_words(text: str) -> list[str]:
     if not words:
         raise UsageError("--evaluator needs a program or a CSV file")
     return words
+
+
+def check_program(words: Sequence[str]) -> None:
+    """Raise ``UsageError`` where there is no such program, before designs are listed for it."""
+    try:
+        found = shutil.which(words[0])
+        there = os.sep in words[0] and Path(words[0]).exists()
+    except (OSError, ValueError):  # a name that no file can have
+        found, there = None, False
+    if found is None:
+        reason = os.strerror(errno.EACCES if there else errno.ENOENT)
+        raise UsageError(f"cannot run {shown(words[0])}: {reason}")
