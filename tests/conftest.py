@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import gzip
 import os
 import signal
@@ -46,6 +47,12 @@ def pytest_configure() -> None:
     """Programs that tests interrupt must hear it: a shell's background jobs inherit deafness."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: the collector of garbage need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def shared_folder() -> Path:

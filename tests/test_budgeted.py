@@ -188,6 +188,9 @@ def test_the_program_s_accuracies_are_kept_and_found_again(tiny, program, tmp_pa
     ]
 
 
+PROGRAM = ("--search", "random", "--evaluator", "true")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
@@ -199,9 +202,9 @@ def test_the_program_s_accuracies_are_kept_and_found_again(tiny, program, tmp_pa
         (["--search", "random", "--evaluator", "nowhere.csv"], 4, "no such file"),
         (["--search", "random", "--evaluator", "'"], 2, "No closing quotation"),
         (["--search", "random", "--evaluator", "/nonexistent/x"], 2, "cannot run"),
-        (["--search", "random", "--evaluator", "true", "--metrics", "sedd"], 2, "did you mean 'sed'"),
-        (["--search", "random", "--evaluator", "true", "--max-latency", "1us"], 3, "latency"),
-        (["--search", "random", "--evaluator", "true", "--target", "imc"], 2, "--hardware default"),
+        ([*PROGRAM, "--metrics", "sedd"], 2, "did you mean 'sed'"),
+        ([*PROGRAM, "--max-latency", "1us"], 3, "latency"),
+        ([*PROGRAM, "--target", "imc"], 2, "--hardware default"),
     ],
 )
 def test_mistakes_are_one_line(tiny, tmp_path, monkeypatch, capsys, arguments, code, told):

@@ -165,11 +165,11 @@ def test_a_training(tmp_path, capsys):
     compare("flash.preprocessing/1", *scalings)
 
 
-def test_a_search_with_a_budget(tmp_path, capsys):
-    rest = "|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"
+def test_a_search_with_a_budget(tmp_path, capsys, small_cells):
+    rest = "|+|nor_conv_3x3~0|nor_conv_3x3~1|+|nor_conv_1x1~0|nor_conv_3x3~1|nor_conv_3x3~2|"
     rows = [f"|{op}~0{rest},{90 + k}" for k, op in enumerate(("nor_conv_3x3", "nor_conv_1x1"))]
     (tmp_path / "table.csv").write_text("design,accuracy\n" + "\n".join(rows) + "\n")
-    words = ["--space", "nasbench201", "--search", "aggregate", "--budget", "2", "--max-latency",
+    words = ["--space", small_cells, "--search", "aggregate", "--budget", "2", "--max-latency",
              "1s", "--evaluator", str(tmp_path / "table.csv"), "--json", "-"]  # fmt: skip
     assert run_command(search_command.main, words) == 0
     compare("flash.budgeted/1", json.loads(capsys.readouterr().out))

@@ -49,7 +49,7 @@ def model(tmp_path_factory):
 
 
 def searched(folder, model):
-    return search("rpi4b", "nasbench201", optimizer="exact", max_memory_kb=20_000.0)
+    return search("rpi4b", "nasbench-macro", optimizer="exact", max_memory_kb=20_000.0)
 
 
 def priced(folder, model):
@@ -73,7 +73,7 @@ def exported(folder, model):
     pytest.importorskip("onnxruntime")
     from flash.export import export
 
-    report = search("rpi4b", "nasbench201", optimizer="exact")
+    report = search("rpi4b", "nasbench-macro", optimizer="exact")
     (folder / "front.json").write_text(report.to_json())
     return export(folder / "front.json", ["fastest", "balanced"], folder / "build")
 
@@ -102,7 +102,7 @@ def examined(folder, model):
 
 
 def compared(folder, model):
-    report = search("rpi4b", "nasbench201", optimizer="exact")
+    report = search("rpi4b", "nasbench-macro", optimizer="exact")
     (folder / "front.json").write_text(report.to_json())
     return compare(folder, folder)
 
@@ -193,17 +193,17 @@ def test_without_pandas_a_line_says_what_to_install(result, monkeypatch):
         result.to_dataframe()
 
 
-def test_a_search_with_a_budget_shows_itself(tmp_path, monkeypatch):
+def test_a_search_with_a_budget_shows_itself(tmp_path, monkeypatch, small_cells):
     from flash.search.budgeted import command
 
     kept = []
     monkeypatch.setattr(command, "_check_done", kept.append)
-    rest = "|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"
+    rest = "|+|nor_conv_3x3~0|nor_conv_3x3~1|+|nor_conv_1x1~0|nor_conv_3x3~1|nor_conv_3x3~2|"
     rows = [f"|{op}~0{rest},{90 + k}" for k, op in enumerate(("nor_conv_3x3", "nor_conv_1x1"))]
     (tmp_path / "table.csv").write_text("design,accuracy\n" + "\n".join(rows) + "\n")
     from flash.search.command import main
 
-    main(["--space", "nasbench201", "--search", "aggregate", "--budget", "2",
+    main(["--space", small_cells, "--search", "aggregate", "--budget", "2",
           "--out", str(tmp_path), "--max-latency", "1s",
           "--evaluator", f"{tmp_path}/table.csv"])  # fmt: skip
     (report,) = kept
