@@ -109,11 +109,12 @@ class Bench:
         self.folder = place / "here"
         self.begin_anew()
         began = time.monotonic()
-        done = self.start().communicate(timeout=600)
+        process = self.start()
+        _, error = process.communicate(timeout=600)
         self.seconds = time.monotonic() - began
         self.whole = self.files()
-        if not self.made(self.whole):
-            raise SystemExit(f"{name} made nothing: {done[1].decode()}")
+        if process.returncode or not self.made(self.whole):
+            raise SystemExit(f"{name} undisturbed: exit {process.returncode}: {error.decode()}")
         self.begin_anew()
 
     def begin_anew(self) -> None:
