@@ -9,13 +9,29 @@ else.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import threading
-from collections.abc import Iterator
-from types import FrameType
-from typing import NoReturn
+import _signal  # type: ignore[import-not-found]
+import sys
+
+
+def _own_program() -> bool:
+    """Whether ``python -m flash`` or one of its commands is being started."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return spec is not None and spec.name.partition(".")[0] == "flash"
+
+
+if _own_program() and _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # what follows takes some milliseconds
+
+import contextlib  # noqa: E402
+import os  # noqa: E402
+import signal  # noqa: E402
+import threading  # noqa: E402
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # typing takes as long to import as all the others
+    from collections.abc import Iterator
+    from types import FrameType
+    from typing import NoReturn
 
 __all__ = ["Terminated", "interrupts_raise", "quiet_imports", "quiet_interrupts"]
 
@@ -26,7 +42,8 @@ _is_command = False
 def quiet_interrupts() -> None:
     """Let Ctrl-C end the program in one line, exit code 130, until ``interrupts_raise``."""
     global _is_command
-    if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, _interrupt):
+    quiet = (signal.default_int_handler, _interrupt, *([signal.SIG_DFL] * _own_program()))
+    if signal.getsignal(signal.SIGINT) in quiet:
         signal.signal(signal.SIGINT, _leave)
         _is_command = True
 

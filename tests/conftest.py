@@ -49,6 +49,26 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+#: The longest tests: half a minute or more of a busy processor each.
+LONGEST = (
+    "test_blocks_do_what_they_say[docs/guide/detectors.md]",
+    "test_blocks_do_what_they_say[docs/recipes.md]",
+    "test_blocks_do_what_they_say[docs/guide/search.md]",
+    "test_blocks_do_what_they_say[docs/guide/train.md]",
+    "test_pages_made_by_a_script_are_current[check_boards]",
+    "test_an_example_of_shrinking_and_training",
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests first in each process's half: none of them is all that is left to do."""
+    longest = [item for item in items if any(name in item.nodeid for name in LONGEST)]
+    others = [item for item in items if item not in longest]
+    half = len(others) // 2
+    items[:] = [*longest[::2], *others[:half], *longest[1::2], *others[half:]]
+
+
 def pytest_collection_finish() -> None:
     """What was imported stays: the collector of garbage need not look at it again and again."""
     gc.collect()
