@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from flash.metrics.degree import nn_degree
 from flash.metrics.mass import nn_mass
 from flash.spaces.space import load_space
+from flash.spaces.table import network_table
 
 
 def test_nn_degree_of_concat_designs_equals_flashs_closed_form(rng):
@@ -84,3 +86,14 @@ def test_nn_mass_of_add_counts_both_layers_of_every_block_with_a_shortcut(rng):
         for row in space.decode(designs)
     ]
     assert nn_mass(space.table(designs)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", ["nasbench201", "darts-cifar10"])
+def test_what_no_output_reads_adds_nothing_to_nn_degree(name):
+    """A cell's degree is that of the network without its dead layers; some cells have some."""
+    space = load_space(name)
+    designs = space.sample(60, np.random.default_rng(0))
+    whole = space.table(designs)
+    assert (whole.active & ~whole.live).any()
+    live = [nn_degree(network_table(space.network(d).live()))[0] for d in designs]
+    np.testing.assert_allclose(nn_degree(whole), live, rtol=1e-12)

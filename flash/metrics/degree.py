@@ -31,17 +31,17 @@ def nn_degree(table: LayerTable) -> NDArray[np.float64]:
 
     A cell's nodes are the output channels of its convolutions, its long-range links
     ``skip x out_channels`` of every layer that long-range channels reach. Layers outside
-    cells (stem, head) do not count.
+    cells (stem, head) do not count, nor do those on no path from the input to the output.
     """
     cells = np.array([layer.cell for layer in table.layers], dtype=np.int64)
     conv = table.ops == "conv"
-    out = table["out_channels"] * table.active
+    out = table["out_channels"] * table.live
     links = table["skip"] * out
     total = np.zeros(table.designs)
     for cell in np.unique(cells[cells >= 0]):
         rows = cells == cell
         nodes = out[rows & conv].sum(axis=0)
-        layers = table.active[rows & conv].sum(axis=0)
+        layers = table.live[rows & conv].sum(axis=0)
         mean_width = nodes / np.maximum(layers, 1)
         total += mean_width + links[rows].sum(axis=0) / np.maximum(nodes, 1)
     return total
