@@ -143,8 +143,10 @@ from flash.report.files import write_files
 from flash.search import search
 report = search(target="rpi3b", objectives=("score", "latency", "memory"), metric="nn_degree",
                 extrapolate=True, optimizer="exact")
-times = -(-50_000 // len(report.front))
-write_files(replace(report, front=(tuple(report.front) * times)[:50_000]), "out")
+front = list(report.front)
+while len(front) < 50_000:  # the same designs again, each with an id of its own
+    front += [replace(design, id=f"{design.id}-{len(front)}") for design in report.front]
+write_files(replace(report, front=front[:50_000]), "out")
 """
 
 JOBS = (
