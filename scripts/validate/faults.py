@@ -377,13 +377,16 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)} (all)")
     parser.add_argument("--kills", type=int, default=20, help="of each command (%(default)s)")
     parser.add_argument("--tries", type=int, default=5, help="deaths, full disks (%(default)s)")
-    parser.add_argument("--only", metavar="WORD", default="", help="commands with this in the name")
+    parser.add_argument(
+        "--only", metavar="WORD", default="", help="this command, or those with it in"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the moments (%(default)s)")
     given = parser.parse_args()
     wanted = given.parts or list(PARTS)
     if not set(wanted) <= set(PARTS):
         parser.error(f"parts are {', '.join(PARTS)}")
-    names = [name for name in COMMANDS if given.only in name]
+    exactly = given.only in COMMANDS
+    names = [given.only] if exactly else [name for name in COMMANDS if given.only in name]
     rows = []
     with tempfile.TemporaryDirectory(prefix="flash-faults-") as folder:
         for part in wanted:
