@@ -25,8 +25,19 @@ torch = pytest.importorskip("torch", reason="needs the extra train")
 from image_sets import coloured, write_archive, write_space  # noqa: E402
 
 from flash.backends.torch.module import torch_network  # noqa: E402
-from flash.supernet import RECIPE, WeightBank, score_shared, train_supernet  # noqa: E402
+from flash.proxies.images import Images  # noqa: E402
+from flash.proxies.probe import NoScore, Probe  # noqa: E402
+from flash.proxies.sigeo import sigeo, sigeo_terms  # noqa: E402
+from flash.proxies.zico import zico  # noqa: E402
+from flash.supernet import (  # noqa: E402
+    RECIPE,
+    WeightBank,
+    score_shared,
+    score_warm,
+    train_supernet,
+)
 from flash.supernet.binary import binarised, binary_convolution  # noqa: E402
+from flash.supernet.warm import WarmProbe  # noqa: E402
 from flash.training.batches import Batches  # noqa: E402
 
 SHAPE = InputShape(3, 8, 8)
@@ -250,6 +261,41 @@ def test_easy_classes_alone_are_shown_in_between(cells, images):
     # all, 2 batches and 1. Of the 30 validation images 20 are of 2 classes.
     assert seen.count("train") == 2 * 3 + 5 + 2
     assert training.checked == 5 * 20 + 30
+
+
+# ------------------------------------------------------------------- proxies of warmed weights
+def test_sigeo_of_fresh_weights_without_its_other_terms_is_zico(cells):
+    network = cells.network(np.array([3, 1, 2, 3, 1, 3]))
+    probe = Probe(network, seed=2, batch=8, device="cpu")
+    assert sigeo(probe, (1.0, 0.0, 0.0), batches=2) == zico(probe)
+
+
+def test_sigeo_is_its_three_terms_of_the_warmed_path(cells, images):
+    bank, design = WeightBank(cells), np.array([3, 1, 2, 3, 1, 3])
+    bank.module(design)
+    shaken(bank)
+    data = Images(images.train_images, images.train_labels, images.digest)
+    probe = WarmProbe(bank, design, seed=0, batch=16, data=data)
+    module = torch_network(cells.network(design).live(), bank.weights(design)).train()
+    kernels = [p for n, p in module.named_parameters() if p.dim() > 1]
+    losses, gradients = [], []
+    for draw in range(4):
+        batch, labels = probe.labelled(draw)
+        loss = torch.nn.functional.cross_entropy(module(batch), labels)
+        losses.append(loss.item())
+        gradients.append([g.double() for g in torch.autograd.grad(loss, kernels)])
+    agreement = product = 0.0
+    for kernel, same in zip(kernels, zip(*gradients, strict=True), strict=True):
+        same = torch.stack(same)
+        spread = same.std(0, correction=0)
+        varies = spread > 0
+        agreement += float((same.abs().mean(0)[varies] / spread[varies]).sum().log())
+        product += float((same.mean(0) * kernel.detach()).sum())
+    want = (agreement, math.log(abs(product)), -np.mean(losses))
+    assert sigeo_terms(probe) == pytest.approx(want, rel=1e-3)
+    assert score_warm(bank, design, "sigeo", images, batch=16) == pytest.approx(sum(want), rel=1e-3)
+    with pytest.raises(NoScore, match="weights of its own"):
+        score_warm(bank, design, "zen", images, batch=16)
 
 
 # ------------------------------------------------------------------- what cannot share weights

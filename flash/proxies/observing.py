@@ -111,12 +111,14 @@ class LossGradients:
 
     kernels, by_kernel: the kernels, and the gradient by each.
     outputs, by_output: the layers' results before batch norm, and the gradient by each.
+    loss:    the cross-entropy.
     """
 
     kernels: list[torch.Tensor]
     by_kernel: list[torch.Tensor]
     outputs: list[torch.Tensor]
     by_output: list[torch.Tensor]
+    loss: float
 
 
 def loss_gradients(probe: Probe, draw: int = 0) -> LossGradients:
@@ -139,6 +141,7 @@ def loss_gradients(probe: Probe, draw: int = 0) -> LossGradients:
             list(found[: len(kernels)]),
             [output.detach() for output in outputs],
             list(found[len(kernels) :]),
+            float(loss.detach()),
         )
 
     return probe.once(f"loss gradients {draw}", compute)

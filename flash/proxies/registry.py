@@ -137,6 +137,13 @@ PROXIES: Registry[Proxy] = Registry(
             _own("eznas_a", "eznas_a", "backward", 16, f"{_EZNAS}, the released formula"),
             _own("eznas_a_sum", "eznas_a", "backward", 16, f"{_EZNAS}; summed over units, ours"),
             _own("zico", "zico", "backward", 64, "Li et al., ZiCo, ICLR 2023"),
+            _own(
+                "sigeo",
+                "sigeo",
+                "backward",
+                64,
+                "SiGeo, 2311.13169; of fresh weights here, see flash.supernet.score_warm",
+            ),
             _own("grasp", "grasp", "backward", 64, "Wang et al., GraSP, ICLR 2020"),
             _own("ntk_condition", "te_nas", "backward an image", 16, _TE, rising=False),
             _own("hnas_trace", "hnas", "backward an image", 16, "Shu et al., HNAS, NeurIPS 2022"),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from flash.supernet.sampler import Sampler, Seen, Task
     from flash.supernet.scoring import Score, score_shared
     from flash.supernet.train import RECIPE, Training, train_supernet
+    from flash.supernet.warm import score_warm
 
 __all__ = [
     "RECIPE",
@@ -28,6 +29,7 @@ __all__ = [
     "Training",
     "WeightBank",
     "score_shared",
+    "score_warm",
     "train_supernet",
 ]
 
@@ -35,6 +37,7 @@ _HOMES = {
     "bank": (("WeightBank",), "torch"),
     "sampler": (("Sampler", "Seen", "Task"), ""),
     "scoring": (("Score", "score_shared"), "torch"),
+    "warm": (("score_warm",), "torch"),
     "train": (("RECIPE", "Training", "train_supernet"), "torch"),
 }
 

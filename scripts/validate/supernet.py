@@ -1,14 +1,17 @@
 """Shared weights on NAS-Bench-201: how they rank cells, and what each sampler chooses.
 
     python scripts/validate/supernet.py [--shared ../shared] [--samplers uniform,advantage,...]
-        [--epochs 20] [--seeds 1] [--cells 200] [--work FOLDER] [--channels 8] [--side 16]
+        [--warm 12] [--epochs 4] [--seeds 1] [--cells 120] [--work FOLDER] [--channels 8]
+        [--side 16] [--sigeo]
 
-A supernet of one cell a group (C 8, 16 x 16 pixels of CIFAR-10, batch 128) is trained with each
-sampler for as many epochs; 20 % of the training images are set aside. Columns: Spearman and Kendall
+A supernet of one cell a group (C 8, 16 x 16 pixels of CIFAR-10, batch 128) is trained with uniform
+paths for --warm epochs; from there each sampler, uniform too, goes on for --epochs, in which every
+second step of the others is on validation images; 20 % are set aside. Columns: Spearman and Kendall
 of live cells, the same for all samplers, between shared-weights validation (accuracy; minus loss;
 minus loss on their upper half by true accuracy) and the published 200-epoch CIFAR-10 test accuracy;
 the published accuracy of the cell that the sampler names, and of the best of those cells by shared
-weights. About 8 s of a core an epoch. Trainings are kept in --work and gone on with.
+weights. --sigeo ranks the cells by SiGeo and its terms at several stages of the warm-up. About 12 s
+of a core an epoch. Trainings are kept in --work and gone on with.
 """
 
 from __future__ import annotations
@@ -16,24 +19,30 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from nasbench import read
 from numpy.typing import NDArray
 from scipy.stats import kendalltau, spearmanr
 
+from flash.evaluation import evaluate
 from flash.spaces.family import FAMILIES, InputShape
 from flash.spaces.space import SearchSpace, load_space
 from flash.supernet import RECIPE, SAMPLERS, Task, WeightBank, score_shared, train_supernet
 from flash.supernet.network import gated_variables, path_of
 from flash.supernet.sampler import Epoch
+from flash.targets import load_target
 from flash.training.datasets import read_images
 from flash.training.images import ImageSet
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+#: The benchmark's own networks and the board that DA-NAS weighs their latency on.
+WHOLE, BOARD = load_space("nasbench201"), load_target("rpi4b")
 #: A public one-shot supernet, 600 epochs on a GPU, on live cells (few-shot-NAS, ICML 2021).
 PUBLIC = ".656 / .465 (600 epochs on a GPU, C 16, N 5: few-shot-NAS, ICML 2021)"
 HEAD = """\
@@ -68,6 +77,12 @@ class Truth:
         return self._of[tuple(design.tolist())]
 
 
+def latency_ms(designs: Ints) -> Floats:
+    """Of the whole networks (5 cells a group, 16 channels) on a Raspberry Pi 4B."""
+    found: Floats = evaluate(WHOLE, BOARD, designs).latency_ms[0]
+    return found
+
+
 def live_cells(space: SearchSpace, count: int) -> Ints:
     """Cells drawn at random with a path from input to output; the same for every sampler."""
     rng = np.random.default_rng(201)
@@ -79,34 +94,47 @@ def live_cells(space: SearchSpace, count: int) -> Ints:
     return np.array(found)
 
 
+def _key(options: argparse.Namespace, name: str, warm: int, epochs: int, seed: int) -> str:
+    return f"{name}-{warm}+{epochs}-C{options.channels}-{options.side}px-{seed}"
+
+
 def trained(
-    name: str, seed: int, space: SearchSpace, images: ImageSet, options: argparse.Namespace
+    name: str,
+    warm: int,
+    epochs: int,
+    seed: int,
+    space: SearchSpace,
+    images: ImageSet,
+    latency: Callable[[Ints], Floats],
+    options: argparse.Namespace,
 ) -> dict[str, Any]:
     """One row of the table, from the file of an earlier run where there is one."""
-    key = f"{name}-{options.epochs}-{options.channels}-{options.side}-{options.cells}-{seed}"
+    key = _key(options, name, warm, epochs, seed)
     kept = options.work / f"{key}.json"
     if kept.exists():
         found: dict[str, Any] = json.loads(kept.read_text())
         return found
     kind = SAMPLERS[name]
-    task = Task(
-        tuple(len(grid) for grid in space.grids), gated_variables(space), options.epochs, 10
-    )
+    sizes = tuple(len(grid) for grid in space.grids)
+    task = Task(sizes, gated_variables(space), epochs, 10, latency, warmed=warm > 0)
     bank = WeightBank(space, seed, binary=kind.binary)
+    if warm:
+        begun = options.work / f"{_key(options, 'uniform', 0, warm, seed)}.pt"
+        bank.load(torch.load(begun, weights_only=True)["weights"])
 
     def tell(epoch: Epoch) -> None:
         print(f"{key}: epoch {epoch.number}, {epoch.accuracy:.1f} %, {epoch.seconds:.1f} s, "
               f"{epoch.left_s:.0f} s left", file=sys.stderr, flush=True)  # fmt: skip
 
     training = train_supernet(
-        bank, kind(task), images, RECIPE.varied(epochs=options.epochs), seed,
+        bank, kind(task), images, RECIPE.varied(epochs=epochs), seed,
         checkpoint=options.work / f"{key}.pt", progress=tell,
     )  # fmt: skip
-    truth = Truth(options.shared, space)
+    truth, rng = Truth(options.shared, space), np.random.default_rng(seed)
     cells = live_cells(space, options.cells)
     scores = [score_shared(bank, cell, training.batches) for cell in cells]
     row = {
-        "sampler": name, "seed": seed, "epochs": options.epochs, "seconds": training.seconds,
+        "sampler": name, "seed": seed, "warm": warm, "epochs": epochs, "seconds": training.seconds,
         "images": training.images, "checked": training.checked,
         "accuracy": [score.accuracy for score in scores], "loss": [score.loss for score in scores],
         "truth": [truth(cell)[0] for cell in cells],
@@ -114,6 +142,7 @@ def trained(
         "named_test": truth(training.sampler.result()),
         "favourite_test": truth(cells[int(np.argmax([score.accuracy for score in scores]))]),
         "curve": training.curve,
+        "draws": [training.sampler.draw(rng).tolist() for _ in range(100)],
     }  # fmt: skip
     kept.write_text(json.dumps(row))
     return row
@@ -127,7 +156,7 @@ def line(rows: list[dict[str, Any]]) -> str:
     )
     images = np.mean([row["images"] + row["checked"] for row in rows])
     cells = (
-        rows[0]["sampler"], f"{rows[0]['epochs']}", f"{images / 1e6:.2f}",
+        rows[0]["sampler"], f"{rows[0]['warm']} + {rows[0]['epochs']}", f"{images / 1e6:.2f}",
         f"{np.mean([row['seconds'] for row in rows]):.0f}",
         f"{figures[0]:.2f} / {figures[1]:.2f}", f"{figures[2]:.2f} / {figures[3]:.2f}",
         f"{figures[4]:.2f}", f"{named:.2f}", f"{favourite:.2f}",
@@ -149,9 +178,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--samplers", default=",".join(SAMPLERS.builtin))
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--warm", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--cells", type=int, default=200)
+    parser.add_argument("--cells", type=int, default=120)
     parser.add_argument("--channels", type=int, default=8)
     parser.add_argument("--side", type=int, default=16)
     parser.add_argument("--work", type=Path, default=Path("flash-out/supernet"))
@@ -160,8 +190,13 @@ def main() -> None:
     space = small_cells(options.channels, options.side)
     images = read_images(options.shared / "data/cifar10", space.family.shape, 10)
     print(HEAD)
-    for name in options.samplers.split(","):
-        print(line([trained(name, seed, space, images, options) for seed in range(options.seeds)]))
+    runs = [("uniform", 0, options.warm)]
+    runs += [(name, options.warm, options.epochs) for name in options.samplers.split(",")]
+    for run in runs:
+        rows = [
+            trained(*run, seed, space, images, latency_ms, options) for seed in range(options.seeds)
+        ]
+        print(line(rows), flush=True)
     print(f"\npublic supernet, rho / tau: {PUBLIC}")
 
 
