@@ -20,7 +20,9 @@ from flash.quantities import Quantity
 __all__ = ["AGGREGATES", "PROXIES", "SCORES", "Aggregate", "Cost", "Proxy", "ingredients"]
 
 #: What scoring one network takes, cheapest first.
-Cost = Literal["counting", "forward", "several forwards", "backward", "backward an image"]
+Cost = Literal[
+    "counting", "forward", "several forwards", "backward", "several backwards", "backward an image"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ def _own(
 
 
 _AZ = "Lee & Ham, AZ-NAS, CVPR 2024"
+_EPROXY = "Li et al., Eproxy, 2022 (arXiv 2210.09459)"
 _EZNAS = "Akhauri et al., EZNAS, NeurIPS 2022"
 _INTRAIN = "InTrain, CVPR 2026"
 _SWAP = "Peng et al., SWAP-NAS, ICLR 2024"
@@ -145,6 +148,7 @@ PROXIES: Registry[Proxy] = Registry(
                 "SiGeo, 2311.13169; of fresh weights here, see flash.supernet.score_warm",
             ),
             _own("grasp", "grasp", "backward", 64, "Wang et al., GraSP, ICLR 2020"),
+            _own("eproxy", "eproxy", "several backwards", 16, f"{_EPROXY}; its targets are ours"),
             _own("ntk_condition", "te_nas", "backward an image", 16, _TE, rising=False),
             _own("hnas_trace", "hnas", "backward an image", 16, "Shu et al., HNAS, NeurIPS 2022"),
         )
