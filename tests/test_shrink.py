@@ -225,6 +225,26 @@ def test_shrink_writes_what_it_says(models, tmp_path, capsys):
     assert first == json.loads((tmp_path / "s" / "front.json").read_text())["space"]["size"]
 
 
+def test_a_model_beyond_what_was_measured_has_its_variants_there_too(tmp_path):
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 16, 3, 2, 1),
+        torch.nn.ReLU(),
+        torch.nn.Conv2d(16, 32, 3, 2, 1),
+        torch.nn.ReLU(),
+        torch.nn.Conv2d(32, 32, 3, 1, 1),
+        torch.nn.AdaptiveAvgPool2d(1),
+        torch.nn.Flatten(),
+        torch.nn.Linear(32, 4),
+    )
+    onnx.save(module_model(module.eval(), torch.randn(1, 3, 384, 384)), tmp_path / "large.onnx")
+    report = shrink(tmp_path / "large.onnx", "jetson-nano", max_latency_share=0.9, out=tmp_path / "out")
+    assert report.original.latency_ms.extrapolated
+    share = report.smaller.latency_ms.value / report.original.latency_ms.value
+    assert 0.7 < share <= 0.9
+    assert any("unlike what was measured" in note for note in report.notes)
+
+
 def test_a_design_of_the_space_is_exported_with_the_weights_it_inherits(models, tmp_path):
     path, variants, _ = models("resnet")
     out = tmp_path / "out"

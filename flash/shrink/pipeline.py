@@ -110,6 +110,8 @@ def shrink(
             max_memory_kb=max_memory_kb,
             optimizer="exact",
             seed=seed,
+            # A model beyond what was measured has variants there too; each says so.
+            extrapolate=original.latency_ms.extrapolated,
         )
     limited = any(x is not None for x in (max_latency_ms, max_energy_mj, max_memory_kb))
     chosen = _chosen(report, design, limited)
@@ -143,6 +145,11 @@ def _report(
     """What was found, without its files."""
     original, chosen, variant = made
     notes = [*variants.notes, *variant.notes, *report.notes]
+    if original.latency_ms.extrapolated:
+        notes.append(
+            f"the model is unlike what was measured on {report.target['name']}, and so may its "
+            "variants be: their intervals are wider"
+        )
     if variants.frozen.worth:
         notes.append("kept importance is what weights change on the data (Taylor), not their norm")
     return ShrinkReport(
