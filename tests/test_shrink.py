@@ -238,7 +238,9 @@ def test_a_model_beyond_what_was_measured_has_its_variants_there_too(tmp_path):
         torch.nn.Linear(32, 4),
     )
     onnx.save(module_model(module.eval(), torch.randn(1, 3, 384, 384)), tmp_path / "large.onnx")
-    report = shrink(tmp_path / "large.onnx", "jetson-nano", max_latency_share=0.9, out=tmp_path / "out")
+    report = shrink(
+        tmp_path / "large.onnx", "jetson-nano", max_latency_share=0.9, out=tmp_path / "out"
+    )
     assert report.original.latency_ms.extrapolated
     share = report.smaller.latency_ms.value / report.original.latency_ms.value
     assert 0.7 < share <= 0.9
