@@ -13,6 +13,7 @@ runtime was never measured on (dense 3x3 kernels, say) it so learns from the oth
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,7 +144,7 @@ class _Problem:
         x[: self._size] = np.log(self._prior.median)
         if self._prior.speed > 0:
             slower = [
-                log - np.log(load.latency_ms(mix @ x)[0])
+                log - np.log(load.times_ms(mix @ x))
                 for load, log, mix in zip(self._loads, self._logs, self.mixes, strict=True)
             ]
             x[self._size] = -float(np.median(np.concatenate(slower)))
@@ -186,7 +187,7 @@ class _Problem:
         """Of the prior, then of each runtime's measurements."""
         parts = [self._rows @ x - self._targets]
         for load, log, mix in zip(self._loads, self._logs, self.mixes, strict=True):
-            predicted, _ = load.latency_ms(mix @ x)
+            predicted = load.times_ms(mix @ x)
             parts.append(_robust((np.log(predicted) - log) / self._prior.noise))
         return np.concatenate(parts)
 
@@ -199,6 +200,19 @@ class _Problem:
             weight = _robust_slope(z) / (self._prior.noise * predicted)
             parts.append(weight[:, None] * (slopes @ mix))
         return np.vstack(parts)
+
+
+class _Kernels(NamedTuple):
+    """What kernels take, each in ms and of shape (kernels,), and their padded sizes."""
+
+    constants: Coefficients
+    reduction: Floats
+    outputs: Floats
+    positions: Floats
+    work: Floats
+    memory: Floats
+    spilt: Floats
+    overhead: Floats
 
 
 class _Sensitive:
@@ -227,8 +241,16 @@ class _Sensitive:
                 number = (*PARAMETERS, *EXTRA).index(name)
                 self._columns.append((number, share, np.array(own)[kinds]))
 
-    def latency_ms(self, logarithms: Floats) -> tuple[Floats, Floats]:
-        """Latencies (networks,) and their derivatives (networks, parameters)."""
+    def times_ms(self, logarithms: Floats) -> Floats:
+        """Latencies (networks,)."""
+        return self._of_networks(self._of_kernels(logarithms))
+
+    def _of_networks(self, k: _Kernels) -> Floats:
+        times = np.maximum(k.work, k.memory + k.spilt) + k.overhead
+        latencies: Floats = np.maximum(self._load.counts @ times, 1e-9)
+        return latencies
+
+    def _of_kernels(self, logarithms: Floats) -> _Kernels:
         k, c = self._load.kernels, unpack(logarithms)
         kinds = self._kinds
         reduction = k.reduction + np.array(c.reduction_half)[kinds]
@@ -239,6 +261,12 @@ class _Sensitive:
         memory = traffic * (1e-6 / np.array(c.gb_s)[kinds])
         spilt = np.maximum(traffic * 1e-6 - c.cache_mb, 0.0) / c.spill_gb_s
         overhead = k.launches * np.array(c.overhead_us)[kinds] * 1e-3
+        return _Kernels(c, reduction, outputs, positions, work, memory, spilt, overhead)
+
+    def latency_ms(self, logarithms: Floats) -> tuple[Floats, Floats]:
+        """Latencies (networks,) and their derivatives (networks, parameters)."""
+        found, k, kinds = self._of_kernels(logarithms), self._load.kernels, self._kinds
+        c, reduction, outputs, positions, work, memory, spilt, overhead = found
         bound = work >= memory + spilt
         shares = {
             "work": -work * bound,
@@ -260,8 +288,7 @@ class _Sensitive:
             slopes[cache] = -c.cache_mb / c.spill_gb_s * (spilt > 0) * ~bound
             slopes[cache + 1] = -spilt * ~bound
             slopes[-1] = overhead * (kinds == CALL)
-        times = np.maximum(work, memory + spilt) + overhead
-        return np.maximum(self._load.counts @ times, 1e-9), self._load.counts @ slopes.T
+        return self._of_networks(found), self._load.counts @ slopes.T
 
 
 def _robust(z: Floats) -> Floats:
