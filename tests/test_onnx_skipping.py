@@ -9,9 +9,11 @@ onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 from flash.backends.onnx import skipping  # noqa: E402
+from flash.backends.onnx.file import load_model  # noqa: E402
 from flash.backends.onnx.reader import read_onnx  # noqa: E402
 from flash.backends.onnx.writer import network_model  # noqa: E402
 from flash.backends.weights import random_weights  # noqa: E402
+from flash.errors import InputError  # noqa: E402
 from flash.spaces.reference import reference_network  # noqa: E402
 
 
@@ -23,7 +25,7 @@ def always(monkeypatch):
 
 def _without_weights(path):
     with path.open("rb") as stream:
-        return skipping.bytes_without_weights(stream)
+        return skipping.bytes_without_weights(stream, 1000)
 
 
 def small_and_large():
@@ -94,3 +96,17 @@ def test_an_odd_file_is_left_to_protobuf(tmp_path, always):
         damaged[rng.integers(len(content))] ^= 1 << rng.integers(8)
         path.write_bytes(damaged)
         _without_weights(path)  # ends, whatever it is
+
+
+@pytest.mark.usefixtures("always")
+def test_a_graph_of_too_many_nodes_is_refused_before_it_is_parsed(tmp_path, monkeypatch):
+    nodes = [helper.make_node("Relu", [f"x{k}"], [f"x{k + 1}"]) for k in range(30)]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("x0", "x30")]
+    path = tmp_path / "chain.onnx"
+    onnx.save(helper.make_model(helper.make_graph(nodes, "g", ends[:1], ends[1:])), path)
+    with path.open("rb") as stream:
+        assert skipping.bytes_without_weights(stream, 30) == path.read_bytes()
+    monkeypatch.setattr("flash.backends.onnx.file.MOST_NODES", 29)
+    monkeypatch.setattr(onnx, "load_model_from_string", None)
+    with pytest.raises(InputError, match="more than 29 nodes, which is the limit"):
+        load_model(path)

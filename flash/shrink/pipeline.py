@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from flash.errors import UsageError, did_you_mean
 from flash.evaluation import evaluate
 from flash.files.samples import read_samples
+from flash.files.scratch import scratch_folder
 from flash.files.writing import write_folder
 from flash.metrics import METRICS
 from flash.report.design import DesignReport
@@ -92,9 +92,9 @@ def shrink(
     read = _inputs(variants, data, seed)
     if importance == "taylor":
         variants = _by_data(variants, how, read)
-    with tempfile.TemporaryDirectory() as folder:
-        contents = _space_files(variants, name, Path(folder))
-        file = str(Path(folder) / f"{name}.toml")
+    with scratch_folder("shrink") as folder:
+        contents = _space_files(variants, name, folder)
+        file = str(folder / f"{name}.toml")
         space = load_space(file)
         original = _candidate(space, device, space.design(variants.largest), metric)
         if max_latency_share is not None:

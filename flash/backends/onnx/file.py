@@ -15,7 +15,7 @@ from onnx import helper, shape_inference
 
 from flash.backends.onnx.ir.graph import Graph, graph_of, one_line
 from flash.backends.onnx.passes.functions import MOST_NODES, inline_functions
-from flash.backends.onnx.skipping import bytes_without_weights
+from flash.backends.onnx.skipping import TooManyNodesError, bytes_without_weights
 from flash.backends.onnx.writer import PRODUCER
 from flash.errors import InputError
 from flash.files.reading import opened
@@ -48,7 +48,10 @@ def load_model(path: str | Path, *, weights: bool = False) -> onnx.ModelProto:
                 f"{path}: {size / 1e9:.1f} GB; an ONNX file holds 2 GB at most: save the model "
                 "with its weights as external data"
             )
-        content = stream.read() if weights else bytes_without_weights(stream)
+        try:
+            content = stream.read() if weights else bytes_without_weights(stream, MOST_NODES)
+        except TooManyNodesError:
+            raise InputError(f"{path}: more than {MOST_NODES} nodes, which is the limit") from None
     if content[:2] == b"PK":
         raise InputError(
             f"{path}: a zip archive (a PyTorch checkpoint?), not an ONNX model; export it with "

@@ -14,10 +14,11 @@ from typing import BinaryIO, Final
 
 from flash.backends.onnx.ir.graph import SMALL
 
-__all__ = ["bytes_without_weights"]
+__all__ = ["TooManyNodesError", "bytes_without_weights"]
 
-#: Numbers of fields in onnx.proto: ModelProto.graph, GraphProto.initializer, TensorProto's.
+#: Numbers of fields in onnx.proto: ModelProto.graph, GraphProto's, TensorProto's.
 _GRAPH: Final = 7
+_NODE: Final = 1
 _INITIALIZER: Final = 5
 _DIMS: Final = 1
 #: float_data, int32_data, string_data, int64_data, raw_data, double_data, uint64_data.
@@ -36,29 +37,40 @@ class _Odd(Exception):
     """The file is not what such a file is: let protobuf say so."""
 
 
-def bytes_without_weights(stream: BinaryIO) -> bytes:
-    """The model in a file; the whole file where it is not one that can be read in passing."""
+class TooManyNodesError(Exception):
+    """The graph has more nodes than are read: protobuf would take gigabytes for them."""
+
+
+def bytes_without_weights(stream: BinaryIO, most_nodes: int) -> bytes:
+    """The model in a file; the whole file where it is not one that can be read in passing.
+
+    Raises ``TooManyNodesError`` where a large file's graph has more than ``most_nodes``.
+    """
     size = stream.seek(0, 2)
     stream.seek(0)
     if size > _SMALL_FILE:
         try:
-            return b"".join(_model(stream, size))
+            return b"".join(_model(stream, size, most_nodes))
         except _Odd:
             stream.seek(0)
     return stream.read()
 
 
-def _model(stream: BinaryIO, end: int) -> Iterator[bytes]:
+def _model(stream: BinaryIO, end: int, most_nodes: int) -> Iterator[bytes]:
     for tag, rest, number, size in _fields(stream, end):
         if number == _GRAPH and size is not None:
-            graph = b"".join(_graph(stream, stream.tell() + size))
+            graph = b"".join(_graph(stream, stream.tell() + size, most_nodes))
             yield tag + _varint(len(graph)) + graph
         else:
             yield tag + rest + stream.read(size or 0)
 
 
-def _graph(stream: BinaryIO, end: int) -> Iterator[bytes]:
+def _graph(stream: BinaryIO, end: int, most_nodes: int) -> Iterator[bytes]:
+    nodes = 0
     for tag, rest, number, size in _fields(stream, end):
+        nodes += number == _NODE
+        if nodes > most_nodes:
+            raise TooManyNodesError
         if number == _INITIALIZER and size is not None and size > _SMALL_BYTES:
             start = stream.tell()
             tensor = _tensor(stream, start + size)
