@@ -28,7 +28,8 @@ beside the repository (or in `FLASH_SHARED`), and what is absent is said. Made b
 """
 _TAIL = """
 Written up: [accuracy](accuracy.md), [boards](boards.md), [ranking](ranking.md),
-[systems of the field](systems.md), [faults and hostile inputs](faults.md), and the
+[systems of the field](systems.md), [shared weights](supernet.md),
+[faults and hostile inputs](faults.md), and the
 [models of hardware and their sources](../models.md). Speed: `scripts/bench/`.
 """
 

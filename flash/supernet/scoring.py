@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 import torch
@@ -44,17 +44,17 @@ def score_shared(
         return Score(100.0 / classes, math.log(classes))
     part = batches.validation(1.0)
     right, loss, seen = 0, 0.0, min(images, len(part.labels))
-    # Every class has its part in every batch: the images of a set may be in order of the classes.
-    order = torch.arange(len(part.labels)).reshape(-1)
-    chosen = order[torch.linspace(0, len(order) - 1, seen).round().long()]
+    # Spread over the set, which may be in order of the classes, and so is every batch.
+    chosen = torch.linspace(0, len(part.labels) - 1, seen).round().long()
     pieces = max(seen // _BATCH, 1)
     with torch.no_grad():
         for piece in range(pieces):
             at = chosen[piece::pieces]
             shaped = batches.normal(part.pixels[at])
             labels = part.labels[at]
-            scores = module(shaped.contiguous(memory_format=torch.channels_last))
-            assert isinstance(scores, torch.Tensor)
+            scores = cast(
+                torch.Tensor, module(shaped.contiguous(memory_format=torch.channels_last))
+            )
             right += int((scores.argmax(1) == labels).sum())
             loss += float(functional.cross_entropy(scores, labels, reduction="sum"))
     return Score(100.0 * right / seen, loss / seen)

@@ -119,7 +119,8 @@ def train_supernet(
     training = Training(bank, sampler, Batches(images, recipe, torch.device("cpu")), optimizer)
     label = (
         f"{bank.space.name} {[len(g) for g in bank.space.grids]} {bank.space.family.options} "
-        f"{bank.seed} {bank.binary} {type(sampler).__name__} {images.digest} {recipe!r} {seed}"
+        f"{bank.seed} {bank.binary} {type(sampler).__name__} {sampler.task.warmed} "
+        f"{images.digest} {recipe!r} {seed}"
     )
     _restore(training, checkpoint, label)
     while len(training.curve) < recipe.epochs:

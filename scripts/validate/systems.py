@@ -1,15 +1,15 @@
 """Systems of the field, each by its own published figure: one table, accepted or why not.
 
     python scripts/validate/systems.py [--shared ../shared] [--parts cells,claim,...]
-        [--seeds 20] [--cells 60] [--mlp 1] [--out FILE]
+        [--seeds 20] [--cells 60] [--mlp 1] [--supernet FOLDER] [--out FILE]
 
 Parts: cells (counts of DARTS and NAS-Bench-101), searches (RoBoT, HNAS, REINFORCE, random, weak
 predictors), pdns, shrink (AutoShrink), econas, graph (TG-NAS), swap (who dies in evolution),
 proxies (EZNAS-A, InTrain: needs the extra torch), az (AZ-NAS), zico, eproxy, encoders (ZeroLM),
-recurrent, labels, claim (FLASH's own: SHGO against reinforcement learning). Trainings are look-ups
-in NAS- Bench-201; of each search the 200-epoch TEST accuracy of the design with the best objective
-is shown. Seconds are those of processor time for the whole row, the benchmark's loading apart. Ten
-minutes on one core."""
+recurrent, labels, supernet (read from the --work of scripts/validate/supernet.py), claim (FLASH's
+own: SHGO against reinforcement learning). Trainings are look-ups in NAS-Bench-201; of each search
+the 200-epoch TEST accuracy of the design with the best objective is shown. Seconds are those of
+processor time for the whole row, the benchmark's loading apart. Ten minutes on one core."""
 
 from __future__ import annotations
 
@@ -66,10 +66,7 @@ INCEPTION = (
     "'maxpool3x3', 'output'])"
 )
 #: Systems that flash does not have: what is missing of each.
-ABSENT = (
-    ("AdvantageNAS, DDPNAS, BNAS, BaLeNAS, DA-NAS", "no row here: scripts/validate/supernet.py"),
-    ("SiGeo", "needs shared weights"),
-)
+ABSENT: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -714,6 +711,20 @@ def claim_part(options: argparse.Namespace, bench: Benchmark) -> list[Row]:
     return rows
 
 
+# ---------------------------------------------------------------------------- shared weights
+def supernet_part(options: argparse.Namespace, bench: Benchmark) -> list[Row]:
+    """Samplers and SiGeo, from trainings that scripts/validate/supernet.py kept in its --work."""
+    from supernet import SYSTEMS, system_rows  # noqa: PLC0415 (PyTorch)
+
+    kept = [] if options.supernet is None else [Row(*row) for row in system_rows(options.supernet)]
+    done = {row.system: row for row in kept}
+    why = "run scripts/validate/supernet.py, half an hour of a core, and name its --work"
+    return [
+        done.get(system, Row(system, published, "not run here", "", 0.0, False, why))
+        for system, published in SYSTEMS.values()
+    ]
+
+
 PARTS: dict[str, Callable[[argparse.Namespace, Benchmark], list[Row]]] = {
     "cells": cells_part,
     "claim": claim_part,
@@ -730,6 +741,7 @@ PARTS: dict[str, Callable[[argparse.Namespace, Benchmark], list[Row]]] = {
     "eproxy": eproxy_part,
     "encoders": encoders_part,
     "recurrent": recurrent_part,
+    "supernet": supernet_part,
 }
 
 
@@ -742,6 +754,7 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=60)
     parser.add_argument("--tasks", type=int, default=8, help="of Eproxy, 10 s each")
     parser.add_argument("--mlp", type=int, default=1, help="draws of the wide MLP, 60 s each")
+    parser.add_argument("--supernet", type=Path, help="--work of scripts/validate/supernet.py")
     parser.add_argument("--out", type=Path, help="also write the table to this file")
     options = parser.parse_args()
     if not (options.shared / "data").is_dir():
