@@ -139,16 +139,16 @@ def test_the_projection_keeps_what_differs_most():
 # ------------------------------------------------------------------------------- commands
 def test_search_writes_the_page_and_export_writes_it_again(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    words = ["search", "--target", "rpi4b", "--space=nasbench201", "--max-latency=20ms"]
+    words = ["search", "--target", "rpi4b", "--space=nasbench-macro", "--max-latency=20ms"]
     _dispatch([*words, "--optimizer", "exact", "--html", "--out", "found", "--quiet"])
     first = facts_of((tmp_path / "found/front.html").read_text())
     assert first["command"] == [
-        "flash", "search", "--target", "rpi4b", "--space", "nasbench201", "--optimizer", "exact",
+        "flash", "search", "--target", "rpi4b", "--space", "nasbench-macro", "--optimizer", "exact",
     ]  # fmt: skip
     assert first["limits"] == {"latency_ms": 20.0}
     _dispatch(["export", "found/front.json", "--format", "html", "--out", "build"])
-    assert "build/nasbench201-rpi4b.html" in capsys.readouterr().out
-    again = facts_of((tmp_path / "build/nasbench201-rpi4b.html").read_text())
+    assert "build/nasbench-macro-rpi4b.html" in capsys.readouterr().out
+    again = facts_of((tmp_path / "build/nasbench-macro-rpi4b.html").read_text())
     assert again == first
 
 
