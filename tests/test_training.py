@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import io
 import os
 from dataclasses import replace
 
@@ -18,6 +20,7 @@ from flash.spaces.space import load_space  # noqa: E402
 from flash.training import batches as batching  # noqa: E402
 from flash.training import loop as training  # noqa: E402
 from flash.training import precision  # noqa: E402
+from flash.training.checkpoint import write_checkpoint  # noqa: E402
 from flash.training.images import ImageSet  # noqa: E402
 from flash.training.recipe import RECIPES, recipe_named  # noqa: E402
 from flash.training.results import TrainedDesign, append_result, read_results  # noqa: E402
@@ -398,3 +401,24 @@ def test_measured_accuracies_are_within_the_resolution_as_often_as_it_says():
 def test_a_split_that_cannot_be_is_refused(given):
     with pytest.raises(UsageError):
         suggest_split(*given)
+
+
+@pytest.mark.parametrize("kept", [0, 900, 5000])
+def test_a_checkpoint_that_the_disk_does_not_take_is_the_disks_error(tmp_path, monkeypatch, kept):
+    """PyTorch raises an error of its own over it, which nobody could mend."""
+    left = [kept]
+
+    class Full(io.BytesIO):
+        def write(self, content):
+            left[0] -= len(content)
+            if left[0] < 0:
+                raise OSError(28, "No space left on device")
+            return super().write(content)
+
+    @contextlib.contextmanager
+    def full_file(path):
+        yield Full()
+
+    monkeypatch.setattr("flash.training.checkpoint.whole_file", full_file)
+    with pytest.raises(OSError, match="No space left"):
+        write_checkpoint(tmp_path / "t.pt", "label", {"weights": torch.zeros(3000)})

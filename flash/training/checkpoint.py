@@ -15,10 +15,24 @@ __all__ = ["read_checkpoint", "write_checkpoint"]
 
 
 def write_checkpoint(path: Path, label: str, content: Mapping[str, Any]) -> None:
-    """The state on disk, whole or as it was before; ``label`` says what it is of."""
+    """The state on disk, whole or as it was before; ``label`` says what it is of.
+
+    Raises ``OSError`` where the disk does not take it.
+    """
     make_folder(path.parent)
     with whole_file(path) as file:
-        torch.save({"label": label, **content}, file)
+        try:
+            torch.save({"label": label, **content}, file)
+        except RuntimeError as error:  # PyTorch's own, over that of the disk
+            raise _of_the_disk(error) from None
+
+
+def _of_the_disk(error: BaseException) -> BaseException:
+    """The error of the disk that another one hides, else that one."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, OSError):
+        found = found.__context__
+    return found or error
 
 
 def read_checkpoint(path: Path | None, label: str) -> Mapping[str, Any]:
