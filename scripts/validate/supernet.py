@@ -348,6 +348,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("flash-out/supernet"))
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)  # networks this small lose by more
     space = small_cells(options.channels, options.side)
     images = read_images(options.shared / "data/cifar10", space.family.shape, 10)
     print(HEAD)
