@@ -14,7 +14,8 @@ and started again, it loses one epoch of each training at most. Held-out designs
 Pareto fronts of ``flash.search``, which is where the model will be used.
 ``fit`` writes a space's accuracy model into ``models/SPACE.toml`` from its table under
 ``models/calibration``: rows trained by ``quick`` with anchors trained by ``long`` or published
-(``anchors.csv``), or, for ImageNet, published accuracies alone.
+(``anchors.csv``), or, for ImageNet, published accuracies alone. It prints what the networks held
+out and the anchors, each left out of everything, say of it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flash.accuracy.level import Level
+from flash.accuracy.level import LEAST_ANCHORS, Level
 from flash.accuracy.sampling import sample_designs
 from flash.accuracy.trend import depth_and_width_trend
 from flash.calibrate import calibrate_from_table
@@ -257,6 +258,18 @@ def fit(name: str) -> None:
         sys.exit(f"{name} keeps its file: {why}")
     write_space(name, place, model)
     print(f"{name}: {model.statement}\nheld out: {judge(space, model, rows, lift)}")
+    for anchor in long if len(long) > LEAST_ANCHORS else ():
+        others = [other for other in long if other is not anchor]
+        fewer = [row for row in rows if row.design != anchor.design]
+        lift = lift_of(space, fewer, others)
+        without = fit_rows(space, fewer, recipe, images, digest, lift)
+        if without is not None:
+            design = space.design(space.family.parse(anchor.design))
+            found = without.predict(space, design[None])
+            print(
+                f"anchor left out: {anchor.design}: {anchor.accuracy:.2f} %, predicted "
+                f"{found.value[0]:.2f} ({found.low[0]:.2f} to {found.high[0]:.2f})"
+            )
 
 
 # -------------------------------------------------------------------------------------- status
