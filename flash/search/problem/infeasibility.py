@@ -30,7 +30,9 @@ def why_unmet(
     indices, values, excess = nearest_to_limits(tables, limits)
     if excess.max() <= 0:
         return ""
-    binding = int(np.argmax(excess))
+    # What nobody asked for is named wherever it stands in the way.
+    implied = [k for k, limit in enumerate(limits) if limit.implied and excess[k] > 0]
+    binding = implied[0] if implied else int(np.argmax(excess))
     return nearest(space.name, limits, space.describe(indices), values, binding, exact=exact)
 
 
