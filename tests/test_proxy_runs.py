@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from flash.errors import InputError, UsageError
+from flash.errors import FlashError, InputError, UsageError
 from flash.proxies.cache import Entry, Key, ScoreCache, network_digest
 from flash.proxies.job import Job, Setting
 from flash.spaces.network import GraphEmitter
@@ -99,6 +99,15 @@ def test_digest_tells_networks_apart_and_does_not_see_names():
     assert network_digest(replace(NETWORKS[0], layers=layers)) == network_digest(NETWORKS[0])
     other = tuple(replace(layer, act="tanh") for layer in NETWORKS[0].layers)
     assert network_digest(replace(NETWORKS[0], layers=other)) != network_digest(NETWORKS[0])
+
+
+def test_a_full_disk_is_told_as_one(tmp_path):
+    with ScoreCache(tmp_path / "s.sqlite") as cache:
+        cache._base.execute("PRAGMA max_page_count = 3")  # SQLite's own word for a full disk
+        with pytest.raises(FlashError, match=r"cannot write .*s\.sqlite: No space left") as told:
+            for number in range(200):
+                cache.put(Key(str(number), "p", 0, 1, "d", 1), Entry(1.0, "x" * 100, 0.1))
+    assert told.value.exit_code == 1
 
 
 def test_a_file_that_is_no_cache_is_refused_and_left_alone(tmp_path):

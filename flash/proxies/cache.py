@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import sqlite3
@@ -11,7 +12,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from types import TracebackType
 
-from flash.errors import InputError, shown
+from flash.errors import FlashError, InputError, shown
 from flash.files.reading import opened
 from flash.proxies.registry import PROXIES
 from flash.spaces.network import Network
@@ -150,6 +151,9 @@ class ScoreCache:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
+            if getattr(error, "sqlite_errorname", "") == "SQLITE_FULL":
+                reason = os.strerror(errno.ENOSPC)
+                raise FlashError(f"cannot write {self._path}: {reason}") from None
             raise InputError(
                 f"{self._path}: cannot be used as a cache of scores: {error}"
             ) from None
