@@ -29,8 +29,8 @@ METRICS: Registry[Metric] = Registry(
         "nn_degree": "flash.metrics.degree:NN_DEGREE",
         "nn_mass": "flash.metrics.mass:NN_MASS",
         "rank_score": "flash.metrics.rank:RANK_SCORE",
-        "tg_nas": "flash.metrics.tg_nas:TG_NAS",
         "sed": "flash.metrics.rank:SED",
+        "tg_nas": "flash.metrics.tg_nas:TG_NAS",
     },
 )
 

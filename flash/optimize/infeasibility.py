@@ -138,23 +138,26 @@ def none_on_any_chip(*, proven: bool) -> str:
 
 
 def nearest(
-    space: str, limits: Sequence[Limit], design: str, values: Floats, binding: int, *, exact: bool
+    space: str, limits: Sequence[Limit], design: str, values: Floats, excess: Floats, *, exact: bool
 ) -> str:
     """The limit that binds, and the design that comes nearest to all of them.
 
     values: the design's values of the limited quantities; lower bounds unless ``exact``.
-    binding: which of the limits.
+    excess: how far it is beyond each limit, above 0 where it is. A limit that nobody gave is named
+        wherever it stands in the way, beside the one that binds.
     """
     has = ", ".join(
         f"{_label(limit)} {_amount(limit, value)}"
         for limit, value in zip(limits, values.tolist(), strict=True)
         if not limit.implied
     )
-    worst = limits[binding]
+    kept = [limit.implied for limit, beyond in zip(limits, excess, strict=True) if beyond > 0]
+    stays = next((f" and {words}" for words in kept if words), "")
+    worst = limits[int(np.argmax(excess))]
     side = "at most" if worst.quantity.sense == "min" else "at least"
     binds = f"; {_label(worst)} {side} {_amount(worst, worst.bound)} binds"
     return (
-        f"{_unmet(space)}{f' and {worst.implied}' if worst.implied else binds}: the nearest "
+        f"{_unmet(space)}{stays}{'' if worst.implied else binds}: the nearest "
         f"design ({design}) has {has}{'' if exact else ' at the least'}"
     )
 

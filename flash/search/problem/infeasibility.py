@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from flash.errors import InfeasibleError
 from flash.optimize import Limit, SeparableProblem, exact_front, nearest_to_limits
 from flash.optimize.infeasibility import least_area, nearest
@@ -30,10 +28,8 @@ def why_unmet(
     indices, values, excess = nearest_to_limits(tables, limits)
     if excess.max() <= 0:
         return ""
-    # What nobody asked for is named wherever it stands in the way.
-    implied = [k for k, limit in enumerate(limits) if limit.implied and excess[k] > 0]
-    binding = implied[0] if implied else int(np.argmax(excess))
-    return nearest(space.name, limits, space.describe(indices), values, binding, exact=exact)
+    design = space.describe(indices)
+    return nearest(space.name, limits, design, values, excess, exact=exact)
 
 
 def _too_small(space: SearchSpace, tables: SeparableProblem, limits: Sequence[Limit]) -> str:
