@@ -57,7 +57,7 @@ if mode == "fails" or (mode == "some" and total % 2):
 if mode == "idles":
     time.sleep(60)
 print("epoch 1: 13.5")
-print("good" if mode == "babbles" else 80 + total)
+print({"babbles": "good", "boasts": 1e9}.get(mode, 80 + total))
 """
 
 
@@ -301,7 +301,11 @@ def test_failed_designs_are_recorded_with_the_reason_and_tried_again(tiny, progr
 
 @pytest.mark.parametrize(
     ("mode", "timeout_s", "reason"),
-    [("babbles", None, "printed 'good'"), ("idles", 0.3, "took more than 0.3 s")],
+    [
+        ("babbles", None, "printed 'good'"),
+        ("boasts", None, "printed 1e+09: is that an accuracy"),
+        ("idles", 0.3, "took more than 0.3 s"),
+    ],
 )
 def test_what_is_no_accuracy_is_a_failure(tiny, program, tmp_path, mode, timeout_s, reason):
     words = [*program[0], mode]

@@ -81,6 +81,9 @@ def test_designs_asked_for_together_are_trained_together_and_failures_told(tmp_p
     ("extra", "told"),
     [
         (["--evaluator", "calibrate:nowhere"], "no such file or folder"),
+        (["--evaluator", "calibrate:"], "names no data: give calibrate:DATA"),
+        (["--evaluator", "supernet:"], "names no data: give supernet:DATA"),
+        (["--evaluator", "t.csv", "--evaluator-timeout", "3s"], "leave it out with a table"),
         (["--evaluator", "calibrate:x", "--evaluator-timeout", "3s"], "is for programs"),
         (["--evaluator", "true", "--evaluator-epochs", "3"], "goes with --evaluator calibrate"),
     ],

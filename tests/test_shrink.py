@@ -206,6 +206,11 @@ def test_kept_importance_is_the_share_of_norms(models):
     assert found[1] == pytest.approx(want, abs=1e-6)
 
 
+def test_shrink_waits_for_no_lock_of_its_own(models, tmp_path, monkeypatch):
+    monkeypatch.setattr("flash.files.writing.time.sleep", lambda s: pytest.fail("it waited"))
+    shrink(models("resnet")[0], "rpi4b", max_latency_share=0.5, out=tmp_path / "out")
+
+
 def test_shrink_writes_what_it_says(models, tmp_path, capsys):
     path, variants, _ = models("resnet")
     out = tmp_path / "out"

@@ -150,6 +150,17 @@ def test_the_command_shrinks_cells_of_a_table(tmp_path, capsys):
     assert chosen["accuracy"] == best
 
 
+def test_a_table_without_a_cell_on_the_way_is_nothing_done(tmp_path, capsys):
+    space = load_space("nasbench201")
+    path = tmp_path / "known.csv"
+    cell = space.describe(np.array([0, 0, 0, 1, 0, 0]))
+    path.write_text(f"design,accuracy\n{cell},60\n", encoding="utf-8")
+    arguments = ["--space", "nasbench201", "--target", "rpi4b", "--search", "autoshrink",
+                 "--budget", "30", "--evaluator", str(path), "--json", "-"]  # fmt: skip
+    assert run_command(search_command.main, arguments) == 5
+    assert "autoshrink trained nothing" in capsys.readouterr().err
+
+
 # --------------------------------------------------------------------------------- who dies
 def test_where_the_worst_dies_the_fittest_founder_still_breeds_at_the_end(monkeypatch):
     """The mean fitness of what is alive only rises; where the oldest dies it may fall."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.errors import FlashError
+from flash.errors import NothingDoneError
 from flash.proxies.cache import default_cache
 from flash.proxies.images import read_images
 from flash.proxies.job import Setting
@@ -60,7 +60,7 @@ def metric_scores(
     scored = np.asarray(finite.all(axis=0))
     reasons = "; ".join(dict.fromkeys(computed.failures.values()))
     if not scored.any():
-        raise FlashError(f"{metric} can score none of {len(networks)} networks: {reasons}")
+        raise NothingDoneError(f"{metric} can score none of {len(networks)} networks: {reasons}")
     members = {name: values[scored] for name, values in computed.values.items()}
     values = {name: aggregate(name, members) for name in (*members, metric)}
     missing = int((~scored).sum())

@@ -93,8 +93,9 @@ def shrink(
     if importance == "taylor":
         variants = _by_data(variants, how, read)
     with scratch_folder("shrink") as folder:
-        contents = _space_files(variants, name, folder)
-        file = str(folder / f"{name}.toml")
+        place = folder / "space"  # the folder above is locked as long as it is in use
+        contents = _space_files(variants, name, place)
+        file = str(place / f"{name}.toml")
         space = load_space(file)
         original = _candidate(space, device, space.design(variants.largest), metric)
         if max_latency_share is not None:

@@ -89,7 +89,12 @@ def spend_budget(
 def _check_done(report: BudgetReport) -> None:
     """Raise ``NothingDoneError`` where not one training gave an accuracy."""
     trials = report.outcome.trials
-    if trials and report.outcome.best is None:
+    if not trials:
+        raise NothingDoneError(
+            f"{report.outcome.strategy} trained nothing: no design that it came to is among the "
+            f"{report.candidates:,} candidates"
+        )
+    if report.outcome.best is None:
         raise NothingDoneError(f"all {len(trials)} trainings failed; {trials[0].failure}")
 
 
@@ -103,15 +108,20 @@ def _source(
     """Designs with known accuracies (None: any can be trained), and budget -> evaluator."""
     if options.evaluator_space is not None and not options.evaluator.startswith(SUPERNET):
         raise UsageError("--evaluator-space goes with --evaluator supernet:DATA")
-    if options.evaluator.endswith(".csv"):
-        designs, accuracy = read_accuracies(options.evaluator, space)
-        return designs, lambda budget: TableEvaluator(budget, designs, accuracy)
+    for prefix in (_CALIBRATE, SUPERNET):
+        if options.evaluator == prefix:
+            raise UsageError(f"--evaluator {prefix} names no data: give {prefix}DATA")
     if options.evaluator.startswith(_CALIBRATE):
         return None, _training(options, space, out)
     if options.evaluator.startswith(SUPERNET):
         return None, _supernet(options, space, out, seed, tables)
     if options.evaluator_epochs is not None:
         raise UsageError("--evaluator-epochs goes with --evaluator calibrate:DATA or supernet:DATA")
+    if options.evaluator.endswith(".csv"):
+        if options.evaluator_timeout is not None:
+            raise UsageError("--evaluator-timeout is for programs; leave it out with a table")
+        designs, accuracy = read_accuracies(options.evaluator, space)
+        return designs, lambda budget: TableEvaluator(budget, designs, accuracy)
     words = command_words(options.evaluator)
     check_program(words)
     timeout_s = None

@@ -136,6 +136,8 @@ def _number(output: str) -> float:
     value = number_of(last)
     if math.isnan(value):
         raise TrainingError(f"printed {shown(last)} where a number is expected")
+    if not 0 <= value <= 100:
+        raise TrainingError(f"printed {value:g}: is that an accuracy from 0 to 100 per cent?")
     return value
 
 

@@ -93,7 +93,8 @@ class BudgetReport(Result):
         """The result for people."""
         found = self.outcome
         reused = sum(trial.reused for trial in found.trials)
-        kind = "all within the limits" if self.whole else "drawn at random within the limits"
+        kind = "all that can be trained" if self.whole else "drawn at random"
+        kind += " within the limits" if self.limits else ""
         lines = [
             f"search     {found.strategy} (seed {found.seed}) on {self.candidates:,} candidates of "
             f"{self.space.name}, {kind}",

@@ -81,7 +81,7 @@ def spend(
     return BudgetReport(
         space,
         problem.target.summary(),
-        {limit.quantity.name: limit.bound for limit in limits},
+        {limit.quantity.name: limit.bound for limit in limits if not limit.implied},
         source,
         len(designs),
         whole,
