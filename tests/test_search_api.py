@@ -193,6 +193,8 @@ def test_the_nearest_design_is_a_network_and_no_limit_is_named_that_nobody_gave(
         search("rpi4b", "cifar10-concat", max_latency_ms=1e-4)
     with pytest.raises(InfeasibleError, match="stays within the sizes that were trained"):
         search("rpi4b", "cifar10-concat", metric="nn_degree", min_score=600)
+    with pytest.raises(InfeasibleError, match=r"trained \(--ex.* is predicted to reach 99 %; the"):
+        search("rpi4b", "cifar10-concat", min_accuracy_percent=99)
 
 
 def test_designs_without_a_path_are_noted_where_they_cost_nothing(tmp_path, capsys):

@@ -56,7 +56,7 @@ def random_limits(problem, rng):
 
 
 @pytest.mark.parametrize(
-    "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 10))]
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))]
 )
 def test_scalar_optimum_is_within_two_per_cent(seed):
     """Any three devices, twelve settings of limits each; a setting nothing meets is skipped."""

@@ -66,16 +66,17 @@ def best_of_any_chip(space: str, limit: Limit, best: float, design: str) -> str:
 
 
 def accuracy_unreached(
-    space: str, least: float, best: float, design: str, *, others: bool = False
+    space: str, least: float, best: float, design: str, others: Sequence[Limit] = ()
 ) -> str:
     """No design of the space has ``least`` per cent predicted accuracy; ``best`` is reached.
 
-    others: there are further limits, under which the best was looked for.
+    others: further limits, under which the best was looked for; those that nobody gave are named.
     """
-    within = " within the other limits" if others else ""
+    stays = next((f" that {limit.implied}" for limit in others if limit.implied), "")
+    within = " within the other limits" if _given(others) else ""
     return (
-        f"no design of {space} is predicted to reach {least:g} %{within}; the best reachable is "
-        f"{_rounded_down(best):.2f} % ({design})"
+        f"no design of {space}{stays} is predicted to reach {least:g} %{within}; the best "
+        f"reachable is {_rounded_down(best):.2f} % ({design})"
     )
 
 

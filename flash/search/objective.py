@@ -180,17 +180,20 @@ class Goal:
         top = float(best.values[0, 0])
         if utility(np.array([top]))[0] >= least:
             return ""
-        return self._unreached(problem, least, best.indices[0], top, others=True)
+        return self._unreached(problem, least, best.indices[0], top, others)
 
     def _unreached(
-        self, problem: Problem, least: float, network: Ints, top: float, *, others: bool = False
+        self,
+        problem: Problem,
+        least: float,
+        network: Ints,
+        top: float,
+        others: Sequence[Limit] = (),
     ) -> str:
         utility = self.utility
         best = 0.0 if utility is None else float(utility(np.array([top]))[0])
         networks = problem.networks
-        return accuracy_unreached(
-            networks.name, least, best, networks.describe(network), others=others
-        )
+        return accuracy_unreached(networks.name, least, best, networks.describe(network), others)
 
 
 def choose_goal(problem: Problem, metric: str | None, min_accuracy_percent: float | None) -> Goal:
