@@ -59,6 +59,7 @@ if mode == "idles":
 print("epoch 1: 13.5")
 print({"babbles": "good", "boasts": 1e9}.get(mode, 80 + total))
 """
+_CELL = "|nor_conv_1x1~0|+|none~0|nor_conv_1x1~1|+|none~0|nor_conv_3x3~1|nor_conv_1x1~2|"
 
 
 @pytest.fixture
@@ -336,7 +337,8 @@ def test_results_of_another_program_are_refused(tiny, program, tmp_path):
         ("design,accuracy\nhello,3\n", "line 2"),
         ("design,accuracy\n|none~0|,3\n", "no cell"),
         ("name,accuracy\nx,3\n", "expected columns design,accuracy"),
-        ("", "no accuracies"),
+        ("", "no rows; expected columns design,accuracy"),
+        (f"design,accuracy\n{_CELL},nan\n{_CELL},\n", "none of its 2 rows has an accuracy"),
         ('design,accuracy\n"{""e0"": 2}",3\n', "lacks a value"),
     ],
 )

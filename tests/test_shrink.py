@@ -316,8 +316,9 @@ def test_data_brings_the_variant_nearer_to_the_model(models, tmp_path):
     [
         (["none.onnx"], 4, "no such file: none.onnx"),
         (["{model}", "--max-latency", "1us"], 3, "binds"),
-        (["{model}", "--max-latency", "200%"], 2, "0 to 100"),
-        (["{model}", "--metric", "kept"], 2, "unknown metric"),
+        (["{model}", "--max-latency", "200%"], 2, "above 0 and up to 100"),
+        (["{model}", "--metric", "kept_importanc"], 2, "did you mean 'kept_importance'"),
+        (["{model}", "--out", "{model}"], 2, "Not a directory"),
         (["{model}", "--design", "best"], 2, "no design 'best'"),
         (["{model}", "--data", "none.npy"], 4, "no such file"),
         (["{quantized}"], 4, "quantized"),

@@ -51,7 +51,7 @@ def test_gradients_are_those_of_differences():
     gradients = network._gradients(batch, targets)
 
     def loss():
-        return float(((network._forward(batch)[0] - targets) ** 2).mean())
+        return float(((network.forward(batch)[0] - targets) ** 2).mean())
 
     for name, gradient in gradients.items():
         for place in np.ndindex(gradient.shape):

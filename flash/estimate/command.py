@@ -143,6 +143,7 @@ def main(arguments: Sequence[str]) -> None:
     """
     options = _parser().parse_args(arguments)
     _check_options(options)
+    parse_seed(options.seed)
     if _streams(options):
         _tell_evidence(options, [])
         _stream(options)

@@ -27,6 +27,7 @@ from flash.errors import FlashError, UsageError
 
 __all__ = [
     "cannot_write",
+    "check_folder",
     "make_folder",
     "point_link",
     "whole_file",
@@ -79,6 +80,21 @@ def write_folder(
                 created.rmdir()
         raise
     return tuple(place / name for name in contents)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise ``UsageError`` where a folder cannot be written, before the work it is to hold."""
+    code = 0
+    try:
+        above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not above.is_dir():
+            code = errno.ENOTDIR
+        elif not os.access(above, os.W_OK | os.X_OK):
+            code = errno.EACCES
+    except (OSError, ValueError) as error:
+        raise cannot_write(folder, error) from None
+    if code:
+        raise cannot_write(folder, OSError(code, os.strerror(code)))
 
 
 def make_folder(folder: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Fitting", "Graph", "GraphNetwork"]
+__all__ = ["Fitting", "Graph", "GraphNetwork", "mean_scores"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -92,10 +92,9 @@ class GraphNetwork:
 
     def scores(self, graphs: Sequence[Graph]) -> Floats:
         """Scores of graphs, shape (graphs,)."""
-        parts = [self._forward(_side_by_side(some))[0] for some in _chunks(graphs)]
-        return np.concatenate(parts) if parts else np.zeros(0)
+        return mean_scores((self,), graphs)
 
-    def _forward(self, batch: _Batch) -> tuple[Floats, list[Floats]]:
+    def forward(self, batch: _Batch) -> tuple[Floats, list[Floats]]:
         """Scores, and what each layer read: A H_l, then what the last one put out."""
         own = self.arrays
         x = (batch.features - own["mean"]) / own["deviation"]
@@ -110,7 +109,7 @@ class GraphNetwork:
     def _gradients(self, batch: _Batch, targets: Floats) -> dict[str, Floats]:
         """Of the mean squared error, by array."""
         own = self.arrays
-        found, kept = self._forward(batch)
+        found, kept = self.forward(batch)
         slope = 2 * (found - targets) / len(targets)
         node = batch.mean.T @ slope
         last = kept[-1]
@@ -123,6 +122,15 @@ class GraphNetwork:
             gradients[f"shift{k}"] = back.sum(axis=0)
             back = batch.adjacency @ (back @ own[f"weight{k}"].T)
         return gradients
+
+
+def mean_scores(networks: Sequence[GraphNetwork], graphs: Sequence[Graph]) -> Floats:
+    """Means over the networks of the scores of graphs, shape (graphs,)."""
+    parts = []
+    for some in _chunks(graphs):
+        batch = _side_by_side(some)
+        parts.append(np.mean([network.forward(batch)[0] for network in networks], axis=0))
+    return np.concatenate(parts) if parts else np.zeros(0)
 
 
 class _AdamW:

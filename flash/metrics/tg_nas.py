@@ -18,14 +18,17 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flash.files.locations import predictor_file
 from flash.files.reading import parse_json, read_text
-from flash.metrics.graph_network import Graph, GraphNetwork
+from flash.metrics.graph_network import Graph, GraphNetwork, mean_scores
 from flash.metrics.metric import NetworkMetric
 from flash.quantities import Quantity
 from flash.spaces.layers import Layer, layer_macs, layer_params
 from flash.spaces.network import Network
+from flash.spaces.space import SearchSpace
+from flash.spaces.stage_tables import Floats
 
 __all__ = ["DESCRIPTORS", "TG_NAS", "graph_of"]
 
@@ -96,12 +99,17 @@ def _shipped() -> tuple[GraphNetwork, ...]:
 
 
 def _score(network: Network) -> float:
-    graph = graph_of(network)
-    return float(np.mean([fit.scores([graph])[0] for fit in _shipped()]))
+    return float(mean_scores(_shipped(), [graph_of(network)])[0])
+
+
+def _scores(space: SearchSpace, indices: NDArray[np.int64]) -> dict[str, Floats]:
+    graphs = [graph_of(space.network(design)) for design in indices]
+    return {TG_NAS.name: mean_scores(_shipped(), graphs)}
 
 
 TG_NAS = NetworkMetric(
     quantity=Quantity("tg_nas", "TG-NAS"),
     source="after Qiao et al. 2024 (arXiv 2404.00271); descriptors, pooling and weights are ours",
     network=_score,
+    designs=_scores,
 )

@@ -69,7 +69,7 @@ def _latency(text: str | None) -> tuple[float | None, float | None]:
         return (None if text is None else quantity("latency_ms").parse(text, "--max-latency")), None
     percent = parse_number(text[:-1], "--max-latency")
     if not 0 < percent <= 100:
-        raise UsageError(f"--max-latency {text}: expected a share of 0 to 100 %")
+        raise UsageError(f"--max-latency {text}: expected a share above 0 and up to 100 %")
     return None, percent / 100
 
 
@@ -83,8 +83,6 @@ def _parser() -> CommandParser:
         "shrink",
         "A model's own smaller variants for a target: the certified front, and the best within\n"
         "the limits written as ONNX and PyTorch weights, with the weights it inherits.",
-        "Exit codes: 0 done, 1 disk or output failed, 2 wrong arguments, 3 no variant meets the\n"
-        "limits, 4 bad file, 130 interrupted.",
     )
     add = parser.add_argument
     add("model", metavar="MODEL.onnx", help="the model, trained or not, in floating point")

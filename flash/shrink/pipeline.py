@@ -15,8 +15,9 @@ from flash.errors import UsageError, did_you_mean
 from flash.evaluation import evaluate
 from flash.files.samples import read_samples
 from flash.files.scratch import scratch_folder
-from flash.files.writing import write_folder
+from flash.files.writing import check_folder, write_folder
 from flash.metrics import METRICS
+from flash.proxies.options import is_proxy, proxy_names
 from flash.report.design import DesignReport
 from flash.report.interval import Interval
 from flash.report.picture import Mark, front_svg
@@ -86,6 +87,8 @@ def shrink(
     the limits, ``UsageError`` for arguments that cannot be.
     """
     _check(max_latency_ms, max_latency_share, importance, data)
+    _check_metric(metric)
+    check_folder(Path(out))
     device = load_target(target, runtime)
     how = _openness(device, sides)
     variants, name = _read(model, example_input, (input_shape, inputs), how)
@@ -133,6 +136,13 @@ def _check(
         raise UsageError(f"unknown importance '{importance}'{hint}")
     if importance == "taylor" and data is None:
         raise UsageError("importance 'taylor' is measured on data: give --data")
+
+
+def _check_metric(metric: str | None) -> None:
+    """Refuse a score that there is none of, before the work."""
+    if metric is not None and metric not in METRICS and not is_proxy(metric):
+        hint = did_you_mean(metric, (*METRICS, *proxy_names()))
+        raise UsageError(f"unknown metric '{metric}'{hint}")
 
 
 def _report(

@@ -79,8 +79,8 @@ class Epoch:
 
     def __str__(self) -> str:
         return (
-            f"supernet, epoch {self.number} of {self.epochs}: {self.accuracy:.1f} % by its choice, "
-            f"{self.seconds:.0f} s, about {self.left_s:.0f} s left"
+            f"supernet, epoch {self.number} of {self.epochs}: {self.accuracy:.1f} % by the design "
+            f"it would choose, {self.seconds:.0f} s, about {self.left_s:.0f} s left"
         )
 
 

@@ -49,8 +49,7 @@ def _parser() -> CommandParser:
     parser = CommandParser(
         "train",
         "A model trained on your own data: class folders of images, arrays, or a table of files.",
-        "Exit codes: 0 done, 1 disk or output failed, 2 wrong arguments, 4 bad file, 5 the\n"
-        "training came to nothing, 130 interrupted (the same command goes on).",
+        "Interrupted, the same command goes on where it was.",
     )
     add = parser.add_argument
     add("model", metavar="MODEL", help="an ONNX file, manifest.json or front.json")

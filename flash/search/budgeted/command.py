@@ -73,6 +73,7 @@ def spend_budget(
         candidates=_whole("--candidates", options.candidates, CANDIDATES),
         only=only,
         seed=seed,
+        scored=None if options.quiet else _scored,
     )
     if options.json == "-":
         sys.stdout.write(report.to_json())
@@ -174,10 +175,10 @@ def _supernet(
     trained = space if options.evaluator_space is None else load_space(options.evaluator_space)
     check_sharing(trained)
     check_same_designs(space, trained)
-    epochs = options.evaluator_epochs
+    sampler = options.search if options.search in SAMPLERS else "uniform"
+    epochs = _epochs(options, sampler)
     place = options.evaluator.removeprefix(SUPERNET)
     images = read_images(place, trained.family.shape, trained.family.classes)
-    sampler = options.search if options.search in SAMPLERS else "uniform"
     weights = Path(options.results or out / f"{sampler}.supernet.pt")
 
     def tell(epoch: Epoch) -> None:
@@ -193,7 +194,7 @@ def _supernet(
             space,
             trained,
             images,
-            None if epochs is None else parse_whole(epochs, "--evaluator-epochs", 1),
+            epochs,
             sampler,
             proposes=options.search in SAMPLERS,
             seed=seed,
@@ -203,6 +204,18 @@ def _supernet(
         )
 
     return make
+
+
+def _epochs(options: argparse.Namespace, sampler: str) -> int | None:
+    if options.evaluator_epochs is None:
+        return None
+    epochs = parse_whole(options.evaluator_epochs, "--evaluator-epochs", 1)
+    if epochs < SAMPLERS[sampler].least_epochs:
+        raise UsageError(
+            f"--evaluator-epochs {epochs}: {sampler} needs {SAMPLERS[sampler].least_epochs} or "
+            "more, as the first train weights only and it learns in those after them"
+        )
+    return epochs
 
 
 def _silent(event: Event, jobs: Sequence[Job]) -> None:
@@ -226,6 +239,10 @@ def _progress(budget: int, journal: Journal) -> Callable[[int, Trial], None]:
         sys.stderr.write(f"flash: {number}/{budget}: {what}{known}\n")
 
     return tell
+
+
+def _scored(done: int, total: int, left_s: float) -> None:
+    sys.stderr.write(f"flash: {done:,} of {total:,} candidates scored, about {left_s:.0f} s left\n")
 
 
 def _names(text: str | None) -> tuple[str, ...]:

@@ -118,8 +118,10 @@ def read_accuracies(path: str | Path, space: SearchSpace) -> tuple[Ints, Floats]
         rows.append(indices)
         if math.isnan(known):
             found[indices.tobytes()] = accuracy
+    if not rows:
+        raise InputError(f"{place}: no rows; expected columns design,accuracy")
     if all(map(math.isnan, found.values())):
-        raise InputError(f"{place}: no accuracies; expected columns design,accuracy")
+        raise InputError(f"{place}: none of its {len(rows)} rows has an accuracy")
     designs = np.unique(np.array(rows), axis=0)
     return designs, np.array([found[row.tobytes()] for row in designs])
 

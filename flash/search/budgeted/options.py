@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Mapping
 
 from flash.errors import UsageError, did_you_mean
 from flash.proxies.options import is_proxy
+from flash.quantities import parse_duration_s, parse_whole
 from flash.search.budgeted.strategy import DATA_FREE, STRATEGIES
 from flash.supernet.registry import SAMPLERS
 
@@ -50,6 +52,19 @@ _FRONT_NAMES = (
 )
 
 
+def _number(text: str, option: str) -> None:
+    parse_whole(text, option, 1)
+
+
+#: Those whose value is one, and what refuses what is none.
+_NUMBERS: Mapping[str, Callable[[str, str], object]] = {
+    "budget": _number,
+    "candidates": _number,
+    "evaluator_epochs": _number,
+    "evaluator_timeout": parse_duration_s,
+}
+
+
 def add_budget_options(parser: argparse.ArgumentParser) -> None:
     """Add the options to the parser of ``flash.search``."""
     add = parser.add_argument_group("with a training budget").add_argument
@@ -92,6 +107,10 @@ def add_budget_options(parser: argparse.ArgumentParser) -> None:
 def check_budget_options(options: argparse.Namespace) -> None:
     """Raise ``UsageError`` for what does not go with ``--search``, and for an unknown strategy."""
     _check_search(options.search, (options.evaluator or "").startswith(SUPERNET))
+    for name, parse in _NUMBERS.items():
+        text = getattr(options, name)
+        if text is not None:
+            parse(text, f"--{name.replace('_', '-')}")
     for name in _FRONT_NAMES:
         if getattr(options, name) not in (None, False):
             option = f"--{name.replace('_', '-')}"

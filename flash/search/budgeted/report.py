@@ -136,6 +136,8 @@ def _details(details: Mapping[str, Any]) -> list[tuple[str, str]]:
         value = details.get(name)
         if isinstance(value, Mapping):
             value = ", ".join(f"{key} {weight:+.2f}" for key, weight in value.items())
+        elif isinstance(value, float):
+            value = f"{value:.4g}"
         if value is not None:
             shown.append((name, f"{value}" + (" designs" if name == "archive" else "")))
     return shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -26,6 +27,9 @@ from flash.spaces.space import SearchSpace
 
 __all__ = ["spend"]
 
+#: Candidates scored together, and seconds between two words of how far it is.
+_TOGETHER, _TELL_S = 1024, 4.0
+
 
 def spend(
     problem: Problem,
@@ -41,6 +45,7 @@ def spend(
     candidates: int = CANDIDATES,
     only: Ints | None = None,
     seed: int = 0,
+    scored: Callable[[int, int, float], None] | None = None,
 ) -> BudgetReport:
     """Spend ``budget`` trainings on designs of one device or chip within the limits.
 
@@ -51,6 +56,8 @@ def spend(
              candidates apart.
     candidates: designs drawn from a space too large to list.
     only:    designs (indices) there are accuracies for, where not every design has one.
+    scored:  told how many candidates have scores, of how many, and the seconds left, every few
+             seconds that this takes.
 
     Raises ``UsageError``, ``InputError`` and ``InfeasibleError``.
     """
@@ -66,7 +73,7 @@ def spend(
         designs, whole = only[within(only)], True
         if not len(designs):
             raise InfeasibleError(none_known())
-    names, scores = _scored(space, designs, metrics or chosen.metrics or DATA_FREE)
+    names, scores = _scored(space, designs, metrics or chosen.metrics or DATA_FREE, scored)
     chosen_from = Candidates(
         [len(grid) for grid in space.grids],
         designs,
@@ -109,10 +116,22 @@ def _listed(
 
 
 def _scored(
-    space: SearchSpace, designs: Ints, names: Sequence[str]
+    space: SearchSpace,
+    designs: Ints,
+    names: Sequence[str],
+    tell: Callable[[int, int, float], None] | None,
 ) -> tuple[tuple[str, ...], Floats]:
     """Scores that tell the candidates apart, and their names."""
-    scores = data_free_scores(space, names)(designs)
+    of_designs = data_free_scores(space, names)
+    began = told = time.monotonic()
+    parts = []
+    for done in range(0, len(designs), _TOGETHER):
+        now = time.monotonic()
+        if tell is not None and now - told > _TELL_S:
+            tell(done, len(designs), (now - began) * (len(designs) - done) / done)
+            told = now
+        parts.append(of_designs(designs[done : done + _TOGETHER]))
+    scores = np.concatenate(parts)
     keep = usable(names, scores) or [0]
     return tuple(names[k] for k in keep), scores[:, keep]
 
