@@ -34,6 +34,7 @@ from flash.estimate.pricing import (
     with_proxy,
 )
 from flash.estimate.report import EstimateReport
+from flash.estimate.sheet import check_sheet, write_sheet
 from flash.estimate.stream import DesignLines, fingerprint, write_designs
 from flash.estimate.table import Row, entropy_table, estimate_table, layer_table
 from flash.files.cells import csv_text
@@ -50,6 +51,7 @@ from flash.proxies.options import (
     refuse_unused,
 )
 from flash.quantities import parse_seed
+from flash.spaces.network import Network
 from flash.spaces.space import load_space
 from flash.targets import load_target
 
@@ -86,6 +88,8 @@ def _parser() -> CommandParser:
     add_options(parser)
     add_model_options(parser)
     add("--layers", action="store_true", help="layer by layer: time on a target, lost entropy")
+    add("--sheet", metavar="FILE", help="HTML page of an accelerator with one network: picture, "
+        "every layer's cycles, bytes, energy by component; FILE.svg: the picture")  # fmt: skip
     add("--sort", metavar="WORD", help=f"rows by {', '.join(_SORTED_BY)}, least first")
     add("--measured", metavar="FILE", help="what flash.profile measured, to compare with; with "
         "--layers kernel by kernel (flash.profile --kernels), in onnxruntime's graph")  # fmt: skip
@@ -132,6 +136,8 @@ def _check_options(options: argparse.Namespace) -> None:
         raise UsageError("give --metric or --measured, not both")
     if options.layers and options.metric:
         raise UsageError("give --metric or --layers, not both")
+    if options.sheet and not options.target:
+        raise UsageError("--sheet needs the --target that is an accelerator, e.g. systolic")
     if options.sort and options.sort not in _SORTED_BY:
         raise UsageError(f"--sort {options.sort}{did_you_mean(options.sort, _SORTED_BY)}")
 
@@ -148,10 +154,13 @@ def main(arguments: Sequence[str]) -> None:
         _tell_evidence(options, [])
         _stream(options)
         return
-    rows, errors = _rows(options)
+    rows, networks, errors = _rows(options)
     if not rows:
         end_with(errors)
         return
+    if options.sheet:
+        (target,) = load_targets(options.target, options.runtime, options.hardware)
+        write_sheet(options.sheet, rows[0], networks[0], target)
     if options.sort:
         column = _SORTED_BY[options.sort]
         if column not in rows[0]:
@@ -169,7 +178,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def _streams(options: argparse.Namespace) -> bool:
     """Whether rows can be written as they come: designs as CSV, in their order, as they are."""
-    gathered = options.json or options.table or options.sort or options.layers
+    gathered = any(getattr(options, x) for x in ("json", "table", "sort", "layers", "sheet"))
     table = sys.stdout.isatty() and not options.csv and not options.metric
     return bool(options.designs) and not (gathered or table or is_proxy(options.metric))
 
@@ -191,13 +200,16 @@ def _stream(options: argparse.Namespace) -> None:
     write_designs(pricing, texts, wanted, options.csv or "-", mark)
 
 
-def _rows(options: argparse.Namespace) -> tuple[list[Row], list[FlashError]]:
+def _rows(options: argparse.Namespace) -> tuple[list[Row], list[Network], list[FlashError]]:
+    """Rows, the network of each where a sheet or the rows themselves need it, and what failed."""
     proxy = options.metric if is_proxy(options.metric) else None
     further = bool(options.metric) and proxy is None and options.metric not in _METRICS
     metrics = (options.metric,) if further else ()
     seed, scoring = parse_seed(options.seed), options_from(options)
     if options.models:
         targets = load_targets(options.target, options.runtime, options.hardware)
+        if options.sheet:
+            check_sheet(options.sheet, targets, len(options.models))
         models, errors = read_models(options.models, only_shape(options), input_sizes(options))
         if errors and not models and len(errors) == 1:
             raise errors[0]
@@ -207,10 +219,16 @@ def _rows(options: argparse.Namespace) -> tuple[list[Row], list[FlashError]]:
             optimised = Optimised(OPTIMIZERS[0], only_shape(options), input_sizes(options))
         rows = price_models(models, targets, (*SHOWN, *metrics), options.layers, optimised)
         networks = [m.network for m in models for _ in targets or (None,)]
-        return with_proxy(rows, networks, proxy, seed, scoring), errors
+        return with_proxy(rows, networks, proxy, seed, scoring), networks, errors
+    texts, networks = list(DesignLines(options.designs)), []
+    if options.sheet:
+        space = load_space(options.space or DEFAULT_SPACE)
+        targets = load_targets(options.target, options.runtime, options.hardware, space.family.name)
+        check_sheet(options.sheet, targets, len(texts))
+        networks = [space.network(row.astype(np.int64)) for row in read_designs(space, texts)]
     found = estimate(
         space=options.space or "",
-        designs=list(DesignLines(options.designs)),
+        designs=texts,
         target=options.target,
         runtime=options.runtime,
         hardware=options.hardware,
@@ -220,7 +238,7 @@ def _rows(options: argparse.Namespace) -> tuple[list[Row], list[FlashError]]:
         seed=seed,
         scoring=scoring,
     )
-    return list(found), []
+    return list(found), networks, []
 
 
 def _tell_evidence(options: argparse.Namespace, rows: list[Row]) -> None:

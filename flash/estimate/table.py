@@ -22,6 +22,11 @@ Row = dict[str, Any]
 _MOST_LAYERS: Final = 25
 #: The same of blocks: those that take longest, in order of execution.
 _MOST_BLOCKS: Final = 15
+#: Components of a layer's energy that are shown, largest first, and the least share of one.
+_MOST_COMPONENTS: Final = 4
+_SHOWN_COMPONENT: Final = 0.01
+#: Components written in capitals.
+_ACRONYMS: Final = {name: name.upper() for name in ("sram", "dram", "adc", "dac")}
 #: Losses of entropy that are shown.
 _SHOWN_LOSS: Final = 0.005
 #: Longer names are cut at the front, where paths differ least.
@@ -123,17 +128,18 @@ def _block_table(blocks: Sequence[Row], measured: bool) -> str:
 
 
 def _chip_cells(layers: Sequence[Row]) -> list[list[str]]:
-    """Cycles and stalls, multipliers at work, bytes moved, energy and its largest part."""
+    """Cycles and stalls, multipliers at work, bytes moved, energy and its largest components."""
     titles = ("layer", "operation", "time", "share", "cycles", "stalls", "busy")
-    cells = [[*titles, "SRAM", "DRAM", "energy", "most"]]
+    cells = [[*titles, "SRAM", "DRAM", "energy", "of which"]]
     for layer in layers:
         parts = {
-            name[:-3].replace("_", " "): value
+            _ACRONYMS.get(name[:-3], name[:-3].replace("_", " ")): value
             for name, value in layer.items()
             if name.endswith("_mj") and name != "energy_mj"
         }
         total = layer.get("energy_mj", 0.0)
-        largest = max(parts, key=lambda name: parts[name]) if total else ""
+        ordered = sorted(parts, key=lambda name: -parts[name]) if total else []
+        shares = [(name, parts[name] / total) for name in ordered[:_MOST_COMPONENTS]]
         stalls = layer.get("stall_cycles", 0.0) / layer["cycles"] if layer["cycles"] else 0.0
         cells.append(
             [
@@ -147,7 +153,7 @@ def _chip_cells(layers: Sequence[Row]) -> list[list[str]]:
                 format_memory(layer.get("sram_bytes", 0.0) / 1e3),
                 format_memory(layer.get("dram_bytes", 0.0) / 1e3),
                 format_energy(total),
-                f"{largest} {parts[largest] / total:.0%}" if largest else "",
+                ", ".join(f"{name} {x:.0%}" for name, x in shares if x >= _SHOWN_COMPONENT),
             ]
         )
     return cells

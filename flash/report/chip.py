@@ -7,6 +7,7 @@ here they get size, colour and words. Beside it where area and energy go.
 from __future__ import annotations
 
 import html
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,9 +16,10 @@ from flash.quantities import format_number
 from flash.report.axes import blend
 
 if TYPE_CHECKING:
-    from flash.targets import Block, Breakdown, Drawing
+    from flash.spaces.network import Network
+    from flash.targets import Block, Breakdown, Drawing, Target
 
-__all__ = ["ChipView", "chip_svg"]
+__all__ = ["ChipView", "chip_svg", "chip_view"]
 
 #: Size of the picture, in pixels as are all lengths here.
 _WIDTH, _HEIGHT = 900.0, 564.0
@@ -31,6 +33,8 @@ _THINNEST = 0.2
 _LETTER, _LINE = 5.8, 12.0
 #: Opacity up to which white letters could not be read on a block, on white paper.
 _PALE = 0.7
+#: Characters a line below the title.
+_LINE_LENGTH = 110
 #: Lines of a breakdown; what is smaller is added up.
 _LINES = 8
 _STYLE = """
@@ -53,6 +57,19 @@ class ChipView:
     title: str
     lines: Sequence[str]
     breakdown: Breakdown
+
+
+def chip_view(target: Target, network: Network, title: str, *lines: str) -> ChipView | None:
+    """The chip with one network; None where there is no chip to draw, on a board one buys.
+
+    lines: below the title, above those that give the chip's variables.
+    """
+    if not target.chip:
+        return None
+    hardware: Mapping[str, object] = target.summary().get("hardware", target.chip)
+    words = ", ".join(f"{name} {value}" for name, value in hardware.items())
+    below = [*lines, *textwrap.wrap(words, _LINE_LENGTH)]
+    return ChipView(f"{title}, target {target.name}", below, target.breakdown(network))
 
 
 def chip_svg(view: ChipView) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from flash.files.writing import write_folder
 from flash.report.chip import ChipView, chip_svg
+from flash.report.chip_sheet import chip_html
 from flash.report.picture import front_svg
 from flash.report.result import SearchReport
 from flash.report.runs import MANIFEST, Run, read_run, remove_stale, run_text
@@ -24,7 +25,7 @@ def write_files(
     run: Run | None = None,
     new: bool = False,
 ) -> tuple[Path, ...]:
-    """Write ``front.json``, ``front.csv``, ``front.svg``, and ``chip.svg`` if there is a chip.
+    """Write ``front.json``, ``front.csv`` and ``front.svg``; of a chip ``chip.svg``, ``chip.html``.
 
     Makes the folder if need be.
 
@@ -43,7 +44,7 @@ def write_files(
         "front.svg": front_svg(report, background),
     }
     if chip is not None:
-        contents["chip.svg"] = chip_svg(chip)
+        contents |= {"chip.svg": chip_svg(chip), "chip.html": chip_html(chip)}
     contents |= more or {}
     if run is None:
         return write_folder(folder, contents, new)

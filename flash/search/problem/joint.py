@@ -13,9 +13,8 @@ from flash.metrics import METRICS
 from flash.optimize import Limit, Objective, OptimizerResult, SeparableProblem, within
 from flash.optimize.infeasibility import all_at_once, best_of_any_chip, least_area
 from flash.optimize.nested import How, Nested, search_nested
-from flash.report.chip import ChipView
+from flash.report.chip import ChipView, chip_view
 from flash.search.problem.base import Effort
-from flash.search.problem.chip_view import chip_view
 from flash.search.problem.joint_space import CoSpace, FamilyTarget
 from flash.search.problem.relaxation import real_values
 from flash.spaces.space import SearchSpace

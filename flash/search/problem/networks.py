@@ -20,9 +20,8 @@ from flash.optimize import (
     exact_front,
     ratio,
 )
-from flash.report.chip import ChipView
+from flash.report.chip import ChipView, chip_view
 from flash.search.problem.base import Effort, Ints
-from flash.search.problem.chip_view import chip_view
 from flash.search.problem.infeasibility import why_unmet
 from flash.search.problem.relaxation import real_values
 from flash.spaces.space import SearchSpace
