@@ -153,6 +153,45 @@ def test_front_by_the_sieve_is_that_of_brute_force(case):
     assert rows == literal_front(values_of(problem, feasible, objectives) * signs)
 
 
+@settings(max_examples=150, deadline=None)
+@given(cases())
+def test_designs_that_exist_rule_out_nothing_of_the_front(case):
+    problem, _, objectives, limits = case
+    results = []
+    for most in (1 << 30, -1):  # never and always
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("flash.optimize.exact._MANY_STATES", most)
+            try:
+                results.append(exact_front(problem, objectives, limits).indices.tolist())
+            except InfeasibleError:
+                results.append([])
+    assert results[0] == results[1]
+
+
+def chain_of(stages, values, rng):
+    """Stages that each read the variable before: a larger value scores more and costs more."""
+    tables = []
+    for k in range(stages):
+        reads = (k - 1,) if k else ()
+        shape = (values,) * (len(reads) + 1)
+        size = 1.0 + np.arange(values) + np.zeros(shape)
+        cost = {name: size**1.5 * rng.uniform(0.8, 1.2, shape) for name in NAMES[1:3]}
+        score = {"score": size * rng.uniform(0.9, 1.1, shape)}
+        tables.append(StageTable(f"stage{k}", reads, (k,), score | cost))
+    return SeparableProblem((values,) * stages, tuple(tables), dict.fromkeys(NAMES[:3], "sum"))
+
+
+@pytest.mark.parametrize("names", [NAMES[:1], NAMES[:2]])
+def test_designs_that_exist_save_work_in_many_stages(monkeypatch, rng, names):
+    problem, objectives = chain_of(8, 9, rng), [objective(name) for name in names]
+    limits = [Limit.on("latency_ms", 120.0), Limit.on("energy_mj", 110.0)]
+    plain = exact_front(problem, objectives, limits)
+    monkeypatch.setattr("flash.optimize.exact._MANY_STATES", 0)
+    quick = exact_front(problem, objectives, limits)
+    assert quick.indices.tolist() == plain.indices.tolist()
+    assert quick.evaluations < plain.evaluations
+
+
 def test_a_goal_that_is_limited_the_other_way_has_no_best_corner(monkeypatch):
     """The score is maximised and held from above: groups of options do not apply."""
     rng = np.random.default_rng(3)

@@ -12,6 +12,7 @@ from flash.evaluation.designs import (
     measure,
     measure_network,
     separable,
+    sum_name,
     sums_of_random,
 )
 from flash.evaluation.tabulated import DesignTables
@@ -30,5 +31,6 @@ __all__ = [
     "separable",
     "separable_on_chips",
     "costs_of_random",
+    "sum_name",
     "sums_of_random",
 ]

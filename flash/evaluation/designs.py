@@ -34,7 +34,7 @@ from flash.spaces.stage_tables import (
     tabulate,
 )
 from flash.spaces.table import LayerTable, network_table
-from flash.targets.base import Costs, Target, Triple
+from flash.targets.base import Costs, SummedCosts, Target, Triple
 
 __all__ = [
     "UNCONNECTED",
@@ -47,6 +47,7 @@ __all__ = [
     "measure_network",
     "separable",
     "costs_of_random",
+    "sum_name",
     "sums_of_random",
 ]
 
@@ -116,6 +117,11 @@ class Evaluation(Metrics):
 _SUMMED = ("nn_degree", "nn_mass", "weight_kb", "activation_kb")
 #: What ``Evaluation.quantity`` knows beside ``memory_kb``.
 _QUANTITIES = (*Metrics.__dataclass_fields__, *_TRIPLES)
+
+
+def sum_name(name: str) -> str:
+    """What stage tables call one of ``flash.targets.base.SummedCosts.sums``."""
+    return f"sum {name}"
 
 
 def measure(space: SearchSpace, indices: NDArray[np.int64]) -> Metrics:
@@ -241,13 +247,16 @@ def separable(
     target: Target,
     metric: str,
     index: CellScore | None = None,
-    sizes: SeparableProblem | None = None,
+    more: Quantities | None = None,
     names: Sequence[str] = (),
+    sums: Sequence[str] = (),
 ) -> SeparableProblem:
     """The stage tables of ``metric`` and of all costs on the target.
 
     index: what ``metric`` is, for one that is none of ``flash.metrics.METRICS``.
-    sizes: tables of the same space that have the quantities ``names``, which are joined.
+    more:  of its quantities of layers those called ``names`` are tabulated too.
+    sums:  names of ``flash.targets.base.SummedCosts.sums``: they are tabulated too, each as
+           ``sum_name`` calls it.
 
     Quantities: the metric, the target's (``latency_ms``, ``energy_mj``, on accelerators
     ``area_mm2``), ``weight_kb`` (sums over stages) and ``activation_kb`` (a maximum). Where the
@@ -258,15 +267,24 @@ def separable(
     """
 
     may_break = not space.family.connected
+    offered: object = target
+    summed = offered if sums and isinstance(offered, SummedCosts) else None
 
     def stage_costs(table: LayerTable) -> Mapping[str, Floats]:
         broken: dict[str, Floats] = {}
         if may_break:
             dead: NDArray[np.bool_] = ~np.any(table.live, axis=0)
             broken[UNCONNECTED] = dead.astype(np.float64)
+        costs: Mapping[str, Floats] = target.stage_costs(table) if summed is None else {}
+        if summed is not None:  # the costs are among the sums
+            found = summed.sums(table)
+            costs = {name: found[name] for name in target.quantities}
+            costs |= {sum_name(name): found[name] for name in sums}
+        sizes = {} if more is None else more(table)
         return {
             **broken,
-            **target.stage_costs(table),
+            **costs,
+            **{name: sizes[name] for name in names},
             "weight_kb": _kilobytes(parameter_count(table), target.weight_bytes),
             "activation_kb": _kilobytes(peak_activation_elements(table), target.activation_bytes),
         }
@@ -279,16 +297,15 @@ def separable(
     }
     if not separates(space):
         return _whole(space, target, stage_costs, combine, (metric, index))
+    combine |= dict.fromkeys((*names, *(sum_name(name) for name in sums)), "sum")
     if index is not None:
         score = index
 
         def cell_scores(table: LayerTable) -> Mapping[str, Floats]:
             return {metric: score(table) if len(table) else np.zeros(table.designs)}
 
-        tables = tabulate(space, stage_costs, cell_scores, {metric: "sum", **combine})
-    else:
-        tables = METRICS[metric].tabulated(tabulate(space, stage_costs, None, combine), space)
-    return tables if sizes is None else tables.joined(sizes, names)
+        return tabulate(space, stage_costs, cell_scores, {metric: "sum", **combine})
+    return METRICS[metric].tabulated(tabulate(space, stage_costs, None, combine), space)
 
 
 def _whole(

@@ -21,6 +21,7 @@ from flash.evaluation.designs import (
     evaluation_of,
     measure,
     plain_metrics,
+    sum_name,
 )
 from flash.metrics.registry import METRICS
 from flash.spaces.space import SearchSpace
@@ -60,7 +61,7 @@ class DesignTables:
         metrics = {name: found.pop(name) for name in Metrics.__dataclass_fields__}
         if self._summed is None:
             return Metrics(**metrics)
-        sums = {name.removeprefix("sum "): values for name, values in found.items()}
+        sums = {name.removeprefix(sum_name("")): values for name, values in found.items()}
         return evaluation_of(metrics | cost_columns(self._summed.costs_of_sums(sums)))
 
     def score(self, metric: str, indices: Ints) -> Floats | None:
@@ -79,7 +80,7 @@ class DesignTables:
         def of_layers(table: LayerTable) -> Mapping[str, Floats]:
             metrics = plain_metrics(table, *sizes)
             costs: Mapping[str, Floats] = {} if summed is None else summed.sums(table)
-            return metrics | {f"sum {name}": values for name, values in costs.items()}
+            return metrics | {sum_name(name): values for name, values in costs.items()}
 
         def of_cells(table: LayerTable) -> Mapping[str, Floats]:
             metrics = plain_metrics(table)
@@ -88,7 +89,7 @@ class DesignTables:
         names = [*Metrics.__dataclass_fields__]
         if summed is not None:
             one = self.space.table(np.zeros((1, len(self.space.grids)), dtype=np.int64))
-            names += [f"sum {name}" for name in summed.sums(one)]
+            names += [sum_name(name) for name in summed.sums(one)]
         combine: dict[str, Combine] = dict.fromkeys(names, "sum")
         return tabulate(self.space, of_layers, of_cells, combine | {"activation_kb": "max"})
 

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flash.errors import UsageError
 from flash.spaces.stage_tables import Floats, SeparableProblem, StageTable
 
-__all__ = ["Remaining", "Step", "aligned", "chain", "remaining"]
+__all__ = ["Options", "Remaining", "Step", "aligned", "chain", "options_of", "remaining"]
 
 #: More states than this and the chain is no chain in practice.
 _MOST_STATES = 20_000
@@ -34,6 +35,18 @@ class Step:
     after: tuple[int, ...]
     kept: tuple[int, ...]
     dropped: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Options:
+    """One stage's options.
+
+    columns:    (quantities, states, kept, dropped) what each adds.
+    next_state: (states, kept) the state each leads to.
+    """
+
+    columns: Floats
+    next_state: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -81,6 +94,28 @@ def aligned(array: Floats, axes: Sequence[int], onto: Sequence[int]) -> Floats:
     order = [axes.index(k) for k in onto if k in axes]
     shape = iter(np.transpose(array, order).shape)
     return np.transpose(array, order).reshape([next(shape) if k in axes else 1 for k in onto])
+
+
+def options_of(problem: SeparableProblem, step: Step, quantities: Sequence[str]) -> Options:
+    """The options of a step's stage, quantities in this order."""
+    sizes, stage = problem.sizes, step.table
+    axes = (*step.before, *step.kept, *step.dropped)
+    full = tuple(sizes[k] for k in axes)
+    before, kept = (math.prod(sizes[k] for k in part) for part in (step.before, step.kept))
+    columns = [
+        np.broadcast_to(aligned(stage.values[q], (*stage.reads, *stage.owns), axes), full).reshape(
+            before, kept, -1
+        )
+        for q in quantities
+    ]
+    # The state each (state, kept values) leads to.
+    both = (*step.before, *step.kept)
+    grids = np.indices(tuple(sizes[k] for k in both)) if both else np.zeros((0,), int)
+    following = np.zeros((before, kept), dtype=np.int64)
+    if step.after:
+        after = [grids[both.index(k)].reshape(before, kept) for k in step.after]
+        following = np.ravel_multi_index(after, tuple(sizes[k] for k in step.after))
+    return Options(np.stack(columns), following)
 
 
 def remaining(problem: SeparableProblem, steps: Sequence[Step], quantity: str) -> list[Remaining]:

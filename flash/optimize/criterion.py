@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from flash.optimize.objectives import Objective
 from flash.spaces.stage_tables import Floats
 
-__all__ = ["Criterion"]
+__all__ = ["SLACK", "Criterion"]
 
 #: Bounds are relaxed by this share of their size: the order of additions differs from evaluate's.
-_SLACK = 1e-12
+SLACK = 1e-12
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Criterion:
             # Below this, every completion meets the limit: how far below is of no interest.
             worst = sum(float((high if self.of.sign > 0 else low)[k]) for k in self.sums)
             safe = self.of.sign * (self.bound - worst)
-            safe -= _SLACK * (abs(self.bound) + abs(worst))
+            safe -= SLACK * (abs(self.bound) + abs(worst))
             ends = [np.maximum(end, safe) for end in ends]
         return ends
 
@@ -60,14 +60,22 @@ class Criterion:
         """Which partial designs have a completion within the limit; None if all have."""
         if self.bound is None:
             return None
-        best = low if self.of.sign > 0 else high
-        total = self._total(columns) + sum(float(best[k]) for k in self.sums)
-        if self.peak is not None:
-            total = total + np.maximum(columns[self.peak], best[self.peak])
-        slack = _SLACK * (abs(self.bound) + np.abs(total))
+        total = self.best(columns, low, high)
+        slack = SLACK * (abs(self.bound) + np.abs(total))
         if self.of.sign > 0:
             return np.asarray(total <= self.bound + slack)
         return np.asarray(total >= self.bound - slack)
+
+    def best(self, columns: Floats, low: Floats, high: Floats) -> Floats:
+        """The best value that a completion can have, to rounding.
+
+        low, high: what remains, a number a quantity, or one a quantity and partial design.
+        """
+        rest = low if self.of.sign > 0 else high
+        total: Floats = self._total(columns) + sum(rest[k] for k in self.sums)
+        if self.peak is not None:
+            total = total + np.maximum(columns[self.peak], rest[self.peak])
+        return total
 
     def _signed(self, values: Floats) -> Floats:
         return values if self.of.sign > 0 else -values

@@ -24,14 +24,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.errors import InfeasibleError, UsageError
-from flash.optimize.chain import Step, aligned, chain, remaining
+from flash.optimize.chain import Options, Step, chain, options_of, remaining
 from flash.optimize.criterion import Criterion
 from flash.optimize.infeasibility import best_of_space, none_found
 from flash.optimize.merging import Merge, Piece
 from flash.optimize.objectives import Limit, Objective, Scalar, values_of, within
 from flash.optimize.optimizer import Optimizer
+from flash.optimize.outlook import Outlook
 from flash.optimize.pareto import non_dominated
 from flash.optimize.result import OptimizerResult
+from flash.optimize.scouting import scout
 from flash.spaces.stage_tables import Floats, SeparableProblem
 
 __all__ = ["EXACT", "exact_best", "exact_front", "least_possible"]
@@ -40,6 +42,8 @@ Ints = NDArray[np.int64]
 
 #: Look-ups in the tables of stages that take as long as going through one state.
 _LOOK_UPS_A_STATE = 2_000
+#: With more states than this, designs that exist are looked for first, to rule out others by.
+_MANY_STATES = 1_000
 #: Designs evaluated one by one at most: their indices are held at once.
 _MOST_ENUMERATED = 1 << 18
 
@@ -58,14 +62,6 @@ class _Layer:
     options: Ints
 
 
-@dataclass(frozen=True)
-class _Options:
-    """One stage's options: (states, kept, dropped) tables, and the state each leads to."""
-
-    columns: Floats
-    next_state: Ints
-
-
 def _with_followers(steps: Sequence[Step]) -> Iterator[tuple[Step, list[Step]]]:
     """Each stage that has a choice, with those behind it that have none."""
     start = 0
@@ -77,7 +73,7 @@ def _with_followers(steps: Sequence[Step]) -> Iterator[tuple[Step, list[Step]]]:
         start = end
 
 
-def _followed(state: int, then: Sequence[_Options]) -> tuple[int, list[Floats]]:
+def _followed(state: int, then: Sequence[Options]) -> tuple[int, list[Floats]]:
     """The state after stages without a choice, and what each adds."""
     constants = []
     for options in then:
@@ -105,6 +101,8 @@ class _Search:
             self._criterion(of, bounds.get(of), of not in objectives) for of in targets
         ]
         self.rest = [remaining(problem, self.steps, q) for q in self.quantities]
+        goals = [c for c in self.criteria if not c.limit_only]
+        self.outlook = Outlook(goals, self.adds)
 
     def _criterion(self, of: Objective, bound: float | None, limit_only: bool) -> Criterion:
         at = [self.quantities.index(q) for q in of.quantities]
@@ -113,6 +111,11 @@ class _Search:
             raise UsageError(f"objective {of.name}: the exact optimizer takes one maximum at most")
         sums = tuple(k for k in at if self.adds[k])
         return Criterion(of, sums, peaks[0] if peaks else None, bound, limit_only)
+
+    @property
+    def states(self) -> int:
+        """Of all stages together."""
+        return sum(math.prod(self.problem.sizes[k] for k in step.after) for step in self.steps)
 
     def run(self) -> Ints:
         """Indices of the designs that may be optimal, shape (k, variables)."""
@@ -133,14 +136,17 @@ class _Search:
 
     # ------------------------------------------------------------------------ one stage
     def _extend(self, layer: _Layer, step: Step, forced: Sequence[Step], number: int) -> _Layer:
-        options, then = self._options(step), [self._options(one) for one in forced]
+        options, *then = (options_of(self.problem, one, self.quantities) for one in (step, *forced))
         after = (forced[-1] if forced else step).after
         states = math.prod(self.problem.sizes[k] for k in after)
         low, high = (self._rest_after(number, end) for end in ("low", "high"))
         arriving: list[list[Piece]] = [[] for _ in range(states)]
+        hopeful = self.outlook.pairs(layer.columns, layer.starts, (options, *then), (low, high))
         for source in np.flatnonzero(np.diff(layer.starts)).tolist():
             first, last = layer.starts[source : source + 2].tolist()
             for kept, following in enumerate(options.next_state[source].tolist()):
+                if not hopeful[source, kept]:
+                    continue
                 state, constants = _followed(following, then)
                 own = options.columns[:, source, kept]
                 useful = np.flatnonzero(self._useful(own, low[:, state], high[:, state]))
@@ -156,36 +162,19 @@ class _Search:
                 merged.append(merge.of(pieces))
                 self.evaluations += merge.evaluations
                 ends[state + 1] = len(merged[-1][1])
+        columns = np.concatenate([m[0] for m in merged], axis=1)
+        which = np.repeat(np.arange(states), ends[1:])
+        keep = self.outlook.open(columns, low[:, which], high[:, which])
         return _Layer(
-            np.concatenate([m[0] for m in merged], axis=1),
-            np.cumsum(ends),
-            np.concatenate([m[1] for m in merged]),
-            np.concatenate([m[2] for m in merged]),
+            columns[:, keep],
+            np.append(0, np.cumsum(np.bincount(which[keep], minlength=states))),
+            np.concatenate([m[1] for m in merged])[keep],
+            np.concatenate([m[2] for m in merged])[keep],
         )
 
     def _rest_after(self, number: int, end: str) -> Floats:
         """(quantities, states): bounds on what follows after ``number`` stages."""
         return np.stack([np.ravel(getattr(rest[number], end)) for rest in self.rest])
-
-    def _options(self, step: Step) -> _Options:
-        sizes, stage = self.problem.sizes, step.table
-        axes = (*step.before, *step.kept, *step.dropped)
-        full = tuple(sizes[k] for k in axes)
-        before, kept = (math.prod(sizes[k] for k in part) for part in (step.before, step.kept))
-        columns = [
-            np.broadcast_to(
-                aligned(stage.values[q], (*stage.reads, *stage.owns), axes), full
-            ).reshape(before, kept, -1)
-            for q in self.quantities
-        ]
-        # The state each (state, kept values) leads to.
-        both = (*step.before, *step.kept)
-        grids = np.indices(tuple(sizes[k] for k in both)) if both else np.zeros((0,), int)
-        following = np.zeros((before, kept), dtype=np.int64)
-        if step.after:
-            after = [grids[both.index(k)].reshape(before, kept) for k in step.after]
-            following = np.ravel_multi_index(after, tuple(sizes[k] for k in step.after))
-        return _Options(np.stack(columns), following)
 
     def _useful(self, own: Floats, low: Floats, high: Floats) -> NDArray[np.bool_]:
         """Which options of a stage are not dominated by another one."""
@@ -228,7 +217,9 @@ def exact_front(
         raise UsageError("the exact optimizer needs an objective")
     began = time.perf_counter()
     search = _Search(problem, objectives, limits)
-    one_by_one = _few_enough(problem, search.steps)
+    one_by_one = _few_enough(problem, search)
+    if not one_by_one and len(objectives) <= 2 and search.states > _MANY_STATES:
+        search.outlook.known = scout(problem, objectives, limits)
     indices = _every_design(problem) if one_by_one else search.run()
     held = values_of(problem, indices, [limit.quantity for limit in limits])
     indices = indices[within(held, limits)]
@@ -279,11 +270,10 @@ def least_possible(problem: SeparableProblem, of: Objective) -> float:
     return float(exact_front(problem, [of]).values[0, 0])
 
 
-def _few_enough(problem: SeparableProblem, steps: Sequence[Step]) -> bool:
+def _few_enough(problem: SeparableProblem, search: _Search) -> bool:
     """Whether evaluating every design takes less time than to go through all states."""
-    states = sum(math.prod(problem.sizes[k] for k in step.after) for step in steps)
-    looked_up = problem.size * len(steps)
-    return problem.size <= _MOST_ENUMERATED and looked_up <= _LOOK_UPS_A_STATE * (states - 1)
+    looked_up = problem.size * len(search.steps)
+    return problem.size <= _MOST_ENUMERATED and looked_up <= _LOOK_UPS_A_STATE * (search.states - 1)
 
 
 def _every_design(problem: SeparableProblem) -> Ints:

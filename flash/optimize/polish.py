@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from flash.optimize.pareto import non_dominated
 from flash.spaces.stage_tables import Floats
 
-__all__ = ["moves", "polish", "steps"]
+__all__ = ["moves", "polish", "spread", "steps"]
 
 Ints = NDArray[np.int64]
 
@@ -70,3 +71,36 @@ def polish(
             break
         design, cost = near[best], float(costs[best])
     return design, cost
+
+
+def spread(
+    fresh: Ints,
+    values: Floats,
+    score: Callable[[Ints], tuple[Floats, NDArray[np.bool_]]],
+    allowed: NDArray[np.bool_],
+    signs: Sequence[float],
+    changes: Ints,
+    tops: Ints,
+    sweeps: int,
+) -> tuple[Ints, Floats]:
+    """The front of designs, their neighbours tried until none is new, at most ``sweeps`` times.
+
+    fresh, values: the first designs and their objectives, of which those ``allowed`` count.
+    score:         designs -> their objectives, and which designs are allowed.
+    """
+    front = np.zeros((0, fresh.shape[1]), dtype=np.int64)
+    known = np.zeros((0, len(signs)))
+    tried = np.zeros(0, dtype=np.bool_)
+    for _ in range(sweeps):
+        front = np.concatenate([front, fresh[allowed]])
+        known = np.concatenate([known, values[allowed]])
+        tried = np.concatenate([tried, np.zeros(int(allowed.sum()), dtype=np.bool_)])
+        keep = non_dominated(known, signs)
+        front, known, tried = front[keep], known[keep], tried[keep]
+        if tried.all():
+            break
+        near = np.clip(front[~tried][:, None] + changes, 0, tops)
+        fresh = near.reshape(-1, fresh.shape[1])
+        tried[:] = True
+        values, allowed = score(fresh)
+    return front, known

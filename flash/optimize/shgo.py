@@ -22,7 +22,7 @@ from flash.optimize.levels import Effort, Search, Solve, penalised
 from flash.optimize.objectives import Limit, Objective, Scalar, meets, single, values_of
 from flash.optimize.optimizer import Optimizer
 from flash.optimize.pareto import non_dominated
-from flash.optimize.polish import steps
+from flash.optimize.polish import spread, steps
 from flash.optimize.result import OptimizerResult
 from flash.spaces.stage_tables import Floats, SeparableProblem
 
@@ -134,27 +134,27 @@ def _sweep(
 
 def _spread(search: Search, signs: Floats, held: Sequence[tuple[int, Limit]]) -> Ints:
     """The front of all designs scored, its neighbours tried until none is new on it."""
-    around = steps(len(search.tops))
-    count = len(signs)
-    front = np.zeros((0, len(search.tops)), dtype=np.int64)
-    values = np.zeros((0, len(search.lookup.objectives)))
-    fresh, fresh_values = _best_archived(search, signs, held)
-    tried = np.zeros(0, dtype=np.bool_)
-    for _ in range(search.effort.sweeps):
-        ok = np.ones(len(fresh), dtype=np.bool_)
+
+    def score(designs: Ints) -> tuple[Floats, NDArray[np.bool_]]:
+        values = search.score(designs, inside=False)
+        allowed = np.ones(len(designs), dtype=np.bool_)
         for column, limit in held:
-            ok &= limit.met(fresh_values[:, column])
-        front = np.concatenate([front, fresh[ok]])
-        values = np.concatenate([values, fresh_values[ok]])
-        tried = np.concatenate([tried, np.zeros(int(ok.sum()), dtype=np.bool_)])
-        keep = non_dominated(values[:, :count], signs.tolist())
-        front, values, tried = front[keep], values[keep], tried[keep]
-        if tried.all():
-            break
-        near = np.clip(front[~tried][:, None] + around, 0, search.tops)
-        fresh = near.reshape(-1, len(search.tops))
-        tried[:] = True
-        fresh_values = search.score(fresh, inside=False)
+            allowed &= limit.met(values[:, column])
+        return values[:, : len(signs)], allowed
+
+    fresh, values = _best_archived(search, signs, held)
+    every = np.ones(len(fresh), dtype=np.bool_)
+    around, sweeps = steps(len(search.tops)), search.effort.sweeps
+    front, _ = spread(
+        fresh,
+        values[:, : len(signs)],
+        score,
+        every,
+        signs.tolist(),
+        around,
+        search.tops,
+        sweeps,
+    )
     return front
 
 

@@ -6,17 +6,17 @@ A target may tell by sums over layers whether a network is like those that it wa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flash.evaluation import sum_name
 from flash.optimize import Limit, Objective, OptimizerResult, SeparableProblem
 from flash.search.problem import Problem
 from flash.search.problem.base import Ints
-from flash.spaces.stage_tables import Floats, tabulate
-from flash.spaces.table import LayerTable
+from flash.spaces.stage_tables import Combine
 from flash.targets.base import MeasuredRange, SumLimit
 
 __all__ = ["FrontOf", "Measured"]
@@ -29,7 +29,7 @@ FrontOf = Callable[[SeparableProblem, Sequence[Limit]], OptimizerResult]
 class Measured:
     """The ranges of a target, as ``flash.optimize.confine`` asks for them.
 
-    tables: of the problem, without limits of ranges.
+    tables: of the problem, with the sums that it ``needs``, without limits of ranges.
     """
 
     problem: Problem
@@ -40,6 +40,15 @@ class Measured:
     def possible(problem: Problem, tables: SeparableProblem) -> bool:
         """Whether a front of the problem can be proven under further sums at all."""
         return problem.one_chip and problem.target.exact and tables.tabulated
+
+    @staticmethod
+    def needs(problem: Problem) -> tuple[str, ...]:
+        """The target's sums that tables of the problem must have for its ranges."""
+        target = problem.target
+        if not (problem.one_chip and target.exact and isinstance(target, MeasuredRange)):
+            return ()
+        every = (one for conditions in target.measured for one in conditions)
+        return tuple(dict.fromkeys(name for one in every for name in one.weights))
 
     def front(self, tables: SeparableProblem, limits: Sequence[Limit]) -> OptimizerResult:
         """The exact front."""
@@ -58,19 +67,20 @@ class Measured:
         if isinstance(target, MeasuredRange):
             for conditions in target.measured:
                 limits = [Limit(Objective(one.name, "min"), one.bound) for one in conditions]
-                yield self._tabulated(target, conditions), limits
+                yield self._tabulated(conditions), limits
 
     def sample(self, designs: int) -> NDArray[np.int64]:
         """Random networks."""
         drawn: Ints = self.problem.networks.sample(designs, np.random.default_rng(0))
         return drawn
 
-    def _tabulated(self, target: MeasuredRange, conditions: Sequence[SumLimit]) -> SeparableProblem:
-        """Stage tables of what the conditions bound, by their names."""
-
-        def of_layers(table: LayerTable) -> Mapping[str, Floats]:
-            found = target.sums(table)
-            return {one.name: one.value(found) for one in conditions}
-
-        names = [one.name for one in conditions]
-        return tabulate(self.problem.networks, of_layers, None, dict.fromkeys(names, "sum"))
+    def _tabulated(self, conditions: Sequence[SumLimit]) -> SeparableProblem:
+        """Stage tables of what the conditions bound, by their names: weighted sums of sums."""
+        names = {name for one in conditions for name in one.weights}
+        stages = []
+        for stage in self.tables.stages:
+            sums = {name: stage.values[sum_name(name)] for name in names}
+            values = {one.name: one.value(sums) for one in conditions}
+            stages.append(replace(stage, values=values))
+        combine: dict[str, Combine] = dict.fromkeys((one.name for one in conditions), "sum")
+        return replace(self.tables, stages=tuple(stages), combine=combine)

@@ -62,8 +62,8 @@ class Goal:
     min_accuracy_percent: the limit on predicted accuracy, None without one.
     inside:   only designs within what was trained are searched: the space was narrowed to it.
     no_accuracy: why a model in the space's file is not used; empty where it is, or there is none.
-    largest:  the sizes up to which networks were trained, where a search stays within those, and
-              ``sizes``, the tables of them; empty and None where it does not.
+    largest:  the sizes up to which networks were trained, where a search stays within those;
+              empty where it does not.
     """
 
     metric: str
@@ -74,7 +74,6 @@ class Goal:
     inside: bool = False
     no_accuracy: str = ""
     largest: Mapping[str, float] = field(default_factory=dict)
-    sizes: SeparableProblem | None = None
 
     @property
     def index(self) -> CellScore | None:
@@ -211,11 +210,10 @@ def choose_goal(problem: Problem, metric: str | None, min_accuracy_percent: floa
     rising = "" if model is None else model.metric
     within = model is not None and inside and problem.one_chip
     largest = model.largest if model is not None and within else {}
-    sizes = size_problem(networks) if largest else None
     if metric is None and problem.stands_for_accuracy(rising):
-        return Goal(rising, "accuracy", model, True, least, inside, "", largest, sizes)
+        return Goal(rising, "accuracy", model, True, least, inside, "", largest)
     chosen = _checked(problem, metric or problem.own_metric)
-    return Goal(chosen, chosen, model, rising == chosen, least, inside, why, largest, sizes)
+    return Goal(chosen, chosen, model, rising == chosen, least, inside, why, largest)
 
 
 def _checked(problem: Problem, metric: str) -> str:

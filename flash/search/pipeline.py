@@ -180,7 +180,8 @@ def prepare(request: Request, *, budgeted: bool = False) -> Setup:
     if metric is None and (request.proxy or budgeted):
         metric = problem.own_metric
     goal = choose_goal(problem, metric, request.min_accuracy_percent)
-    tables = problem.tables(goal.metric, goal.index, goal.sizes, tuple(goal.largest))
+    sums = () if request.extrapolate or budgeted else Measured.needs(problem)
+    tables = problem.tables(goal.metric, goal.index, tuple(goal.largest), sums)
     return Setup(problem, goal, tables, choose_criteria(problem, goal, tables, request))
 
 

@@ -95,6 +95,8 @@ class SearchSpace:
         """
         stages = self.family.stages
         sizes = {n: len(grid) for n, grid in zip(self.variables, self.grids, strict=True)}
+        if type(self.family).canonical is Family.canonical:  # every value has an effect
+            return self.size
         if max(math.prod(sizes[n] for n in (*s.reads, *s.owns)) for s in stages) > _MOST_OPTIONS:
             return self.size
         counts: dict[tuple[int, ...], int] = {(): 1}

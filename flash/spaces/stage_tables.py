@@ -240,12 +240,32 @@ def _in_blocks(
     quantities: Quantities,
 ) -> dict[str, Floats]:
     """Quantities of the stages ``only``, some designs at a time: a layer table is large."""
-    parts = []
-    for start in range(0, designs, _TABULATED):
-        block = slice(start, start + _TABULATED)
-        own = {n: v[block] if isinstance(v, np.ndarray) else v for n, v in values.items()}
-        parts.append(quantities(_emit(space, own, min(_TABULATED, designs - start), only)))
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    found: dict[str, Floats] = {}
+    for rows in _alike(space.family.branches, values, designs):
+        for start in range(0, len(rows), _TABULATED):
+            block = rows[start : start + _TABULATED]
+            own = {
+                name: value if isinstance(value, int) else value[block]
+                for name, value in values.items()
+            }
+            own |= {name: int(np.ravel(own[name])[0]) for name in space.family.branches}
+            for name, part in quantities(_emit(space, own, len(block), only)).items():
+                if name not in found:
+                    found[name] = np.empty(designs, dtype=part.dtype)
+                found[name][block] = part
+    return found
+
+
+def _alike(
+    branches: Sequence[str], values: Mapping[str, int | NDArray[np.int64]], designs: int
+) -> list[NDArray[np.int64]]:
+    """The designs in groups of the same values of ``branches``, in order inside each."""
+    groups = [np.arange(designs)]
+    for name in branches:
+        own = values[name]
+        if isinstance(own, np.ndarray):
+            groups = [rows[own[rows] == v] for rows in groups for v in np.unique(own[rows])]
+    return groups
 
 
 def mesh(

@@ -154,13 +154,14 @@ class Problem(Protocol):
         self,
         metric: str,
         index: CellScore | None = None,
-        sizes: SeparableProblem | None = None,
-        names: Sequence[str] = (),
+        sizes: Sequence[str] = (),
+        sums: Sequence[str] = (),
     ) -> SeparableProblem:
         """Stage tables of the metric and of all costs.
 
         index: what the metric is, for one that is none of ``flash.metrics.METRICS``.
-        sizes: tables of the networks that have the quantities ``names``, to be joined.
+        sizes: names of ``flash.accuracy.features.layer_sums`` to tabulate too.
+        sums:  names of the target's ``sums`` to tabulate too (``flash.evaluation.sum_name``).
         """
 
     def of_networks(self, networks: SearchSpace) -> Problem:

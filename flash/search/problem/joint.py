@@ -62,10 +62,10 @@ class NetworksAndChips:
         self,
         metric: str,
         index: CellScore | None = None,
-        sizes: SeparableProblem | None = None,
-        names: Sequence[str] = (),
+        sizes: Sequence[str] = (),
+        sums: Sequence[str] = (),
     ) -> SeparableProblem:
-        """Stage tables over hardware and network variables; sizes are limited on one chip only."""
+        """Stage tables over hardware and network variables; the rest is for one chip only."""
         return separable_on_chips(self.space.network, self.space.family, metric, index)
 
     def of_networks(self, networks: SearchSpace) -> NetworksAndChips:

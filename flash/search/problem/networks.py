@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from flash.accuracy.features import layer_sums
 from flash.errors import InfeasibleError, UsageError
 from flash.evaluation import CellScore, Evaluation, evaluate, separable
 from flash.metrics import METRICS, own_metric
@@ -26,6 +27,7 @@ from flash.search.problem.infeasibility import why_unmet
 from flash.search.problem.relaxation import real_values
 from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import Floats
+from flash.spaces.table import LayerTable
 from flash.targets import Target
 
 __all__ = ["Networks"]
@@ -63,11 +65,16 @@ class Networks:
         self,
         metric: str,
         index: CellScore | None = None,
-        sizes: SeparableProblem | None = None,
-        names: Sequence[str] = (),
+        sizes: Sequence[str] = (),
+        sums: Sequence[str] = (),
     ) -> SeparableProblem:
         """Stage tables of the metric and of all costs on the target."""
-        return separable(self.space, self.target, metric, index, sizes, names)
+
+        def layers(table: LayerTable) -> Mapping[str, Floats]:
+            return layer_sums(self.space, table)
+
+        more = layers if sizes else None
+        return separable(self.space, self.target, metric, index, more, sizes, sums)
 
     def of_networks(self, networks: SearchSpace) -> Networks:
         """The same with other networks."""

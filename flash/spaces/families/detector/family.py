@@ -42,6 +42,7 @@ class DetectorFamily(Family):
     """
 
     name = "detector"
+    branches = ("style",)
     settings = {"activation": Setting(OWN, most=OWN), "bins": Setting(16, most=64)}
 
     def __init__(self, shape: InputShape, classes: int, settings: Mapping[str, Any]) -> None:
