@@ -6,12 +6,15 @@ of the chip, in the order of ``ChipGrid.free``, then those of the network's spac
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flash.evaluation.designs import CellScore, Evaluation, evaluate_summed, separable
+from flash.optimize.chain import aligned
 from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import Combine, Floats, SeparableProblem, StageTable
 from flash.spaces.table import LayerTable, TableEmitter
@@ -21,6 +24,8 @@ __all__ = ["evaluate_on_chips", "separable_on_chips"]
 
 Ints = NDArray[np.int64]
 
+#: Entries of a table of joined stages, chips x options: 64 MB a quantity, a second to fill.
+_MOST_JOINED = 8_000_000
 #: Costs of a chip that cannot be built: beyond every limit, yet finite.
 _IMPOSSIBLE = 1e9
 
@@ -32,7 +37,8 @@ def separable_on_chips(
 
     Its first stage owns the hardware variables and holds what a chip costs whatever the network
     (``ChipFamily.own_costs``); every other stage reads them. Where the target is not ``exact``,
-    costs are lower bounds. ``metric`` and ``index`` are those of ``separable``.
+    costs are lower bounds, the tighter the more layers know each other: stages of one cell are then
+    one stage, if its table stays small. ``metric`` and ``index`` are those of ``separable``.
     """
     base = family.target(int(np.argmax(family.possible)))
     network = separable(space, base, metric, index)
@@ -43,9 +49,10 @@ def separable_on_chips(
     chip = {name: np.zeros(shape) for name in combine}
     chip |= {name: _every_chip(family, values).reshape(shape) for name, values in own.items()}
     stages = [StageTable("chip", (), hardware, chip)]
-    for stage in network.stages:
+    most = 0 if base.exact else _MOST_JOINED // len(family.possible)
+    for stage, names in _cells_joined(space, network, most):
         tail = next(iter(stage.values.values())).shape
-        found = family.stage_costs(_stage_table(space, stage))
+        found = family.stage_costs(_stage_table(space, stage, names))
         values: dict[str, Floats] = {}
         for name in combine:
             if name in own:
@@ -69,8 +76,47 @@ def _every_chip(family: ChipFamily, values: Floats) -> Floats:
     return every
 
 
-def _stage_table(space: SearchSpace, stage: StageTable) -> LayerTable:
-    """The layers of every option of a stage, in the order of its table."""
+def _cells_joined(
+    space: SearchSpace, network: SeparableProblem, most: int
+) -> Iterator[tuple[StageTable, set[str]]]:
+    """The stages, those of one cell as one where its table has at most ``most`` entries; and the
+    names of the space's stages that each is."""
+    cells = {stage.cell[0]: stage.cell for stage in space.family.stages if len(stage.cell) > 1}
+    stages = list(network.stages)
+    while stages:
+        names = cells.get(stages[0].name, ())
+        group = stages[: len(names)]
+        if [stage.name for stage in group] == list(names) and group:
+            joined = _joined(network, group, most)
+            if joined is not None:
+                yield joined, set(names)
+                del stages[: len(names)]
+                continue
+        yield stages[0], {stages[0].name}
+        del stages[0]
+
+
+def _joined(network: SeparableProblem, group: Sequence[StageTable], most: int) -> StageTable | None:
+    """Stages that follow each other as one; None where its table would be too large."""
+    owns = tuple(k for stage in group for k in stage.owns)
+    reads = tuple(dict.fromkeys(k for stage in group for k in stage.reads if k not in owns))
+    axes = (*reads, *owns)
+    shape = tuple(network.sizes[k] for k in axes)
+    if math.prod(shape) > most:
+        return None
+    values = {}
+    for name, combine in network.combine.items():
+        parts = [aligned(stage.values[name], (*stage.reads, *stage.owns), axes) for stage in group]
+        merge = np.add if combine == "sum" else np.maximum
+        values[name] = np.broadcast_to(functools.reduce(merge, parts), shape)
+    return StageTable(group[-1].name, reads, owns, values)
+
+
+def _stage_table(space: SearchSpace, stage: StageTable, names: set[str]) -> LayerTable:
+    """The layers of every option of a stage, in the order of its table.
+
+    names: of the space's stages that it is.
+    """
     axes = (*stage.reads, *stage.owns)
     grids = [space.grids[k] for k in axes]
     mesh = [g.ravel() for g in np.meshgrid(*grids, indexing="ij")] if grids else []
@@ -78,7 +124,7 @@ def _stage_table(space: SearchSpace, stage: StageTable) -> LayerTable:
         name: int(grid[0]) for name, grid in zip(space.variables, space.grids, strict=True)
     }
     values.update((space.variables[k], g) for k, g in zip(axes, mesh, strict=True))
-    emitter = TableEmitter(math.prod(len(g) for g in grids), only={stage.name})
+    emitter = TableEmitter(math.prod(len(g) for g in grids), only=names)
     return emitter.table(space.family.emit(emitter, values)[1])
 
 

@@ -19,7 +19,7 @@ from flash.spaces.table import LayerTable
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-__all__ = ["SIZES", "distinct_layers"]
+__all__ = ["SIZES", "distinct_layers", "distinct_rows", "sizes_of"]
 
 #: What the cost of a layer depends on, beside its operation and whether it has an offset.
 SIZES: Final = (
@@ -37,7 +37,7 @@ SIZES: Final = (
     "operands",
 )
 
-#: Odd random factors of the hash in ``_distinct_rows``.
+#: Odd random factors of the hash in ``distinct_rows``; rows have no more columns.
 _FACTORS: Final = np.random.default_rng(0).integers(2**62, size=len(SIZES)) * 2 + 1
 
 
@@ -59,8 +59,8 @@ def distinct_layers(
     layers: list[Layer] = []
     designs, columns, width = [], [], 0
     for rows in kinds.values():
-        sizes = np.concatenate([_sizes(table.layers[row], present[row]) for row in rows])
-        shapes, index = _distinct_rows(sizes)
+        sizes = np.concatenate([sizes_of(table.layers[row], present[row]) for row in rows])
+        shapes, index = distinct_rows(sizes)
         columns.append(index + width)
         designs += [np.flatnonzero(present[row]) for row in rows]
         width += len(shapes)
@@ -72,8 +72,8 @@ def distinct_layers(
     return tuple(layers), csr_array((np.ones(len(at[0])), at), shape=(table.designs, width))
 
 
-def _sizes(layer: Layer, present: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """(designs that have the layer, sizes)."""
+def sizes_of(layer: Layer, present: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Sizes of a layer in the designs that have it, shape (those, sizes)."""
     sizes = np.empty((int(present.sum()), len(SIZES)), dtype=np.int64)
     for k, name in enumerate(SIZES):
         value = np.asarray(getattr(layer, name))
@@ -81,13 +81,13 @@ def _sizes(layer: Layer, present: NDArray[np.bool_]) -> NDArray[np.int64]:
     return sizes
 
 
-def _distinct_rows(rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The distinct rows, and the number of each row among them.
+def distinct_rows(rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The distinct rows of a table of at most ``len(SIZES)`` columns, and each row's number.
 
     Sorting one hash a row is ten times faster than sorting rows; should two rows ever share
     a hash, the rows themselves are sorted.
     """
-    hashes = (rows * _FACTORS).sum(axis=1)  # wraps around, as a hash may
+    hashes = (rows * _FACTORS[: rows.shape[1]]).sum(axis=1)  # wraps around, as a hash may
     _, first, index = np.unique(hashes, return_index=True, return_inverse=True)
     distinct, index = rows[first], index.ravel()
     if not (distinct[index] == rows).all():

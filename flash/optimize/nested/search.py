@@ -28,9 +28,9 @@ _ROUNDS = Effort(sweeps=6)
 _FEWER = Effort(sweeps=3)
 #: Designs shown at most.
 _SHOWN = 1500
-#: Partial designs that a certificate looks at where no time is given: about ten seconds of one
+#: Partial designs that a certificate looks at where no time is given: about twenty seconds of one
 #: core, and enough to settle the shipped systolic chips with the whole of ``cifar10-concat``.
-_PARTIAL_DESIGNS = 25_000_000
+_PARTIAL_DESIGNS = 80_000_000
 
 
 @dataclass(frozen=True)

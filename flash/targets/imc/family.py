@@ -16,7 +16,8 @@ from flash.spaces.stage_tables import Floats
 from flash.spaces.table import LayerTable
 from flash.targets.base import ANALYTICAL
 from flash.targets.chips import ChipGrid
-from flash.targets.imc.model import imc_costs
+from flash.targets.imc.model import imc_costs, least_moved
+from flash.targets.imc.moves import DistinctMoves, distinct_moves
 from flash.targets.imc.profile import ImcHardware
 from flash.targets.imc.target import ImcTarget
 from flash.targets.shapes import SIZES, distinct_layers
@@ -95,7 +96,8 @@ class ImcFamily:
     def stage_costs(self, table: LayerTable) -> Mapping[str, Floats]:
         """Area, and lower bounds of latency and energy; each of shape (possible chips, designs).
 
-        Worked out once for each distinct layer and chip, and added up by counts.
+        Worked out once for each distinct layer (or tensor that moves) and chip, and added up by
+        counts.
         """
         built = [chip for chip, ok in zip(self.chips, self.possible, strict=True) if ok]
         total = {name: np.zeros((len(built), table.designs)) for name in _COSTS}
@@ -107,7 +109,23 @@ class ImcFamily:
                 if found:
                     by_shape = np.concatenate([costs[name] for costs in found], axis=1)
                     total[name] += (counts @ by_shape.T).T
+        moves = distinct_moves(table)
+        if moves is not None:
+            for name, moved in self._moved(moves, built).items():
+                total[name] += (moves.counts @ moved.T).T
         return total
+
+    def _moved(self, moves: DistinctMoves, chips: list[Mapping[str, int]]) -> dict[str, Floats]:
+        """Lower bounds of what distinct moves add, shape (chips, moves)."""
+        shapes = len(np.atleast_1d(moves.layer.out_channels))
+        per_block = max(1, _BLOCK // max(shapes, len(moves.home)))
+        parts = []
+        for start in range(0, len(chips), per_block):
+            block = chips[start : start + per_block]
+            table = _one_row(moves.layer, moves.layer.act, shapes, len(block))
+            variables = {name: np.array([c[name] for c in block]) for name in block[0]}
+            parts.append(least_moved(moves, table, self._one_converter, variables))
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def _shapes(self, layer: Layer, act: str, chips: list[Mapping[str, int]]) -> dict[str, Floats]:
         """Lower bounds for distinct shapes of one operation, shape (chips, shapes)."""
@@ -131,12 +149,12 @@ class ImcFamily:
 
 
 def _one_row(layer: Layer, act: str, shapes: int, repeats: int) -> LayerTable:
-    """A table of one row: the shapes side by side, repeated for each chip."""
+    """A table of one row: the shapes side by side, repeated for each chip; it takes nothing in."""
     sizes: dict[str, Any] = {
         name: np.tile(np.broadcast_to(np.asarray(getattr(layer, name)), (shapes,)), repeats)
         for name in SIZES
     }
-    x = Tensor(sizes["in_channels"], sizes["in_height"], sizes["in_width"], INPUT)
+    x = Tensor(sizes["in_channels"], sizes["in_height"], sizes["in_width"], INPUT, present=False)
     row = replace(layer, inputs=(x,), act=act, signal=True, **sizes)
     out = Tensor(sizes["out_channels"], sizes["out_height"], sizes["out_width"], 0)
     output = replace(out, producer=np.full(shapes * repeats, INPUT))

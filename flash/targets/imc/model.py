@@ -6,9 +6,10 @@ What is exact and what is a bound, for whoever optimises over it. Given the hard
   are sums over layers, exactly;
 * the mesh is not: how far a layer is from the one before it depends on how many tiles lie
   before both and on the side of the mesh. ``hops="placed"`` is the figure of the real placement;
-  ``hops="least"`` replaces it by a proven lower bound that each layer knows of itself, so
-  that latency and energy become sums over layers (and over the stages of a family), never
-  above those of ``placed``. Minimise with ``least``, then state the best design's ``placed``:
+  ``hops="least"`` replaces it by a proven lower bound, made of what a part of a network knows of
+  itself: the tiles of its own layers. Added up over the stages of a family, latency and energy
+  are never above those of ``placed``, and the nearer the larger the stages. Minimise with
+  ``least``, then state the best design's ``placed``:
   the difference bounds what any other design could gain;
 * ``_low`` and ``_high`` of one stage are over the converter models; their sums over stages are
   an outer interval, since each stage may take its ends from another model. Compare converters
@@ -33,13 +34,14 @@ from numpy.typing import NDArray
 from flash.errors import UsageError
 from flash.spaces.table import LayerTable
 from flash.targets.imc.mapping import Mapped, map_layers
-from flash.targets.imc.noc import mesh_side, wire_pj_per_bit
+from flash.targets.imc.moves import DistinctMoves
+from flash.targets.imc.noc import burst_cycles, mesh_side, wire_pj_per_bit
 from flash.targets.imc.parts import TilePart, tile_parts
 from flash.targets.imc.pipeline import pipeline_ns
 from flash.targets.imc.profile import ImcHardware, Options
-from flash.targets.imc.traffic import Hops, Traffic, network_traffic
+from flash.targets.imc.traffic import Hops, Traffic, least_transfer, network_traffic, refetch
 
-__all__ = ["Chip", "Work", "evaluate", "imc_costs", "prepare"]
+__all__ = ["Chip", "Work", "evaluate", "imc_costs", "least_moved", "prepare"]
 
 Floats = NDArray[np.float64]
 Values = Mapping[str, int | NDArray[np.int64]]
@@ -83,7 +85,7 @@ def imc_costs(
 
     variables: hardware variable -> an integer, or one integer an option. Designs and options
                pair up (equal numbers), or one of them is a single one.
-    hops:      "placed", or "least" for a lower bound that is additive over layers (module).
+    hops:      "placed", or "least" for a lower bound that adds up over stages (module).
     returns:   arrays of shape (designs or options,): ``latency_ms`` (layer after layer),
                ``pipelined_latency_ms``, ``interval_ms`` (between images, pipelined),
                ``dynamic_energy_mj``, ``leakage_mw`` (of the chip), ``energy_mj``,
@@ -162,6 +164,51 @@ def evaluate(work: Work, adc_model: str) -> Chip:
         parts_mm2=parts,
         leakage_mw=sum((part.leakage_mw for part in made.values()), np.zeros(())),
     )
+
+
+def least_moved(
+    moves: DistinctMoves, table: LayerTable, hardware: ImcHardware, variables: Values
+) -> dict[str, Floats]:
+    """What tensors that move within a table of stages add to ``hops="least"``: latency and energy.
+
+    table:     one row, ``moves.layer``: its shapes side by side, once for each chip.
+    variables: hardware variable -> one integer a chip.
+    returns:   arrays of shape (chips, moves).
+    """
+    given = {name: np.ravel(values) for name, values in variables.items()}
+    chips = len(given["rows"])
+    shapes = table.designs // chips
+    wide = hardware.options({name: np.repeat(values, shapes) for name, values in given.items()})
+    options = hardware.options({name: values[:, None] for name, values in given.items()})
+    mapped = map_layers(table, hardware.precision, wide)
+    again = refetch(table, mapped, hardware, wide)
+
+    def of_layers(values: Floats, at: NDArray[np.int64]) -> Floats:
+        return values.reshape(chips, shapes)[:, at]
+
+    known, fetched = moves.sender >= 0, moves.fetched
+    tiles = of_layers(mapped.tiles, moves.home)
+    size_a = np.where(known, of_layers(mapped.tiles, np.maximum(moves.sender, 0)), np.inf)
+    fan_out = np.where(fetched, of_layers(mapped.input_copies, moves.home), 1.0)
+    times = np.where(fetched, of_layers(again, moves.home), 1.0)
+    bits: Floats = times * moves.elements.astype(np.float64) * hardware.precision.activation_bits
+    copied, busiest, distance = least_transfer(bits, fan_out, size_a, tiles, options)
+    made = tile_parts(hardware, options, hardware.settings.adc_model)
+    area, leakage = (
+        sum((getattr(part, name) for part in made.values()), np.zeros(()))
+        for name in ("area_mm2", "leakage_mw")
+    )
+    ns = burst_cycles(hardware.noc, busiest, distance) / (options.frequency_mhz / 1000)
+    waiting_mw = np.where(fetched, leakage * tiles, 0.0)
+    if hardware.settings.chip_link:
+        waiting_mw = waiting_mw + hardware.link.power_mw
+    energy_pj = (
+        copied * made["buffer"].component.energy_pj["use"]
+        + copied * (distance + 1) * made["router"].component.energy_pj["route"]
+        + copied * distance * wire_pj_per_bit(hardware.noc, np.sqrt(area))
+        + waiting_mw * ns
+    )
+    return {"latency_ms": ns * 1e-6, "energy_mj": energy_pj * 1e-9}
 
 
 def _layer_pj(work: Work, made: Mapping[str, TilePart]) -> dict[str, Floats]:
