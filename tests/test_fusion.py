@@ -20,7 +20,7 @@ from flash.spaces.space import load_space
 from flash.spaces.table import TableEmitter
 from flash.targets.processor.costs import costs, executed_layers, network_costs
 from flash.targets.processor.fusion import fused_network, fused_table
-from flash.targets.processor.kernels import REORDER, kernel_of
+from flash.targets.processor.kernels import KERNEL_CLASSES, REORDER, kernel_of
 from flash.targets.processor.profile import EXECUTES, Profile, load_profile
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -202,7 +202,7 @@ def test_what_onnxruntime_merges_is_known_where_it_blocks_channels() -> None:
         "runtime": {"name": "onnxruntime", "provider": "CPUExecutionProvider"},
         "device": {"arch": "x86_64", "simd_bits": 512},
     }
-    assert known_structure(header) == Structure("fed", "sum", 16)
+    assert known_structure(header) == Structure("fed", "blocks", 16)
     for changed in ({"arch": "aarch64"}, {"simd_bits": None}, {"simd_bits": 128}):
         assert known_structure(header | {"device": header["device"] | changed}) is None
     # In integers it blocks nothing, wherever it runs.
@@ -241,7 +241,7 @@ def test_an_unread_convolution_is_kept_with_what_feeds_it_but_no_unread_sum() ->
 @pytest.mark.parametrize("space", ["nasbench201", "cifar10-add", "cifar10-concat"])
 @pytest.mark.parametrize(
     ("executes", "fusion"),
-    [*product(("used", "kept", "fed"), ("graph", "sum")), ("all", "eager")],
+    [*product(("used", "kept", "fed"), ("graph", "sum", "blocks")), ("all", "eager")],
 )
 def test_both_views_agree_whatever_a_runtime_merges(space: str, executes: str, fusion: str) -> None:
     found = load_space(space)
@@ -254,7 +254,8 @@ def test_both_views_agree_whatever_a_runtime_merges(space: str, executes: str, f
 
 @pytest.mark.parametrize("space", ["cifar10-add", "cifar10-concat", "cifar10-mobilenet-v2"])
 @pytest.mark.parametrize(
-    ("executes", "fusion"), [("used", "graph"), ("used", "sum"), ("all", "eager")]
+    ("executes", "fusion"),
+    [("used", "graph"), ("used", "sum"), ("all", "eager"), ("used", "blocks")],
 )
 def test_stages_add_up_whatever_a_runtime_merges(space: str, executes: str, fusion: str) -> None:
     found = load_space(space)
@@ -288,6 +289,18 @@ def test_layouts_change_between_blocks_and_plain_tensors() -> None:
     assert wide == [("conv", "relu")] * 3 + [moved]
     gap = _operators(lambda e, x: e.linear(e.global_pool(e.conv(x, 32)), 10))
     assert gap == [("conv", "relu"), ("global_pool", ""), ("linear", "")]
+
+
+def test_whether_groups_fill_blocks_is_the_processors_affair() -> None:
+    """Groups of eight channels leave the layout in blocks of 16, not that in blocks of 8."""
+    e = GraphEmitter()
+    source = e.source(3, 16, 16)
+    network = e.network(source, e.conv(e.conv(e.conv(source, 64), 64, groups=8), 64))
+    for lanes, reordered in ((16, 3), (8, 1)):
+        layers = fused_network(network, "blocks", lanes)
+        assert sum(x.act == REORDER for x in layers) == reordered
+        kind = KERNEL_CLASSES[int(kernel_of(layers[1], "blocks", lanes).kind)]
+        assert kind == ("grouped" if lanes == 16 else "conv3x3")
 
 
 def test_activations_that_no_convolution_does_are_kernels_of_their_own() -> None:

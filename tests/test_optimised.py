@@ -209,6 +209,26 @@ def test_the_rule_has_the_kernels_of_the_graph_that_is_run(act):
     assert sorted(x.act or x.op for x in by_rule) == sorted(x.act or x.op for x in read.layers)
 
 
+def test_a_map_times_one_value_a_channel_is_a_gate():
+    from flash.backends import network_of  # noqa: PLC0415
+    from flash.targets.processor.kernels import KERNEL_CLASSES, kernel_of  # noqa: PLC0415
+
+    made = model(
+        [
+            node("GlobalAveragePool", ["x"], ["a"]), node("Mul", ["x", "a"], ["b"]),
+            node("Mul", ["b", "x"], ["y"]),
+        ],
+        {"x": [1, 16, 7, 7]},
+        {},
+    )  # fmt: skip
+    gate, product = (layer for layer in network_of(made).layers if layer.op == "mul")
+    for layer, kind in ((gate, "gate"), (product, "elementwise")):
+        assert KERNEL_CLASSES[int(kernel_of(layer, "blocks", 16).kind)] == kind
+        assert KERNEL_CLASSES[int(kernel_of(layer, "sum", 16).kind)] == "elementwise"
+    kernel = kernel_of(gate, "blocks", 16)
+    assert (kernel.positions, kernel.outputs, kernel.weights) == (49 + 60, 16, 0)
+
+
 def test_fp16_on_x86_is_run_in_fp32_with_its_clips_alone(tmp_path, capsys):
     """As onnxruntime's own graph has it; where the activation is ReLU nothing changes."""
     from flash.backends import network_of, suite_models  # noqa: PLC0415

@@ -67,7 +67,7 @@ def _grown(name, designs=24):
 @cache
 def _kernels(name, designs, which, executes, fusion, lanes):
     """(kernel, which designs run it, whether it only moves) of a table."""
-    layers = _executed(_grown(name, designs)[which], executes, fusion)
+    layers = _executed(_grown(name, designs)[which], executes, fusion, lanes)
     return [(kernel_of(x, fusion, lanes), np.asarray(runs), x.op in _MOVING) for x, runs in layers]
 
 

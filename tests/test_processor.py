@@ -14,6 +14,7 @@ from flash.spaces.reference import reference_network
 from flash.spaces.space import SearchSpace, load_space
 from flash.spaces.table import TableEmitter
 from flash.targets.processor.costs import (
+    call_ms,
     costs,
     executed_layers,
     features,
@@ -73,12 +74,56 @@ def test_kernels_count_by_hand(build, kind, work, elements, weights) -> None:
     assert (kernel.elements, kernel.weights) == (elements, weights)
 
 
+#: Of 16 channels, 8 x 8, where code paths are told apart, with blocks of eight.
+BY_PATH = [
+    (lambda e, x: e.conv(x, 30, act="relu"), "conv3x3", (64, 144, 32), 64 * 46, 30 * 144),
+    (lambda e, x: e.conv(x, 30, act="relu6"), "conv3x3", (64, 150, 32), 64 * 46, 30 * 144),
+    # Groups that fill blocks: 8 channels read by each output.
+    (lambda e, x: e.conv(x, 32, groups=2), "conv3x3", (64, 72, 32), 64 * 48, 32 * 72),
+    # Groups that do not: rows of 8 positions are copied to columns as if they had 14.
+    (
+        lambda e, x: e.conv(x, 32, groups=4),
+        "grouped",
+        (64, 144 + 144 * 6 // 8, 8),
+        64 * 48,
+        8 * 144,
+    ),
+    (
+        lambda e, x: e.conv(x, 32, 3, 2, groups=4, act="tanh"),
+        "grouped",
+        (16, 144 + 144 * 6 // 4 + 4 * 15, 18),
+        16 * 64 + 32 * 16,
+        8 * 144,
+    ),
+    (
+        lambda e, x: e.conv(x, 16, 5, groups=16, act="hard_swish"),
+        "depthwise",
+        (64, 33, 16),
+        2 * 64 * 16,
+        400,
+    ),
+    # Four channels of an image fill no block, are no more, and nothing is reordered for them.
+    (lambda e, x: e.conv(e.slice(x, 4), 8), "conv3x3", (64, 36, 8), 64 * 12, 8 * 36),
+    # Five are read from a plain tensor, to which they are reordered first.
+    (lambda e, x: e.conv(e.slice(x, 5), 8), "conv3x3", (64, 45, 8), 64 * (13 + 80), 8 * 45),
+]
+
+
+@pytest.mark.parametrize(("build", "kind", "sizes", "elements", "weights"), BY_PATH)
+def test_code_paths_of_onnxruntime_count_by_hand(build, kind, sizes, elements, weights) -> None:
+    kernel = kernel_of(one_layer(build), "blocks", 8)
+    assert KERNEL_CLASSES[int(kernel.kind)] == kind
+    assert (kernel.positions, kernel.reduction, kernel.outputs) == sizes
+    assert (kernel.elements, kernel.weights) == (elements, weights)
+
+
 def test_weights_times_positions_are_the_macs() -> None:
     for name in ("alexnet_caffe", "mobilenet_v2", "inception_v3"):
         for layer in reference_network(name).layers:
             if layer.op in ("conv", "linear"):
-                kernel = kernel_of(layer)
-                assert kernel.weights * kernel.positions == layer_macs(layer), layer.name
+                for fusion, lanes in (("conv", 4), ("blocks", 16)):
+                    kernel = kernel_of(layer, fusion, lanes)
+                    assert kernel.weights * kernel.positions == layer_macs(layer), layer.name
 
 
 def test_a_kernel_takes_what_the_formula_says() -> None:
@@ -110,19 +155,22 @@ def test_table_and_network_agree(name: str, profile: Profile) -> None:
 
 
 def test_kernels_that_differ_by_design_are_classed_one_by_one() -> None:
-    kernel, groups = np.array([1, 3, 3, 5]), np.array([1, 1, 16, 16])
+    kernel, groups = np.array([1, 3, 3, 5, 3]), np.array([1, 1, 16, 2, 4])
 
     def emit(e: Emitter, kernel, groups):
         source = e.source(16, 8, 8)
         return source, e.conv(source, 16, kernel, groups=groups)
 
-    table = TableEmitter(4)
+    table = TableEmitter(5)
     together = table.table(emit(table, kernel, groups)[1])
-    for n in range(4):
-        single = GraphEmitter()
-        network = single.network(*emit(single, int(kernel[n]), int(groups[n])))
-        expected = network_costs(network, RPI4)["latency_ms"]
-        assert costs(together, RPI4)["latency_ms"][n] == pytest.approx(expected)
+    by_path = replace(RPI4.runtime, fusion="blocks", lanes=8)
+    blocked = replace(RPI4, runtimes={by_path.name: by_path}, default_runtime=by_path.name)
+    for profile in (RPI4, blocked):
+        for n in range(5):
+            single = GraphEmitter()
+            layer = single.network(*emit(single, int(kernel[n]), int(groups[n]))).layers[0]
+            expected = layer_latency_ms(layer, profile) + call_ms(profile)
+            assert costs(together, profile)["latency_ms"][n] == pytest.approx(float(expected))
 
 
 def test_costs_of_the_stages_add_up_to_the_network() -> None:

@@ -62,6 +62,7 @@ PARAMETERS = (
     "move_gb_s",
     "reorder_gb_s",
     "group_half",
+    "gate",
 )
 #: Of these, those of which only the ratio to another is expected, and a deviation that says
 #: nothing: fits without a measurement of them are what they would be if they were not fitted.
@@ -113,6 +114,7 @@ MEMORY = {
     "elementwise": "elementwise_gb_s",
     "activation": "elementwise_gb_s",
     "norm": "elementwise_gb_s",
+    "gate": "elementwise_gb_s",
     "move": "move_gb_s",
     "reorder": "reorder_gb_s",
 }
@@ -232,6 +234,7 @@ _SHEET_TIES: Final = (
     ("move_gb_s", "elementwise_gb_s", 0.2, 1.0),
     ("reorder_gb_s", "move_gb_s", 1.0, 0.7),
     ("group_half", "outputs_half", 1.75, 0.7),
+    ("gate", "activation", 1.0, 0.5),
 )
 
 
@@ -278,6 +281,7 @@ def _sheet_medians(peak_gmac_s: float, memory_gb_s: float) -> dict[str, float]:
         "move_gb_s": 0.2 * memory_gb_s,
         "reorder_gb_s": 0.2 * memory_gb_s,
         "group_half": 8.0,
+        "gate": 0.25 * peak_gmac_s,
     }
 
 

@@ -63,7 +63,7 @@ class Option:
 
 #: What onnxruntime runs and merges on a CPU for which it lays out activations in blocks, as its
 #: own profiles list the kernels (``flash.targets.processor.fusion``).
-_BLOCKED = ("fed", "sum")
+_BLOCKED = ("fed", "blocks")
 #: The same where it does not: networks in integers, whose channels lie last.
 _PLAIN = ("fed", "ort")
 

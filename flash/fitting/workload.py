@@ -90,7 +90,7 @@ def workload(
 
 def kernels_run(network: Network, executes: str, fusion: str, lanes: int) -> list[tuple[int, ...]]:
     """The fields of each kernel that a runtime runs for a network, in order, and of the call."""
-    layers = executed_layers(network, executes, fusion)
+    layers = executed_layers(network, executes, fusion, lanes)
     kernels = [tuple(int(field) for field in kernel_of(x, fusion, lanes)) for x in layers]
     return [*kernels, (CALL, 0, 0, 0, 0, 0, 1)]
 

@@ -42,6 +42,8 @@ _FEWEST_MACS: Final = 1e5
 #: (ours): cells whose operations nobody reads, zeros and identities among them tell these apart.
 READINGS: Final = ("all", "used", "kept", "fed")
 _READ: Final = 0.5
+#: What a runtime that lays out activations in blocks merges, and its lanes: its kernels are others.
+_BLOCKED: Final = ("blocks", 16)
 #: Relative error of a measurement.
 _NOISE: Final = 0.05
 
@@ -51,9 +53,13 @@ def choose(pool: Sequence[Candidate], count: int) -> list[Candidate]:
 
     Any first part of the list is itself such a choice, so a time limit may cut the rest.
     """
-    work = workload([c.live for c in pool], "all")
+    networks = [c.live for c in pool]
+    work = workload(networks, "all")
     read = _readings(pool, work)
-    covariance = _covariance(work, _PRIOR) + _READ**2 * read @ read.T
+    # Nobody knows yet which of these the runtime's structure is.
+    structures = [work, workload(networks, "all", 4, *_BLOCKED)]
+    covariance = np.mean([_covariance(x, _PRIOR) for x in structures], axis=0)
+    covariance = covariance + _READ**2 * read @ read.T
     left = np.ones(len(pool), dtype=np.bool_)
     kinds = np.array([c.kind for c in pool])
     taken = dict.fromkeys(KINDS, 0)

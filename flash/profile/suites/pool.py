@@ -182,7 +182,12 @@ def _chains(rng: np.random.Generator, count: int) -> list[str]:
             "b": int(rng.choice((2, 3))),
         }
         pick["g"] = int(rng.choice([g for g in (2, 4, 8) if pick["c"] % g == 0] or [1]))
-        texts.append(form.format(**pick))
+        # Groups by what each has of channels: runtimes treat those that fill registers otherwise.
+        widths = [x for x in (4, 8, 12, 16, 24, 32) if pick["c"] % x == 0 and x < pick["c"]]
+        pick["w"] = pick["c"] // int(rng.choice(widths or [pick["c"]]))
+        # Every average of two by two without padding takes a row and a column.
+        if "avg" not in form or pick["h"] > pick["t"]:
+            texts.append(form.format(**pick))
     return texts
 
 
@@ -193,6 +198,9 @@ _FORMS: Final = {
     "{c}x{h}x{h}: conv k{k} {n} *{t}": 2,
     "{c}x{h}x{h}: conv k3 s2 {n}": 1,
     "{c}x{h}x{h}: conv k3 g{g} {c} *{t}": 1,
+    "{c}x{h}x{h}: conv k1 {c}; conv k3 g{w} {c}; conv k1 {n}": 2,
+    "{c}x{h}x{h}: conv k1 {c}; conv k3 s2 g{w} {c}; conv k1 {n}": 1,
+    "{c}x7x7: conv k1 {f}; gap; linear 1000": 1,
     "{c}x{h}x{h}: dw k{k}; conv k1 {n}": 2,
     "{c}x{h}x{h}: dw k{k} *{t}; conv k1 {n}": 3,
     "{c}x{h}x{h}: conv k1 {n}; dw k{k} s2; conv k1 {n}": 1,
@@ -226,6 +234,7 @@ def _blocks(rng: np.random.Generator, count: int) -> list[str]:
                 "t": int(rng.choice((1, 2, 3))),
                 "k": int(rng.choice((3, 5, 7))),
             }
+            pick["w"] = pick["n"] // 8
             texts.append(form.format(**pick))
     return texts
 
@@ -252,6 +261,9 @@ _BLOCK_FORMS: Final = (
     "{c}x{h}x{h}: conv k3 {n}; deconv k2 {c}; conv k3 {n}",
     "{c}x{h}x{h}: conv k1 {n}; se r4 *{t}; conv k1 {c}",
     "{c}x{h}x{h}: conv k1 {n}; dw k{k}; hswish; se r4; plain k1 {c}",
+    "{c}x{h}x{h}: plain k1 {n}; silu; dw k{k}; silu; se r4; plain k1 {c}",
+    "{c}x{h}x{h}: conv k1 {n}; conv k3 g{w} {n}; se r4; plain k1 {c}",
+    "{c}x{h}x{h}: conv k1 {n}; conv k3 s2 g{w} {n}; se r4; plain k1 {c}",
     "{c}x{h}x{h}: conv k1 {n}; shuffle g2; dw k3; plain k1 {n}; shuffle g2 *4",
     "{c}x{h}x{h}: plain k3 {n}; gelu *4",
     "{c}x{h}x{h}: plain k3 {n}; tanh *2; exp *2; sigmoid *2; elu *2",

@@ -32,7 +32,7 @@ def breakdown(network: Network, profile: Profile) -> Breakdown:
     scale = _scale(network, profile) if runtime.alternatives else 1.0
     by_class: dict[str, float] = {}
     layers = []
-    for layer in executed_layers(network, runtime.executes, runtime.fusion):
+    for layer in executed_layers(network, runtime.executes, runtime.fusion, runtime.lanes):
         found = _layer_cost(layer, profile, scale)
         name = KERNEL_CLASSES[int(kernel_of(layer, runtime.fusion, runtime.lanes).kind)]
         by_class[name] = by_class.get(name, 0.0) + found.latency_ms
@@ -46,7 +46,7 @@ def breakdown(network: Network, profile: Profile) -> Breakdown:
 def _scale(network: Network, profile: Profile) -> float:
     """The latency of the network's layers over that of the main reading of its runtime."""
     runtime = profile.runtime
-    layers = executed_layers(network, runtime.executes, runtime.fusion)
+    layers = executed_layers(network, runtime.executes, runtime.fusion, runtime.lanes)
     main = sum(layer_totals(layer, profile)["latency_ms"] for layer in layers)
     average = network_costs(network, profile)["latency_ms"] - call_ms(profile)
     return average / main if main > 0 else 1.0

@@ -11,8 +11,8 @@ positive, so a network with more layers, channels or positions is never predicte
 kernels that only move data and that it does not need (``tests/test_physics.py``): a skip that takes
 whole tensors needs no slice, one as wide as the block no pad (up to 15 % of an ADD network on a
 GPU, 4 % on a Raspberry Pi); a block with as many channels as it reads has a sum, a wider one none;
-channels that fill a block of lanes need no layout reorder (``flash.targets.processor.kernels``). A
-run costs the overhead of the class ``call`` besides, once.
+channels that fill a block of lanes need no layout reorder, and run faster in groups
+(``flash.targets.processor.kernels``). A run costs the overhead of the class ``call`` besides, once.
 Where a profile has a cache, what a kernel moves beyond it passes a second bandwidth:
 B / bandwidth_c + (B - cache) / spill. Energy adds the board's power over that time to what each
 multiply-accumulate and byte costs on top:
@@ -38,7 +38,14 @@ from flash.spaces.network import Network
 from flash.spaces.table import LayerTable
 from flash.targets.processor.fusion import fused_network, fused_table
 from flash.targets.processor.kernel_evidence import like_measured
-from flash.targets.processor.kernels import CALL, KERNEL_CLASSES, Kernel, is_rated, kernel_of
+from flash.targets.processor.kernels import (
+    CALL,
+    KERNEL_CLASSES,
+    LANES,
+    Kernel,
+    is_rated,
+    kernel_of,
+)
 from flash.targets.processor.profile import (
     BYTES,
     Coefficients,
@@ -133,15 +140,16 @@ def executed(table: LayerTable, profile: Profile) -> list[tuple[Layer, Flags]]:
     A table of some stages only, whose rows never reach the output, cannot say what is used;
     there every active row counts.
     """
-    return _executed(table, profile.runtime.executes, profile.runtime.fusion)
+    runtime = profile.runtime
+    return _executed(table, runtime.executes, runtime.fusion, runtime.lanes)
 
 
-def _executed(table: LayerTable, mode: str, fusion: str) -> list[tuple[Layer, Flags]]:
+def _executed(table: LayerTable, mode: str, fusion: str, lanes: int) -> list[tuple[Layer, Flags]]:
     partial = int(np.max(np.asarray(table.output.producer))) < 0
     grid: NDArray[np.bool_] = table.active
     if not partial and mode != "all":
         grid = getattr(table, VIEWS[mode])
-    layers, grid = fused_table(table, grid, fusion)
+    layers, grid = fused_table(table, grid, fusion, lanes)
     flags: list[Flags] = [True if row.all() else row for row in grid]
     return list(zip(layers, flags, strict=True))
 
@@ -218,11 +226,13 @@ def network_features(network: Network, profile: Profile) -> dict[str, Floats]:
     return _network_totals(network, profile, _FEATURES)
 
 
-def executed_layers(network: Network, executes: str, fusion: str = "conv") -> list[Layer]:
+def executed_layers(
+    network: Network, executes: str, fusion: str = "conv", lanes: int = LANES[-1]
+) -> list[Layer]:
     """What a runtime runs of a network, as ``executed`` says it of a table."""
     if executes != "all":
         network = getattr(network, executes)()
-    return fused_network(network, fusion)
+    return fused_network(network, fusion, lanes)
 
 
 # ---------------------------------------------------------------------------------- totals
@@ -239,9 +249,9 @@ _FEATURES = (
 
 def _totals(table: LayerTable, profile: Profile, wanted: Sequence[str]) -> dict[str, Floats]:
     totals = {name: np.zeros(table.designs) for name in wanted}
-    ran: dict[tuple[str, str], list[tuple[Layer, Flags]]] = {}
+    ran: dict[tuple[str, str, int], list[tuple[Layer, Flags]]] = {}
     for variant, asked in _averaged(profile, wanted):
-        key = variant.executes, variant.fusion
+        key = variant.executes, variant.fusion, variant.lanes
         if key not in ran:
             ran[key] = _executed(table, *key)
         for layer, runs in ran[key]:
@@ -255,7 +265,7 @@ def _totals(table: LayerTable, profile: Profile, wanted: Sequence[str]) -> dict[
 def _network_totals(network: Network, profile: Profile, wanted: Sequence[str]) -> dict[str, Floats]:
     totals = {name: np.zeros(1) for name in wanted}
     for variant, asked in _averaged(profile, wanted):
-        for layer in executed_layers(network, variant.executes, variant.fusion):
+        for layer in executed_layers(network, variant.executes, variant.fusion, variant.lanes):
             for name, value in _layer_totals(layer, profile, variant, asked):
                 totals[name] += value
         if "latency_ms" in asked:

@@ -33,8 +33,11 @@ added like any operand.
 
 How the rules were found, and how well they explain measurements: ``docs/models.md``.
 
-``fusion = "read"`` is said of networks whose layers are kernels already, read from the graph that
-their runtime has optimised: nothing more merges.
+``fusion = "blocks"`` merges as "sum" does, and tells more code paths of onnxruntime apart
+(``flash.targets.processor.kernels``).
+
+``fusion = "read"``, or "read_blocks", is said of networks whose layers are kernels already, read
+from the graph that their runtime has optimised: nothing more merges.
 
 Only kernels of one stage merge, so that the costs of stages still add up to the network's.
 """
@@ -50,6 +53,7 @@ from numpy.typing import NDArray
 from flash.spaces.layers import NO_SUM, ZEROS, Flags, Ints, Layer, Tensor
 from flash.spaces.network import Network
 from flash.spaces.table import LayerTable, network_table
+from flash.targets.processor.kernels import LANES
 from flash.targets.processor.layout import FUSED, is_half_clip, reorders
 from flash.targets.processor.runtime import AS_READ
 
@@ -67,19 +71,22 @@ _NEVER = 1 << 20
 _ALONE = ("add", "mul", "norm", "conv_transpose")
 
 
-def fused_table(table: LayerTable, runs: Grid, fusion: str) -> tuple[list[Layer], Grid]:
+def fused_table(
+    table: LayerTable, runs: Grid, fusion: str, lanes: int = LANES[-1]
+) -> tuple[list[Layer], Grid]:
     """What is left to run of the layers that run: layers, and (layers, designs) which run.
 
-    runs: (rows, designs).
+    runs: (rows, designs). lanes: channels of a block.
     """
     if fusion == "graph":
         return _by_compilers(table, runs)
-    if fusion == "sum":
+    if fusion in ("sum", "blocks"):
         layers, left = _by_norms(*_by_convolutions(table, runs))
         layers, left = _with_activations(layers, left, ())
         if not table.is_network:
             return layers, left
-        moved = reorders(table.layers, runs[:, 0], table.output)
+        block = lanes if fusion == "blocks" else LANES[-1]
+        moved = reorders(table.layers, runs[:, 0], table.output, block)
         return [*layers, *moved], np.concatenate([left, np.ones((len(moved), 1), dtype=np.bool_)])
     if fusion == "ort":
         return _with_activations(*_by_norms(list(table.layers), runs), _ALONE)
@@ -88,15 +95,15 @@ def fused_table(table: LayerTable, runs: Grid, fusion: str) -> tuple[list[Layer]
     return list(table.layers), runs
 
 
-def fused_network(network: Network, fusion: str) -> list[Layer]:
+def fused_network(network: Network, fusion: str, lanes: int = LANES[-1]) -> list[Layer]:
     """The layers of a network that still run, lone sums that run among them."""
     sums = (x for x in (*network.layers, *network.lone_sums) if x.op == "add")
-    if fusion in ("conv", AS_READ) or (
+    if fusion in ("conv", *AS_READ.values()) or (
         fusion == "eager" and not any(x.producer == ZEROS for s in sums for x in s.inputs)
     ):
         return list(network.layers)
     table = network_table(network)
-    layers, grid = fused_table(table, table.active, fusion)
+    layers, grid = fused_table(table, table.active, fusion, lanes)
     left = [x for x, runs in zip(layers, grid[:, 0], strict=True) if runs]
     # Of the one design, sums by rule are columns of one number.
     return [

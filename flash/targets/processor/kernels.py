@@ -14,7 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.spaces.layers import Ints, Layer, in_elements, layer_macs, out_elements
-from flash.targets.processor.work import SLOW_ACTIVATIONS, WORK
+from flash.targets.processor.work import (
+    FUSED_WORK,
+    GATE_WORK,
+    SLOW_ACTIVATIONS,
+    WORK,
+    WORK_IN_BLOCKS,
+)
 
 __all__ = [
     "BASE_CLASS",
@@ -34,7 +40,8 @@ __all__ = [
 #: method; conv any other window; depthwise has as many outputs as inputs, each of one input;
 #: grouped any other convolution in groups; linear a product with weights, matmul one of two
 #: activations; activation computes more than it moves, norm too, over statistics of what it reads;
-#: move puts data elsewhere, reorder into another layout; call is what a run costs, once a network.
+#: move puts data elsewhere, reorder into another layout; gate multiplies each channel of a map by
+#: one value; call is what a run costs, once a network.
 KERNEL_CLASSES: Final = (
     "pointwise",
     "conv3x3",
@@ -52,6 +59,7 @@ KERNEL_CLASSES: Final = (
     "reorder",
     "matmul",
     "recurrent",
+    "gate",
     "call",
 )
 (
@@ -71,8 +79,9 @@ KERNEL_CLASSES: Final = (
     _REORDERED,
     _MATMUL,
     _RECURRENT,
+    _GATE,
     CALL,
-) = range(17)
+) = range(18)
 #: Class -> the class that it was once part of: whose rates it has where it has none of its own.
 BASE_CLASS: Final[Mapping[str, str]] = {
     "grouped": "conv",
@@ -84,6 +93,7 @@ BASE_CLASS: Final[Mapping[str, str]] = {
     "reorder": "elementwise",
     "matmul": "linear",
     "recurrent": "linear",
+    "gate": "elementwise",
 }
 
 #: Channels a runtime computes at once, its output channels rounded up: 4 fp32 lanes of a 128-bit
@@ -98,6 +108,12 @@ _IMAGE: Final = 4
 #: 500 random designs of each of five shipped spaces are predicted at most 13 % slower there, half
 #: of them the same. A separate time for reorders predicted networks no better than this multiple.
 _REORDER: Final = 8
+#: A channel of a gated map takes as long as so many positions more: 12 ns, 0.11 to 0.13 a position.
+_GATED: Final = 60
+#: Copying a row of a map for a product takes as long as so many positions more (on a Zen 4 maps 7,
+#: 14 and 28 wide take 2.1, 1.4 and 1.15 times as long a position as wide ones), and elements that
+#: lie apart (stride 2) as long as so many outputs more.
+_COLUMN, _STRIDED = 6, 10
 #: Operation that only files have -> the class whose rates it needs.
 _NEEDS: Final[Mapping[str, str]] = {
     "matmul": "matmul",
@@ -132,6 +148,11 @@ _FROM_FILES: Final = (
 _NOTHING: Final = ("input", "output")
 #: What the ``act`` of a layer ``copy`` says where it changes the layout.
 REORDER: Final = "reorder"
+#: Fusions of a runtime that lays out activations in blocks; of networks read as it runs them; and
+#: which of these tell its code paths apart (see ``kernel_of``).
+_BLOCKED: Final = ("sum", "blocks")
+_AS_READ: Final = ("read", "read_blocks")
+_BY_PATH: Final = ("blocks", "read_blocks")
 #: Kernels that a sum of any number of tensors counts for, where it is one kernel: it takes as long
 #: as two activations (found on HW-NAS-Bench's edge GPU, Jetson TX2 with TensorRT).
 _SUM_LAUNCHES: Final = 2
@@ -176,10 +197,18 @@ def kernel_of(layer: Layer, fusion: str = "conv", lanes: int = LANES[0]) -> Kern
     by one back.
 
     fusion: a profile's; with "graph" a sum is one kernel, with "sum" reorders cost ``_REORDER``, as
-            they do in blocks in a graph that was read as it runs ("read").
+            they do in blocks in a graph that was read as it runs ("read"). With "blocks" (and
+            "read_blocks") besides, what onnxruntime runs by different code is told apart:
+            convolutions in groups that fill blocks are convolutions like others, all other groups
+            and convolutions over one axis are products of matrices, group by group; activations
+            that a convolution does itself take time, but for ReLU; a map times one value a channel
+            is a gate.
     """
+    by_path = fusion in _BY_PATH
     if layer.op == "conv":
-        in_blocks = fusion == "sum" or (fusion == "read" and lanes > LANES[0])
+        in_blocks = fusion in _BLOCKED or (fusion in _AS_READ and lanes > LANES[0])
+        if by_path:
+            return _by_path(layer, lanes)
         if in_blocks and _is_over_one_axis(layer):
             return _grouped(layer)
         return _convolution(layer, lanes, _REORDER if in_blocks else 1)
@@ -210,7 +239,11 @@ def kernel_of(layer: Layer, fusion: str = "conv", lanes: int = LANES[0]) -> Kern
         elements = (layer.in_channels + layer.out_channels) * area
     if layer.op == "act" and layer.act in SLOW_ACTIVATIONS:
         slow = SLOW_ACTIVATIONS[layer.act]
+        if by_path:
+            slow = WORK_IN_BLOCKS.get(layer.act, slow)
         return Kernel(_ACTIVATION, layer.out_channels * area, slow, 1, elements, 0, 1)
+    if by_path and layer.op == "mul" and _is_gate(layer):
+        return Kernel(_GATE, area + _GATED, GATE_WORK, layer.out_channels, elements, 0, 1)
     launches: Ints = 1
     if lanes > LANES[0] and layer.op in ("concat", "slice", "pad"):
         # NCHWc -> NCHW before it, NCHW -> NCHWc after it.
@@ -305,9 +338,7 @@ def _pool(kind: int, layer: Layer, positions: Ints, window: Ints, lanes: int) ->
 
 def _convolution(layer: Layer, lanes: int, reorder: int) -> Kernel:
     channels, groups = layer.out_channels, layer.groups
-    positions, area_in = layer.out_height * layer.out_width, layer.in_height * layer.in_width
-    if not (isinstance(layer.batch, int) and layer.batch == 1):
-        positions, area_in = positions * layer.batch, area_in * layer.batch
+    positions, area_in = _areas(layer)
     window = layer.kernel_height * layer.kernel_width
     elements: Any = layer.in_channels * area_in + channels * positions
     if isinstance(groups, int) and groups == 1:
@@ -322,15 +353,7 @@ def _convolution(layer: Layer, lanes: int, reorder: int) -> Kernel:
             channels * (layer.in_channels * window),
             1 + reordered,
         )
-    channelwise = Kernel(
-        _DEPTHWISE,
-        positions,
-        window,
-        lane_multiple(channels, lanes),
-        elements,
-        channels * window,
-        1,
-    )
+    channelwise = _channelwise(layer, lanes)
     # With more outputs than inputs runtimes leave the code path for depthwise convolutions:
     # onnxruntime takes 5 times as long for two outputs an input as for one (64 channels, 56 x 56).
     depthwise = np.asarray(
@@ -342,6 +365,61 @@ def _convolution(layer: Layer, lanes: int, reorder: int) -> Kernel:
     if not depthwise.any():
         return grouped
     return Kernel(*(np.where(depthwise, a, b) for a, b in zip(channelwise, grouped, strict=True)))
+
+
+def _channelwise(layer: Layer, lanes: int, act: int = 0) -> Kernel:
+    """A depthwise convolution. act: multiply-accumulates an output that its activation takes."""
+    channels, window = layer.out_channels, layer.kernel_height * layer.kernel_width
+    positions, area_in = _areas(layer)
+    return Kernel(
+        _DEPTHWISE,
+        positions,
+        window + act,
+        lane_multiple(channels, lanes),
+        layer.in_channels * area_in + channels * positions,
+        channels * window,
+        1,
+    )
+
+
+def _areas(layer: Layer) -> tuple[Ints, Ints]:
+    """Positions written and read, of all images."""
+    positions, area_in = layer.out_height * layer.out_width, layer.in_height * layer.in_width
+    if not (isinstance(layer.batch, int) and layer.batch == 1):
+        positions, area_in = positions * layer.batch, area_in * layer.batch
+    return positions, area_in
+
+
+def _is_gate(product: Layer) -> bool:
+    """Whether a product is of tensors of different sides."""
+    sides = [(x.height, x.width) for x in product.inputs]
+    return any(np.any(h != sides[0][0]) or np.any(w != sides[0][1]) for h, w in sides)
+
+
+def _by_path(layer: Layer, lanes: int) -> Kernel:
+    """A convolution as onnxruntime runs it where it lays out activations in blocks."""
+    if _is_over_one_axis(layer):
+        return _products(layer, _fused(layer))
+    groups, read, written = layer.groups, layer.in_channels, layer.out_channels
+    depthwise = np.asarray((groups == read) & (groups > 1) & (written == read))
+    fills = (read // groups % lanes == 0) & (written // groups % lanes == 0)
+    blocked = np.asarray((groups == 1) | fills) & ~depthwise
+    act, found = _fused(layer), list[tuple[NDArray[np.bool_], Kernel]]()
+    if depthwise.any():
+        found.append((depthwise, _channelwise(layer, lanes, act)))
+    if blocked.any():
+        found.append((blocked, _dense(layer, lanes, act)))
+    if not (depthwise | blocked).all():
+        found.append((~(depthwise | blocked), _products(layer, act)))
+    kernel = found[0][1]
+    for own, other in found[1:]:
+        kernel = Kernel(*(np.where(own, a, b) for a, b in zip(other, kernel, strict=True)))
+    return kernel
+
+
+def _fused(layer: Layer) -> int:
+    """What the activation of a convolution takes, in multiply-accumulates an output."""
+    return FUSED_WORK.get(layer.act, 0)
 
 
 def _is_over_one_axis(layer: Layer) -> bool:
@@ -363,6 +441,57 @@ def _grouped(layer: Layer) -> Kernel:
         own,
         read + layer.out_channels * positions + own * reduction * (groups - 1),
         own * reduction,
+        1,
+    )
+
+
+def _dense(layer: Layer, lanes: int, act: int) -> Kernel:
+    """A convolution of whole blocks of channels, all with all or group by group."""
+    groups, read, channels = layer.groups, layer.in_channels, layer.out_channels
+    positions, area_in = _areas(layer)
+    window = layer.kernel_height * layer.kernel_width
+    # Channels that fill no block are read as they are, from a plain tensor.
+    reordered: Ints = 1 * ((read > _IMAGE) & (read < lanes))
+    padded: Ints
+    if isinstance(read, int):
+        padded = read if read < lanes else lane_multiple(read, lanes)
+    else:
+        padded = np.where(read < lanes, read, lane_multiple(read, lanes))
+    if not (isinstance(groups, int) and groups == 1):
+        grouped: Any = groups > 1
+        padded = np.where(grouped, read // groups, padded)
+        reordered = np.where(grouped, 0, reordered)
+    there_and_back: Any = 2 * read * area_in * reordered
+    elements: Any = read * area_in + channels * positions
+    return Kernel(
+        _window_class(layer),
+        positions,
+        padded * window + act,
+        lane_multiple(channels, lanes),
+        elements + _REORDER * there_and_back,
+        channels * (read // groups * window),
+        1 + reordered,
+    )
+
+
+def _products(layer: Layer, act: int) -> Kernel:
+    """A product a group, of its weights and the columns that its windows are copied to.
+
+    Copying is made up for by the class's half length of outputs, rows of a map that are copied one
+    by one by longer columns, and elements that do not lie side by side by more outputs.
+    """
+    groups, window = layer.groups, layer.kernel_height * layer.kernel_width
+    positions, area_in = _areas(layer)
+    columns, own = layer.in_channels * window, layer.out_channels // groups
+    calls: Any = columns * _COLUMN // layer.out_width * (window > 1)
+    strided: Any = _STRIDED * (layer.stride > 1)
+    return Kernel(
+        _GROUPED,
+        positions,
+        columns + calls + groups * act,
+        own + strided,
+        layer.in_channels * area_in + layer.out_channels * positions,
+        own * columns,
         1,
     )
 

@@ -68,10 +68,13 @@ def is_half_clip(layer: Layer) -> bool:
     return layer.out_format == "fp16" and layer.act in ("clip", "relu6")
 
 
-def reorders(layers: Sequence[Layer], runs: NDArray[np.bool_], output: Tensor) -> list[Layer]:
+def reorders(
+    layers: Sequence[Layer], runs: NDArray[np.bool_], output: Tensor, block: int = _BLOCK
+) -> list[Layer]:
     """A layer for each change of layout of a network, ``copy`` with the act ``REORDER``.
 
-    runs: which of the layers run, shape (layers,).
+    runs: which of the layers run, shape (layers,). block: channels of a block, which groups of a
+    convolution fill or not.
     """
     blocked: list[bool] = []
     found: dict[tuple[int, bool], Layer] = {}
@@ -100,11 +103,11 @@ def reorders(layers: Sequence[Layer], runs: NDArray[np.bool_], output: Tensor) -
         if not own:
             blocked.append(False)
         elif layer.op == "conv" and not _is_narrow(layer):
-            blocks = _is_blocked(layer)
+            blocks = _is_blocked(layer, block)
             wants(layer.inputs[0], blocks, layer)
             blocked.append(blocks)
         elif layer.op == "conv":
-            blocked.append(_is_blocked(layer))
+            blocked.append(_is_blocked(layer, block))
         elif layer.op in _RAGGED and _is_ragged(layer):
             blocked.append(any(given(x) for x in layer.inputs if x.present))
         elif layer.op in _POOLS and not given(layer.inputs[0]):
@@ -135,7 +138,7 @@ def _is_narrow(conv: Layer) -> bool:
     return int(conv.groups) == 1 and int(conv.in_channels) < _BLOCK
 
 
-def _is_blocked(conv: Layer) -> bool:
+def _is_blocked(conv: Layer, block: int) -> bool:
     if int(conv.in_height) == 1 and int(conv.in_width) > 1:
         return False  # over one axis
     groups, read, written = int(conv.groups), int(conv.in_channels), int(conv.out_channels)
@@ -143,7 +146,7 @@ def _is_blocked(conv: Layer) -> bool:
         return written % _FOUR == 0 and (read <= _FOUR or read % _FOUR == 0)
     if groups == read == written:
         return read % _FOUR == 0
-    return (read // groups) % _BLOCK == 0 and (written // groups) % _BLOCK == 0
+    return (read // groups) % block == 0 and (written // groups) % block == 0
 
 
 def _works_on_blocks(layer: Layer) -> bool:

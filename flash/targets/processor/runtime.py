@@ -62,10 +62,10 @@ STORED: Mapping[str, tuple[str, ...]] = {
 #: Which layers a runtime runs: the table above.
 EXECUTES = ("all", "used", "kept", "live", "fed")
 #: What a runtime merges into one kernel; "eager" only where it executes "all".
-FUSIONS = ("conv", "graph", "sum", "eager", "ort")
-#: The fusion of networks whose layers are kernels already, read as their runtime has merged them:
-#: never a runtime's.
-AS_READ = "read"
+FUSIONS = ("conv", "graph", "sum", "eager", "ort", "blocks")
+#: A runtime's fusion -> that of networks whose layers are kernels already, read as the runtime has
+#: merged them: never a runtime's.
+AS_READ: Mapping[str, str] = {f: "read_blocks" if f == "blocks" else "read" for f in FUSIONS}
 #: Totals of a network that say whether it resembles the fitted ones.
 BOX_FEATURES = ("macs", "bytes", "kernels", "conv_share")
 

@@ -130,8 +130,8 @@ class ProcessorTarget:
                 f"--optimized-by {optimizer}: {profile.name}:{runtime.name} runs "
                 f"{runtime.framework}, not {optimizer} on a CPU"
             )
-        alternatives = tuple(replace(v, fusion=AS_READ) for v in runtime.alternatives)
-        as_read = replace(runtime, fusion=AS_READ, alternatives=alternatives)
+        alternatives = tuple(replace(v, fusion=AS_READ[v.fusion]) for v in runtime.alternatives)
+        as_read = replace(runtime, fusion=AS_READ[runtime.fusion], alternatives=alternatives)
         runtimes = {**profile.runtimes, runtime.name: as_read}
         blocks = any(v.lanes > LANES[0] for v in runtime.variants)
         return replace(self, profile=replace(profile, runtimes=runtimes)), blocks
