@@ -115,7 +115,9 @@ class Chain:
         if name == "Silu":
             self.value = self.node("Mul", self.value, self.node("Sigmoid", self.value))
         elif name == "Clip":
-            self._weights += [numpy_helper.from_array(np.float32(v), f"limit{v}") for v in (0, 6)]
+            self._weights += [
+                numpy_helper.from_array(np.array(v, np.float32), f"limit{v}") for v in (0, 6)
+            ]
             self.value = self.node("Clip", self.value, "limit0", "limit6")
         elif name:
             self.value = self.node(name, self.value)

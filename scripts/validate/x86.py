@@ -2,13 +2,13 @@
 
     python scripts/validate/x86.py [--machine x86-avx2] [--graphs DIR] [--write FILE.toml]
 
-``x86-epyc`` (Zen 5, AVX-512) and ``x86-avx2`` (Zen 3) are fitted to a suite of flash (chains,
-blocks, designs of its spaces) measured on one thread of a virtual machine that others used, in
-processor time (``flash profile --processor-time``): a thread that is stopped does not age. Networks
-of ``any_model.py`` were measured the same way and take no part in the fit; their latencies are in
-``MACHINE-any-model.csv``. Printed are the errors by kind and how many lie inside the interval that
-the other kinds' errors give. ``--write`` writes the profile with the interval of these errors and
-those of the suite's own networks together.
+``x86-epyc`` (Zen 5, AVX-512), ``x86-zen4`` and ``x86-avx2`` (Zen 3) are fitted to a suite of flash
+(chains, blocks, designs of its spaces) measured on one thread of a virtual machine that others
+used, in processor time (``flash profile --processor-time``): a thread that is stopped does not age.
+Networks of ``any_model.py`` were measured the same way and take no part in the fit; their latencies
+are in ``MACHINE-any-model.csv``. Printed are the errors by kind and how many lie inside the
+interval that the other kinds' errors give. ``--write`` writes the profile with the interval of
+these errors and those of the suite's own networks together.
 
 ``x86-avx2`` has int8 besides: a suite of convolutional networks in QDQ form and, never fitted,
 those networks quantized so; and networks quantized dynamically, which are few and all fitted.
@@ -51,6 +51,7 @@ PLACE = Path(__file__).resolve().parents[2] / "hw_profiles" / "measurements"
 MACHINES = {
     "x86-epyc": "x86_64, AMD EPYC (Zen 5, AVX-512), one thread of a virtual machine",
     "x86-avx2": "x86_64, AMD EPYC (Zen 3, AVX2), one thread of a virtual machine",
+    "x86-zen4": "x86_64, AMD EPYC (Zen 4, AVX-512), one thread of a virtual machine",
 }
 #: Precision -> the column of its latencies.
 COLUMNS = {"fp32": "latency_ms", "int8": "int8_ms", "int8_dynamic": "int8_dynamic_ms"}
