@@ -16,8 +16,11 @@ import flash.targets.shapes as shapes_module
 from flash.errors import ProfileError, UsageError
 from flash.files.locations import data_file
 from flash.spaces.network import GraphEmitter
+from flash.spaces.reference import reference_network
 from flash.spaces.space import load_space
 from flash.spaces.stage_tables import tabulate
+from flash.spaces.table import network_table
+from flash.targets import load_target
 from flash.targets.components import component, energy_scale
 from flash.targets.systolic.chip import (
     systolic_area_mm2,
@@ -434,9 +437,27 @@ def test_intervals_of_latency_and_area_hold_the_published_chips():
     # weight stationary. Eyeriss is not: it has a model and errors of its own.
     assert high / value >= 1.32
     assert low / value <= 0.435
+    # Inception-V1 on an Edge TPU: 4.1 ms (coral.ai), 2.08 of the model.
+    assert high / value >= 2.08
     area, smaller, larger = (float(x[0]) for x in found.area_mm2)
     assert smaller < area < larger
     assert (area - smaller) / smaller == pytest.approx(0.093)
+
+
+@pytest.mark.parametrize(
+    ("name", "published_ms"),
+    # coral.ai/docs/edgetpu/benchmarks, table 1, Dev Board with Edge TPU.
+    [("mobilenet_v1", 2.4), ("mobilenet_v2", 2.6), ("googlenet_torchvision", 4.1)],
+)
+def test_the_interval_of_the_edge_tpu_holds_what_google_published(name, published_ms):
+    network = reference_network(name)
+    found = load_target("edge-tpu-like").costs(network_table(network))
+    value, low, high = (float(x[0]) for x in found.latency_ms)
+    assert low <= published_ms <= high
+    depthwise = any(x.op == "conv" and x.groups > 1 for x in network.layers)
+    assert depthwise == name.startswith("mobilenet")
+    # Without convolutions in groups the low end is nearer: NVDLA's, 0.43.
+    assert low / value == pytest.approx(0.2 if depthwise else 0.43)
 
 
 # ------------------------------------------------------------------------------------ files

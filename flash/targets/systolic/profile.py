@@ -74,6 +74,8 @@ class SystolicHardware:
     control_mm2:        what is there once.
     pe_scratchpad_bytes: memory in each processing element, read once a MAC.
     latency_low, latency_high: least and most of others' latencies over this model's.
+    latency_low_grouped: the least of networks with convolutions in groups (depthwise ones), which
+                        an array of this kind computes group by group; None where it is no other.
     area_error:         largest error of the area on a chip that was left out, as a share.
     row_stationary:     the array's elements and ports where the dataflow is "rs"; else None. Such
                         profiles have two variables more: ``batch``, images that share weights,
@@ -106,6 +108,7 @@ class SystolicHardware:
     latency_low: float
     latency_high: float
     area_error: float
+    latency_low_grouped: float | None = None
     row_stationary: RowStationary | None = None
 
     @property
@@ -170,6 +173,10 @@ _SECTIONS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+#: Figures that a profile may leave out.
+_OPTIONAL: Mapping[str, Mapping[str, tuple[float, float]]] = {
+    "errors": {"latency_low_grouped": (0.01, 1.0)}
+}
 #: Smallest and largest of each figure of a row-stationary array.
 _ROW_STATIONARY: Mapping[str, tuple[float, float]] = {
     "buffer_bytes": (256.0, 1e9),
@@ -191,8 +198,10 @@ def read_systolic(top: Section) -> SystolicHardware:
     sources: dict[str, str] = {}
     for name, expected in _SECTIONS.items():
         section = top.section(name)
-        section.only(expected)
-        for key, allowed in expected.items():
+        optional = _OPTIONAL.get(name, {})
+        section.only((*expected, *optional))
+        given = {key: allowed for key, allowed in optional.items() if section.has(key)}
+        for key, allowed in (*expected.items(), *given.items()):
             constants[key], sources[key] = _constant(section, key, allowed)
     shares = constants["input_share"] + constants["weight_share"] + constants["sum_share"]
     if abs(shares - 1) > 1e-9:

@@ -113,11 +113,19 @@ class SystolicTarget:
         area = np.full(table.designs, float(systolic_area_mm2(self.hardware, self.chip)))
         hardware = self.hardware
         return Costs(
-            (latency, hardware.latency_low * latency, hardware.latency_high * latency),
+            (latency, self._latency_low(table) * latency, hardware.latency_high * latency),
             (energy, np.minimum.reduce(energies), np.maximum.reduce(energies)),
             np.zeros(table.designs, dtype=np.bool_),
             (area, area / (1 + hardware.area_error), area / (1 - hardware.area_error)),
         )
+
+    def _latency_low(self, table: LayerTable) -> Floats:
+        """Least of others' latencies over this model's, of every design."""
+        low, grouped = self.hardware.latency_low, self.hardware.latency_low_grouped
+        if grouped is None:
+            return np.full(table.designs, low)
+        in_groups = (table.ops == "conv")[:, None] & (table["groups"] > 1) & table.live
+        return np.where(in_groups.any(axis=0), grouped, low)
 
     def stage_costs(self, table: LayerTable) -> Mapping[str, Floats]:
         """Latency and energy, additive, and the chip's area."""
