@@ -5,10 +5,11 @@ What is known is measured by ``scripts/validate/ranking.py`` (``docs/validation/
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flash.metrics.registry import scores
 from flash.spaces.space import SearchSpace
@@ -44,10 +45,13 @@ _MISLEADS: Final = 0.9
 _DRAWN, _FEWEST = 40, 8
 
 
-def of_space(space: SearchSpace, metric: str) -> list[str]:
+def of_space(
+    space: SearchSpace, metric: str, known: Callable[[NDArray[np.int64]], Floats] | None = None
+) -> list[str]:
     """Sentences on what to believe of ``metric`` in ``space``; none where nothing is known.
 
-    A seeded sample of the space's designs is scored (a quarter of a second at most).
+    A seeded sample of the space's designs is scored (a quarter of a second at most), by ``known``
+    where that tells the metric of designs.
     """
     if metric not in SHOWN_TO_RANK:
         return []
@@ -58,8 +62,10 @@ def of_space(space: SearchSpace, metric: str) -> list[str]:
         "params": (table.params * live).sum(axis=0).astype(np.float64),
         "MACs": (table.macs * live).sum(axis=0).astype(np.float64),
     }
-    names = (metric, "capacity") if metric == "sed" else (metric,)
-    found = scores(space, designs, names)
+    if metric == "sed":
+        found = scores(space, designs, (metric, "capacity"))
+    else:
+        found = scores(space, designs, (metric,)) if known is None else {metric: known(designs)}
     lines = [SHOWN_TO_RANK[metric], *_same_as_size(metric, found[metric], sizes, "its designs")]
     if metric == "sed" and rank_agreement(found["sed"], found["capacity"]) < _MISLEADS:
         lines.append(

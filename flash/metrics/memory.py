@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.spaces.layers import INPUT
+from flash.spaces.layers import INPUT, Tensor
 from flash.spaces.table import LayerTable
 
 __all__ = ["IN_PLACE", "parameter_count", "peak_activation_bytes", "peak_activation_elements"]
@@ -57,6 +57,7 @@ def _peak(table: LayerTable, element_size: NDArray[Any] | None = None) -> NDArra
     rows, designs = len(table), table.designs
     column = np.arange(designs)
     active = table.active
+    places = _Places(column)
     # One extra row, the last, stands for the tensor that comes from outside.
     last_use = np.broadcast_to(np.arange(rows + 1)[:, None], (rows + 1, designs)).copy()
     last_use[rows] = -1
@@ -64,11 +65,14 @@ def _peak(table: LayerTable, element_size: NDArray[Any] | None = None) -> NDArra
     size[:rows] = table.out_elements
     for row, layer in enumerate(table.layers):
         for x in layer.inputs:
-            reads = active[row] & x.present & (np.asarray(x.producer) >= INPUT)
-            producer = np.broadcast_to(np.asarray(x.producer), (designs,))[reads]
-            last_use[producer, column[reads]] = row
-            outside = reads & (np.asarray(x.producer) == INPUT)
-            if table.passers is None and outside.any():
+            reads = _read(active[row], x)
+            if isinstance(x.producer, int):
+                if x.producer >= INPUT:
+                    np.copyto(last_use[x.producer], row, where=reads)
+            else:
+                last_use.reshape(-1)[places.of(x)[reads]] = row
+            if table.passers is None and places.may_be_outside(x):
+                outside = reads & (np.asarray(x.producer) == INPUT)
                 elements = x.channels * x.height * x.width
                 size[rows] = np.where(outside, elements, size[rows])
     last_use[np.asarray(table.output.producer), column] = rows - 1
@@ -83,32 +87,75 @@ def _peak(table: LayerTable, element_size: NDArray[Any] | None = None) -> NDArra
         alive = span.last >= span.first
         change[span.first] += (elements * alive).astype(change.dtype)
         change[span.last + 1, column] -= (elements * alive).astype(change.dtype)
-    kept = _kept_for_reader(table, last_use, size)
-    for row in range(rows + 1):
-        change[last_use[row] + kept[row], column] -= size[row] * (last_use[row] >= 0)
-    peak: NDArray[Any] = np.cumsum(change[:rows], axis=0).max(axis=0, initial=0)
+    ends = last_use + _kept_for_reader(table, last_use, size, places)
+    ends *= designs
+    ends += column
+    size[last_use < 0] = 0  # what nobody reads from outside
+    np.subtract.at(change.reshape(-1), ends.reshape(-1), size.reshape(-1))
+    alive = np.zeros(designs, dtype=change.dtype)
+    peak = np.zeros(designs, dtype=change.dtype)
+    for row in range(rows):
+        alive += change[row]
+        np.maximum(peak, alive, out=peak)
     return peak
 
 
+class _Places:
+    """Where the results that layers read lie in flat arrays of (rows + 1, designs)."""
+
+    def __init__(self, column: NDArray[np.int64]) -> None:
+        self._column = column
+        self._known: dict[int, tuple[NDArray[np.int64], NDArray[np.int64], bool]] = {}
+
+    def of(self, x: Tensor) -> NDArray[np.int64]:
+        """Of a tensor that several layers make; from outside: the last row, from the end."""
+        return self._found(x)[1]
+
+    def may_be_outside(self, x: Tensor) -> bool:
+        """Whether it comes from outside in any design."""
+        return x.producer == INPUT if isinstance(x.producer, int) else self._found(x)[2]
+
+    def _found(self, x: Tensor) -> tuple[NDArray[np.int64], NDArray[np.int64], bool]:
+        made = np.asarray(x.producer)
+        found = self._known.get(id(x.producer))
+        if found is None:  # which keeps the array, so no other gets its number
+            place = made * len(self._column) + self._column
+            found = self._known[id(x.producer)] = made, place, bool((made == INPUT).any())
+        return found
+
+
+def _read(active: NDArray[np.bool_], x: Tensor) -> NDArray[np.bool_]:
+    """In which of the designs where a layer is ``active`` it reads a tensor that layers make."""
+    reads = active if x.present is True else active & x.present
+    return reads if isinstance(x.producer, int) else reads & (x.producer >= INPUT)
+
+
 def _kept_for_reader(
-    table: LayerTable, last_use: NDArray[np.int64], size: NDArray[Any]
-) -> NDArray[np.int64]:
-    """(rows + 1, designs): 0 where the last reader of a row's result writes over it, else 1.
+    table: LayerTable, last_use: NDArray[np.int64], size: NDArray[Any], places: _Places
+) -> NDArray[np.bool_]:
+    """(rows + 1, designs): false where the last reader of a row's result writes over it.
 
     The last row is what comes from outside: of a network its input, which stays.
     """
-    rows, column = len(table), np.arange(table.designs)
-    kept = np.ones((rows + 1, table.designs), dtype=np.int64)
+    kept = np.ones(last_use.shape, dtype=np.bool_)
     for row, layer in enumerate(table.layers):
         if layer.op not in IN_PLACE:
             continue
-        found = ~table.active[row]
+        free = table.active[row]
         for x in layer.inputs:
-            producer = np.broadcast_to(np.asarray(x.producer), (table.designs,))
-            made = np.where(producer == INPUT, rows, producer)
-            own = x.present & (producer >= INPUT) & ~((producer == INPUT) & table.has_source)
-            own = own & ~found & (last_use[made, column] == row)
-            own = own & (size[made, column] == size[row])
-            kept[made[own], column[own]] = 0
-            found = found | own
+            own = _read(free, x)
+            if isinstance(x.producer, int):
+                made = x.producer
+                if made < INPUT or (made == INPUT and table.has_source):
+                    continue
+                own = own & (last_use[made] == row) & (size[made] == size[row])
+                kept[made] &= ~own
+            else:
+                if table.has_source:
+                    own = own & (x.producer != INPUT)
+                place = places.of(x)
+                own = own & (last_use.reshape(-1).take(place, mode="wrap") == row)
+                own = own & (size.reshape(-1).take(place, mode="wrap") == size[row])
+                kept.reshape(-1)[place[own]] = False
+            free = free & ~own
     return kept

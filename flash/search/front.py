@@ -122,6 +122,7 @@ def _random(
 
 def report_on(
     problem: Problem,
+    tables: SeparableProblem,
     goal: Goal,
     result: OptimizerResult,
     front: Front,
@@ -170,13 +171,23 @@ def report_on(
             *facts,
             *inside,
             *_notes(shown),
-            *(evidence.of_space(problem.networks, goal.metric) if goal.model is None else ()),
+            *(_evidence(problem, tables, goal.metric) if goal.model is None else ()),
             *screened.notes,
             PICKS,
         ],
         accuracy=status,
     )
     return report, chip
+
+
+def _evidence(problem: Problem, tables: SeparableProblem, metric: str) -> list[str]:
+    """What to believe of the metric, which tables of one stage know of all designs."""
+
+    def known(designs: Ints) -> Floats:
+        return tables.evaluate(designs, metric)[metric]
+
+    whole = problem.one_chip and tables.tabulated and len(tables.stages) == 1
+    return evidence.of_space(problem.networks, metric, known if whole else None)
 
 
 def _certificate(result: OptimizerResult, left_out: str) -> OptimizerSummary:

@@ -152,7 +152,7 @@ def run(request: Request) -> Outcome:
     problem, tables, goal = setup.problem, setup.tables, setup.goal
     proxy = screened.scores.get(request.proxy)
     front = evaluate_front(problem, tables, goal, result, proxy, request.seed)
-    report, chip = report_on(problem, goal, result, front, setup.limits(), screened)
+    report, chip = report_on(problem, tables, goal, result, front, setup.limits(), screened)
     space = replace(report.space, measured=measured)
     report = replace(report, space=space, confidence=request.confidence)
     return Outcome(report, () if request.proxy else front.background, chip)

@@ -61,7 +61,8 @@ def score_cells(cells: int, channels: int, height: int, width: int) -> Scores:
     total = len(OPERATIONS) ** len(_EDGES)
     all_cells = np.arange(total)[:, None] // _POWERS % len(OPERATIONS)
     pruned = np.where(_live(all_cells), all_cells, _NONE)
-    distinct, which = np.unique(pruned, axis=0, return_inverse=True)
+    numbers, which = np.unique(cell_numbers(pruned), return_inverse=True)
+    distinct = all_cells[numbers]
     batch = _Batch(distinct, cells)
     batch.walk(channels, height, width)
     found = (
@@ -71,7 +72,7 @@ def score_cells(cells: int, channels: int, height: int, width: int) -> Scores:
         batch.thinness,
         batch.unbypassed_depth(),
     )
-    dead, which = ~distinct.any(axis=1), which.ravel()
+    dead = ~distinct.any(axis=1)
     columns = []
     for values in found:
         values[dead] = 0.0

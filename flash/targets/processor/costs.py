@@ -254,8 +254,9 @@ def _totals(table: LayerTable, profile: Profile, wanted: Sequence[str]) -> dict[
         key = variant.executes, variant.fusion, variant.lanes
         if key not in ran:
             ran[key] = _executed(table, *key)
+        alike: dict[tuple[object, ...], list[tuple[str, Any]]] = {}
         for layer, runs in ran[key]:
-            for name, value in _layer_totals(layer, profile, variant, asked):
+            for name, value in _known_totals(layer, profile, variant, asked, alike):
                 totals[name] += value if runs is True else value * runs
         if "latency_ms" in asked and table.has_source:
             totals["latency_ms"] += _call_ms(variant)
@@ -295,11 +296,32 @@ def _averaged(profile: Profile, wanted: Sequence[str]) -> Iterator[tuple[Variant
         yield variant, averaged
 
 
+def _known_totals(
+    layer: Layer,
+    profile: Profile,
+    variant: Variant,
+    wanted: Sequence[str],
+    alike: dict[tuple[object, ...], list[tuple[str, Any]]],
+) -> list[tuple[str, Any]]:
+    """``_layer_totals``, looked up in ``alike`` where the same kernel was there before."""
+    kernel = kernel_of(layer, variant.fusion, variant.lanes)
+    if not all(type(value) is int for value in kernel):  # one a design
+        return list(_layer_totals(layer, profile, variant, wanted, kernel))
+    key = (*kernel, layer.op, layer.act, layer.format, layer.out_format)
+    if key not in alike:
+        alike[key] = list(_layer_totals(layer, profile, variant, wanted, kernel))
+    return alike[key]
+
+
 def _layer_totals(
-    layer: Layer, profile: Profile, variant: Variant, wanted: Sequence[str]
+    layer: Layer,
+    profile: Profile,
+    variant: Variant,
+    wanted: Sequence[str],
+    kernel: Kernel | None = None,
 ) -> Iterator[tuple[str, Any]]:
     runtime, weight = profile.runtime, variant.weight
-    kernel = kernel_of(layer, variant.fusion, variant.lanes)
+    kernel = kernel or kernel_of(layer, variant.fusion, variant.lanes)
     element_bytes = BYTES[runtime.precision]
     times: Any = None
     if "latency_ms" in wanted:

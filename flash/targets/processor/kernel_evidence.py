@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ class KernelRange:
     positions: tuple[float, float]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class KernelEvidence:
     """Kernels that were timed alone and entered a runtime's fit beside whole networks.
 
@@ -54,13 +55,26 @@ class KernelEvidence:
     ranges: Mapping[str, KernelRange]
     sources: tuple[str, ...]
 
+    @cached_property
+    def bounds(self) -> Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        """Least and largest of each size by class; nothing lies inside without kernels."""
+        found = {}
+        for size in _SIZES:
+            pairs = [
+                getattr(self.ranges[name], size) if name in self.ranges else (np.inf, -np.inf)
+                for name in KERNEL_CLASSES
+            ]
+            least, most = np.array(pairs).T
+            found[size] = least / _BEYOND, most * _BEYOND
+        return found
+
 
 def like_measured(kernel: Kernel, evidence: KernelEvidence) -> bool | NDArray[np.bool_]:
     """Whether a kernel's class and sizes are like those measured: one value, or one a design."""
     kind = kernel.kind
     inside: Any = True
     for size in _SIZES:
-        least, most = _bounds(evidence, size)
+        least, most = evidence.bounds[size]
         value = getattr(kernel, size)
         if isinstance(kind, int) and isinstance(value, int):
             inside = inside & bool(least[kind] <= value <= most[kind])
@@ -68,16 +82,6 @@ def like_measured(kernel: Kernel, evidence: KernelEvidence) -> bool | NDArray[np
             inside = inside & (np.asarray(value) >= least[kind]) & (value <= most[kind])
     found: bool | NDArray[np.bool_] = inside
     return found
-
-
-def _bounds(evidence: KernelEvidence, size: str) -> tuple[NDArray[np.float64], ...]:
-    """Least and largest size by class; nothing is inside for a class without kernels."""
-    pairs = [
-        getattr(evidence.ranges[name], size) if name in evidence.ranges else (np.inf, -np.inf)
-        for name in KERNEL_CLASSES
-    ]
-    least, most = np.array(pairs).T
-    return least / _BEYOND, most * _BEYOND
 
 
 def read_evidence(s: Section) -> KernelEvidence:
