@@ -104,6 +104,10 @@ class ReportedTarget(Protocol):
         """Where the interval of an area comes from; empty without area."""
 
     @property
+    def weight_bytes(self) -> float:
+        """Bytes of a weight."""
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of the figures should know, a sentence each."""
 

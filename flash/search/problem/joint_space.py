@@ -155,6 +155,11 @@ class FamilyTarget:
         )
 
     @property
+    def weight_bytes(self) -> float:
+        """Bytes of a weight: the number format is not searched."""
+        return self.family.example.weight_bytes
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What the figures leave out, and which hardware was left out beforehand."""
         return self.family.notes
