@@ -2,8 +2,8 @@
 
 A statistic of other people's networks, no prediction for one: the median drop and the range that
 nine of ten lie in. Eight bits are quantized after training with calibration images; four are
-trained that way, since without training they lose far more. ``scripts/validate/bits.py`` leaves out whole
-kinds of network and holds the ranges against pairs that other people published.
+trained that way, since without training they lose far more. ``scripts/validate/bits.py`` leaves out
+whole kinds of network and holds the ranges against pairs that other people published.
 """
 
 from __future__ import annotations
