@@ -17,6 +17,8 @@ from flash.spaces.layers import Layer
 from flash.spaces.sizes import Size
 from flash.spaces.space import load_space
 from flash.spaces.stage_tables import tabulate
+from flash.targets.processor.costs import call_ms, costs
+from flash.targets.processor.profile import load_profile
 from flash.testing import FamilyConformance
 
 onnx = pytest.importorskip("onnx")
@@ -102,16 +104,22 @@ def test_every_variant_is_what_reading_its_file_gives_and_runs(models, name):
 
 @pytest.mark.parametrize("name", SMALL)
 def test_stages_add_up_memory_included(models, name):
-    space = load_space(str(models(name)[2]))
+    space, profile = load_space(str(models(name)[2])), load_profile("x86-zen4")
     designs = space.sample(30, np.random.default_rng(0))
     problem = tabulate(
         space,
         lambda table: {
             "macs": table.macs.sum(axis=0).astype(float),
             "peak": peak_activation_elements(table).astype(float),
+            "latency_ms": costs(table, profile)["latency_ms"],
         },
         lambda table: {},
-        {"macs": "sum", "peak": "max"},
+        {"macs": "sum", "peak": "max", "latency_ms": "sum"},
+    )
+    # What a run costs whatever the network is counts once.
+    assert call_ms(profile) > 0
+    np.testing.assert_allclose(
+        problem.evaluate(designs)["latency_ms"], costs(space.table(designs), profile)["latency_ms"]
     )
     found, whole = problem.evaluate(designs), space.table(designs)
     np.testing.assert_array_equal(found["macs"], whole.macs.sum(axis=0))
