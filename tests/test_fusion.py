@@ -15,12 +15,14 @@ from flash.fitting.learning import learn
 from flash.fitting.prior import unknown_prior
 from flash.fitting.structure import Structure, known_structure
 from flash.measurements.reading import read_measurements
+from flash.spaces.emitter import Emitter
 from flash.spaces.network import GraphEmitter
 from flash.spaces.space import load_space
-from flash.spaces.table import TableEmitter
+from flash.spaces.table import TableEmitter, network_table
 from flash.targets.processor.costs import costs, executed_layers, network_costs
 from flash.targets.processor.fusion import fused_network, fused_table
 from flash.targets.processor.kernels import KERNEL_CLASSES, REORDER, kernel_of
+from flash.targets.processor.layout import reorders, reorders_within_stages
 from flash.targets.processor.profile import EXECUTES, Profile, load_profile
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -289,6 +291,29 @@ def test_layouts_change_between_blocks_and_plain_tensors() -> None:
     assert wide == [("conv", "relu")] * 3 + [moved]
     gap = _operators(lambda e, x: e.linear(e.global_pool(e.conv(x, 32)), 10))
     assert gap == [("conv", "relu"), ("global_pool", ""), ("linear", "")]
+
+
+def test_layouts_of_many_designs_are_those_of_each() -> None:
+    """Within one stage, but for the output: as the rule for one network has it."""
+    groups, widths = np.array([1, 8, 4, 8]), np.array([64, 64, 64, 128])
+
+    def emit(e: Emitter, groups, width):
+        source = e.source(3, 16, 16)
+        x = e.activation(e.conv(source, width, act=""), "silu")
+        y = e.conv(x, width, 3, groups=groups)
+        x = e.max_pool(e.conv(e.activation(e.add([x, y]), "elu"), 20, 1), 2, 2, 0)
+        return source, e.conv(e.concat([x, e.max_pool(y, 2, 2, 0)]), 32)
+
+    table = TableEmitter(4)
+    whole = table.table(emit(table, groups, widths)[1])
+    layers, happens = reorders_within_stages(whole.layers, whole.active, 16)
+    for n in range(4):
+        e = GraphEmitter()
+        alone = network_table(e.network(*emit(e, int(groups[n]), int(widths[n]))))
+        single = reorders(alone.layers, alone.active[:, 0], alone.output)
+        sizes = [int(np.ravel(x.in_channels)[0]) for x in single[:-1]]  # the last is the output's
+        found = [int(np.broadcast_to(x.in_channels, 4)[n]) for x in np.array(layers)[happens[:, n]]]
+        assert found == sizes
 
 
 def test_whether_groups_fill_blocks_is_the_processors_affair() -> None:

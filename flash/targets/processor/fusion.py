@@ -54,7 +54,12 @@ from flash.spaces.layers import NO_SUM, ZEROS, Flags, Ints, Layer, Tensor
 from flash.spaces.network import Network
 from flash.spaces.table import LayerTable, network_table
 from flash.targets.processor.kernels import LANES
-from flash.targets.processor.layout import FUSED, is_half_clip, reorders
+from flash.targets.processor.layout import (
+    FUSED,
+    is_half_clip,
+    reorders,
+    reorders_within_stages,
+)
 from flash.targets.processor.runtime import AS_READ
 
 __all__ = ["fused_network", "fused_table"]
@@ -84,7 +89,10 @@ def fused_table(
         layers, left = _by_norms(*_by_convolutions(table, runs))
         layers, left = _with_activations(layers, left, ())
         if not table.is_network:
-            return layers, left
+            if fusion == "sum":
+                return layers, left
+            moved, happens = reorders_within_stages(table.layers, runs, lanes)
+            return [*layers, *moved], np.concatenate([left, happens])
         block = lanes if fusion == "blocks" else LANES[-1]
         moved = reorders(table.layers, runs[:, 0], table.output, block)
         return [*layers, *moved], np.concatenate([left, np.ones((len(moved), 1), dtype=np.bool_)])

@@ -30,6 +30,7 @@ __all__ = [
     "REORDER",
     "Kernel",
     "class_of",
+    "is_gate",
     "is_rated",
     "kernel_of",
     "lane_multiple",
@@ -242,7 +243,7 @@ def kernel_of(layer: Layer, fusion: str = "conv", lanes: int = LANES[0]) -> Kern
         if by_path:
             slow = WORK_IN_BLOCKS.get(layer.act, slow)
         return Kernel(_ACTIVATION, layer.out_channels * area, slow, 1, elements, 0, 1)
-    if by_path and layer.op == "mul" and _is_gate(layer):
+    if by_path and layer.op == "mul" and is_gate(layer):
         return Kernel(_GATE, area + _GATED, GATE_WORK, layer.out_channels, elements, 0, 1)
     launches: Ints = 1
     if lanes > LANES[0] and layer.op in ("concat", "slice", "pad"):
@@ -390,7 +391,7 @@ def _areas(layer: Layer) -> tuple[Ints, Ints]:
     return positions, area_in
 
 
-def _is_gate(product: Layer) -> bool:
+def is_gate(product: Layer) -> bool:
     """Whether a product is of tensors of different sides."""
     sides = [(x.height, x.width) for x in product.inputs]
     return any(np.any(h != sides[0][0]) or np.any(w != sides[0][1]) for h, w in sides)

@@ -16,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.spaces.layers import Layer, Tensor
-from flash.targets.processor.kernels import REORDER
+from flash.targets.processor.kernels import REORDER, is_gate
 
-__all__ = ["FUSED", "is_half_clip", "reorders"]
+Grid = NDArray[np.bool_]
+
+__all__ = ["FUSED", "is_half_clip", "reorders", "reorders_within_stages"]
 
 #: Channels of a block: those of AVX-512, half as many elsewhere. Blocks need not be full, but their
 #: channels are read in fours.
@@ -128,6 +130,88 @@ def reorders(
     return list(found.values())
 
 
+def reorders_within_stages(
+    layers: Sequence[Layer], runs: Grid, block: int
+) -> tuple[list[Layer], Grid]:
+    """Changes of layout of many designs: layers, and (layers, designs) which happen.
+
+    runs: which of the layers run, shape (layers, designs). Only those between two layers of one
+    stage, so that the costs of stages add up to the network's: what other stages hand on is taken
+    to lie as its reader wants it.
+    """
+    stages: NDArray[np.str_] = np.array([layer.stage for layer in layers])
+    columns = np.arange(runs.shape[1])
+    blocked = np.zeros_like(runs)
+    done = {True: np.zeros_like(runs), False: np.zeros_like(runs)}
+    found: list[Layer] = []
+    happens: list[Grid] = []
+
+    def given(x: Tensor, stage: str) -> tuple[Grid, Grid, NDArray[np.intp]]:
+        """Whether this stage makes a tensor, whether it lies in blocks, and the row it is of."""
+        producer = np.broadcast_to(np.asarray(x.producer, dtype=np.intp), columns.shape)
+        row = np.maximum(producer, 0)
+        inside = (producer >= 0) & (stages[row] == stage) & runs[row, columns]
+        return inside, ~inside | blocked[row, columns], row
+
+    def wants(x: Tensor, blocks: Grid, reader: Layer, own: Grid) -> None:
+        inside, lies, row = given(x, reader.stage)
+        is_map = np.asarray(x.height) * np.asarray(x.width) > 1
+        for way in (True, False):
+            moved = own & inside & is_map & x.present & (blocks == way) & (lies != way)
+            moved &= ~done[way][row, columns]
+            if moved.any():
+                done[way][row[moved], columns[moved]] = True
+                found.append(_reorder(x, reader, len(found)))
+                happens.append(moved)
+
+    for number, (layer, own) in enumerate(zip(layers, runs, strict=True)):
+        inputs = [given(x, layer.stage)[1] | ~np.asarray(x.present) for x in layer.inputs]
+        whole = np.logical_and.reduce(inputs) if inputs else np.ones_like(own)
+        ragged = np.broadcast_to(_are_ragged(layer) & (layer.op in _RAGGED), own.shape)
+        if layer.op == "conv":
+            blocks: Grid = np.broadcast_to(_are_blocked(layer, block), own.shape)
+            narrow = (np.asarray(layer.groups) == 1) & (np.asarray(layer.in_channels) < _BLOCK)
+            wants(layer.inputs[0], blocks, layer, own & ~narrow)
+        elif layer.op in _POOLS:
+            fours = np.asarray(layer.in_channels) % _FOUR == 0
+            blocks = inputs[0] | fours
+            wants(layer.inputs[0], blocks, layer, own & fours)
+        elif _works_on_blocks(layer):
+            blocks = whole | (ragged & np.logical_or.reduce(inputs))
+            for x in layer.inputs:
+                wants(x, np.zeros_like(own), layer, own & ~blocks & ~ragged)
+        else:
+            blocks = np.zeros_like(own)
+            for x in layer.inputs:
+                wants(x, blocks, layer, own)
+        blocked[number] = own & blocks
+        if layer.act not in _ON_BLOCKS or is_half_clip(layer):
+            x = Tensor(layer.out_channels, layer.out_height, layer.out_width, number)
+            wants(x, np.zeros_like(own), layer, own)
+            blocked[number] = False
+    return found, np.array(happens, dtype=np.bool_).reshape(len(found), len(columns))
+
+
+def _are_ragged(layer: Layer) -> Grid:
+    """As ``_is_ragged``, of many designs."""
+    ragged = np.asarray((layer.in_channels % _BLOCK != 0) | (layer.out_channels % _BLOCK != 0))
+    for x in layer.inputs:
+        ragged = ragged | np.asarray(x.channels % _BLOCK != 0)
+    return ragged
+
+
+def _are_blocked(conv: Layer, block: int) -> Grid:
+    """As ``_is_blocked``, of many designs."""
+    groups, read = np.asarray(conv.groups), np.asarray(conv.in_channels)
+    written = np.asarray(conv.out_channels)
+    plain = (np.asarray(conv.in_height) == 1) & (np.asarray(conv.in_width) > 1)
+    dense = (written % _FOUR == 0) & ((read <= _FOUR) | (read % _FOUR == 0))
+    full = (read // groups % block == 0) & (written // groups % block == 0)
+    depthwise = (groups == read) & (groups == written)
+    blocked = np.where(groups == 1, dense, np.where(depthwise, read % _FOUR == 0, full))
+    return np.asarray(~plain & blocked)
+
+
 def _is_ragged(layer: Layer) -> bool:
     sizes = [layer.in_channels, layer.out_channels, *(x.channels for x in layer.inputs)]
     return any(int(channels) % _BLOCK for channels in sizes)
@@ -152,10 +236,8 @@ def _is_blocked(conv: Layer, block: int) -> bool:
 def _works_on_blocks(layer: Layer) -> bool:
     if layer.op not in _EITHER or (layer.op == "act" and layer.act not in _ON_BLOCKS):
         return False
-    if layer.op != "mul":
-        return True
     # A gate of one value a channel is not of the map's shape.
-    return len({(int(x.height), int(x.width)) for x in layer.inputs}) == 1
+    return layer.op != "mul" or not is_gate(layer)
 
 
 def _reorder(x: Tensor, reader: Layer, number: int) -> Layer:
