@@ -176,6 +176,36 @@ def test_the_bound_holds_whenever_time_is_up(name, seconds, small):
     assert report.optimizer.certified == (name == "systolic" and seconds > 0)
 
 
+@pytest.mark.parametrize("partial_designs", [0, 10**9])
+def test_what_a_capped_front_misses_is_bounded_among_designs_that_have_no_more(
+    partial_designs, small
+):
+    space = _joint("imc", _GIVEN["imc"], small)
+    every = _values(_priced(space, _every(space)))
+    most = float(np.median(every[:, 0]))
+    tables = _tables(space)
+    nested = Nested(tables, len(space.free), space.possible, space.size)
+    objectives = [objective(name) for name in _NAMES]
+
+    def price(indices):
+        return _values(_priced(space, indices)), meets(tables, indices, [])
+
+    def found(most):
+        caps = {"nn_degree": most}
+        budget = Budget(partial_designs)
+        start = shgo_front(tables, objectives)
+        return certified_front(nested, objectives, [], start, price, False, budget, caps)
+
+    capped = found(most)
+    assert (capped.values[:, 0] <= most).all()
+    among = every[every[:, 0] <= most]
+    best = among[non_dominated(among, _SIGNS)]
+    assert hypervolume_gap(capped.values, best, _SIGNS) <= capped.gap_percent + 1e-6
+    assert f"nn_degree up to {most:.4g}" in capped.message
+    # Where nothing has so little, the cap is no reason to find nothing.
+    assert len(found(-1.0)) > 0
+
+
 def test_designs_carry_their_chip_through_json_and_csv(small, tmp_path):
     report = search("systolic", small, hardware=_GIVEN["systolic"])
     design = report.front[0]

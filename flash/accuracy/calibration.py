@@ -140,6 +140,14 @@ class AccuracyModel:
         return found
 
     @property
+    def most_metric(self) -> float:
+        """The most ``metric`` of a design within the samples; infinite where they do not tell."""
+        name = f"log_{self.metric}"
+        if name not in self.samples.names:
+            return math.inf
+        return float(np.exp(extent(self.samples.columns((name,))[:, 0])[1]))
+
+    @property
     def metric(self) -> str:
         """The quantity it rises with: a score, "accuracy" for its own index, "" if none."""
         return self.regression.metric

@@ -124,6 +124,13 @@ class Goal:
         why += ["lie beyond the trained networks"] if self.inside else []
         return f"; {dropped:,} of {designs:,} designs {' or '.join(why)} and are left out"
 
+    @property
+    def most(self) -> Mapping[str, float]:
+        """Metric -> the most that is within what was trained, where a search stays inside."""
+        if self.model is None or not (self.inside and self.rises):
+            return {}
+        return {self.metric: self.model.most_metric}
+
     def size_limits(self) -> list[Limit]:
         """The limits of ``largest``."""
         return [

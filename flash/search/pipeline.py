@@ -228,6 +228,7 @@ def _optimised(setup: Setup, request: Request, optimizer: str) -> OptimizerResul
         request.single,
         goal.utility,
         setup.exact,
+        goal.most,
     )
     limits = (*criteria.bounds, *criteria.measured, *goal.limits(problem, tables))
     return problem.optimize(tables, criteria.objectives, limits, effort)

@@ -17,7 +17,7 @@ designs are priced for real, and the difference is part of what may be missing.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +37,7 @@ from flash.spaces.stage_tables import Floats
 __all__ = ["Budget", "Price", "certified_front"]
 
 Ints = NDArray[np.int64]
+_NO_MOST: Mapping[str, float] = {}
 #: Indices -> real values of the objectives, and whether the limits hold.
 Price = Callable[[Ints], tuple[Floats, NDArray[np.bool_]]]
 
@@ -83,14 +84,25 @@ def certified_front(
     price: Price,
     exact: bool,
     budget: Budget,
+    most: Mapping[str, float] = _NO_MOST,
 ) -> OptimizerResult:
     """The best front known when the budget is spent, its ``gap_percent`` a proven bound.
 
     start: a front to begin with (a heuristic's).  price: real values of designs.
+    most: objective -> the most of it that designs may have; others are no part of the front nor of
+    what it misses, unless no design within the limits has less. Heeded where costs are bounds:
+    elsewhere a larger one may take a design's place.
     exact: the problem's quantities are the costs. ``certified`` is true if so and nothing was
     left open. Raises ``InfeasibleError`` if no choice has a design within the limits.
     """
-    return _Branching(nested, objectives, limits, price, exact, budget).run(start)
+    caps = np.array([np.inf if exact else most.get(of.name, np.inf) for of in objectives])
+    try:
+        return _Branching(nested, objectives, limits, price, exact, budget, caps).run(start)
+    except InfeasibleError:
+        if np.isinf(caps).all():
+            raise
+    budget.spent, anything = 0, np.full(len(caps), np.inf)
+    return _Branching(nested, objectives, limits, price, exact, budget, anything).run(start)
 
 
 class _Branching:
@@ -102,7 +114,9 @@ class _Branching:
         price: Price,
         exact: bool,
         budget: Budget,
+        caps: Floats,
     ) -> None:
+        self.caps = caps
         self.nested, self.price, self.exact, self.budget = nested, price, exact, budget
         self.objectives, self.limits = tuple(objectives), tuple(limits)
         self.signs = [of.sign for of in objectives]
@@ -190,7 +204,14 @@ class _Branching:
         self.budget.spent += front.evaluations
         if len(choices) == 1:
             self._learn(self.nested.join(int(choices[0]), front.indices))
-        return front.values
+        return self._capped(front.values)
+
+    def _capped(self, bound: Floats) -> Floats:
+        """A bound of designs that have no more of an objective than they may."""
+        if np.isinf(self.caps).all():
+            return bound
+        values = np.minimum(bound, self.caps)
+        return values[non_dominated(values, self.signs)]
 
     def _split(self, group: _Group) -> list[_Group]:
         """The two halves of a group that may still hold something new; of one choice, none."""
@@ -212,6 +233,7 @@ class _Branching:
     # ------------------------------------------------------------------------------- fronts
     def _learn(self, indices: Ints) -> None:
         values, within = self.price(indices)
+        within = within & (values <= self.caps).all(axis=1)
         indices = np.concatenate([self.indices, indices[within]])
         values = np.concatenate([self.values, values[within]])
         keep = non_dominated(values, self.signs)
@@ -238,11 +260,16 @@ class _Branching:
         own = self._heuristic(start) if start is not None and self.exact else ""
         left = sum(len(group.choices) for group in groups)
         size = self.nested.size
+        among = "".join(
+            f", those with {of.name} up to {cap:.4g}"
+            for of, cap in zip(self.objectives, self.caps, strict=True)
+            if np.isfinite(cap)
+        )
         words = (
             f"the exact front of {size:,} designs ({len(self.indices):,}); "
             if certified
             else f"at most {gap:.2g} % of any front's hypervolume is missing over "
-            f"{size:,} designs; "
+            f"{size:,} designs{among}; "
         )
         proof = (
             f"{self.nested.count} chips, {kept} not beaten in every table, {self.solved} fronts"

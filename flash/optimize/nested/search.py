@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,7 @@ class How:
     seconds: for the certificate; None counts work instead, the same on any machine.
     single:  the one design of most score over the product of the other objectives;
              ``utility`` is what the score counts for there.
+    most:    objective -> the most of it that designs of the front may have, where costs are bounds.
     """
 
     optimizer: str
@@ -47,6 +48,7 @@ class How:
     seconds: float | None = None
     single: bool = False
     utility: Callable[[Floats], Floats] | None = None
+    most: Mapping[str, float] = field(default_factory=dict)
 
 
 def search_nested(
@@ -70,7 +72,7 @@ def search_nested(
         return best_design(nested, product, limits, start, price, budget)
     if start is not None and not exact:
         start = _thin(start, 4 * _SHOWN)
-    result = certified_front(nested, objectives, limits, start, price, exact, budget)
+    result = certified_front(nested, objectives, limits, start, price, exact, budget, how.most)
     return _thin(result, _SHOWN)
 
 

@@ -8,7 +8,7 @@ so it need not know which one it has.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -32,6 +32,8 @@ class Effort:
     certify_seconds: for the certificate where hardware is searched; None counts work instead.
     single:          not the front but the design of most score over the product of the costs.
     utility:         what the score counts for there, if not for itself; it never falls.
+    most:            score -> what designs may have of it and still count as trained; where costs
+                     are bounds, neither the front nor what it misses is of others.
     exact:           the exact front of the same tables, objectives and limits, if it is known:
                      it is what certifies, and need not be computed again.
     """
@@ -42,6 +44,7 @@ class Effort:
     single: bool = False
     utility: Callable[[Floats], Floats] | None = None
     exact: OptimizerResult | None = None
+    most: Mapping[str, float] = field(default_factory=dict)
 
 
 class DesignSpace(Protocol):

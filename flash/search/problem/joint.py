@@ -130,6 +130,7 @@ class NetworksAndChips:
                 effort.certify_seconds,
                 effort.single,
                 effort.utility,
+                effort.most,
             ),
             None if self.target.exact else price,
         )
