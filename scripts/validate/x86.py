@@ -55,6 +55,9 @@ MACHINES = {
 }
 #: Precision -> the column of its latencies.
 COLUMNS = {"fp32": "latency_ms", "int8": "int8_ms", "int8_dynamic": "int8_dynamic_ms"}
+#: The fusion that networks quantized dynamically are fitted with: with "blocks" the 19 that were
+#: measured are predicted to 54.7 % in the median when left out, with this to 50.4 %.
+DYNAMIC = "sum"
 #: A network of fewer distinct kernels is a kernel measured alone, or nearly.
 WHOLE = 6
 Floats = NDArray[np.float64]
@@ -244,7 +247,7 @@ def dynamic(fp32: Runtime, graphs: Path, machine: str) -> Runtime:
         latency_ms,
         None,
         profile_prior(fp32.coefficients),
-        known=Structure(fp32.executes, fp32.fusion, fp32.lanes),
+        known=Structure(fp32.executes, DYNAMIC, fp32.lanes),
         baselines=False,
     )
     print(f"--- {machine}:{fp32.name}_int8_dynamic", learned.figures, learned.coverage)
@@ -252,6 +255,7 @@ def dynamic(fp32: Runtime, graphs: Path, machine: str) -> Runtime:
         fp32,
         name=f"{fp32.name}_int8_dynamic",
         precision="int8_dynamic",
+        fusion=DYNAMIC,
         coefficients=learned.variants[0].coefficients,
         interval=learned.interval,
         provenance=replace(
