@@ -13,14 +13,18 @@ from numpy.typing import NDArray
 from flash.accuracy.box import Box
 from flash.accuracy.conformal import extent, intervals
 from flash.accuracy.features import (
+    CELL_SHAPES,
     CELL_SIDES,
     CELL_SIZE_FEATURES,
     CELL_SUMS,
     design_features,
+    is_kind,
+    kind_features,
     network_features,
     structure_features,
 )
 from flash.accuracy.fit import FEWEST, Rival, check_learning, choose, rank_correlation, rivals
+from flash.accuracy.kinds import interval_factor, strangers
 from flash.accuracy.level import Level
 from flash.accuracy.regression import Regression, Samples
 from flash.accuracy.task import Task
@@ -121,9 +125,19 @@ class AccuracyModel:
     def _of(self, rows: Floats, predicted: Floats | None, further: Floats | float) -> Prediction:
         names = self.samples.names
         x = rows[:, [names.index(name) for name in self.regression.features]]
+        strange = strangers(self.samples, rows)
+        factor = interval_factor(self.regression, self.samples) if strange.any() else 1.0
         value, low, high, outside = intervals(
-            self.regression, self.samples, rows, x, self.coverage, predicted, further
+            self.regression,
+            self.samples,
+            rows,
+            x,
+            self.coverage,
+            predicted,
+            further,
+            np.where(strange, factor, 1.0),
         )
+        outside |= strange
         if self.level is not None:
             low, high = self.level.widened(value, low, high)
         return Prediction(value, low, high, outside)
@@ -245,13 +259,15 @@ def space_rivals(
         check_learning(mean, Task.of(space).chance)
     blocks = feature_blocks(space.metric)
     # A network of one stage has no cells to add up over.
-    sums: tuple[str, ...] = CELL_SUMS if len(space.family.stages) > 1 else ()
+    sums: tuple[tuple[str, ...], ...] = (CELL_SUMS,) if len(space.family.stages) > 1 else ()
     if sums and len({space.family.input_shape(space.named(d)) for d in designs}) > 1:
-        sums, blocks = (*sums, *CELL_SIDES), ()
+        few = (*CELL_SUMS, *CELL_SIDES)
+        sums, blocks = (few, (*few, *CELL_SHAPES, *kind_features(space, designs))), ()
     sizes = CELL_SIZE_FEATURES if sums else ("log_macs", "log_params")
     read = (name for block in blocks for name in block)
     structure = structure_features(space) if blocks and len(designs) >= _least_trees(space) else ()
-    names = tuple(dict.fromkeys((*read, f"log_{space.metric}", *_BOX, *sums, *sizes, *structure)))
+    added = (name for features in sums for name in features)
+    names = tuple(dict.fromkeys((*read, f"log_{space.metric}", *_BOX, *added, *sizes, *structure)))
     samples = Samples(names, design_features(space, designs, names), mean)
     return samples, rivals(samples, blocks, sums, sizes, structure)
 
@@ -275,7 +291,8 @@ def feature_blocks(metric: str) -> tuple[tuple[str, ...], ...]:
 
 def boxed(space: SearchSpace, samples: Samples, model: Regression) -> Samples:
     """The samples with what ``model`` reads and what tells how far a design lies beyond them."""
-    names = tuple(dict.fromkeys((*model.features, f"log_{space.metric}", *_BOX)))
+    kinds = filter(is_kind, samples.names)
+    names = tuple(dict.fromkeys((*model.features, f"log_{space.metric}", *_BOX, *kinds)))
     return Samples(names, samples.columns(names), samples.accuracy)
 
 

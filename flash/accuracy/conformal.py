@@ -49,12 +49,13 @@ def intervals(
     coverage: float = 0.9,
     predicted: Floats | None = None,
     further: Floats | float = 0.0,
+    factor: Floats | float = 1.0,
 ) -> tuple[Floats, Floats, Floats, NDArray[np.bool_]]:
     """Value, low, high and "beyond the samples" of designs, each of shape (designs,).
 
     rows: the samples' features of the designs; x: the model's.  predicted: what the model
     predicts of them, where that is known already.  further: how far they lie beyond the samples
-    otherwise, in ranges, shape (designs,).
+    otherwise, in ranges, shape (designs,).  factor: times as wide for other reasons, likewise.
     """
     scale = Saturation.of(samples)
     predicted = model.predict(x) if predicted is None else predicted
@@ -68,7 +69,7 @@ def intervals(
     low = np.minimum(np.partition(moved - errors, down, axis=0)[down], value)
     high = np.maximum(np.partition(moved + errors, up, axis=0)[up], value)
     beyond = np.hypot(outside(samples, rows), further)
-    wider = 1.0 + _WIDENING * beyond
+    wider = factor * (1.0 + _WIDENING * beyond)
     floor = samples.accuracy.min() - np.abs(model.left_out() - samples.accuracy).max()
     lower = scale.undo(value - wider * (value - low))
     lower = np.maximum(lower, np.minimum(scale.undo(low), floor))

@@ -7,7 +7,7 @@ millions of designs a second are looked up in stage tables (``flash.spaces.stage
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -28,6 +28,7 @@ from flash.spaces.stage_tables import (
 from flash.spaces.table import LayerTable
 
 __all__ = [
+    "CELL_SHAPES",
     "CELL_SIDES",
     "CELL_SIZES",
     "CELL_SIZE_FEATURES",
@@ -35,11 +36,14 @@ __all__ = [
     "FEATURES",
     "SHAPE_SUMS",
     "SUMS",
+    "cell_features",
     "cell_sums",
     "design_features",
     "feature",
     "features_of",
     "is_feature",
+    "is_kind",
+    "kind_features",
     "network_features",
     "shape_sums",
     "size_problem",
@@ -51,6 +55,15 @@ __all__ = [
 CELL_SUMS = ("cell_degree", "cell_depth", "cell_width")
 #: The same of the side of its maps, and of its square: where designs read images of several sizes.
 CELL_SIDES = ("cell_side", "cell_side2")
+#: Sums over cells of squares and products of those: how much more of one is worth where another
+#: is large.
+CELL_SHAPES = (
+    "cell_width2",
+    "cell_depth2",
+    "cell_width_side",
+    "cell_depth_side",
+    "cell_width_depth",
+)
 #: Sums over cells of what their layers cost: size without stem and classifier, which add up over
 #: cells as well.
 CELL_SIZES = ("cell_macs", "cell_params")
@@ -65,6 +78,7 @@ SUMS = (
     "channels",
     *CELL_SUMS,
     *CELL_SIDES,
+    *CELL_SHAPES,
     *CELL_SIZES,
 )
 #: More of them: over convolutions, the elements they write, and the logarithms of width and side
@@ -114,7 +128,7 @@ FEATURES: Mapping[str, tuple[tuple[str, ...], Callable[..., Floats]]] = MappingP
         "log_trainable": (("rank_score", "capacity"), lambda r, c: np.log1p(r) - np.log1p(c)),
         "log_sed": (("sed",), lambda s: np.log1p(s)),
         "log_rank_score": (("rank_score",), lambda s: np.log1p(s)),
-        **{name: ((name,), lambda s: s) for name in (*CELL_SUMS, *CELL_SIDES)},
+        **{name: ((name,), lambda s: s) for name in (*CELL_SUMS, *CELL_SIDES, *CELL_SHAPES)},
         "log_cell_macs": (("cell_macs",), lambda m: _LOG(np.maximum(m, 1.0))),
         "log_cell_params": (("cell_params",), lambda p: _LOG(np.maximum(p, 1.0))),
     }
@@ -123,6 +137,26 @@ FEATURES: Mapping[str, tuple[tuple[str, ...], Callable[..., Floats]]] = MappingP
 
 #: What a feature of ``Family.structure`` begins with.
 _AT = "at_"
+#: What the number of a design's cells of one kind begins with (``Emitter.cell``).
+_KIND = "cell_kind_"
+_KINDS = re.compile(_KIND + r"[0-9]{1,6}")
+
+
+def is_kind(name: str) -> bool:
+    """Whether a feature counts cells of a kind."""
+    return _KINDS.fullmatch(name) is not None
+
+
+def kind_features(space: SearchSpace, indices: NDArray[np.int64]) -> tuple[str, ...]:
+    """Names of the features that count cells of each kind in these designs.
+
+    None where all cells of a family are alike (``Emitter.cell``).
+    """
+    table = space.table(indices)
+    cells = np.array([layer.cell for layer in table.layers], dtype=np.int64)
+    kept = np.unique(cells[(cells >= 0) & table.active.any(axis=1)])
+    kinds = sorted({table.cell_kinds.get(int(cell), 0) for cell in kept})
+    return tuple(f"{_KIND}{kind}" for kind in kinds) if kinds != [0] else ()
 
 
 def structure_features(space: SearchSpace) -> tuple[str, ...]:
@@ -135,12 +169,13 @@ def feature(name: str) -> tuple[tuple[str, ...], Callable[..., Floats]]:
     """The quantities a feature needs, and how it is made of them.
 
     Beside ``FEATURES`` every metric of ``flash.metrics.METRICS`` has one, its signed logarithm
-    ``log_<metric>``, and everything of ``Family.structure``, ``at_<name>``. Raises ``UsageError``
+    ``log_<metric>``, everything of ``Family.structure``, ``at_<name>``, and every kind of cell,
+    ``cell_kind_<number>``, how many of them there are. Raises ``UsageError``
     for any other name.
     """
     if name in FEATURES:
         return FEATURES[name]
-    if name.startswith(_AT) and is_feature(name):
+    if name.startswith((_AT, _KIND)) and is_feature(name):
         return (name,), lambda s: s
     if not is_feature(name):
         raise UsageError(f"unknown feature '{name}'{did_you_mean(name, FEATURES)}")
@@ -151,6 +186,8 @@ def is_feature(name: str) -> bool:
     """Whether ``feature`` knows this name."""
     if name.startswith(_AT):
         return _STRUCTURE.fullmatch(name) is not None
+    if name.startswith(_KIND):
+        return is_kind(name)
     return name in FEATURES or (name.startswith("log_") and name.removeprefix("log_") in METRICS)
 
 
@@ -159,19 +196,30 @@ _STRUCTURE = re.compile(r"at_[a-z0-9_]{1,60}")
 
 
 def size_problem(
-    space: SearchSpace, *, metrics: Sequence[str] = (), shape: bool = False
+    space: SearchSpace,
+    *,
+    metrics: Sequence[str] = (),
+    shape: bool = False,
+    kinds: Sequence[str] = (),
 ) -> SeparableProblem:
     """Stage tables of ``SUMS`` (and of ``metrics``, of ``SHAPE_SUMS``) for every design.
+
+    kinds: numbers of cells of a kind that are wanted too (``kind_features``).
 
     ``convs`` counts convolutions, ``channels`` their output channels together. In a space of
     one stage only layers on a path from input to output count; in the chains every layer is. A
     space that does not separate has no tables: its designs are looked at one by one.
     """
-    combine: dict[str, Combine] = dict.fromkeys((*SUMS, *(SHAPE_SUMS if shape else ())), "sum")
+    wanted = (*SUMS, *(SHAPE_SUMS if shape else ()), *kinds)
+    combine: dict[str, Combine] = dict.fromkeys(wanted, "sum")
     if not separates(space):
         combine |= dict.fromkeys(metrics, "sum")
         return _whole_sizes(space, combine, metrics, shape)
-    problem = tabulate(space, lambda table: layer_sums(space, table, shape=shape), _sums, combine)
+
+    def sums(table: LayerTable) -> dict[str, Floats]:
+        return _with_kinds(_sums(table), kinds, table.designs)
+
+    problem = tabulate(space, lambda table: layer_sums(space, table, shape=shape), sums, combine)
     for name in set(metrics).difference(SUMS):
         problem = METRICS[name].tabulated(problem, space)
     return problem
@@ -236,7 +284,7 @@ def shape_sums(
 
 
 def cell_sums(table: LayerTable) -> dict[str, Floats]:
-    """``CELL_SUMS``, ``CELL_SIDES``, ``CELL_SIZES`` of a table, each of shape (designs,).
+    """``CELL_SUMS`` ... ``CELL_SIZES`` and kinds of cells of a table, each of shape (designs,).
 
     A cell's width is the mean over its convolutions; its degree is that plus the long-range
     links a channel has (``flash.metrics.degree``), its side the mean logarithm of its
@@ -246,7 +294,8 @@ def cell_sums(table: LayerTable) -> dict[str, Floats]:
     conv = table.ops == "conv"
     out = table["out_channels"] * table.active
     links = table["skip"] * out
-    names = (*CELL_SUMS, *CELL_SIDES, *CELL_SIZES)
+    kinds = (f"{_KIND}{kind}" for kind in set(table.cell_kinds.values()))
+    names = (*CELL_SUMS, *CELL_SIDES, *CELL_SHAPES, *CELL_SIZES, *kinds)
     total = {name: np.zeros(table.designs) for name in names}
     # A height is one number in most layers: its logarithm is taken once.
     sides = table.active.astype(np.float64)
@@ -257,15 +306,33 @@ def cell_sums(table: LayerTable) -> dict[str, Floats]:
         nodes, layers = out[rows & conv].sum(axis=0), table.active[rows & conv].sum(axis=0)
         width = nodes / np.maximum(layers, 1)
         degree = width + links[rows].sum(axis=0) / np.maximum(nodes, 1)
-        total["cell_degree"] += _LOG(np.maximum(degree, 1.0))
-        total["cell_depth"] += _LOG(np.maximum(layers, 1.0))
-        total["cell_width"] += _LOG(np.maximum(width, 1.0))
+        deep, wide = _LOG(np.maximum(layers, 1.0)), _LOG(np.maximum(width, 1.0))
         side = sides[rows & conv].sum(axis=0) / np.maximum(layers, 1)
+        total["cell_degree"] += _LOG(np.maximum(degree, 1.0))
+        total["cell_depth"] += deep
+        total["cell_width"] += wide
         total["cell_side"] += side
         total["cell_side2"] += side**2
+        total["cell_width2"] += wide**2
+        total["cell_depth2"] += deep**2
+        total["cell_width_side"] += wide * side
+        total["cell_depth_side"] += deep * side
+        total["cell_width_depth"] += wide * deep
+        total[f"{_KIND}{table.cell_kinds.get(int(cell), 0)}"] += layers > 0
         total["cell_macs"] += (table.macs[rows] * table.active[rows]).sum(axis=0)
         total["cell_params"] += (table.params[rows] * table.active[rows]).sum(axis=0)
     return total
+
+
+def cell_features(table: LayerTable, names: Sequence[str]) -> Floats:
+    """Features that are sums over cells of the designs of a table, shape (designs, features)."""
+    return features_of(_with_kinds(cell_sums(table), names, table.designs), names)
+
+
+def _with_kinds(values: dict[str, Floats], names: Iterable[str], designs: int) -> dict[str, Floats]:
+    """The values, and none of the cells of kinds that no design in them has."""
+    kinds = filter(is_kind, names)
+    return dict.fromkeys(kinds, np.zeros(designs)) | values
 
 
 def features_of(values: Mapping[str, Floats], names: Sequence[str]) -> Floats:
@@ -291,18 +358,20 @@ def design_features(space: SearchSpace, indices: NDArray[np.int64], names: Seque
         found = design_features(space, indices, sizes) if sizes else np.zeros((len(indices), 0))
         columns = dict(zip(sizes, found.T, strict=True)) | _structure(space, indices, placed)
         return np.stack([columns[name] for name in names], axis=1)
-    metrics = sorted(needed.difference(SUMS, SHAPE_SUMS))
+    kinds = sorted(filter(is_kind, needed))
+    metrics = sorted(needed.difference(SUMS, SHAPE_SUMS, kinds))
     shape = not needed.isdisjoint(SHAPE_SUMS)
     # ``rank_score`` is computed with the others for the same price, and has no table.
     if metrics and {*metrics} <= {"sed", "capacity"} and len(indices) > _TABLE_PAYS:
         return features_of(
-            size_problem(space, metrics=metrics, shape=shape).evaluate(indices), names
+            size_problem(space, metrics=metrics, shape=shape, kinds=kinds).evaluate(indices), names
         )
     if len(indices) > _LAYERS_PAY:
-        values = size_problem(space, shape=shape).evaluate(indices)
+        values = size_problem(space, shape=shape, kinds=kinds).evaluate(indices)
     else:
         table = space.table(indices)
-        values = {**layer_sums(space, table, shape=shape), **_sums(table)}
+        values = layer_sums(space, table, shape=shape)
+        values |= _with_kinds(_sums(table), kinds, table.designs)
     return features_of(values | scores(space, indices, metrics), names)
 
 
@@ -327,7 +396,7 @@ def network_features(network: Network, names: Sequence[str]) -> Floats:
     A file does not say what a cell is: raises ``UsageError`` for sums over cells.
     """
     needed = {quantity for name in names for quantity in feature(name)[0]}
-    if cells := sorted(needed.intersection((*CELL_SUMS, *CELL_SIDES, *CELL_SIZES))):
+    if cells := sorted(name for name in needed if name.startswith("cell_")):
         raise UsageError(f"{cells[0]} is not known of a network without cells")
     if placed := sorted(name for name in needed if name.startswith(_AT)):
         raise UsageError(f"{placed[0]} is not known of a network that is no design")

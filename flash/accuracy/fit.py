@@ -104,7 +104,7 @@ def rank_correlation(model: Regression, samples: Samples) -> float:
 def rivals(
     samples: Samples,
     blocks: Sequence[Sequence[str]],
-    sums: Sequence[str] = (),
+    sums: Sequence[Sequence[str]] = (),
     sizes: Sequence[str] = (),
     structure: Sequence[str] = (),
 ) -> list[Rival]:
@@ -112,7 +112,7 @@ def rivals(
 
     blocks: features of kriging. The first of all is the score: it rises with accuracy, and
         FLASH's form and the broken line read nothing else. Without any, these three are left out.
-    sums: features of ridge regression, sums over stages; left out if empty.
+    sums: features of ridge regressions, sums over stages, those of each.
     sizes: features that a power law is fitted to, each alone, and the score as well; fewer than
         ``LEAST`` samples have no other models.
     structure: what trees read beside the blocks' features, from ``LEAST_TREES`` samples on; left
@@ -134,8 +134,7 @@ def rivals(
                 RisingLine(samples, score),
                 Kriging(samples, blocks, (score,)),
             ]
-        if sums:
-            models.append(Ridge(samples, sums))
+        models += [Ridge(samples, features) for features in sums]
         if blocks and structure and len(samples) >= LEAST_TREES:
             read = dict.fromkeys(name for block in blocks for name in block)
             models.append(ScoreAndTrees(samples, (*read, *structure)))
@@ -183,10 +182,15 @@ _BLIND_MARGIN, _AWARE_MARGIN = 2.0, 0.5
 
 
 def _preferred(found: Sequence[Rival], exact: bool) -> Rival:
-    """The best of the preferred rivals within a standard error of the best of all."""
+    """The best of the preferred rivals within a standard error of the best of all.
+
+    Of its kind that which reads the least, where it is as close.
+    """
     best = min(found, key=lambda rival: rival.loss)
     close = [rival for rival in found if rival.exact == exact and _excess(rival, best) <= 1.0]
-    return min(close, key=lambda rival: rival.loss, default=best)
+    chosen = min(close, key=lambda rival: rival.loss, default=best)
+    alike = [rival for rival in close if rival.model.kind == chosen.model.kind] or [chosen]
+    return min(alike, key=lambda rival: (len(rival.model.features), rival.loss))
 
 
 def _excess(rival: Rival, other: Rival) -> float:

@@ -24,7 +24,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from flash.accuracy.features import cell_sums, features_of
+from flash.accuracy.features import cell_features
 from flash.accuracy.regression import Regression, Samples, Saturation
 from flash.spaces.stage_tables import Floats
 from flash.spaces.table import LayerTable
@@ -36,7 +36,7 @@ _VARIANCES = (0.0, 0.1, 1.0, 10.0)
 #: Reach of the correction, in deviations of a feature.
 _LENGTH = 1.5
 #: Variances tried for ridge regression.
-_RATIOS = (0.1, 0.3, 1.0, 3.0, 10.0)
+_RATIOS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 #: Samples that the weights of the choices are computed from; more change them little and cost
 #: time that grows with the cube of their number.
 _DECIDING = 100
@@ -295,7 +295,7 @@ class Ridge(Kriging):
         weights, names = self.index_weights, self.features
 
         def index(table: LayerTable) -> Floats:
-            columns = features_of(cell_sums(table), names).T
+            columns = cell_features(table, names).T
             found: Floats = np.round(np.sum(columns * weights[:, None], axis=0), _INDEX_DECIMALS)
             return found
 

@@ -165,8 +165,14 @@ def _box(section: Section, space: SearchSpace) -> Box | None:
     if not section.has("inside"):
         return None
     given = section.section("inside")
-    ranges: dict[str, tuple[int, int]] = {}
+    ranges: dict[str, tuple[int, ...]] = {}
     for name in space.variables:
+        if name in space.family.branches:
+            values = _matrix(given, name, 0)[0]
+            if (values % 1 != 0).any():
+                given.refuse(name, "must be whole numbers")
+            ranges[name] = tuple(int(value) for value in values)
+            continue
         low, high = given.pair(name)
         if low % 1 or high % 1:
             given.refuse(name, "must be whole numbers")
@@ -290,7 +296,7 @@ def accuracy_text(model: AccuracyModel) -> str:
     values["rows"] = samples.rows.tolist()
     lines += [f"{key} = {_value(value)}" for key, value in values.items()]
     if model.box is not None:
-        ranges = (f"{name} = [{low}, {high}]" for name, (low, high) in model.box.ranges.items())
+        ranges = (f"{name} = {list(values)}" for name, values in model.box.ranges.items())
         lines.append(f"inside = {{ {', '.join(ranges)} }}")
     return "\n".join(lines) + "\n"
 

@@ -31,6 +31,7 @@ class Emitter(ABC):
         self._stage = ""
         self._cell = -1
         self._cells = 0
+        self._cell_kinds: dict[int, int] = {}
         self._names: dict[str, int] = {}
 
     # ---------------------------------------------------------------- what a view decides
@@ -81,9 +82,13 @@ class Emitter(ABC):
             self._stage = outer
 
     @contextmanager
-    def cell(self) -> Iterator[None]:
-        """Layers emitted inside form one cell (a run of layers at one resolution)."""
+    def cell(self, kind: int = 0) -> Iterator[None]:
+        """Layers emitted inside form one cell (a run of layers at one resolution).
+
+        kind: how it is built, where cells of a family differ in more than width, depth and side.
+        """
         self._cell, self._cells = self._cells, self._cells + 1
+        self._cell_kinds[self._cell] = kind
         try:
             yield
         finally:

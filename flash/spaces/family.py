@@ -131,8 +131,9 @@ class Family(ABC):
     #: In every design a path leads from the input to the output. Only a family of one stage may
     #: say no: of a network without one, no stage's table tells.
     connected: ClassVar[bool] = True
-    #: Variables whose values have hardly a layer in common: tables are filled for one value of them
-    #: after the other, which is quicker and gives the same numbers.
+    #: Variables whose values are names of kinds, which have no order and hardly a layer in common:
+    #: tables are filled for one value of them after the other, which is quicker and gives the same
+    #: numbers.
     branches: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, shape: InputShape, classes: int, settings: Mapping[str, Any]) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cached_property
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,9 @@ from flash.spaces.network import Network
 from flash.spaces.passing import Passers
 
 __all__ = ["LayerTable", "TableEmitter", "network_table"]
+
+#: Cells that differ in nothing but width, depth and side.
+_ALIKE: Mapping[int, int] = MappingProxyType({})
 
 _COLUMNS = frozenset(
     {
@@ -60,6 +64,7 @@ class LayerTable:
     ``passers`` are what other stages made, in a table of some stages of networks with long links.
     ``has_source``: a layer reads the networks' input, as in one table of a network's stages.
     ``is_network``: it is one network, anybody's; a family's design is priced as its table is.
+    ``cell_kinds``: cell -> its kind (``Emitter.cell``); 0 for cells that are not there.
     """
 
     def __init__(
@@ -72,10 +77,12 @@ class LayerTable:
         passers: Passers | None = None,
         has_source: bool = True,
         is_network: bool = False,
+        cell_kinds: Mapping[int, int] = _ALIKE,
     ) -> None:
         self.layers = tuple(layers)
         self.has_source = has_source
         self.is_network = is_network
+        self.cell_kinds = cell_kinds
         self.output = output
         self.designs = designs
         self.lone_sums = tuple(lone_sums)
@@ -233,6 +240,7 @@ class TableEmitter(Emitter):
             self._lone_sums,
             self._passers,
             self._reads_source,
+            cell_kinds=self._cell_kinds,
         )
 
     def repeat(self, count: Ints, start: int = 0) -> Iterator[int]:

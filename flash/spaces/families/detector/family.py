@@ -14,7 +14,7 @@ from typing import Any
 from flash.errors import SpaceError
 from flash.spaces.emitter import Emitter
 from flash.spaces.families.detector.blocks import OWN, Blocks
-from flash.spaces.families.detector.styles import STYLES, Features, Style, Widths
+from flash.spaces.families.detector.styles import STYLES, Features, Widths
 from flash.spaces.family import Family, InputShape, Setting, Stage, clip
 from flash.spaces.layers import Ints, Tensor
 
@@ -91,9 +91,9 @@ class DetectorFamily(Family):
         """Backbone, neck and head of each design in its own style."""
         source = e.source(self.shape.channels, values["side"], values["side"])
         maps = None
-        for number, style in STYLES.items():
+        for number in STYLES:
             for _ in e.when(_equal(values["style"], number)):
-                found = self._emit(e, style, source, values)
+                found = self._emit(e, number, source, values)
                 maps = [e.merge(a, b) for a, b in zip(found, maps or found, strict=True)]
         if maps is None:
             raise SpaceError(f"style must be one of {', '.join(map(str, STYLES))}")
@@ -101,33 +101,34 @@ class DetectorFamily(Family):
             return source, e.outputs(maps)
 
     def _emit(
-        self, e: Emitter, style: Style, source: Tensor, values: Mapping[str, Ints]
+        self, e: Emitter, number: int, source: Tensor, values: Mapping[str, Ints]
     ) -> list[Tensor]:
-        """The three maps of a detector of this style."""
+        """The three maps of a detector of this style, which is the kind of its cells."""
+        style = STYLES[number]
         given, w = self.options["activation"], Widths(*(values[name] for name in _WIDTHS))
         b = Blocks(e, style.activation if given == OWN else given)
         with e.stage("stem"):
             x = style.stem(b, source, w.w3)
         found = []
         for level, width in ((2, w.w3 // 2), (3, w.w3), (4, w.w4), (5, w.w5)):
-            with e.stage(f"stage{level}"), e.cell():
+            with e.stage(f"stage{level}"), e.cell(number):
                 x = style.halve(b, x, width) if level > 2 else x
                 x = style.stage(b, x, width, values[f"d{level}"], level)
             found.append(x)
         with e.stage("pyramid"):
             found[-1] = style.pyramid(b, x, w.w5)
         features = Features(*found)
-        with e.stage("down4"), e.cell():
+        with e.stage("down4"), e.cell(number):
             handed = style.down4(b, features, w, values["n1"])
-        with e.stage("down3"), e.cell():
+        with e.stage("down3"), e.cell(number):
             handed = style.down3(b, features, w, values["n2"], handed)
         # The head's widths follow from the finest map that necks of this style make.
         finest = handed[0].channels
         maps = [self._head(b, 3, handed[0], finest, values["h3"])]
-        with e.stage("up4"), e.cell():
+        with e.stage("up4"), e.cell(number):
             handed = style.up4(b, w, values["n3"], handed)
         maps.append(self._head(b, 4, handed[0], finest, values["h4"]))
-        with e.stage("up5"), e.cell():
+        with e.stage("up5"), e.cell(number):
             x = style.up5(b, w, values["n4"], handed)
         maps.append(self._head(b, 5, x, finest, values["h5"]))
         return maps
