@@ -158,7 +158,7 @@ def test_ridge_rises_with_its_index():
 
 def test_a_model_an_optimizer_can_search_wins_when_errors_are_alike():
     samples = drawn(np.random.default_rng(6), n=40)
-    found = rivals(samples, (("a", "b"), ("c",)), ("a", "b", "c"))
+    found = rivals(samples, (("a", "b"), ("c",)), (("a", "b", "c"),))
     least = min(found, key=lambda rival: rival.loss)
     assert choose(found, exact=True).exact
     assert choose(found, exact=True).loss <= 1.3 * least.loss
@@ -166,7 +166,7 @@ def test_a_model_an_optimizer_can_search_wins_when_errors_are_alike():
 
 def test_a_preferred_model_gives_way_only_to_clearly_smaller_errors():
     samples = drawn(np.random.default_rng(6), n=40)
-    found = rivals(samples, (("a", "b"), ("c",)), ("a", "b", "c"))
+    found = rivals(samples, (("a", "b"), ("c",)), (("a", "b", "c"),))
     kriging = next(r for r in found if r.model.kind == "kriging")
     noise = np.random.default_rng(0).normal(size=40)
     alike = replace(found[0], scaled=kriging.scaled * (0.99 + 0.2 * noise))
