@@ -170,6 +170,18 @@ def test_a_table_grows_and_nothing_is_trained_twice(place, capsys, in_process):
     assert sorted(p.name for p in place.iterdir()) == ["colours.npz", "tiny.toml", "trained.csv"]
 
 
+def test_what_a_death_after_the_last_result_left_is_removed(place, in_process):
+    assert _calibrate(place) == 0
+    folder = place / "trained.training"
+    folder.mkdir()
+    first = read_results(place / "trained.csv")[0]
+    recipe = recipe_named("quick").varied(1)
+    (folder / Job(str(place / "tiny.toml"), first.design, recipe, 0).file).write_bytes(b"kept")
+    (folder / "images.npz").write_bytes(b"kept")
+    assert _calibrate(place) == 0
+    assert not folder.exists()
+
+
 def test_interrupted_it_keeps_what_is_trained_and_goes_on(place, capsys, monkeypatch):
     module = calibrate_command
     told = module._Log.__call__

@@ -161,9 +161,11 @@ def carry_out(
     stops = campaign.until is not None and campaign.until < campaign.recipe.epochs
     until = campaign.until if stops else None
     jobs = [Job(campaign.place, design, campaign.recipe, campaign.seed, until) for design in splits]
+    folder = results.parent / f"{results.stem}.training"
+    _forget(folder, [Job(campaign.place, r.design, campaign.recipe, r.seed) for r in outcome.rows])
     if not jobs:
         return outcome
-    folder = _work_folder(results, images)
+    _prepare(folder, images)
     with contextlib.closing(trainer(jobs, folder)) as events:
         for happened in events:
             event = happened
@@ -192,19 +194,28 @@ def carry_out(
     return outcome
 
 
-def _work_folder(results: Path, images: ImageSet) -> Path:
-    """A folder beside the table and named after it, with the images in it.
+def _forget(folder: Path, done: Sequence[Job]) -> None:
+    """Remove what a run left that died after it had written a result; the folder if that is all."""
+    if not folder.is_dir():
+        return
+    with contextlib.suppress(OSError):
+        for job in done:
+            (folder / job.file).unlink(missing_ok=True)
+    if not any(folder.glob("*.pt")):
+        _clear(folder)
+
+
+def _prepare(folder: Path, images: ImageSet) -> None:
+    """Make the folder, which is named after the table, and put the images into it.
 
     Calibrations of two tables may run at once and have different images.
     """
-    folder = results.parent / f"{results.stem}.training"
     make_folder(folder)
     try:
         with whole_file(folder / "images.npz") as file:
             images.save(file)
     except OSError as error:
         raise cannot_write(Path(error.filename or folder), error) from None
-    return folder
 
 
 def _clear(folder: Path) -> None:
