@@ -198,6 +198,15 @@ class AccuracyModel:
         return high
 
     @property
+    def reached(self) -> str:
+        """After which training a network has these accuracies, in a few words."""
+        if self.level is not None:
+            return self.level.statement
+        name, _, _ = self.provenance.recipe.partition(" (")
+        epochs = f", {self.provenance.epochs} epochs" if self.provenance.epochs else ""
+        return f"{self.measure} after recipe {name}{epochs}"
+
+    @property
     def statement(self) -> str:
         """One line: what it was fitted to and how well it predicts what it has not seen."""
         p = self.provenance

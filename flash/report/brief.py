@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from flash.quantities import count_in_words, format_number, quantity
 from flash.report.columns import breakable, rows_of
+from flash.report.data import AccuracyStatus
 from flash.report.interval import Interval
 
 if TYPE_CHECKING:
@@ -154,7 +155,16 @@ def _beliefs(report: SearchReport) -> list[str]:
     """What to believe: what the figures rest on, how many designs lie outside of that."""
     basis = report.target.get("basis")
     known = [basis] if isinstance(basis, str) and basis else []
-    return [*known, *_outside(report)]
+    return [*_level(report.accuracy), *known, *_outside(report)]
+
+
+def _level(accuracy: AccuracyStatus) -> list[str]:
+    """After which training a network has the accuracies shown, where any are."""
+    if not accuracy.level:
+        return []
+    of = accuracy.level.removeprefix(f"{accuracy.measure} ")
+    that = "" if of == accuracy.level else "that "
+    return [f"{accuracy.measure} is {that}{of}"]
 
 
 def _outside(report: SearchReport) -> list[str]:

@@ -141,7 +141,8 @@ class Goal:
     def status(self) -> AccuracyStatus:
         """Whether there is an accuracy model, and where it comes from."""
         if self.model is not None:
-            return AccuracyStatus(True, self.model.statement, self.model.measure)
+            model = self.model
+            return AccuracyStatus(True, model.statement, model.measure, model.reached)
         return AccuracyStatus(False, self.no_accuracy) if self.no_accuracy else AccuracyStatus()
 
     @property
