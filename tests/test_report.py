@@ -108,6 +108,21 @@ def test_a_report_survives_json(calibrated):
     assert read_search(report.to_json()) == report
 
 
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_a_line_a_design_is_what_the_encoder_writes(calibrated):
+    report = make_report(calibrated=calibrated)
+    awkward = make_design(
+        7, 0.3, description='a "b" \\ \n \u2028 ü }, {"id": ', proxies={"p\"q": -1e-300}, sed=1e22,
+        hardware={"rows": 16}, energy_mj=None,
+    )  # fmt: skip
+    for design in (*report.front, awkward):
+        assert design.to_json() == json.dumps(design.to_dict(), ensure_ascii=False)
+    lines = report.to_json().splitlines()
+    assert [json.loads(line.rstrip(",")) for line in lines if line.startswith("    {")] == [
+        design.to_dict() for design in report.front
+    ]
+
+
 def test_the_document_is_the_one_the_contract_promises():
     document = json.loads(make_report(3).to_json())
     assert document["schema"] == "flash.search/1"

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from flash.quantities import quantity
-from flash.report.interval import Interval, finite
+from flash.report.interval import Interval, finite, json_flag, json_text
 
 __all__ = ["DesignReport", "design_record"]
 
-_encode = json.JSONEncoder().encode
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+_ascii = lru_cache(maxsize=1024)(json.JSONEncoder().encode)
 #: Columns of quantities that have an interval.
 _COLUMNS = {
     name: quantity(name).columns for name in ("accuracy", "latency_ms", "energy_mj", "area_mm2")
@@ -129,6 +131,33 @@ class DesignReport:
             "extrapolated": self.extrapolated,
         }
 
+    def to_json(self) -> str:
+        """``to_dict`` as one line of JSON, several times as fast as by the encoder."""
+        proxies = ", ".join([f"{json_text(k)}: {v!r}" for k, v in self.proxies.items()])
+        return (
+            f'{{"id": {_encode(self.id)}, "design": {_whole(self.design)}, '
+            f'"hardware": {_whole(self.hardware)}, "description": {_encode(self.description)}, '
+            f'"accuracy": {_json(self.accuracy)}, "nn_degree": {self.nn_degree!r}, '
+            f'"nn_mass": {self.nn_mass!r}, "sed": {_json(self.sed)}, '
+            f'"rank_score": {_json(self.rank_score)}, "proxies": {{{proxies}}}, '
+            f'"latency_ms": {_json(self.latency_ms)}, "energy_mj": {_json(self.energy_mj)}, '
+            f'"memory_kb": {self.memory_kb!r}, "weight_kb": {self.weight_kb!r}, '
+            f'"activation_kb": {self.activation_kb!r}, "area_mm2": {_json(self.area_mm2)}, '
+            f'"params": {self.params}, "macs": {self.macs}, '
+            f'"extrapolated": {json_flag(self.extrapolated)}}}'
+        )
+
+
+def _json(value: Interval | float | None) -> str:
+    if value is None:
+        return "null"
+    return value.to_json() if isinstance(value, Interval) else repr(value)
+
+
+def _whole(values: Mapping[str, int], text: Callable[[str], str] = json_text) -> str:
+    """Whole numbers by name as JSON, the names by ``text``."""
+    return "{" + ", ".join([f"{text(name)}: {value}" for name, value in values.items()]) + "}"
+
 
 def design_record(
     design: DesignReport, picks: Iterable[tuple[str, str]], proxies: Iterable[str]
@@ -143,23 +172,26 @@ def design_record(
     """
     return {
         "id": design.id,
-        "picks": " ".join(label for label, identity in picks if identity == design.id),
-        "design": _encode(design.design),
-        "hardware": _encode(design.hardware) if design.hardware else "",
+        "picks": " ".join([label for label, identity in picks if identity == design.id]),
+        "design": _whole(design.design, _ascii),
+        "hardware": _whole(design.hardware, _ascii) if design.hardware else "",
         "description": design.description,
         **_interval("accuracy", design.accuracy),
-        **_plain(design, "nn_degree", "nn_mass", "sed", "rank_score"),
+        "nn_degree": design.nn_degree,
+        "nn_mass": design.nn_mass,
+        "sed": design.sed,
+        "rank_score": design.rank_score,
         **{name: design.proxies.get(name) for name in proxies},
         **_interval("latency_ms", design.latency_ms),
         **_interval("energy_mj", design.energy_mj),
-        **_plain(design, "memory_kb", "weight_kb", "activation_kb"),
+        "memory_kb": design.memory_kb,
+        "weight_kb": design.weight_kb,
+        "activation_kb": design.activation_kb,
         **_interval("area_mm2", design.area_mm2),
-        **_plain(design, "params", "macs", "extrapolated"),
+        "params": design.params,
+        "macs": design.macs,
+        "extrapolated": design.extrapolated,
     }
-
-
-def _plain(design: DesignReport, *names: str) -> dict[str, Any]:
-    return {name: getattr(design, name) for name in names}
 
 
 def _interval(name: str, interval: Interval | None) -> Mapping[str, float | None]:

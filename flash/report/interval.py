@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist
 from typing import Any
 
-__all__ = ["COVERAGE", "Interval", "far_factor", "finite"]
+__all__ = ["COVERAGE", "Interval", "far_factor", "finite", "json_flag", "json_text"]
 
 #: Share of values that an interval is made to hold.
 COVERAGE = 0.9
@@ -47,6 +49,24 @@ class Interval:
             "how": self.how,
             "extrapolated": self.extrapolated,
         }
+
+    def to_json(self) -> str:
+        """``to_dict`` as JSON, several times as fast as by the encoder."""
+        return (
+            f'{{"value": {self.value!r}, "low": {self.low!r}, "high": {self.high!r}, '
+            f'"how": {json_text(self.how)}, "extrapolated": {json_flag(self.extrapolated)}}}'
+        )
+
+
+@lru_cache(maxsize=1024)
+def json_text(text: str) -> str:
+    """A text as JSON; the few that fronts repeat are encoded once."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def json_flag(value: bool) -> str:
+    """A truth value as JSON."""
+    return "true" if value else "false"
 
 
 def finite(name: str, value: Any) -> float:

@@ -24,6 +24,10 @@ class SearchReport(SearchData, Result):
 
     def document(self) -> dict[str, Any]:
         """As plain values, schema ``flash.search/1``."""
+        return {**self._head(), "front": [design.to_dict() for design in self.front]}
+
+    def _head(self) -> dict[str, Any]:
+        """The document without its designs."""
         return {
             "schema": self.schema,
             "target": dict(self.target),
@@ -35,7 +39,6 @@ class SearchReport(SearchData, Result):
             "optimizer": self.optimizer.to_dict(),
             "picks": vars(self.picks),
             "notes": list(self.notes),
-            "front": [design.to_dict() for design in self.front],
         }
 
     def to_json(self) -> str:
@@ -43,10 +46,8 @@ class SearchReport(SearchData, Result):
 
         Raises ``ValueError`` for a target whose values JSON cannot hold.
         """
-        document = self.document()
-        designs = document.pop("front")
-        lines = [f"  {_json(key)}: {_json(value)}" for key, value in document.items()]
-        front = ",\n".join(f"    {_json(design)}" for design in designs)
+        lines = [f"  {_json(key)}: {_json(value)}" for key, value in self._head().items()]
+        front = ",\n".join([f"    {design.to_json()}" for design in self.front])
         return "{\n" + ",\n".join([*lines, f'  "front": [\n{front}\n  ]']) + "\n}\n"
 
     def to_records(self) -> list[dict[str, Any]]:
