@@ -149,7 +149,7 @@ class _Picture:
     def _head(self) -> None:
         left = self.plot.left
         self._text(left, 30, "title", f"Pareto front: {self._what()}")
-        self._text(left, 51, "sub", _clauses(self.report.certificate, 120))
+        self._text(left, 51, "sub", _clauses(self.report.certificate_without_time, 120))
         count = len(self.report.front)
         # Widths of text are estimates: 6.3 px a character at this size.
         key = [

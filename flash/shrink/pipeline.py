@@ -170,7 +170,7 @@ def _report(
         size=space.size,
         metric=report.score,
         front=len(report.front),
-        certificate=report.certificate,
+        certificate=report.certificate_without_time,
         candidates=(original, *_picks(report, chosen)),
         chosen=chosen.id,
         verified=variant.verified,
