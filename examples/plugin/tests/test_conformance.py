@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import flash_example
+import onnx
 import pytest
 
+from flash.estimate import estimate
 from flash.export import EXPORTERS
 from flash.metrics import METRICS
 from flash.optimize import OPTIMIZERS
@@ -20,6 +22,7 @@ from flash.testing import (
     MetricConformance,
     OptimizerConformance,
     ProxyConformance,
+    SamplerConformance,
     SensorConformance,
     StrategyConformance,
     TargetConformance,
@@ -71,6 +74,32 @@ class TestStrategy(StrategyConformance):
     @pytest.fixture
     def strategy(self):
         return STRATEGIES["climb"]
+
+
+class TestSampler(SamplerConformance):
+    @pytest.fixture
+    def sampler(self):
+        return registry("flash.samplers")["low_loss"]
+
+
+def test_the_operator_is_priced_as_what_it_is(tmp_path):
+    made, n, tensor = onnx.helper, onnx.helper.make_node, onnx.helper.make_tensor_value_info
+    times = {}
+    for name, nodes in {
+        "gate": [n("Gate", ["x"], ["y"], "gate", domain="com.example")],
+        "silu": [n("Sigmoid", ["x"], ["s"]), n("Mul", ["x", "s"], ["y"])],
+    }.items():
+        graph = made.make_graph(
+            [*nodes, n("GlobalAveragePool", ["y"], ["z"])],
+            name,
+            [tensor("x", onnx.TensorProto.FLOAT, [1, 8, 32, 32])],
+            [tensor("z", onnx.TensorProto.FLOAT, [1, 8, 1, 1])],
+        )
+        opsets = [made.make_opsetid("", 17), made.make_opsetid("com.example", 1)]
+        onnx.save(made.make_model(graph, opset_imports=opsets), tmp_path / f"{name}.onnx")
+        (row,) = estimate(tmp_path / f"{name}.onnx", target="rpi4b").rows
+        times[name] = row["latency_ms"]
+    assert times["gate"] == times["silu"] > 0
 
 
 class TestExporter(ExporterConformance):
