@@ -14,11 +14,11 @@ from flash.command import run_command
 from flash.estimate import command as estimate_command
 from flash.evaluation import evaluate
 from flash.quantities import format_energy, format_latency
-from flash.report.chip import ChipView, chip_svg, chip_view
+from flash.report.chip import ChipView, chip_svg
 from flash.report.chip_sheet import chip_html
 from flash.search import command as search_command
 from flash.spaces.space import load_space
-from flash.targets import Breakdown, LayerCost, load_target
+from flash.targets import Breakdown, LayerCost, drawn_chip, load_target
 from flash.targets.imc.drawing import draw
 
 _SVG = "{http://www.w3.org/2000/svg}"
@@ -27,12 +27,13 @@ _SVG = "{http://www.w3.org/2000/svg}"
 def _view(name):
     space, target = load_space("cifar10-concat"), load_target(name)
     indices = space.design(space.family.parse("w=32,64,128 d=4,5,6 t=16,64,128"))
-    view = chip_view(target, space.network(indices), f"a chip <{name}>", space.describe(indices))
+    drawn = drawn_chip(target, space.network(indices))
+    view = ChipView(f"a chip <{name}>", [space.describe(indices)], *drawn)
     return view, space, target, indices
 
 
 def _view_of(area_mm2, layers=(), drawing=None):
-    return ChipView("x", [], Breakdown(tuple(layers), area_mm2, {}, {"adc": 1.0}, drawing))
+    return ChipView("x", [], {}, Breakdown(tuple(layers), area_mm2, {}, {"adc": 1.0}, drawing))
 
 
 def test_every_tile_is_drawn_once():

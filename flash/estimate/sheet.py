@@ -45,13 +45,16 @@ def write_sheet(path: str | Path, row: Row, network: Network, target: Target) ->
 
     Raises ``UsageError`` for a file that cannot be written.
     """
-    from flash.report.chip import chip_svg, chip_view  # noqa: PLC0415 (only where it is asked for)
+    from flash.report.chip import ChipView, chip_svg  # noqa: PLC0415 (only where it is asked for)
     from flash.report.chip_sheet import chip_html  # noqa: PLC0415
+    from flash.targets import drawn_chip  # noqa: PLC0415
 
     costs = f"latency {latency_cell(row)}, energy {_cell(row, 'energy_mj')}"
-    view = chip_view(target, network, str(row["design"]), f"{costs}, area {_cell(row, 'area_mm2')}")
-    if view is None:
+    if not target.chip:
         raise UsageError(f"--sheet: target {target.name} is no accelerator")
+    title = f"{row['design']}, target {target.name}"
+    lines = [f"{costs}, area {_cell(row, 'area_mm2')}"]
+    view = ChipView(title, lines, *drawn_chip(target, network))
     write_text(path, chip_svg(view) if Path(path).suffix == ".svg" else chip_html(view))
 
 

@@ -16,10 +16,9 @@ from flash.quantities import format_number
 from flash.report.axes import blend
 
 if TYPE_CHECKING:
-    from flash.spaces.network import Network
-    from flash.targets import Block, Breakdown, Drawing, Target
+    from flash.targets import Block, Breakdown, Drawing
 
-__all__ = ["ChipView", "chip_svg", "chip_view"]
+__all__ = ["ChipView", "chip_svg"]
 
 #: Size of the picture, in pixels as are all lengths here.
 _WIDTH, _HEIGHT = 900.0, 564.0
@@ -52,30 +51,27 @@ text{fill:#e6edf3}.page{fill:#0d1117}.sub,.note,.value,.tick{fill:#9198a1}.layer
 
 @dataclass(frozen=True)
 class ChipView:
-    """What the picture shows: a title, lines below it, and where one network's costs go."""
+    """What the picture shows of a chip with one network.
+
+    title, lines: above it.  hardware: the chip's variables.  breakdown: where the costs go.
+    """
 
     title: str
     lines: Sequence[str]
+    hardware: Mapping[str, object]
     breakdown: Breakdown
 
-
-def chip_view(target: Target, network: Network, title: str, *lines: str) -> ChipView | None:
-    """The chip with one network; None where there is no chip to draw, on a board one buys.
-
-    lines: below the title, above those that give the chip's variables.
-    """
-    if not target.chip:
-        return None
-    hardware: Mapping[str, object] = target.summary().get("hardware", target.chip)
-    words = ", ".join(f"{name} {value}" for name, value in hardware.items())
-    below = [*lines, *textwrap.wrap(words, _LINE_LENGTH)]
-    return ChipView(f"{title}, target {target.name}", below, target.breakdown(network))
+    @property
+    def subtitle(self) -> list[str]:
+        """All lines below the title."""
+        words = ", ".join(f"{name} {value}" for name, value in self.hardware.items())
+        return [*self.lines, *textwrap.wrap(words, _LINE_LENGTH)]
 
 
 def chip_svg(view: ChipView) -> str:
     """The picture of a chip, as SVG text."""
     parts = [_text(_LEFT, 34, "title", view.title)]
-    parts += [_text(_LEFT, 56 + 17 * k, "sub", line) for k, line in enumerate(view.lines)]
+    parts += [_text(_LEFT, 56 + 17 * k, "sub", line) for k, line in enumerate(view.subtitle)]
     found = view.breakdown
     parts += [] if found.drawing is None else _drawn(found.drawing)
     parts += _bars("area", "mm²", found.area_mm2, _TOP)

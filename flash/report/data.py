@@ -87,13 +87,14 @@ class AccuracyStatus:
     """Whether the space has an accuracy model, and where that comes from.
 
     measure: what its accuracies are, for people: "accuracy" (top-1), "mAP50-95" ...
-    level:   after which training, in a few words; empty without a model.
+    level:   after which training, in a few words; empty without a model. Files say it in
+             ``statement``.
     """
 
     calibrated: bool = False
     statement: str = "no accuracy model for this space; higher scores rank better"
     measure: str = "accuracy"
-    level: str = ""
+    level: str = field(default="", compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """As in JSON, where a measure is named unless it is the usual one."""

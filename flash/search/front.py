@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.accuracy.bits import quantization_drop
 from flash.accuracy.calibration import Prediction
 from flash.evaluation import Evaluation, costs_of_random, sums_of_random
 from flash.metrics import evidence
@@ -172,7 +171,7 @@ def report_on(
             *facts,
             *inside,
             *_notes(shown),
-            *_bits_note(problem, goal),
+            *goal.notes,
             *(_evidence(problem, tables, goal.metric) if goal.model is None else ()),
             *screened.notes,
             PICKS,
@@ -253,12 +252,6 @@ def _inside_note(networks: SearchSpace) -> list[str]:
         f"searched are the {networks.size:,} networks within what was trained for the accuracy "
         f"model, of {_whole(networks).size:,}; --extrapolate searches all"
     ]
-
-
-def _bits_note(problem: Problem, goal: Goal) -> list[str]:
-    """What the target's number format costs in accuracy, where accuracies are shown."""
-    drop = quantization_drop(round(8 * problem.target.weight_bytes))
-    return [] if goal.model is None or drop is None else [str(drop)]
 
 
 def _notes(designs: Sequence[DesignReport]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from flash.accuracy.storage import narrow_to_trained
 from flash.search.problem import Problem
 from flash.search.problem.networks import Networks
 from flash.spaces.space import load_space
@@ -16,12 +15,8 @@ def load_problem(
     runtime: str | None,
     hardware: Given | None,
     space: str,
-    *,
-    extrapolate: bool = True,
 ) -> Problem:
     """Networks on one device or chip; with chips where hardware variables are left to choose.
-
-    extrapolate: also networks beyond those that the space's accuracy model was fitted to.
 
     Raises as ``load_space`` and ``load_hardware`` do, and ``UsageError`` for a chip that cannot
     be.
@@ -36,4 +31,4 @@ def load_problem(
 
         joint = joint_space(networks, profile, hardware)
         problem = problem if joint is None else NetworksAndChips(joint)
-    return problem if extrapolate else problem.of_networks(narrow_to_trained(networks))
+    return problem

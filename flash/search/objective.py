@@ -28,6 +28,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from flash.accuracy.bits import quantization_drop
 from flash.accuracy.calibration import AccuracyModel, Prediction
 from flash.accuracy.features import size_problem
 from flash.accuracy.storage import accuracy_of, why_no_accuracy
@@ -64,6 +65,8 @@ class Goal:
     no_accuracy: why a model in the space's file is not used; empty where it is, or there is none.
     largest:  the sizes up to which networks were trained, where a search stays within those;
               empty where it does not.
+    most:     metric -> the most that is within what was trained, where a search stays inside.
+    notes:    what the target's number format costs in accuracy, where accuracies are shown.
     """
 
     metric: str
@@ -74,6 +77,8 @@ class Goal:
     inside: bool = False
     no_accuracy: str = ""
     largest: Mapping[str, float] = field(default_factory=dict)
+    most: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def index(self) -> CellScore | None:
@@ -123,13 +128,6 @@ class Goal:
         why = [] if least is None else [f"are predicted below {least:g} %"]
         why += ["lie beyond the trained networks"] if self.inside else []
         return f"; {dropped:,} of {designs:,} designs {' or '.join(why)} and are left out"
-
-    @property
-    def most(self) -> Mapping[str, float]:
-        """Metric -> the most that is within what was trained, where a search stays inside."""
-        if self.model is None or not (self.inside and self.rises):
-            return {}
-        return {self.metric: self.model.most_metric}
 
     def size_limits(self) -> list[Limit]:
         """The limits of ``largest``."""
@@ -203,8 +201,10 @@ class Goal:
         return accuracy_unreached(networks.name, least, best, networks.describe(network), others)
 
 
-def choose_goal(problem: Problem, metric: str | None, min_accuracy_percent: float | None) -> Goal:
-    """What to maximise, by the table above; ``metric`` is the one given.
+def choose_goal(
+    problem: Problem, metric: str | None, min_accuracy_percent: float | None, bits: int = 32
+) -> Goal:
+    """What to maximise, by the table above; ``metric`` is the one given, ``bits`` a weight's.
 
     Raises ``UsageError`` for an unknown metric, or a limit in a space without a model.
     """
@@ -218,10 +218,15 @@ def choose_goal(problem: Problem, metric: str | None, min_accuracy_percent: floa
     rising = "" if model is None else model.metric
     within = model is not None and inside and problem.one_chip
     largest = model.largest if model is not None and within else {}
+    drop = None if model is None else quantization_drop(bits)
+    notes = () if drop is None else (str(drop),)
     if metric is None and problem.stands_for_accuracy(rising):
-        return Goal(rising, "accuracy", model, True, least, inside, "", largest)
-    chosen = _checked(problem, metric or problem.own_metric)
-    return Goal(chosen, chosen, model, rising == chosen, least, inside, why, largest)
+        chosen, shown_as, why = rising, "accuracy", ""
+    else:
+        chosen = shown_as = _checked(problem, metric or problem.own_metric)
+    rises = rising == chosen
+    most = {chosen: model.most_metric} if model is not None and inside and rises else {}
+    return Goal(chosen, shown_as, model, rises, least, inside, why, largest, most, notes)
 
 
 def _checked(problem: Problem, metric: str) -> str:

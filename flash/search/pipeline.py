@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from flash.accuracy.storage import narrow_to_trained
 from flash.errors import InfeasibleError, UsageError
 from flash.optimize import Limit, OptimizerResult, SeparableProblem, confine
 from flash.proxies.options import ProxyOptions
@@ -164,13 +165,11 @@ def prepare(request: Request, *, budgeted: bool = False) -> Setup:
     budgeted: for a search that spends trainings: on one chip, with a score and not predicted
     accuracy for limits to name.
     """
-    problem = load_problem(
-        request.target,
-        request.runtime,
-        request.hardware,
-        request.space,
-        extrapolate=request.extrapolate or budgeted,
-    )
+    problem = load_problem(request.target, request.runtime, request.hardware, request.space)
+    leaves, bits = request.extrapolate or budgeted, round(8 * problem.target.weight_bytes)
+    sums = () if leaves else Measured.needs(problem)
+    if not leaves:
+        problem = problem.of_networks(narrow_to_trained(problem.networks))
     needs_one_chip = f"--metric {request.proxy}" if request.proxy else "--search" * budgeted
     if needs_one_chip and not problem.one_chip:
         raise UsageError(f"{needs_one_chip} needs one chip: fix it with --hardware default")
@@ -179,8 +178,7 @@ def prepare(request: Request, *, budgeted: bool = False) -> Setup:
     metric = None if request.proxy else request.metric
     if metric is None and (request.proxy or budgeted):
         metric = problem.own_metric
-    goal = choose_goal(problem, metric, request.min_accuracy_percent)
-    sums = () if request.extrapolate or budgeted else Measured.needs(problem)
+    goal = choose_goal(problem, metric, request.min_accuracy_percent, bits)
     tables = problem.tables(goal.metric, goal.index, tuple(goal.largest), sums)
     return Setup(problem, goal, tables, choose_criteria(problem, goal, tables, request))
 

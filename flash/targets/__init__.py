@@ -11,6 +11,7 @@ from flash.targets.base import (
     RunsGraphs,
     Target,
     Triple,
+    drawn_chip,
 )
 from flash.targets.breakdown import Block, Breakdown, Drawing, LayerCost
 from flash.targets.chips import ChipGrid, Given, parse_hardware
@@ -34,6 +35,7 @@ __all__ = [
     "Target",
     "TargetKind",
     "Triple",
+    "drawn_chip",
     "load_hardware",
     "load_target",
     "parse_hardware",

@@ -25,6 +25,7 @@ __all__ = [
     "SummedCosts",
     "Target",
     "Triple",
+    "drawn_chip",
 ]
 
 #: Value, low and high.
@@ -197,3 +198,9 @@ class MeasuredRange(SummedCosts, Protocol):
 
         Sufficient, not necessary: a search that must stay inside takes them as limits.
         """
+
+
+def drawn_chip(target: Target, network: Network) -> tuple[Mapping[str, object], Breakdown]:
+    """What there is to draw of a chip: its variables, and where one network's costs go."""
+    hardware: Mapping[str, object] = target.summary().get("hardware", target.chip)
+    return hardware, target.breakdown(network)

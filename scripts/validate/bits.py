@@ -12,6 +12,7 @@ No network is trained here. Exit code 1 if fewer than 85 % of the 8-bit pairs le
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -38,6 +39,10 @@ def inside(drop: Drop, pairs: Sequence[Pair]) -> int:
 
 
 def main() -> int:
+    """Print each bit width's range and what lies in it; 1 where too little does."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     share = {}
     for bits, pairs in PUBLISHED.items():
         print(quantization_drop(bits))

@@ -13,12 +13,13 @@ from flash.metrics import METRICS
 from flash.optimize import Limit, Objective, OptimizerResult, SeparableProblem, within
 from flash.optimize.infeasibility import all_at_once, best_of_any_chip, least_area
 from flash.optimize.nested import How, Nested, search_nested
-from flash.report.chip import ChipView, chip_view
+from flash.report.chip import ChipView
 from flash.search.problem.base import Effort
 from flash.search.problem.joint_space import CoSpace, FamilyTarget
 from flash.search.problem.relaxation import real_values
 from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import Floats
+from flash.targets import drawn_chip
 
 __all__ = ["NetworksAndChips"]
 
@@ -86,7 +87,9 @@ class NetworksAndChips:
         space, network = self.space.network, networks[0]
         words, drawn = space.describe(network), space.network(network)
         target = self.space.family.target(int(chips[0]))
-        return chip_view(target, drawn, f"{title} of {self.space.name}", words)
+        hardware, breakdown = drawn_chip(target, drawn)
+        title = f"{title} of {self.space.name}, target {target.name}"
+        return ChipView(title, [words], hardware, breakdown)
 
     def why_unmet(self, tables: SeparableProblem, limits: Sequence[Limit]) -> str:
         """Why no design meets the limits: the smallest area that would do, or what binds."""

@@ -21,14 +21,14 @@ from flash.optimize import (
     exact_front,
     ratio,
 )
-from flash.report.chip import ChipView, chip_view
+from flash.report.chip import ChipView
 from flash.search.problem.base import Effort, Ints
 from flash.search.problem.infeasibility import why_unmet
 from flash.search.problem.relaxation import real_values
 from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import Floats
 from flash.spaces.table import LayerTable
-from flash.targets import Target
+from flash.targets import Target, drawn_chip
 
 __all__ = ["Networks"]
 
@@ -93,7 +93,9 @@ class Networks:
         if not self.target.chip:
             return None
         network, words = self.space.network(indices), self.space.describe(indices)
-        return chip_view(self.target, network, f"{title} of {self.space.name}", words)
+        hardware, breakdown = drawn_chip(self.target, network)
+        title = f"{title} of {self.space.name}, target {self.target.name}"
+        return ChipView(title, [words], hardware, breakdown)
 
     def why_unmet(self, tables: SeparableProblem, limits: Sequence[Limit]) -> str:
         """Why no design meets the limits, in one line; empty if some may, or nobody can tell."""
