@@ -132,6 +132,8 @@ def _check_options(options: argparse.Namespace) -> None:
         raise UsageError("--optimized-by is for ONNX files")
     if options.measured and not (options.models and options.target):
         raise UsageError("--measured needs ONNX files and a --target to compare")
+    if options.measured and "," in options.target:
+        raise UsageError("--measured compares with one --target, that it was measured on")
     if options.measured and options.metric:
         raise UsageError("give --metric or --measured, not both")
     if options.layers and options.metric:

@@ -86,10 +86,16 @@ def _headline(report: SearchReport) -> str:
     objectives = ", ".join(map(report.accuracy.label, report.objectives))
     space = report.space
     words = (
-        f"{space.name} on {report.target['name']}: front over {objectives}, "
+        f"{space.name} on {_target(report)}: front over {objectives}, "
         f"{len(report.front):,} of {count_in_words(space.size)} designs"
     )
     return "; searched: ".join([words, *_inside(space)])
+
+
+def _target(report: SearchReport) -> str:
+    """The target as users name it: a board with its runtime, as that decides the latency."""
+    name, runtime = report.target["name"], report.target.get("runtime")
+    return f"{name}:{runtime}" if runtime else f"{name}"
 
 
 def _inside(space: SpaceSummary) -> list[str]:
@@ -102,7 +108,7 @@ def _inside(space: SpaceSummary) -> list[str]:
     percent = 100 * space.measured
     share = f"about {percent:.0f} %" if percent >= 1 else "fewer than 1 %"
     if trained:
-        return [f"{trained}, {share} of them like what was measured"]
+        return [f"{share} of {trained}, those like what was measured too"]
     return [f"{share} of them, those like what was measured"]
 
 
@@ -154,17 +160,24 @@ def _mark(design: DesignReport, name: str) -> str:
 def _beliefs(report: SearchReport) -> list[str]:
     """What to believe: what the figures rest on, how many designs lie outside of that."""
     basis = report.target.get("basis")
-    known = [basis] if isinstance(basis, str) and basis else []
-    return [*_level(report.accuracy), *known, *_outside(report)]
+    known = [f"{basis}{_power(report)}"] if isinstance(basis, str) and basis else []
+    return [*_level(report.accuracy, report.objectives), *known, *_outside(report)]
 
 
-def _level(accuracy: AccuracyStatus) -> list[str]:
+def _power(report: SearchReport) -> str:
+    """Where an energy's power comes from, if nobody measured it."""
+    assumed = any(line.startswith("energy: assumed") for _, line in report.sources)
+    return "; energy is from an assumed power" if assumed else ""
+
+
+def _level(accuracy: AccuracyStatus, objectives: Sequence[str]) -> list[str]:
     """After which training a network has the accuracies shown, where any are."""
     if not accuracy.level:
         return []
     of = accuracy.level.removeprefix(f"{accuracy.measure} ")
     that = "" if of == accuracy.level else "that "
-    return [f"{accuracy.measure} is {that}{of}"]
+    words = f"{accuracy.measure} is {that}{of}"
+    return [words if "accuracy" in objectives else f"{words}; the front is not over it"]
 
 
 def _outside(report: SearchReport) -> list[str]:
@@ -191,7 +204,7 @@ def _certificate(report: SearchReport) -> str:
     done = report.optimizer
     if done.certified:
         by = "" if done.name == "exact" or done.gap is None else f"; {_alone(done.name, done.gap)}"
-        return f"certified: no design of the space beats one shown, under the models{by}"
+        return f"certified: no design searched beats one shown, under the models{by}"
     if done.gap is not None:
         share = f"{100 * done.gap:.2g} %"
         return f"not certified: at most {share} of any front's hypervolume is missing"

@@ -164,7 +164,8 @@ class ShrinkReport(Result):
         score = quantity(self.metric).label
         rows = [("", "latency", "interval", "memory", "MACs", "params", score)]
         for c in self.candidates:
-            label = c.label + (" *" if c.id == self.chosen else "")
+            label = c.label + (", written" if c.id == self.chosen else "")
+            label += " *" if c.latency_ms.extrapolated else ""
             interval = f"{format_latency(c.latency_ms.low)} to {format_latency(c.latency_ms.high)}"
             rows.append(
                 (
