@@ -308,6 +308,24 @@ def test_the_same_seed_gives_the_same_files(models, tmp_path):
         assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes(), file.name
 
 
+def test_the_written_file_keeps_the_limit_where_it_costs_more_than_its_space_says(
+    models, tmp_path, monkeypatch
+):
+    path = models("resnet")[0]
+    plain = shrink(path, max_latency_share=0.7, out=tmp_path / "plain")
+    limit = plain.limits["latency_ms"]
+
+    def dearer(variants, target, chosen):  # as changes of layout between stages make it
+        return 1.1 * chosen.latency_ms.value
+
+    monkeypatch.setattr("flash.shrink.pipeline._file_ms", dearer)
+    found = shrink(path, max_latency_share=0.7, out=tmp_path / "dearer")
+    assert found.limits["latency_ms"] == limit
+    assert 1.1 * found.smaller.latency_ms.value <= limit < 1.1 * plain.smaller.latency_ms.value
+    front = json.loads((tmp_path / "dearer" / "front.json").read_text())
+    assert front["limits"]["latency_ms"] == limit
+
+
 def test_data_brings_the_variant_nearer_to_the_model(models, tmp_path):
     path, _, _ = models("resnet")
     data = tmp_path / "x.npy"
