@@ -89,8 +89,7 @@ def shrink(
     Raises ``InputError`` for a model that cannot be used, ``InfeasibleError`` if no variant meets
     the limits, ``UsageError`` for arguments that cannot be.
     """
-    _check(max_latency_ms, max_latency_share, importance, data)
-    _check_metric(metric)
+    _check(max_latency_ms, max_latency_share, importance, data, metric)
     check_folder(Path(out))
     device = load_target(target, runtime)
     how = _openness(device, sides)
@@ -107,25 +106,23 @@ def shrink(
         if max_latency_share is not None:
             max_latency_ms = original.latency_ms.value * max_latency_share
         limited = any(x is not None for x in (max_latency_ms, max_energy_mj, max_memory_kb))
-
-        def front(limit_ms: float | None) -> tuple[SearchReport, DesignReport]:
-            report = search(
-                target,
-                file,
-                runtime=runtime,
-                hardware="default" if device.chip else None,
-                metric=metric,
-                max_latency_ms=limit_ms,
-                max_energy_mj=max_energy_mj,
-                max_memory_kb=max_memory_kb,
-                optimizer="exact",
-                seed=seed,
-                # A model beyond what was measured has variants there too; each says so.
-                extrapolate=original.latency_ms.extrapolated,
-            )
-            return report, _chosen(report, design, limited)
-
-        report, chosen = _within(front, max_latency_ms, partial(_file_ms, variants, device))
+        front = partial(
+            search,
+            target,
+            file,
+            runtime=runtime,
+            hardware="default" if device.chip else None,
+            metric=metric,
+            max_energy_mj=max_energy_mj,
+            max_memory_kb=max_memory_kb,
+            optimizer="exact",
+            seed=seed,
+            # A model beyond what was measured has variants there too; each says so.
+            extrapolate=original.latency_ms.extrapolated,
+        )
+        choose = partial(_chosen, wanted=design, limited=limited)
+        file_ms = partial(_file_ms, variants, device)
+        report, chosen = _within(front, choose, max_latency_ms, file_ms)
     variant = make_variant(variants, chosen.design, (chosen.params, chosen.macs), read, name)
     found = _report(name, space, variants, report, (original, chosen, variant), measured_ms)
     files = write_folder(out, contents | _result_files(found, report, original, variant))
@@ -133,9 +130,13 @@ def shrink(
 
 
 def _check(
-    latency_ms: float | None, share: float | None, importance: str, data: str | Path | None
+    latency_ms: float | None,
+    share: float | None,
+    importance: str,
+    data: str | Path | None,
+    metric: str | None,
 ) -> None:
-    """Refuse arguments that exclude or need one another."""
+    """Refuse arguments that exclude or need one another, and names of nothing."""
     if latency_ms is not None and share is not None:
         raise UsageError("give a latency in ms or as a share of the model's, not both")
     if importance not in IMPORTANCES:
@@ -143,10 +144,14 @@ def _check(
         raise UsageError(f"unknown importance '{importance}'{hint}")
     if importance == "taylor" and data is None:
         raise UsageError("importance 'taylor' is measured on data: give --data")
+    if metric is not None and metric not in METRICS and not is_proxy(metric):
+        hint = did_you_mean(metric, (*METRICS, *proxy_names()))
+        raise UsageError(f"unknown metric '{metric}'{hint}")
 
 
 def _within(
-    front: Callable[[float | None], tuple[SearchReport, DesignReport]],
+    front: Callable[..., SearchReport],
+    choose: Callable[[SearchReport], DesignReport],
     limit_ms: float | None,
     file_ms: Callable[[DesignReport], float],
 ) -> tuple[SearchReport, DesignReport]:
@@ -155,21 +160,22 @@ def _within(
     A file costs what its space says and what a runtime does between the stages, which is mostly
     nothing; where that is beyond the limit, the space's is lowered by as much.
     """
-    found = front(limit_ms)
+    report = front(max_latency_ms=limit_ms)
+    chosen = choose(report)
     if limit_ms is None:
-        return found
+        return report, chosen
     limit = limit_ms
     for _ in range(_TRIES):
-        over = file_ms(found[1]) / limit_ms
+        over = file_ms(chosen) / limit_ms
         if over <= 1:
             break
         limit /= over
         try:
-            report, chosen = front(limit)
+            report = front(max_latency_ms=limit)
         except InfeasibleError:
             break
-        found = replace(report, limits={**report.limits, "latency_ms": limit_ms}), chosen
-    return found
+        chosen = choose(report)
+    return replace(report, limits={**report.limits, "latency_ms": limit_ms}), chosen
 
 
 def _file_ms(variants: Variants, target: Target, chosen: DesignReport) -> float:
@@ -178,13 +184,6 @@ def _file_ms(variants: Variants, target: Target, chosen: DesignReport) -> float:
 
     network = network_of(variants.model(chosen.design))
     return float(evaluate_network(network, target).latency_ms[0][0])
-
-
-def _check_metric(metric: str | None) -> None:
-    """Refuse a score that there is none of, before the work."""
-    if metric is not None and metric not in METRICS and not is_proxy(metric):
-        hint = did_you_mean(metric, (*METRICS, *proxy_names()))
-        raise UsageError(f"unknown metric '{metric}'{hint}")
 
 
 def _report(
