@@ -1,6 +1,6 @@
 """``hw_profiles/jetson-nano.toml`` from 150 classifiers of timm timed on a Jetson Nano.
 
-    python scripts/fit_jetson.py [--cache DIR] [--draws N] [--write]
+    python scripts/fit_jetson.py [--cache DIR] [--draws N] [--networks N] [--write]
 
 Latencies: Deeplite/deeplite-torch-zoo, ``results/clsbench`` (Apache-2.0), ONNX Runtime on the CPU
 (four Cortex-A57) and on the GPU. A seeded 150 of the 432 in ``../shared/data/timm_boards`` are
@@ -110,21 +110,19 @@ def exporter() -> Any:
         }
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            torch.onnx.export(
-                module.eval().requires_grad_(False), (image,), path, opset_version=17, **options
-            )
+            torch.onnx.export(module.eval().requires_grad_(False), (image,), path, **options)
         without_weights(path)
 
     return export
 
 
-def board(cache: Path) -> Board:
-    """Export what the cache lacks, and read all."""
+def board(cache: Path, most: int = CHOSEN) -> Board:
+    """Export what the cache lacks, and read all, or the first ``most`` of them."""
     from flash.backends import read_onnx  # noqa: PLC0415 (an extra)
 
     export: Any = None
     networks, rows = [], []
-    for number, row in enumerate(chosen(), 1):
+    for number, row in enumerate(chosen()[:most], 1):
         path = cache / f"{row['model']}.onnx"
         try:
             if not path.exists():
@@ -136,7 +134,7 @@ def board(cache: Path) -> Board:
         except Exception as error:
             print(f"left out: {row['model']}: {str(error)[:100]}", file=sys.stderr)
         if number % 25 == 0:
-            print(f"{number} of {CHOSEN} networks read", file=sys.stderr)
+            print(f"{number} of {most} networks read", file=sys.stderr)
     times = {name: np.array([float(row[c]) for row in rows]) for name, c in COLUMNS.items()}
     return Board(networks, np.array([row["kind"] for row in rows]), times)
 
@@ -246,15 +244,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cache", metavar="DIR", help="graphs are kept there")
     parser.add_argument("--draws", type=int, default=5, help="fits to 25 networks (%(default)s)")
+    parser.add_argument(
+        "--networks", type=int, default=CHOSEN, metavar="N", help="only the first N (%(default)s)"
+    )
     parser.add_argument("--write", action="store_true", help="write hw_profiles/jetson-nano.toml")
     options = parser.parse_args()
+    if options.write and options.networks != CHOSEN:
+        parser.error("a profile is fitted to all networks: --write goes without --networks")
     if not DATA.exists():
         print(f"no {DATA}: the measurements are needed", file=sys.stderr)
         return 4
     with tempfile.TemporaryDirectory() as folder:
         cache = Path(options.cache or folder)
         cache.mkdir(parents=True, exist_ok=True)
-        found = board(cache)
+        found = board(cache, options.networks)
     print(f"{len(found.networks)} networks: {np.sum(found.kinds == 'cnn')} convolutional")
     for runtime in COLUMNS if options.draws else ():
         judge(found, runtime, options.draws)

@@ -241,6 +241,26 @@ def test_leaving_networks_out_by_steps_is_fitting_anew() -> None:
         assert found == pytest.approx(load.subset(fold).latency_ms(anew), rel=0.01)
 
 
+def test_a_fit_whose_singular_values_do_not_converge_ends_where_others_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    load, folds = workload(NETWORKS, "used"), [np.arange(3), np.arange(3, 6)]
+    usual, _ = fit_one(load, LATENCY_MS, unknown_prior())
+    left_out = fit_left_out(load, LATENCY_MS, unknown_prior(), folds)
+
+    def fails(*_: object, **__: object) -> None:
+        raise np.linalg.LinAlgError("SVD did not converge")
+
+    monkeypatch.setattr("scipy.optimize._lsq.trf.svd", fails)
+    monkeypatch.setattr(np.linalg, "lstsq", fails)
+    found, _ = fit_one(load, LATENCY_MS, unknown_prior())
+    assert load.latency_ms(found) == pytest.approx(load.latency_ms(usual), rel=1e-3)
+    for again, before in zip(
+        fit_left_out(load, LATENCY_MS, unknown_prior(), folds), left_out, strict=True
+    ):
+        assert again == pytest.approx(before, rel=1e-2)
+
+
 def test_a_linear_fit_without_a_fold_sees_nothing_of_it() -> None:
     load = workload(NETWORKS, "used")
     linear = LinearFit(unpack(np.log(unknown_prior().median)), 0.003)

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import lstsq
 from scipy.optimize import least_squares
 
 from flash.fitting.prior import (
@@ -151,10 +152,20 @@ class _Problem:
         return x
 
     def solve(self, start: Floats) -> Floats:
-        """The unknowns of least squares."""
-        solution = least_squares(
-            self.residuals, start, self.jacobian, xtol=1e-7, ftol=1e-7, max_nfev=300
-        )
+        """The unknowns of least squares.
+
+        LAPACK's singular values of a harmless Jacobian do not always converge (seen with OpenBLAS
+        0.3.31 on a Zen 4); steps found iteratively need none and end as low.
+        """
+        try:
+            solution = least_squares(
+                self.residuals, start, self.jacobian, xtol=1e-7, ftol=1e-7, max_nfev=300
+            )
+        except np.linalg.LinAlgError:
+            solution = least_squares(
+                self.residuals, start, self.jacobian, xtol=1e-7, ftol=1e-7, max_nfev=300,
+                tr_solver="lsmr",
+            )  # fmt: skip
         return np.asarray(solution.x)
 
     def solve_without(self, x: Floats, rows: Ints) -> Floats:
@@ -171,7 +182,7 @@ class _Problem:
         residuals = self.residuals(x)
         before = cost(residuals)
         for _ in range(_STEPS):
-            step = np.linalg.lstsq(self.jacobian(x)[kept], residuals[kept], rcond=None)[0]
+            step = _least_squares(self.jacobian(x)[kept], residuals[kept])
             # Halved where a full step overshoots, as it may with a robust loss.
             for _ in range(_HALVINGS):
                 residuals = self.residuals(x - step)
@@ -289,6 +300,15 @@ class _Sensitive:
             slopes[cache + 1] = -spilt * ~bound
             slopes[-1] = overhead * (kinds == CALL)
         return self._of_networks(found), self._load.counts @ slopes.T
+
+
+def _least_squares(rows: Floats, targets: Floats) -> Floats:
+    """The solution of linear least squares, by pivoted QR where singular values do not converge."""
+    try:
+        found = np.linalg.lstsq(rows, targets, rcond=None)[0]
+    except np.linalg.LinAlgError:
+        found = lstsq(rows, targets, lapack_driver="gelsy")[0]
+    return np.asarray(found)
 
 
 def _robust(z: Floats) -> Floats:
