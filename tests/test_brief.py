@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -47,6 +48,16 @@ def test_a_narrow_screen_shows_every_word_that_a_wide_one_does(report):
         return sorted(re.sub("[,;]", " ", text).split())
 
     assert words(narrow) == words(wide)
+
+
+def test_it_says_how_many_designs_of_a_long_front_are_shown(report):
+    told = "shown are 367 of 5,399 designs, 0.71 % of the hypervolume less"
+    for certified in (True, False):
+        done = replace(
+            report.optimizer, certified=certified, gap=0.001, message=f"2 chips; {told}; and more"
+        )
+        text = " ".join(render_brief(replace(report, optimizer=done)).split())
+        assert f"; {told}" in text and "and more" not in text
 
 
 def test_no_row_that_is_written_dominates_another_in_six_digits(report):

@@ -160,6 +160,15 @@ def test_confidence_holds_the_limit_at_the_far_end_of_the_interval(files):
     assert verdicts[2].verdict == "fail"
 
 
+def test_a_limit_missed_by_less_than_is_printed_says_by_how_much(files):
+    (row,) = estimate(files[0], target="rpi4b")
+    for limit, said in ((0.999999, "(0.0001 % over)"), (1.000001, "(0.0001 % under)")):
+        (verdict,) = check(files[0], target="rpi4b", max_latency_ms=row["latency_ms"] * limit)
+        assert str(verdict).endswith(said)
+    (verdict,) = check(files[0], target="rpi4b", max_latency_ms=row["latency_ms"] * 2)
+    assert "under" not in str(verdict)
+
+
 def test_memory_limits_are_of_activations_and_weights(files):
     (row,) = estimate(files[0])
     (fits,) = check(files[0], target="rpi4b", max_ram_kb=row["activation_kb"],

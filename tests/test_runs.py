@@ -12,7 +12,7 @@ import pytest
 from flash.__main__ import _dispatch
 from flash.command import run_command
 from flash.errors import InputError, UsageError
-from flash.info import compare, compare_models
+from flash.info import Comparison, compare, compare_models
 from flash.report.runs import command_of, dated_folder, point_latest, read_run, remove_stale
 from flash.targets import load_hardware
 
@@ -124,6 +124,15 @@ def test_searches_on_two_targets_say_what_differs(here):
     assert "rpi3b.toml" in found.differs["inputs"][1]
     (here / "b/run.json").unlink()
     assert "inputs" not in compare("a", "b").differs
+
+
+def test_columns_of_a_comparison_stay_apart_however_long_their_numbers():
+    long = {"a": 123456.0, "a_low": 100001.0, "a_high": 234567.0}
+    row = {"what": "fastest", "quantity": "latency_ms", "ratio": 1.0, "apart": False}
+    row |= long | {side.replace("a", "b", 1): value for side, value in long.items()}
+    last = Comparison("one", "other", (row,)).lines()[-1]
+    assert last.count("123456 (100001 to 234567)") == 2
+    assert "234567)  123456" in last
 
 
 def test_two_models_are_compared_on_a_target(here, capsys):

@@ -288,6 +288,15 @@ def test_a_value_outside_the_space_is_refused_by_name():
         space.design({"e00": 0})
 
 
+def test_a_variable_of_one_value_need_not_be_written():
+    space = load_space("detector-voc")
+    short = "side=160 style=61 w=64,128,256 d=1,2,2,2 n=1,1,1,2"
+    whole = space.named(space.parse(short))
+    assert (whole["h3"], whole["h4"], whole["h5"]) == (100, 100, 100)
+    with pytest.raises(SpaceError, match="lacks a value for n1, n2, n3, n4$"):
+        space.parse("side=160 style=61 w=64,128,256 d=1,2,2,2")
+
+
 @pytest.mark.parametrize("value", [999999999999999999999999, -(10**30), 8.0, True, "8", None])
 def test_a_value_that_is_no_integer_of_the_space_is_refused_by_name(value, tmp_path):
     space = load_space(_write(tmp_path, _GOOD.replace("[8, 16]", "[1, 8, 16]")))

@@ -161,10 +161,7 @@ def _lines(path: Path) -> list[tuple[int, dict[str, str]]]:
 def _values(space: SearchSpace, text: str, place: str) -> list[int]:
     """Values of a design that need not be among the space's own."""
     try:
-        values = space.family.parse(text)
-        missing = [name for name in space.variables if name not in values]
-        if missing:
-            raise SpaceError(f"the design lacks a value for {', '.join(missing)}")
+        values = space.completed(space.family.parse(text))
         space.family.check({name: [values[name]] for name in space.variables})
     except SpaceError as error:
         raise InputError(f"{place}: {error}") from None

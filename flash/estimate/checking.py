@@ -78,7 +78,11 @@ class Check:
         show = _QUANTITIES[self.quantity][0]
         sign = "<=" if self.verdict == "pass" else ">"
         at = f" (judged at {show(self.judged)})" if self.judged != self.value else ""
-        return f"{_LABELS[self.quantity]} {show(self.value)}{at} {sign} {show(self.limit)}"
+        words = f"{_LABELS[self.quantity]} {show(self.value)}{at} {sign} {show(self.limit)}"
+        if show(self.judged) == show(self.limit) and self.judged != self.limit:
+            over = 100 * (self.judged / self.limit - 1) if self.limit else 100.0
+            return f"{words} ({abs(over):.2g} % {'over' if over > 0 else 'under'})"
+        return words
 
 
 @dataclass(frozen=True)

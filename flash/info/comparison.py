@@ -61,17 +61,17 @@ class Comparison(Result):
         lines = [f"a: {self.a}", f"b: {self.b}"]
         lines += [f"{topic}: {a} | {b}" for topic, (a, b) in self.differs.items()]
         lines += self._told()
+        cells = [_cells(row) for row in self.rows]
+        widths = [max(map(len, column)) + 2 for column in zip(*cells, strict=True)]
         previous = ""
-        for row in self.rows:
+        for row, (label, a, b, ratio, apart) in zip(self.rows, cells, strict=True):
             if row["what"] != previous:
                 lines += ["", row["what"]]
                 previous = row["what"]
-            of = quantity(row["quantity"])
-            values = [_side(row, side) for side in "ab"]
-            ratio = f"x{row['ratio']:.3g}" if row["ratio"] is not None else ""
-            apart = "" if row["apart"] is None else ("apart" if row["apart"] else "overlap")
-            label = f"{of.label} {f'({of.unit})' if of.unit else ''}".rstrip()
-            lines.append(f"  {label:<22}{values[0]:>26}{values[1]:>26}  {ratio:<8}{apart}".rstrip())
+            lines.append(
+                f"  {label:<{widths[0]}}{a:>{widths[1]}}{b:>{widths[2]}}  "
+                f"{ratio:<{widths[3]}}{apart}".rstrip()
+            )
         return lines
 
     def _told(self) -> list[str]:
@@ -86,6 +86,15 @@ class Comparison(Result):
             shares = ", ".join(f"{s} {100 * facts[f'covered_by_{s}']:.4g} %" for s in "ab")
             lines.append(f"of the hypervolume of both fronts together: {shares}")
         return lines
+
+
+def _cells(row: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
+    """A row of the table: the quantity, its value on either side, their ratio, and the verdict."""
+    of = quantity(row["quantity"])
+    label = f"{of.label} {f'({of.unit})' if of.unit else ''}".rstrip()
+    ratio = f"x{row['ratio']:.3g}" if row["ratio"] is not None else ""
+    apart = "" if row["apart"] is None else ("apart" if row["apart"] else "overlap")
+    return label, _side(row, "a"), _side(row, "b"), ratio, apart
 
 
 def _side(row: Mapping[str, Any], side: str) -> str:

@@ -202,12 +202,17 @@ def _outside(report: SearchReport) -> list[str]:
 def _certificate(report: SearchReport) -> str:
     """How good the front is, in one line; the whole sentence is in the files."""
     done = report.optimizer
+    # Of a front too long to show the optimizer says how many designs are left, and at what loss.
+    thinned = [part for part in done.message.split("; ") if part.startswith("shown are ")]
     if done.certified:
-        by = "" if done.name == "exact" or done.gap is None else f"; {_alone(done.name, done.gap)}"
-        return f"certified: no design searched beats one shown, under the models{by}"
+        words = ["certified: no design searched beats one shown, under the models", *thinned]
+        if done.name != "exact" and done.gap is not None:
+            words.append(_alone(done.name, done.gap))
+        return "; ".join(words)
     if done.gap is not None:
         share = f"{100 * done.gap:.2g} %"
-        return f"not certified: at most {share} of any front's hypervolume is missing"
+        words = [f"not certified: at most {share} of any front's hypervolume is missing", *thinned]
+        return "; ".join(words)
     return f"not certified: {done.message.split(';')[0] or 'the gap to the optimum is not known'}"
 
 

@@ -87,11 +87,11 @@ class LookUps:
         """Quantities of designs (indices, shape (designs, variables)), each of shape (designs,)."""
         result = {name: np.empty(len(indices)) for name in self._names}
         kinds = {group.steps.dtype for group in self._alike}
-        rows = {kind: np.ones((self._block, indices.shape[1] + 1), dtype=kind) for kind in kinds}
+        rows = {kind: np.empty((self._block, indices.shape[1]), dtype=kind) for kind in kinds}
         for start in range(0, len(indices), self._block):
             block = indices[start : start + self._block]
             for own in rows.values():
-                own[: len(block), :-1] = block
+                own[: len(block)] = block
             for group in self._alike:
                 found = group.totals(rows[group.steps.dtype][: len(block)])
                 for name, total in zip(group.names, found, strict=True):
@@ -102,7 +102,8 @@ class LookUps:
 class _Alike:
     """Quantities whose tables have the same axes and are put together in the same way.
 
-    steps: of each table's places, shape (tables, variables + 1), its start among all in the last.
+    steps:  of each table's places, shape (variables, tables).
+    starts: of each table among all, shape (tables, 1).
     """
 
     def __init__(
@@ -116,19 +117,21 @@ class _Alike:
         self._merge = merge
         self._values = [np.concatenate([t.values for t in own]) for own in tables.values()]
         kind = np.float32 if self._values[0].size <= _EXACT else np.float64
-        self.steps = np.zeros((len(axes), variables + 1), dtype=kind)
+        self.steps = np.zeros((variables, len(axes)), dtype=kind)
+        self._starts = np.zeros((len(axes), 1), dtype=np.intp)
         start = 0
-        for row, own in enumerate(axes):
-            self.steps[row, -1] = start
+        for table, own in enumerate(axes):
+            self._starts[table] = start
             step = 1
             for variable, size in reversed(own):
-                self.steps[row, variable] = step
+                self.steps[variable, table] = step
                 step *= size
             start += step
 
     def totals(self, rows: NDArray[np.floating[Any]]) -> list[Floats]:
-        """Totals of designs (indices and a one, shape (designs, variables + 1)), one row a name."""
-        places = (self.steps @ rows.T).astype(np.intp)
+        """Totals of designs (indices of shape (designs, variables)), one row a name."""
+        places = (rows @ self.steps).T.astype(np.intp, order="C")
+        places += self._starts
         return [self._merge.reduce(own.take(places), axis=0) for own in self._values]
 
 

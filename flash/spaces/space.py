@@ -150,17 +150,27 @@ class SearchSpace:
             indices[:, k] = found
         return indices
 
+    def completed(self, values: Mapping[str, int]) -> dict[str, int]:
+        """The values with those of the variables of one value, which nobody needs to write.
+
+        Raises ``SpaceError`` where another variable lacks a value.
+        """
+        only = {n: int(g[0]) for n, g in zip(self.variables, self.grids, strict=True) if g.size < 2}
+        found = only | dict(values)
+        missing = [name for name in self.variables if name not in found]
+        if missing:
+            raise SpaceError(f"the design lacks a value for {', '.join(missing)}")
+        return found
+
     def design(self, values: Mapping[str, int]) -> NDArray[np.int64]:
-        """Indices, shape (variables,), of the design with these named values."""
+        """Indices, shape (variables,), of the design with these named values (``completed``)."""
         for name in values:
             if name not in self.variables:
                 raise SpaceError(
                     f"'{name}' is no variable of space {self.name}"
                     f"{did_you_mean(name, self.variables)}"
                 )
-        missing = [name for name in self.variables if name not in values]
-        if missing:
-            raise SpaceError(f"the design lacks a value for {', '.join(missing)}")
+        values = self.completed(values)
         row = []
         for name, grid in zip(self.variables, self.grids, strict=True):
             # Compared as Python integers: a file may hold one that fits no array.

@@ -4,7 +4,7 @@
 
 Needs the folder of third-party measurements. Ten spaces (``ranking_spaces.py``): benchmarks,
 MobileNets by width and resolution, plain networks, model zoos of one author each; beside them
-detectors and text encoders (``ranking_beyond.py``). Takes two minutes
+detectors and text encoders (``ranking_beyond.py``). Takes three minutes
 on one core; with ``--cache`` the networks' features are kept and other rules are scored in seconds.
 
 ``params`` and ``macs`` count the live part of each network. On NAS-Bench-201 proxies that run
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from ranking_beyond import BEYOND
 from ranking_networks import resnet
 from ranking_rules import RULE, Features, Rule, features, kept, left_out, rules, wide_rules
-from ranking_spaces import SPACES, Space, column, read
+from ranking_spaces import SPACES, WHOLE, Space, column, read
 from scipy.stats import kendalltau, rankdata, spearmanr
 
 from flash.metrics.degree import network_nn_degree
@@ -201,11 +201,10 @@ class Judged:
     size: Floats
 
     @classmethod
-    def made(cls, name: str, shared: Path, cache: Path | None) -> Judged:
-        """The space of this name."""
-        space = (SPACES | BEYOND)[name](shared)
+    def made(cls, space: Space, file: Path | None) -> Judged:
+        """Of these networks; their features are kept in the file."""
         networks = [build() for build in space.builds]
-        of = features(networks) if cache is None else kept(cache / f"{name}.npz", networks)
+        of = features(networks) if file is None else kept(file, networks)
         sizes = [[correlation(spearmanr, of.totals[k], t) for t in space.truths.values()]
                  for k in ("params", "macs")]  # fmt: skip
         return cls(space, of, np.max(sizes, axis=0))
@@ -254,12 +253,6 @@ def all_spaces(report: Report, judged: Mapping[str, Judged]) -> None:
         line(label, [float(values[n].mean()) for n in judged],
              [float((values[n] - judged[n].size).mean()) for n in chosen])  # fmt: skip
     report()
-    report("Spearman within the best tenth, spaces of 300 networks or more")
-    large = [name for name in judged if len(judged[name].space.names) >= 300]
-    for label in ("params", "MACs", "SED", "SED x (1 + I)", "the rule"):
-        found = (f"{n} {judged[n].top(scores[n][label]):.2f}" for n in large)
-        report(f"  {label:32s}" + "  ".join(found))
-    report()
     report("What each part is worth: the rule with one part left out or changed")
     report(head)
     for rule in left_out():
@@ -293,6 +286,18 @@ COMBINATIONS: dict[str, Callable[[Features], Floats]] = {
     ),
     "rank of rule + rank of MACs": lambda f: ranks(RULE.log_score(f)) + ranks(f.totals["macs"]),
 }
+
+
+def best_tenths(report: Report, judged: Mapping[str, Judged]) -> None:
+    """Of all networks: a tenth of those drawn for the choice is 50 to 120, too few to tell."""
+    scores = {name: baselines(j.of) for name, j in judged.items()}
+    report()
+    report("Spearman within the best tenth, spaces of 300 networks or more, all of their networks")
+    sizes = (f"{name} {len(j.space.names):,}" for name, j in judged.items())
+    report(f"  {'':32s}" + "  ".join(sizes))
+    for label in ("params", "MACs", "SED", "SED x (1 + I)", "the rule"):
+        found = (f"{n} {j.top(scores[n][label]):.3f}" for n, j in judged.items())
+        report(f"  {label:32s}" + "  ".join(found))
 
 
 def leave_one_out(
@@ -373,8 +378,15 @@ def main() -> None:
         sys.exit(f"{options.shared}: no third-party data here; give their folder with --shared")
     report = Report()
     report(CHOICES)
-    judged = {name: Judged.made(name, options.shared, options.cache) for name in SPACES | BEYOND}
+
+    def made(name: str, read_space: Callable[[Path], Space], kind: str = "") -> Judged:
+        file = None if options.cache is None else options.cache / f"{name}{kind}.npz"
+        return Judged.made(read_space(options.shared), file)
+
+    judged = {name: made(name, space) for name, space in (SPACES | BEYOND).items()}
+    whole = {name: made(name, space, "-whole") for name, space in WHOLE.items()}
     all_spaces(report, judged)
+    best_tenths(report, whole | {name: judged[name] for name in BEYOND})
     leave_one_out(report, judged, rules(), "the rule's form, entropy and shares as derived")
     leave_one_out(report, judged, wide_rules(), "their exponents free as well")
     orders(report)

@@ -10,6 +10,7 @@ import csv
 import gzip
 import math
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +25,7 @@ from ranking_networks import transnas_macro
 from flash.spaces.network import Network
 from flash.spaces.space import load_space
 
-__all__ = ["SPACES", "Rows", "Space", "column", "read"]
+__all__ = ["SPACES", "WHOLE", "Rows", "Space", "column", "read"]
 
 Floats = NDArray[np.float64]
 Rows = list[dict[str, str]]
@@ -343,3 +344,10 @@ SPACES: dict[str, Callable[[Path], Space]] = {
     "chen": chen,
     "regnet": regnets,
 }
+#: The spaces of which ``SPACES`` draws networks, with all of them (NAS-Bench-201: of the half).
+WHOLE: dict[str, Callable[[Path], Space]] = {
+    name: partial(space, number=sys.maxsize)
+    for name, space in {
+        "nb201": nasbench201, "nbmacro": nasbench_macro, "tmacro": transnas, "ofa": ofa
+    }.items()
+}  # fmt: skip
