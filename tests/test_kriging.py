@@ -11,6 +11,7 @@ from scipy.stats import multivariate_normal
 from test_accuracy import drawn
 
 from flash.accuracy import accuracy_of, write_accuracy
+from flash.accuracy.fit import rivals
 from flash.accuracy.kriging import Kriging
 from flash.accuracy.monotone import RisingLine
 from flash.accuracy.regression import Samples, Saturation
@@ -48,6 +49,31 @@ def test_kriging_learns_what_the_score_does_not_tell():
     assert error < 0.3 * np.sqrt(np.mean((alone.predict(x[25:, :1]) - law[25:]) ** 2))
     told = model.mixture[:, :3].T @ model.mixture[:, -1]
     assert told[2] > 3 * told[1]  # c tells, b does not
+
+
+def test_models_are_compared_by_errors_that_chose_nothing_with_the_sample_in_sight():
+    rng = np.random.default_rng(11)
+    names = tuple("abcdefgh")
+    flattered = []
+    for _ in range(20):  # noise, of which seven features make what they like
+        samples = Samples(names, rng.normal(size=(10, 8)), 70 + 5 * rng.normal(size=10))
+        model = Kriging(samples, (names[:1], names[1:]), names[:1])
+        anew = model.left_out_anew()
+        one = Samples(names, samples.rows[1:], samples.accuracy[1:])
+        refitted = Kriging(one, (names[:1], names[1:]), names[:1]).predict(samples.rows[:1])
+        assert anew[0] == pytest.approx(refitted[0])
+        errors = [np.sum((p - samples.accuracy) ** 2) for p in (model.left_out(), anew)]
+        flattered.append(errors[0] < errors[1])
+    assert np.mean(flattered) > 0.7
+
+
+def test_kriging_of_fewer_samples_than_features_is_not_offered():
+    rng = np.random.default_rng(12)
+    names = tuple("abcdefghij")
+    for count, offered in ((9, False), (10, True)):
+        samples = Samples(names, rng.normal(size=(count, 10)), 70 + rng.normal(size=count))
+        found = rivals(samples, (names[:1], names[1:]))
+        assert any(isinstance(rival.model, Kriging) for rival in found) is offered
 
 
 def test_of_many_samples_only_the_likeliest_choices_are_solved():

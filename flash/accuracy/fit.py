@@ -58,7 +58,7 @@ class Rival:
 
     errors: predicted by the model without the sample, minus the truth; the accuracies' unit.
     scaled: the same on the scale of ``Saturation``, where one network that failed to train does
-        not decide alone.
+        not decide alone, and with all that samples choose chosen anew (``left_out_anew``).
     """
 
     model: Regression
@@ -68,12 +68,9 @@ class Rival:
     @staticmethod
     def of(model: Regression, samples: Samples) -> Rival:
         """The rival with its errors at its own samples."""
-        predicted, scale = model.left_out(), Saturation.of(samples)
-        return Rival(
-            model,
-            predicted - samples.accuracy,
-            scale.apply(predicted) - scale.apply(samples.accuracy),
-        )
+        scale = Saturation.of(samples)
+        scaled = scale.apply(model.left_out_anew()) - scale.apply(samples.accuracy)
+        return Rival(model, model.left_out() - samples.accuracy, scaled)
 
     @property
     def exact(self) -> bool:
@@ -111,7 +108,8 @@ def rivals(
     """Every model fitted to ``samples``.
 
     blocks: features of kriging. The first of all is the score: it rises with accuracy, and
-        FLASH's form and the broken line read nothing else. Without any, these three are left out.
+        FLASH's form and the broken line read nothing else. Without any, these three are left out,
+        and kriging of fewer samples than features.
     sums: features of ridge regressions, sums over stages, those of each.
     sizes: features that a power law is fitted to, each alone, and the score as well; fewer than
         ``LEAST`` samples have no other models.
@@ -129,11 +127,10 @@ def rivals(
     if len(samples) >= LEAST:
         if blocks:
             score = blocks[0][0]
-            models = [
-                FlashForm(samples, score),
-                RisingLine(samples, score),
-                Kriging(samples, blocks, (score,)),
-            ]
+            models = [FlashForm(samples, score), RisingLine(samples, score)]
+            # Of more features than samples even errors left out make too much.
+            if len(samples) >= sum(map(len, blocks)):
+                models.append(Kriging(samples, blocks, (score,)))
         models += [Ridge(samples, features) for features in sums]
         if blocks and structure and len(samples) >= LEAST_TREES:
             read = dict.fromkeys(name for block in blocks for name in block)

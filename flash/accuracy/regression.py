@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -35,6 +35,11 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.accuracy)
+
+    def without(self, sample: int) -> Samples:
+        """All but one."""
+        rows, accuracy = np.delete(self.rows, sample, axis=0), np.delete(self.accuracy, sample)
+        return replace(self, rows=rows, accuracy=accuracy)
 
     def columns(self, names: tuple[str, ...]) -> Floats:
         """The features ``names`` of every sample, shape (samples, names)."""
@@ -112,6 +117,13 @@ class Regression(ABC):
     @abstractmethod
     def left_out(self) -> Floats:
         """Prediction of each sample by the model fitted without it, shape (samples,)."""
+
+    def left_out_anew(self) -> Floats:
+        """The same, with all that samples chose chosen anew without each: how models are compared.
+
+        ``left_out`` may keep what hardly depends on one sample; the fewer there are, the more does.
+        """
+        return self.left_out()
 
     @abstractmethod
     def parameters(self) -> dict[str, float | list[float] | list[list[float]]]:
