@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,15 +59,23 @@ def _index(boards: dict[str, Hardware]) -> str:
     lines += ["| target | what it is | numbers |", "|---|---|---|"]
     for name, board in boards.items():
         summary = board.target().summary()
-        kind, how = KINDS.get(str(summary["kind"]), (str(summary["kind"]), ""))
+        kind, how = _kind(summary)
         lines.append(f"| [`{name}`]({name}.md) | {summary['description']} ({kind}) | {how} |")
     lines += ["", "Not yours? [Measure it](../guide/measure.md): measurements make a profile.", ""]
     return "\n".join(lines)
 
 
+def _kind(summary: Mapping[str, Any]) -> tuple[str, str]:
+    """How a target's kind is called, and what its numbers are."""
+    kind, how = KINDS.get(str(summary["kind"]), (str(summary["kind"]), ""))
+    if any("derived from" in line for line in _lines(summary)):
+        how = "derived from another board's measurements"
+    return kind, how
+
+
 def _page(name: str, board: Hardware) -> str:
     summary = board.target().summary()
-    kind, how = KINDS.get(str(summary["kind"]), (str(summary["kind"]), ""))
+    kind, how = _kind(summary)
     options = {key: values for key, values in board.options().items() if values}
     runtimes = options.get("runtimes", options.get("runtime", ()))
     lines = [f"# {summary['description']}", "", f"`--target {name}`: {kind}, {how}. {_NOTE}", ""]
@@ -96,7 +105,7 @@ def _page(name: str, board: Hardware) -> str:
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
-def _lines(summary: dict[str, Any]) -> list[str]:
+def _lines(summary: Mapping[str, Any]) -> list[str]:
     given = summary.get("provenance", ())
     return [given] if isinstance(given, str) else [str(line) for line in given]
 

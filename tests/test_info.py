@@ -16,6 +16,7 @@ from flash.extras import install_command
 from flash.info import TOPICS, catalogue, doctor
 from flash.metrics import METRICS
 from flash.plugins import GROUPS
+from flash.targets import load_target
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "files"
 
@@ -58,7 +59,7 @@ def test_everything_is_listed_by_name_in_a_line_of_100_columns(topic, capsys):
     ("words", "says"),
     [
         (["list", "metric"], "nothing to list under 'metric' (did you mean 'metrics'?)"),
-        (["list"], "give what to list: targets, spaces, metrics"),
+        (["list"], "give what to list: targets, runtimes, spaces"),
         (["lits"], "unknown command 'lits' (did you mean 'list'?)"),
         (["doctor", "--jsn"], "unknown option --jsn (did you mean '--json'?)"),
     ],
@@ -67,6 +68,16 @@ def test_near_misses_are_met_with_the_closest(words, says, capsys):
     assert flash(*words) == 2
     captured = capsys.readouterr()
     assert says in captured.err and captured.err.count("\n") == 1 and not captured.out
+
+
+def test_runtimes_are_listed_as_targets_name_them():
+    rows = {row["name"]: row for row in catalogue("runtimes").to_records()}
+    assert rows["rpi4b:tflite_int8"]["precision"] == "int8"
+    assert [name for name, row in rows.items() if name.startswith("rpi4b:") and row["usual"]] == [
+        f"rpi4b:{load_target('rpi4b').summary()['runtime']}"
+    ]
+    for name in rows:
+        assert load_target(name.partition(":")[0], name.partition(":")[2]) is not None
 
 
 def test_the_core_is_enough(tmp_path):

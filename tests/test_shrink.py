@@ -25,6 +25,8 @@ onnx = pytest.importorskip("onnx")
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 
+from onnx_models import model as onnx_model  # noqa: E402
+from onnx_models import node  # noqa: E402
 from user_networks import SMALL, trained_looking  # noqa: E402
 
 from flash.backends import (  # noqa: E402
@@ -366,6 +368,21 @@ def test_wrong_arguments_are_one_line(models, tmp_path, capsys, monkeypatch, wor
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
     assert not (tmp_path / "flash-shrink").exists()
+
+
+def test_a_model_in_which_nothing_varies_says_why(tmp_path, capsys):
+    """Weights that nodes compute are nobody's to choose among (the ONNX package's light models)."""
+    value = onnx.helper.make_tensor("value", onnx.TensorProto.FLOAT, [1], [0.5])
+    nodes = [
+        node("ConstantOfShape", ["sides"], ["w"], value=value),
+        node("Conv", ["x", "w"], ["y"]),
+    ]
+    made = onnx_model(nodes, {"x": [1, 3, 32, 32]}, {"sides": np.array([64, 3, 3, 3])})
+    onnx.save(made, tmp_path / "light.onnx")
+    words = ["shrink", str(tmp_path / "light.onnx"), "--target", "rpi4b"]
+    assert run_command(_dispatch, [*words, "--out", str(tmp_path / "out")]) == 4
+    error = capsys.readouterr().err
+    assert "no width is free (" in error and error.count("\n") == 1
 
 
 def test_a_damaged_graph_is_one_line(models, tmp_path):

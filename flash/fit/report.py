@@ -15,6 +15,8 @@ from flash.targets.processor.profile_file import profile_text
 __all__ = ["FitReport"]
 
 _SCHEMA = "flash.fit/1"
+#: An interval that ends above so many times the prediction decides between no designs.
+_WIDE = 2.0
 _VARIANT_FIELDS = ("weight", "executes", "fusion", "lanes")
 
 
@@ -91,6 +93,11 @@ class FitReport(Result):
             f"90 % interval x{interval.low:g} to x{interval.high:g}; made without each fold it "
             f"covers {found.coverage:.0%} of that fold's networks",
         ]
+        if interval.high > _WIDE:
+            lines.append(
+                f"note: {runtime.provenance.networks} networks leave more than a factor of "
+                f"{_WIDE:g} open: profile more of them, or for longer (flash profile --budget 5min)"
+            )
         if found.coverage_of_kinds is not None:
             lines.append(
                 f"for unlike networks x{interval.outside_low:g} to x{interval.outside_high:g}, "

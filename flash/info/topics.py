@@ -106,6 +106,24 @@ def _targets() -> Iterator[Entry]:
         yield Entry(name, summary["description"], "flash", facts)
 
 
+def _runtimes() -> Iterator[Entry]:
+    for name in known_names("hw_profiles"):
+        hardware = load_hardware(name)
+        usual = hardware.target().summary().get("runtime")
+        for runtime in hardware.options().get("runtime", ()):
+            told = hardware.select(str(runtime)).target().summary()
+            facts = {key: told.get(key) for key in ("framework", "precision", "threads")}
+            facts["usual"] = runtime == usual
+            basis = str(told["basis"]).removeprefix("latency is that of ")
+            words = basis.replace("90 % interval in brackets, ", "")
+            yield Entry(
+                f"{name}:{runtime}",
+                words + ("; the usual one" if facts["usual"] else ""),
+                "flash",
+                facts,
+            )
+
+
 def _spaces() -> Iterator[Entry]:
     for name in known_names("models"):
         space = load_space(name)
@@ -202,6 +220,7 @@ def _first_line(thing: object) -> str:
 TOPICS: Mapping[str, Callable[[], Iterator[Entry]]] = MappingProxyType(
     {
         "targets": _targets,
+        "runtimes": _runtimes,
         "spaces": _spaces,
         "metrics": _metrics,
         "proxies": _proxies,

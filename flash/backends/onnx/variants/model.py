@@ -211,7 +211,11 @@ def _variants(frozen: Frozen, path: str, how: Open) -> Variants:
         if effort(planned.stages, planned.sizes) <= _MOST_EFFORT:
             break
     if not choices:
-        raise InputError(f"{path}: nothing in it can be made smaller: no width is free")
+        reasons = [f"{node} {why}" for node, why in units.fixed.items()]
+        reasons += ["its layers compute their weights; none is stored"]
+        raise InputError(
+            f"{path}: nothing in it can be made smaller: no width is free ({reasons[0]})"
+        )
     return Variants(path, frozen, units, runs, sized, planned, at)
 
 
