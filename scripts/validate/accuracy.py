@@ -230,7 +230,7 @@ def benchmark(report: Report, of: Benchmark, repeats: int, forest: Callable[[int
         span = float(np.ptp(y))
         bounds = of.bounds or (float(y.min()) - span, float(y.max()) + span)
         samples = Samples(FEATURES, of.features[fit], y, bounds)
-        model = choose(rivals(samples, BLOCKS, (FEATURES,)), exact=False).model
+        model = choose(rivals(samples, BLOCKS), exact=False).model
         kinds[model.kind] = kinds.get(model.kind, 0) + 1
         at = [FEATURES.index(name) for name in model.features]
         value = model.predict(of.features[rest][:, at])
