@@ -117,6 +117,13 @@ class _Search:
         """Of all stages together."""
         return sum(math.prod(self.problem.sizes[k] for k in step.after) for step in self.steps)
 
+    def ends_with(self, objectives: Sequence[Objective]) -> bool:
+        """Whether the last stage compares designs by the very values of these and nothing else."""
+        return all(
+            c.of in objectives and c.bound is None and len(c.of.quantities) == 1
+            for c in self.criteria
+        )
+
     def run(self) -> Ints:
         """Indices of the designs that may be optimal, shape (k, variables)."""
         layers = [
@@ -227,7 +234,9 @@ def exact_front(
         raise InfeasibleError(_why_infeasible(problem, limits))
     values = values_of(problem, indices, objectives)
     signs = [o.sign for o in objectives]
-    keep = np.flatnonzero(non_dominated(values, signs))
+    keep = np.arange(len(indices))
+    if one_by_one or not search.ends_with(objectives):
+        keep = np.flatnonzero(non_dominated(values, signs))
     keep = keep[np.lexsort((values[keep] * signs).T[::-1])]
     return OptimizerResult(
         "exact",

@@ -1,10 +1,11 @@
 """One state of the exact optimizer: partial designs times options, of which the best survive.
 
 Every partial design is extended by every option. Where that makes many, most products are never
-formed: similar options stand in groups, and a group whose best corner is dominated already goes
-as one (``Sieve``); what is left is formed and sieved, then filtered exactly now and then. What
-another one dominates may be dropped at any time and in any order, so the result is exact. Of
-equal products the one that comes first by piece, partial design and option is kept.
+formed: similar partial designs stand in groups (similar options, where those are more), and a
+group whose best corner with an option is dominated already goes as one (``Sieve``), else its parts
+are asked; what is left is sieved now and then, and filtered exactly at the end. What another one
+dominates may be dropped at any time and in any order, so the result is exact. Of equal products
+the one that comes first by piece, partial design and option is kept.
 """
 
 from __future__ import annotations
@@ -32,10 +33,14 @@ _FEW = 1 << 16
 _SAMPLED, _SAMPLE = 8, 1 << 15
 #: A sieve that lets more than this share through is not followed by another.
 _WORTH = 0.9
-#: Options in a group.
+#: Members of a group, and groups in a group of groups: a corner of more is seldom dominated.
 _GROUP = 8
-#: Shares of the partial designs, at most, each spread over all: the first ones sharpen the sieve.
+#: Levels of groups: 64, 8, single ones.
+_LEVELS = 3
+#: Shares of the groups, at most, each spread over all: the first ones sharpen the sieve.
 _ROUNDS = 16
+#: Bits of a place on the curve along which neighbours stand, shared by the coordinates.
+_BITS = 60
 
 
 @dataclass(frozen=True)
@@ -85,12 +90,14 @@ class Merge:
         if len(pieces) == 1 and total <= _BLOCK >> 5:
             return self._small(pieces[0])
         found = _Pool(len(self._adds))
-        sieve = self._first_sieve(pieces, total) if total > _FEW else None
+        # With one option each, the partial designs were filtered before: a sieve drops few.
+        many = total > _FEW and any(len(piece.options) > 1 for piece in pieces)
+        sieve = self._first_sieve(pieces, total) if many else None
         if sieve is None:
             for piece in pieces:
                 for columns, parents, which in self._all(piece, slice(piece.first, piece.last)):
                     keep = self._in_reach(columns)
-                    if len(keep) > _BLOCK >> 5:
+                    if len(keep) > _BLOCK >> 5 and len(piece.options) > 1:
                         keep = keep[non_dominated(self._points(columns[:, keep]))]
                     found.add(columns[:, keep], parents[keep], piece.options[which[keep]])
             return self._filtered(found).all()
@@ -112,15 +119,11 @@ class Merge:
         plans = [self._plan(piece) for piece in pieces]
         for turn in range(rounds):
             for piece, plan, order in zip(pieces, plans, orders, strict=False):
-                rows = slice(piece.first + turn, piece.last, rounds)
-                for columns, parents, which in self._promising(piece, rows, plan, sieve):
-                    keep = self._in_reach(columns)
-                    keep = keep[sieve.may_stay(self._coordinates(columns[:, keep]))]
-                    columns, parents, which = columns[:, keep], parents[keep], which[keep]
+                for columns, parents, which in self._promising(piece, plan, turn, rounds, sieve):
                     number = order + (parents - piece.first) * piece.own.shape[1] + which
                     found.add(columns, parents, piece.options[which], number)
-                    fresh += len(keep)
-                    if len(keep):
+                    fresh += len(parents)
+                    if len(parents):
                         sieve.add(self._coordinates(columns))
                     if fresh > max(_BLOCK, found.sifted):
                         found, sieve = self._sifted(found, int(orders[-1]))
@@ -136,19 +139,19 @@ class Merge:
 
         thoroughly: through one sieve for each coordinate that it may keep.
         """
-        parts = pool.in_order()
-        points = self._points(parts[0])
-        for turn in range(points.shape[1] if thoroughly else 1):
-            sieve = Sieve(points, expected, kept=-1 - turn)
-            keep = np.flatnonzero(sieve.may_stay(list(points.T)))
-            few = len(keep) > _WORTH * len(points)
-            points = points[keep]
-            parts = (parts[0][:, keep], parts[1][keep], parts[2][keep], parts[3][keep])
+        columns, *labels = pool.numbered()
+        coordinates = np.stack(self._coordinates(columns))
+        for turn in range(len(coordinates) if thoroughly else 1):
+            sieve = Sieve(coordinates.T, expected, kept=-1 - turn)
+            keep = np.flatnonzero(sieve.may_stay(list(coordinates)))
+            few = len(keep) > _WORTH * coordinates.shape[1]
+            columns, coordinates = columns.take(keep, axis=1), coordinates.take(keep, axis=1)
+            labels = [label.take(keep) for label in labels]
             if few:
                 break
         after = _Pool(len(self._adds))
-        after.add(*parts)
-        after.sifted = len(points)
+        after.add(columns, *labels)
+        after.sifted = len(keep)
         return after, sieve
 
     # ------------------------------------------------------------------------------ products
@@ -165,41 +168,60 @@ class Merge:
             self.evaluations += size
             yield columns, np.repeat(parents, count), np.tile(np.arange(count), size // count)
 
-    def _plan(self, piece: Piece) -> tuple[Ints, Floats] | None:
-        """Groups of similar options and the best corner of each; None where that is no gain."""
+    def _plan(self, piece: Piece) -> _Tree | None:
+        """Groups of similar partial designs or options; None where they are too few, or where
+        what is good here is bad there, so that groups have no best corner."""
         signs = self._signs()
-        # What is good here and bad there has no best corner.
-        if not signs.all() or piece.own.shape[1] < 2 * _GROUP:
+        before = self._before[:, piece.first : piece.last]
+        of_options = piece.own.shape[1] > before.shape[1]
+        grouped = piece.own if of_options else before
+        if not signs.all() or grouped.shape[1] < 2 * _GROUP:
             return None
-        members = _groups(piece.own * signs[:, None], _GROUP)
-        grouped = piece.own[:, members]
-        best = np.where(signs[:, None] < 0, grouped.max(axis=2), grouped.min(axis=2))
-        return members, best
+        return _Tree(grouped, signs[:, None], of_options)
 
     def _promising(
-        self, piece: Piece, rows: slice, plan: tuple[Ints, Floats] | None, sieve: Sieve
+        self, piece: Piece, tree: _Tree | None, turn: int, rounds: int, sieve: Sieve
     ) -> Iterator[tuple[Floats, Ints, Ints]]:
-        """The same without groups of options that the sieve drops as one."""
-        if plan is None:
-            yield from self._all(piece, rows)
+        """Products that the sieve lets through, of one share: totals, partial designs, options."""
+        if tree is None:
+            for columns, parents, which in self._all(
+                piece, slice(piece.first + turn, piece.last, rounds)
+            ):
+                keep = self._through(columns, sieve)
+                yield columns[:, keep], parents[keep], which[keep]
             return
-        members, corners = plan
-        everyone = np.arange(rows.start, rows.stop, rows.step)
-        at_once = max(1, _BLOCK // len(members))
-        pairs = max(1, _BLOCK // members.shape[1])
-        for start in range(0, len(everyone), at_once):
-            parents = everyone[start : start + at_once]
-            part = self._before[:, parents]
-            best = self._joined(part[:, :, None], corners[:, None, :], piece)
-            self.evaluations += best.shape[1]
-            alive = self._in_reach(best)
-            alive = alive[sieve.may_stay(self._coordinates(best[:, alive]))]
-            row, groups = np.divmod(alive, len(members))
-            for begin in range(0, len(row), pairs):
-                chosen, which = row[begin : begin + pairs], members[groups[begin : begin + pairs]]
-                columns = self._joined(part[:, chosen, None], piece.own[:, which], piece)
-                self.evaluations += columns.shape[1]
-                yield columns, np.repeat(parents[chosen], which.shape[1]), which.ravel()
+        others = piece.own if not tree.of_options else self._before[:, piece.first : piece.last]
+        nodes = np.arange(turn, tree.corners[0].shape[1], rounds)
+        pairs = np.repeat(nodes, others.shape[1]), np.tile(np.arange(others.shape[1]), len(nodes))
+        for columns, members, which in self._descended(piece, tree, others, 0, pairs, sieve):
+            parents, options = (which, members) if tree.of_options else (members, which)
+            yield columns, piece.first + parents, options
+
+    def _descended(
+        self,
+        piece: Piece,
+        tree: _Tree,
+        others: Floats,
+        level: int,
+        pairs: tuple[Ints, Ints],
+        sieve: Sieve,
+    ) -> Iterator[tuple[Floats, Ints, Ints]]:
+        """Products below pairs of a node of the tree and one of ``others``."""
+        for start in range(0, len(pairs[0]), _BLOCK):
+            nodes, which = (half[start : start + _BLOCK] for half in pairs)
+            columns = self._joined(
+                tree.corners[level].take(nodes, axis=1), others.take(which, axis=1), piece
+            )
+            self.evaluations += columns.shape[1]
+            keep = self._through(columns, sieve)
+            nodes, which = nodes[keep], which[keep]
+            if level == _LEVELS - 1:
+                yield columns[:, keep], tree.members[nodes], which
+                continue
+            below = (nodes[:, None] * _GROUP + np.arange(_GROUP)).ravel()
+            yield from self._descended(
+                piece, tree, others, level + 1, (below, np.repeat(which, _GROUP)), sieve
+            )
 
     def _joined(self, part: Floats, own: Floats, piece: Piece) -> Floats:
         """Totals of partial designs and options that broadcast, shape (quantities, products)."""
@@ -225,6 +247,13 @@ class Merge:
             return None
         return Sieve(points[non_dominated(points)], total)
 
+    def _through(self, columns: Floats, sieve: Sieve) -> Ints:
+        """Products in reach that the sieve does not drop."""
+        keep = self._in_reach(columns)
+        if len(keep) < columns.shape[1]:
+            columns = columns[:, keep]
+        return keep[sieve.may_stay(self._coordinates(columns))]
+
     def _in_reach(self, columns: Floats) -> Ints:
         """Products that have a completion within the limits."""
         keep = np.ones(columns.shape[1], dtype=np.bool_)
@@ -240,7 +269,7 @@ class Merge:
         ]
 
     def _points(self, columns: Floats) -> Floats:
-        return np.stack(self._coordinates(columns), axis=1)
+        return np.stack(self._coordinates(columns)).T
 
     def _filtered(self, pool: _Pool) -> _Pool:
         """The pool without what is dominated."""
@@ -288,34 +317,54 @@ class _Pool:
             np.concatenate(self._options),
         )
 
-    def in_order(self) -> tuple[Floats, Ints, Ints, Ints]:
-        """The same sorted by number, and the numbers."""
+    def numbered(self) -> tuple[Floats, Ints, Ints, Ints]:
+        """The same with the numbers."""
         columns, parents, options = self.all()
         numbers = np.concatenate(self._numbers)
         if len(numbers) < len(parents):  # none were given: they are in order
-            return columns, parents, options, np.arange(len(parents))
-        order = np.argsort(numbers, kind="stable")
-        return columns[:, order], parents[order], options[order], numbers[order]
+            numbers = np.arange(len(parents))
+        return columns, parents, options, numbers
+
+    def in_order(self) -> tuple[Floats, Ints, Ints, Ints]:
+        """The same sorted by number."""
+        columns, parents, options, numbers = self.numbered()
+        if (np.diff(numbers) < 0).any():
+            order = np.argsort(numbers, kind="stable")
+            columns, parents = columns[:, order], parents[order]
+            options, numbers = options[order], numbers[order]
+        return columns, parents, options, numbers
 
 
-def _groups(points: Floats, size: int) -> Ints:
-    """Neighbouring columns of ``points`` (coordinates, n) in groups, shape (groups, size).
+class _Tree:
+    """Neighbouring columns in groups, and those in groups again, with the best corner of each.
 
-    Halved again and again along the coordinate of the widest spread. The last group is filled up
-    with one of its own.
+    members:    (groups x size,) which column stands where; the last ones repeat the last column.
+    corners:    a level each, the largest groups first: (quantities, groups).
+    of_options: whether the columns are options, not partial designs.
     """
-    spread = points.std(axis=1)
-    scaled = points / np.where(spread > 0, spread, 1.0)[:, None]
-    groups: list[Ints] = []
-    waiting = [np.arange(points.shape[1])]
-    while waiting:
-        rows = waiting.pop()
-        if len(rows) <= size:
-            groups.append(np.append(rows, np.repeat(rows[-1:], size - len(rows))))
-            continue
-        own = scaled[:, rows]
-        axis = int(np.argmax(own.max(axis=1) - own.min(axis=1)))
-        rows = rows[np.argsort(own[axis], kind="stable")]
-        half = -(-len(rows) // (2 * size)) * size
-        waiting += [rows[half:], rows[:half]]
-    return np.stack(groups)
+
+    def __init__(self, columns: Floats, signs: Floats, of_options: bool) -> None:
+        self.of_options = of_options
+        order = _along_curve(columns)
+        missing = -len(order) % _GROUP ** (_LEVELS - 1)
+        self.members = np.append(order, np.repeat(order[-1:], missing))
+        corners = [columns.take(self.members, axis=1) * signs]
+        for _ in range(_LEVELS - 1):
+            corners.append(corners[-1].reshape(len(columns), -1, _GROUP).min(axis=2))
+        self.corners = [corner * signs for corner in reversed(corners)]
+
+
+def _along_curve(points: Floats) -> Ints:
+    """The columns of ``points`` (coordinates, n) along Morton's curve: neighbours stand together.
+
+    Coordinates in equal steps, their bits in turn, the highest first (Morton 1966).
+    """
+    low, high = points.min(axis=1, keepdims=True), points.max(axis=1, keepdims=True)
+    bits = _BITS // len(points)
+    scale = ((1 << bits) - 1) / np.where(high > low, high - low, 1.0)
+    steps = ((points - low) * scale).astype(np.int64)
+    place = np.zeros(points.shape[1], dtype=np.int64)
+    for bit in range(bits - 1, -1, -1):
+        for step in steps:
+            place = place * 2 + (step >> bit & 1)
+    return np.argsort(place, kind="stable")

@@ -44,6 +44,11 @@ def non_dominated(values: Floats, signs: Sequence[float] | None = None) -> Flags
         return _staircase(points[:, 0], points[:, 1])
     import moocore  # noqa: PLC0415 (slow to import)
 
+    if dimensions > 3 and len(points) > _MANY:
+        # It divides by the first coordinate, points of one value at once: few values, few steps.
+        sample = points[:: len(points) // _MANY]
+        values_of = [len(np.unique(column)) for column in sample.T]
+        points = points[:, np.argsort(values_of, kind="stable")]
     mask: Flags = moocore.is_nondominated(np.ascontiguousarray(points))
     return mask
 

@@ -18,14 +18,14 @@ from flash.spaces.stage_tables import Floats
 
 __all__ = ["Sieve"]
 
-#: Entries of the table, at least and at most; 2^20 in single precision are 4 MB.
-_FEWEST, _MOST = 1 << 12, 1 << 20
+#: Entries of the table, at least and at most; 2^21 in single precision are 8 MB.
+_FEWEST, _MOST = 1 << 12, 1 << 21
 #: Points asked about for each entry: a larger table takes longer to fill than it saves.
 _ASKED = 8
 #: Points whose density the edges follow.
 _SAMPLE = 1 << 12
 #: Points are gathered until they are this share of the entries, then entered together.
-_GATHERED = 16
+_GATHERED = 8
 
 Flags = NDArray[np.bool_]
 Places = NDArray[np.int32]
