@@ -7,34 +7,50 @@ A target may tell by sums over layers whether a network is like those that it wa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.evaluation import sum_name
+from flash.evaluation import Evaluation, sum_name
 from flash.optimize import Limit, Objective, OptimizerResult, SeparableProblem
 from flash.search.problem import Problem
 from flash.search.problem.base import Ints
 from flash.spaces.stage_tables import Combine
 from flash.targets.base import MeasuredRange, SumLimit
 
-__all__ = ["FrontOf", "Measured"]
+__all__ = ["FrontOf", "Measured", "Priced"]
 
 #: The exact front by these tables and, beside the search's own, these limits.
 FrontOf = Callable[[SeparableProblem, Sequence[Limit]], OptimizerResult]
 
 
 @dataclass(frozen=True)
+class Priced:
+    """Designs, and everything about them by these tables."""
+
+    tables: SeparableProblem
+    indices: Ints
+    found: Evaluation
+
+    def of(self, indices: Ints, tables: SeparableProblem) -> Evaluation | None:
+        """The same of other designs, where they are these."""
+        same = self.tables is tables and np.array_equal(self.indices, indices)
+        return self.found if same else None
+
+
+@dataclass
 class Measured:
     """The ranges of a target, as ``flash.optimize.confine`` asks for them.
 
     tables: of the problem, with the sums that it ``needs``, without limits of ranges.
+    priced: the front last asked about.
     """
 
     problem: Problem
     tables: SeparableProblem
     front_of: FrontOf
+    priced: Priced | None = field(default=None, init=False)
 
     @staticmethod
     def possible(problem: Problem, tables: SeparableProblem) -> bool:
@@ -58,8 +74,9 @@ class Measured:
         """Whether the target was measured on nothing like one of the designs."""
         if not isinstance(self.problem.target, MeasuredRange):
             return False
-        priced = self.problem.evaluate(found.indices, self.tables)
-        return bool(priced.extrapolated.any())
+        costs = self.problem.evaluate(found.indices, self.tables)
+        self.priced = Priced(self.tables, found.indices, costs)
+        return bool(costs.extrapolated.any())
 
     def ranges(self) -> Iterator[tuple[SeparableProblem, Sequence[Limit]]]:
         """The target's sets of conditions."""

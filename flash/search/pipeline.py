@@ -18,7 +18,7 @@ from flash.report.chip import ChipView
 from flash.report.result import SearchReport
 from flash.search.front import Background, Screened, evaluate_front, report_on
 from flash.search.loading import load_problem
-from flash.search.measured import Measured
+from flash.search.measured import Measured, Priced
 from flash.search.objective import Criteria, Goal, choose_criteria, choose_goal
 from flash.search.problem import Effort, Problem
 from flash.search.request import OPTIMIZER, SHORTLIST, Request
@@ -112,7 +112,8 @@ def search(
 class Setup:
     """A request made concrete: designs, what is maximised, stage tables, objectives and limits.
 
-    exact: the exact front of just these, where it is known already.
+    exact:  the exact front of just these, where it is known already.
+    priced: everything about a front that may be the one found.
     """
 
     problem: Problem
@@ -120,6 +121,7 @@ class Setup:
     tables: SeparableProblem
     criteria: Criteria
     exact: OptimizerResult | None = None
+    priced: Priced | None = None
 
     def limits(self) -> dict[str, float]:
         """The user's own limits as reports show them: quantity -> bound in its unit."""
@@ -152,7 +154,7 @@ def run(request: Request) -> Outcome:
     result = replace(screened.result, seconds=time.perf_counter() - began)
     problem, tables, goal = setup.problem, setup.tables, setup.goal
     proxy = screened.scores.get(request.proxy)
-    front = evaluate_front(problem, tables, goal, result, proxy, request.seed)
+    front = evaluate_front(problem, tables, goal, result, proxy, request.seed, setup.priced)
     report, chip = report_on(problem, tables, goal, result, front, setup.limits(), screened)
     space = replace(report.space, measured=measured)
     report = replace(report, space=space, confidence=request.confidence)
@@ -200,9 +202,16 @@ def stay_inside(setup: Setup, request: Request) -> tuple[Setup, float | None]:
         inside = replace(setup, tables=tables, criteria=within(limits))
         return _optimised(inside, request, "exact")
 
-    found = confine(tables, Measured(problem, tables, front))
+    measured = Measured(problem, tables, front)
+    found = confine(tables, measured)
     exact = None if request.single else found.front  # the best design alone is no front
-    inside = replace(setup, tables=found.tables, criteria=within(found.limits), exact=exact)
+    inside = replace(
+        setup,
+        tables=found.tables,
+        criteria=within(found.limits),
+        exact=exact,
+        priced=measured.priced,
+    )
     return inside, found.share
 
 

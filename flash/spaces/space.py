@@ -201,10 +201,8 @@ class SearchSpace:
 
     def named(self, indices: NDArray[np.int64]) -> dict[str, int]:
         """The values of one design by name."""
-        return {
-            name: int(grid[i])
-            for name, grid, i in zip(self.variables, self.grids, indices, strict=True)
-        }
+        rows = np.asarray(indices).tolist()
+        return {n: own[i] for n, own, i in zip(self.variables, self._listed, rows, strict=True)}
 
     def describe(self, indices: NDArray[np.int64]) -> str:
         """One design in short, for people."""
@@ -213,9 +211,25 @@ class SearchSpace:
     def identify(self, indices: NDArray[np.int64]) -> str:
         """A short name of one design, the same in every run: its number in the space, in hex."""
         number = 0
-        for whole, grid, index in zip(self.whole or self.grids, self.grids, indices, strict=True):
-            number = number * len(whole) + int(np.searchsorted(whole, grid[index]))
+        for (size, places), index in zip(
+            self._numbering, np.asarray(indices).tolist(), strict=True
+        ):
+            number = number * size + places[index]
         return f"{number:x}"
+
+    @cached_property
+    def _listed(self) -> list[list[int]]:
+        """The grids as numbers of Python."""
+        return [grid.tolist() for grid in self.grids]
+
+    @cached_property
+    def _numbering(self) -> list[tuple[int, list[int]]]:
+        """Of each variable the values in the whole space, and where its own stand among them."""
+        wholes = self.whole or self.grids
+        return [
+            (len(whole), np.searchsorted(whole, grid).tolist())
+            for whole, grid in zip(wholes, self.grids, strict=True)
+        ]
 
     # ----------------------------------------------------------------------------- views
     def table(self, indices: NDArray[np.int64]) -> LayerTable:
