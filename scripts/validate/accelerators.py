@@ -3,11 +3,12 @@
     python scripts/validate/accelerators.py [--scalesim-python PYTHON] [--zigzag-python PYTHON]
         [--hwcomponents-python PYTHON] [--verbose]
 
-Runs the checks of imc.py, systolic.py, systolic_chips.py, zigzag.py and components.py and prints
-what each was held against, its limit, and whether it held it. What the checks themselves print
-comes first with --verbose. Third-party data lie in ``shared/data/accelerators`` beside the
-repository (or in FLASH_SHARED); SCALE-Sim 3.0.0, ZigZag 3.9.1 and hwcomponents 1.0.114 each in
-an environment of its own. What is absent is skipped, and said. Exit code 1 if a limit is missed.
+Runs the checks of imc.py, systolic.py, systolic_chips.py, zigzag.py, zigzag_networks.py,
+accelforge_layers.py and components.py and prints what each was held against, its limit, and
+whether it held it. What the checks themselves print comes first with --verbose.
+Third-party data lie in ``shared/data/accelerators`` beside the repository (or in FLASH_SHARED);
+SCALE-Sim 3.0.0, ZigZag 3.9.1 and hwcomponents 1.0.114 each in an environment of its own. What is
+absent is skipped, and said. Exit code 1 if a limit is missed.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import accelforge_layers
 import components
 import imc
 import systolic
 import systolic_chips
 import zigzag
+import zigzag_networks
 
 Check = tuple[str, str, Callable[[], bool], str]
 
@@ -61,6 +64,10 @@ def checks(
          systolic_chips.check_eyeriss, ""),
         ("systolic: ZigZag's best mappings", "DRAM bytes 10 %, time above its own",
          lambda: zigzag.compare(zigzag_python or "", None), mapper),
+        ("mapper: ZigZag, two networks", "10 % of cycles, energy; as good",
+         zigzag_networks.compare, ""),
+        ("mapper: AccelForge, six layers", "energy 1 %, DRAM and cycles equal",
+         accelforge_layers.compare, ""),
         ("parts: hwcomponents, run fresh", "SRAM area 12 %, converters 2 %",
          lambda: components.compare(hwcomponents or ""), parts),
     ]  # fmt: skip

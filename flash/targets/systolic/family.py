@@ -37,7 +37,8 @@ def pruned(grid: ChipGrid) -> ChipGrid:
             "bits",
             fewest,
             f"bits={fewest}: fewer bits are smaller, faster and cheaper; what they cost "
-            "in accuracy is not modelled; give --hardware bits=N for others",
+            "in accuracy is said beside the front, which leaves it out; give --hardware bits=N "
+            "for others",
         )
     return grid
 
