@@ -21,7 +21,7 @@ from flash.accuracy import (
     write_accuracy,
 )
 from flash.accuracy.conformal import intervals
-from flash.accuracy.features import CELL_SUMS, design_features, size_problem
+from flash.accuracy.features import CELL_BARE, CELL_SUMS, design_features, size_problem
 from flash.accuracy.fit import choose, rivals
 from flash.accuracy.kriging import Kriging, Ridge
 from flash.accuracy.monotone import FlashForm, RisingLine, theta
@@ -160,8 +160,8 @@ def test_a_model_an_optimizer_can_search_wins_when_errors_are_alike():
     samples = drawn(np.random.default_rng(6), n=40)
     found = rivals(samples, (("a", "b"), ("c",)), (("a", "b", "c"),))
     least = min(found, key=lambda rival: rival.loss)
-    assert choose(found, exact=True).exact
-    assert choose(found, exact=True).loss <= 1.3 * least.loss
+    assert choose(found).searchable
+    assert choose(found).loss <= 1.3 * least.loss
 
 
 def test_a_preferred_model_gives_way_only_to_clearly_smaller_errors():
@@ -169,10 +169,10 @@ def test_a_preferred_model_gives_way_only_to_clearly_smaller_errors():
     found = rivals(samples, (("a", "b"), ("c",)), (("a", "b", "c"),))
     kriging = next(r for r in found if r.model.kind == "kriging")
     noise = np.random.default_rng(0).normal(size=40)
-    alike = replace(found[0], scaled=kriging.scaled * (0.99 + 0.2 * noise))
-    better = replace(found[0], scaled=kriging.scaled * 0.3)
-    assert choose([alike, kriging], exact=False) is kriging
-    assert choose([better, kriging], exact=False) is better
+    alike = replace(kriging, scaled=found[0].scaled * (0.99 + 0.2 * noise))
+    better = replace(kriging, scaled=found[0].scaled * 0.3)
+    assert choose([found[0], alike]) is found[0]
+    assert choose([found[0], better]) is better
 
 
 @pytest.mark.parametrize("broken", ["nan", "few"])
@@ -235,6 +235,16 @@ def test_far_beyond_the_samples_an_interval_goes_down_to_what_they_reached_and_n
 
 
 # ------------------------------------------------------------------------------ spaces, files
+def test_bare_cells_are_those_without_skip_channels():
+    space = load_space("cifar10-concat")
+    designs = np.array([
+        space.design(space.family.parse(text))
+        for text in ("w=8,16,32 d=3,4,5 t=0,0,0", "w=8,16,32 d=3,4,5 t=8,0,32")
+    ])  # fmt: skip
+    found = design_features(space, designs, CELL_BARE)
+    assert found.tolist() == [[3, 12], [1, 4]]
+
+
 def test_cell_sums_are_those_of_the_whole_layer_table(space):
     designs = space.sample(30, np.random.default_rng(0))
     whole = size_problem(space).evaluate(designs)
@@ -466,12 +476,12 @@ def test_few_samples_start_from_the_score_and_leave_it_for_good_reasons_only():
     samples = Samples(names, rows, accuracy)
     found = rivals(samples, ((names[0],), (names[1],)), (), ("log_macs",))
     assert {rival.model.features for rival in found} == {(names[0],), (names[1],)}
-    chosen = choose(found, exact=True, score=names[0])
+    chosen = choose(found, names[0])
     assert chosen.model.features == (names[0],)
-    assert chosen.exact and chosen.model.metric == "rank_score"
+    assert chosen.searchable and chosen.model.metric == "rank_score"
     by_score, by_size = found
     lucky = replace(by_size, scaled=by_score.scaled * [0.1, 1.01, 0.1, 1.01, 1.01, 1.01])
-    assert choose([by_score, lucky], exact=True, score=names[0]) is by_score
+    assert choose([by_score, lucky], names[0]) is by_score
     better = replace(by_size, scaled=by_score.scaled * 0.01)
     scattered = replace(by_score, scaled=np.ones(6) + 0.1 * rng.normal(size=6))
-    assert choose([scattered, better], exact=True, score=names[0]) is better
+    assert choose([scattered, better], names[0]) is better

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from flash.accuracy.box import Box
 from flash.accuracy.conformal import extent, intervals
 from flash.accuracy.features import (
+    CELL_BARE,
     CELL_SHAPES,
     CELL_SIDES,
     CELL_SIZE_FEATURES,
@@ -268,7 +269,8 @@ def space_rivals(
         check_learning(mean, Task.of(space).chance)
     blocks = feature_blocks(space.metric)
     # A network of one stage has no cells to add up over.
-    sums: tuple[tuple[str, ...], ...] = (CELL_SUMS,) if len(space.family.stages) > 1 else ()
+    cells = (CELL_SUMS, (*CELL_SUMS, *CELL_BARE))
+    sums: tuple[tuple[str, ...], ...] = cells if len(space.family.stages) > 1 else ()
     if sums and len({space.family.input_shape(space.named(d)) for d in designs}) > 1:
         few = (*CELL_SUMS, *CELL_SIDES)
         sums, blocks = (few, (*few, *CELL_SHAPES, *kind_features(space, designs))), ()
@@ -348,7 +350,7 @@ def fit_networks(
 def _chosen(
     space: SearchSpace, samples: Samples, found: Sequence[Rival], task: Task, about: dict[str, Any]
 ) -> AccuracyModel:
-    best = choose(found, exact=True, score=f"log_{space.metric}")
+    best = choose(found, f"log_{space.metric}")
     provenance = Provenance(
         **about | {"seeds": tuple(sorted(set(about["seeds"])))},
         networks=len(samples),

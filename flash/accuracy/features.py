@@ -28,6 +28,7 @@ from flash.spaces.stage_tables import (
 from flash.spaces.table import LayerTable
 
 __all__ = [
+    "CELL_BARE",
     "CELL_SHAPES",
     "CELL_SIDES",
     "CELL_SIZES",
@@ -53,6 +54,9 @@ __all__ = [
 #: Sums over cells of the logarithms of degree, depth and width: as much of a network's shape as
 #: adds up, so an optimizer can search whatever is made of them.
 CELL_SUMS = ("cell_degree", "cell_depth", "cell_width")
+#: Cells without a skip channel, and the convolutions in them: depth that nothing bridges makes
+#: training harder, where bridged depth does not (He et al., CVPR 2016, section 4.2).
+CELL_BARE = ("cell_bare", "cell_bare_depth")
 #: The same of the side of its maps, and of its square: where designs read images of several sizes.
 CELL_SIDES = ("cell_side", "cell_side2")
 #: Sums over cells of squares and products of those: how much more of one is worth where another
@@ -77,6 +81,7 @@ SUMS = (
     "convs",
     "channels",
     *CELL_SUMS,
+    *CELL_BARE,
     *CELL_SIDES,
     *CELL_SHAPES,
     *CELL_SIZES,
@@ -128,7 +133,10 @@ FEATURES: Mapping[str, tuple[tuple[str, ...], Callable[..., Floats]]] = MappingP
         "log_trainable": (("rank_score", "capacity"), lambda r, c: np.log1p(r) - np.log1p(c)),
         "log_sed": (("sed",), lambda s: np.log1p(s)),
         "log_rank_score": (("rank_score",), lambda s: np.log1p(s)),
-        **{name: ((name,), lambda s: s) for name in (*CELL_SUMS, *CELL_SIDES, *CELL_SHAPES)},
+        **{
+            name: ((name,), lambda s: s)
+            for name in (*CELL_SUMS, *CELL_BARE, *CELL_SIDES, *CELL_SHAPES)
+        },
         "log_cell_macs": (("cell_macs",), lambda m: _LOG(np.maximum(m, 1.0))),
         "log_cell_params": (("cell_params",), lambda p: _LOG(np.maximum(p, 1.0))),
     }
@@ -295,7 +303,7 @@ def cell_sums(table: LayerTable) -> dict[str, Floats]:
     out = table["out_channels"] * table.active
     links = table["skip"] * out
     kinds = (f"{_KIND}{kind}" for kind in set(table.cell_kinds.values()))
-    names = (*CELL_SUMS, *CELL_SIDES, *CELL_SHAPES, *CELL_SIZES, *kinds)
+    names = (*CELL_SUMS, *CELL_BARE, *CELL_SIDES, *CELL_SHAPES, *CELL_SIZES, *kinds)
     total = {name: np.zeros(table.designs) for name in names}
     # A height is one number in most layers: its logarithm is taken once.
     sides = table.active.astype(np.float64)
@@ -305,12 +313,16 @@ def cell_sums(table: LayerTable) -> dict[str, Floats]:
         rows = cells == cell
         nodes, layers = out[rows & conv].sum(axis=0), table.active[rows & conv].sum(axis=0)
         width = nodes / np.maximum(layers, 1)
-        degree = width + links[rows].sum(axis=0) / np.maximum(nodes, 1)
+        bridges = links[rows].sum(axis=0)
+        degree = width + bridges / np.maximum(nodes, 1)
+        bare = (bridges == 0) & (layers > 0)
         deep, wide = _LOG(np.maximum(layers, 1.0)), _LOG(np.maximum(width, 1.0))
         side = sides[rows & conv].sum(axis=0) / np.maximum(layers, 1)
         total["cell_degree"] += _LOG(np.maximum(degree, 1.0))
         total["cell_depth"] += deep
         total["cell_width"] += wide
+        total["cell_bare"] += bare
+        total["cell_bare_depth"] += bare * layers
         total["cell_side"] += side
         total["cell_side2"] += side**2
         total["cell_width2"] += wide**2

@@ -73,7 +73,7 @@ class Rival:
         return Rival(model, model.left_out() - samples.accuracy, scaled)
 
     @property
-    def exact(self) -> bool:
+    def searchable(self) -> bool:
         """An optimizer can search it: it rises with one score, or with a sum over stages."""
         return self.model.searchable
 
@@ -141,50 +141,44 @@ def rivals(
     return [Rival.of(model, samples) for model in models]
 
 
-def choose(found: Sequence[Rival], *, exact: bool, score: str = "") -> Rival:
+def choose(found: Sequence[Rival], score: str = "") -> Rival:
     """The rival to use: one that rises with the score alone, unless another is clearly better.
 
     Clearly: squared left-out errors on the saturating scale smaller by some standard errors of
     the difference. With 25 samples the least error alone often belongs to a rival that was lucky,
     with 5 it nearly always does.
 
-    A law of size alone always has to be better by two: few samples mistake size for more.
-
-    exact: rivals that an optimizer can search are preferred; otherwise kriging, which keeps the
-        score's order until the samples speak against it.
-    score: the feature the fit starts from; without one (or a rival of it) any preferred rival
-        within a standard error of the least will do.
+    score: the feature the fit starts from; without one (or a rival of it) any rival that an
+        optimizer can search, within a standard error of the least, will do.
     """
     alone = [rival for rival in found if rival.model.features == (score,)]
     if not alone:
-        return _preferred(found, exact)
+        return _searchable(found)
     chosen = min(alone, key=lambda rival: rival.loss)
     blind = [rival for rival in found if score not in rival.model.features]
     sizes = [rival for rival in blind if len(rival.model.features) == 1]
     shapes = [rival for rival in blind if rival not in sizes]
     aware = [rival for rival in found if score in rival.model.features and rival not in alone]
-    for rivals_of_it, margin in (
-        (sizes, _BLIND_MARGIN),
-        (shapes, 1.0 if exact else _BLIND_MARGIN),
-        (aware, 1.0 if exact else _AWARE_MARGIN),
-    ):
+    for rivals_of_it, margin in ((sizes, _SIZE), (shapes, _SHAPE), (aware, _AWARE)):
         better = [rival for rival in rivals_of_it if _excess(chosen, rival) > margin]
         chosen = min(better, key=lambda rival: rival.loss, default=chosen)
     return chosen
 
 
-#: Standard errors by which a rival must be better that does not read the score, or does; chosen
-#: on draws of 5 to 25 networks of seven spaces (``docs/validation/ranking.md``).
-_BLIND_MARGIN, _AWARE_MARGIN = 2.0, 0.5
+#: Standard errors by which a rival must be better. A law of size alone: few samples mistake size
+#: for more. Sums over cells, which an optimizer searches as well as the score. Models that read
+#: the score and more: an optimizer can search only the score behind them. The first and the last
+#: were chosen on draws of 5 to 25 networks of seven spaces (``docs/validation/ranking.md``).
+_SIZE, _SHAPE, _AWARE = 2.0, 0.5, 1.0
 
 
-def _preferred(found: Sequence[Rival], exact: bool) -> Rival:
-    """The best of the preferred rivals within a standard error of the best of all.
+def _searchable(found: Sequence[Rival]) -> Rival:
+    """The best searchable rival within a standard error of the best of all.
 
     Of its kind that which reads the least, where it is as close.
     """
     best = min(found, key=lambda rival: rival.loss)
-    close = [rival for rival in found if rival.exact == exact and _excess(rival, best) <= 1.0]
+    close = [rival for rival in found if rival.searchable and _excess(rival, best) <= 1.0]
     chosen = min(close, key=lambda rival: rival.loss, default=best)
     alike = [rival for rival in close if rival.model.kind == chosen.model.kind] or [chosen]
     return min(alike, key=lambda rival: (len(rival.model.features), rival.loss))

@@ -59,7 +59,7 @@ def _gain(rows: np.ndarray, truth: np.ndarray, known: np.ndarray, fitted: int, s
     percent = truth[known].min() >= 1
     bounds = (0.0, 100.0) if percent else (accuracy.min() - spread, accuracy.max() + spread)
     samples = Samples(FEATURES, rows[fit], accuracy, bounds)
-    model = choose(rivals(samples, BLOCKS, (), SIZES), exact=True, score=SCORE).model
+    model = choose(rivals(samples, BLOCKS, (), SIZES), SCORE).model
     predicted = model.predict(rows[rest][:, [FEATURES.index(name) for name in model.features]])
     alone = correlation(spearmanr, rows[rest, 0], truth[rest])
     found = correlation(spearmanr, predicted, truth[rest])
