@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 from calibrated import made_up, space_file
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_calibrate_table import write_table
 
 from flash import COMMANDS
@@ -21,6 +23,7 @@ from flash.accuracy import sample_designs
 from flash.calibrate import Calibration, calibrate_from_table
 from flash.errors import UsageError
 from flash.estimate import check, estimate
+from flash.files.cells import csv_text, safe_cell
 from flash.fit import fit
 from flash.info import catalogue, compare, compare_models, doctor
 from flash.profile.result import read_result
@@ -223,6 +226,24 @@ def test_names_of_others_are_no_formulas_and_no_commands(name):
     cell = next(csv.DictReader(io.StringIO(text)))["design"]
     assert cell.isprintable() and not cell.lstrip().startswith(("=", "+", "-", "@"))
     assert text.replace("\n", "").isprintable()
+
+
+_CELLS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.text(max_size=3), min_size=1, max_size=4, unique=True).flatmap(
+        lambda names: st.lists(st.fixed_dictionaries(dict.fromkeys(names, _CELLS)), min_size=1)
+    )
+)
+def test_rows_are_written_as_module_csv_writes_them(records):
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    names = list(records[0])
+    for row in (names, *([record[name] for name in names] for record in records)):
+        writer.writerow([safe_cell(value) for value in row])
+    assert csv_text(records) == stream.getvalue()
 
 
 def test_long_results_are_cut():

@@ -7,15 +7,12 @@ characters are written as Python writes them (OWASP, "CSV Injection").
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, Final
 
 __all__ = ["csv_text", "safe_cell"]
 
-#: Cells of these types are what they are; most are.
-_NUMBERS: Final = frozenset({float, int, type(None)})
 _FORMULA: Final = ("=", "+", "-", "@")
 
 
@@ -23,15 +20,22 @@ def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
     """Rows as CSV, the columns of the first; what is None is empty, what is true is ``true``."""
     if not records:
         return ""
-    stream = io.StringIO()
-    rows = csv.writer(stream, lineterminator="\n")
     names = list(records[0])
-    rows.writerow([safe_cell(name) for name in names])
-    rows.writerows(
-        [v if type(v := record[name]) in _NUMBERS else safe_cell(v) for name in names]
+    # Most cells are numbers: module csv would look at each of their characters.
+    rows = (
+        [repr(v) if type(v := record[name]) is float else _field(v) for name in names]
         for record in records
     )
-    return stream.getvalue()
+    lines = [",".join(row) or '""' for row in chain([map(_field, names)], rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _field(value: Any) -> str:
+    """A cell as it stands in the file, quoted where it must be; safe cells are one line."""
+    if value is None:
+        return ""
+    text = str(safe_cell(value))
+    return '"' + text.replace('"', '""') + '"' if '"' in text or "," in text else text
 
 
 def safe_cell(value: Any) -> Any:
