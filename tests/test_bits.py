@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
+
 import pytest
 
 from flash.accuracy.bits import PUBLISHED, Pair, drop_of, quantization_drop
@@ -43,6 +46,17 @@ def test_the_range_is_made_of_the_pairs_own_ends():
     # Of 39 the second smallest and largest: (39 + 1) / 20.
     many = tuple(Pair("a", str(k), 50.0 + k, 50.0) for k in range(39))
     assert (drop_of(8, many).low, drop_of(8, many).high) == (1.0, 37.0)
+
+
+@pytest.mark.parametrize("bits, before", [(8, "float"), (4, "float_plus")])
+def test_networks_trained_here_lie_in_the_ranges(bits, before):
+    table = Path(__file__).parents[1] / "scripts" / "validate" / "recorded" / "bits-trained.csv"
+    with table.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    drop = quantization_drop(bits)
+    points = [float(row[before]) - float(row[f"int{bits}"]) for row in rows]
+    assert len(points) == 3
+    assert all(drop.low <= one <= drop.high for one in points)
 
 
 def test_of_other_bits_nothing_is_said():
