@@ -155,21 +155,19 @@ def choose(found: Sequence[Rival], score: str = "") -> Rival:
     if not alone:
         return _searchable(found)
     chosen = min(alone, key=lambda rival: rival.loss)
-    blind = [rival for rival in found if score not in rival.model.features]
-    sizes = [rival for rival in blind if len(rival.model.features) == 1]
-    shapes = [rival for rival in blind if rival not in sizes]
-    aware = [rival for rival in found if score in rival.model.features and rival not in alone]
-    for rivals_of_it, margin in ((sizes, _SIZE), (shapes, _SHAPE), (aware, _AWARE)):
+    sizes = [r for r in found if len(r.model.features) == 1 and r not in alone]
+    shapes = [r for r in found if len(r.model.features) > 1 and r.searchable]
+    others = [r for r in found if len(r.model.features) > 1 and not r.searchable]
+    for rivals_of_it, margin in ((sizes, _SIZE), (shapes, _MORE), (others, _MORE)):
         better = [rival for rival in rivals_of_it if _excess(chosen, rival) > margin]
         chosen = min(better, key=lambda rival: rival.loss, default=chosen)
     return chosen
 
 
-#: Standard errors by which a rival must be better. A law of size alone: few samples mistake size
-#: for more. Sums over cells, which an optimizer searches as well as the score. Models that read
-#: the score and more: an optimizer can search only the score behind them. The first and the last
-#: were chosen on draws of 5 to 25 networks of seven spaces (``docs/validation/ranking.md``).
-_SIZE, _SHAPE, _AWARE = 2.0, 0.5, 1.0
+#: Standard errors by which a rival must be better: a law of size alone, as few samples mistake size
+#: for more, and models that read more; chosen on draws of 5 to 25 networks of seven spaces
+#: (``docs/validation/ranking.md``).
+_SIZE, _MORE = 2.0, 0.5
 
 
 def _searchable(found: Sequence[Rival]) -> Rival:
