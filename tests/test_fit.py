@@ -36,6 +36,7 @@ from flash.targets.processor.kernels import KERNEL_CLASSES
 from flash.targets.processor.profile import load_profile
 from flash.targets.processor.profile_file import profile_text, write_profile
 
+ROOT = Path(__file__).resolve().parents[1]
 CELLS = load_space("nasbench201")
 CHAIN = load_space("cifar10-add")
 RNG = np.random.default_rng(20260714)
@@ -391,6 +392,25 @@ def test_what_the_runtime_runs_can_be_told(tmp_path: Path) -> None:
     for wrong in ("some", "used,eager", ",eager", "all,eager,sum"):
         with pytest.raises(UsageError, match="--runs .*: expected one of all, used"):
             fit([file], "board", space="cifar10-add", runs=wrong)
+
+
+def test_what_runs_in_floats_only_takes_in_int8_what_it_takes_there() -> None:
+    files = sorted((ROOT / "hw_profiles" / "measurements").glob("x86-avx2-1-thread*.jsonl"))
+    profile = fit(files, "both", baselines=False).profile
+    alone = fit([files[0]], "int8", baselines=False).profile.runtime
+    floats, both = (profile.runtimes[f"ort_1_thread{end}"] for end in ("", "_int8"))
+    assert alone.precision == "int8" and alone.name == both.name
+    for kind, name in enumerate(KERNEL_CLASSES):
+        rates = [r.coefficients.gmac_s[kind] for r in (floats, both, alone)]
+        if name in ("activation", "norm", "recurrent", "transposed"):
+            assert name not in both.interval.classes
+            assert rates[1] == rates[0] != rates[2]
+            # An element of one byte here moves as fast as one of four there.
+            moved = [r.coefficients.gb_s[kind] for r in (floats, both)]
+            assert moved[1] == pytest.approx(moved[0] / 4, rel=1e-3)
+        else:
+            assert rates[1] == rates[2]
+    assert any("as in floats" in source for source in both.provenance.sources)
 
 
 def test_facts_that_nobody_states_are_not_made_up(tmp_path: Path) -> None:

@@ -207,10 +207,11 @@ def test_what_onnxruntime_merges_is_known_where_it_blocks_channels() -> None:
     assert known_structure(header) == Structure("fed", "blocks", 16)
     for changed in ({"arch": "aarch64"}, {"simd_bits": None}, {"simd_bits": 128}):
         assert known_structure(header | {"device": header["device"] | changed}) is None
-    # In integers it blocks nothing, wherever it runs.
-    for arch in ("x86_64", "aarch64"):
-        found = known_structure(header | {"device": {"arch": arch}, "precision": "int8"})
-        assert found == Structure("fed", "ort", 4)
+    # In integers it blocks nothing, wherever it runs, but computes as many channels at once.
+    for arch, bits, lanes in (("x86_64", 512, 16), ("x86_64", None, 4), ("aarch64", 128, 4)):
+        device = {"arch": arch, "simd_bits": bits}
+        found = known_structure(header | {"device": device, "precision": "int8"})
+        assert found == Structure("fed", "ort", lanes)
     assert known_structure({}) is None
 
 
@@ -337,5 +338,10 @@ def test_activations_that_no_convolution_does_are_kernels_of_their_own() -> None
     source = e.source(3, 16, 16)
     stem = e.conv(source, 32)
     network = e.network(source, e.add([e.conv(stem, 32, act=""), stem], act="relu"))
+    e = GraphEmitter()
+    source = e.source(3, 16, 16)
+    gated = e.network(source, e.add([e.conv(source, 8), e.conv(source, 8)], act="silu"))
+    last = [(x.op, x.act) for x in fused_network(gated, "blocks") if x.op != "conv"]
+    assert last[:2] == [("add", ""), ("act", "silu")]
     plain = [(x.op, x.act) for x in fused_network(network, "ort")]
     assert plain == [("conv", "relu"), ("conv", ""), ("add", ""), ("act", "relu")]

@@ -229,6 +229,58 @@ def test_a_map_times_one_value_a_channel_is_a_gate():
     assert (kernel.positions, kernel.outputs, kernel.weights) == (49 + 60, 16, 0)
 
 
+@pytest.mark.parametrize(
+    ("sizes", "order", "apart"),
+    [
+        ((1, 6, 4, 5), (0, 2, 3, 1), False),  # one axis moves
+        ((1, 6, 4, 5), (0, 2, 1, 3), False),  # rows stay whole
+        ((1, 6, 4, 5), (0, 3, 2, 1), True),
+        ((3, 6, 4, 5), (2, 0, 3, 1), True),
+    ],
+)
+def test_permuting_axes_costs_where_neighbours_part(sizes, order, apart):
+    from flash.backends import network_of  # noqa: PLC0415
+    from flash.targets.processor.kernels import KERNEL_CLASSES, kernel_of  # noqa: PLC0415
+
+    made = model([node("Transpose", ["x"], ["y"], perm=order)], {"x": list(sizes)}, {})
+    (layer,) = (x for x in network_of(made).layers if x.op == "copy")
+    for fusion, kind in (("blocks", "activation" if apart else "move"), ("ort", "move")):
+        kernel = kernel_of(layer, fusion, 16)
+        assert KERNEL_CLASSES[int(kernel.kind)] == kind
+        assert kernel.elements == 2 * np.prod(sizes)
+
+
+def test_windows_over_three_axes_are_products_of_matrices():
+    from flash.backends import network_of  # noqa: PLC0415
+    from flash.targets.processor.costs import executed_layers  # noqa: PLC0415
+    from flash.targets.processor.kernels import KERNEL_CLASSES, kernel_of  # noqa: PLC0415
+
+    weights = {"w": normal(32, 16, 3, 3, 3)}
+    nodes = [
+        node("Conv", ["x", "w"], ["a"], pads=[1] * 6),
+        node("MaxPool", ["a"], ["y"], kernel_shape=[2, 2, 2], strides=[2, 2, 2]),
+    ]
+    layers = executed_layers(
+        network_of(model(nodes, {"x": [1, 16, 4, 8, 8]}, weights)), "fed", "blocks", 16
+    )
+    assert [x.op for x in layers] == ["conv", "max_pool"]  # nothing is laid out in blocks
+    assert KERNEL_CLASSES[int(kernel_of(layers[0], "blocks", 16).kind)] == "grouped"
+
+
+def test_states_of_a_plain_rnn_are_activated_one_by_one():
+    from flash.backends import network_of  # noqa: PLC0415
+    from flash.targets.processor.kernels import kernel_of  # noqa: PLC0415
+
+    added = []
+    for op, gates in (("RNN", 1), ("GRU", 3), ("LSTM", 4)):
+        weights = {"w": normal(1, gates * 16, 24), "r": normal(1, gates * 16, 16)}
+        made = model([node(op, ["x", "w", "r"], ["y"], hidden_size=16)], {"x": [5, 1, 24]}, weights)
+        (layer,) = (x for x in network_of(made).layers if x.op == "recurrent")
+        by_path, plain = (kernel_of(layer, fusion, 16) for fusion in ("blocks", "ort"))
+        added.append(by_path.reduction - plain.reduction)
+    assert added == [190, 0, 0]
+
+
 def test_fp16_on_x86_is_run_in_fp32_with_its_clips_alone(tmp_path, capsys):
     """As onnxruntime's own graph has it; where the activation is ReLU nothing changes."""
     from flash.backends import network_of, suite_models  # noqa: PLC0415

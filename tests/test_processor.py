@@ -106,6 +106,14 @@ BY_PATH = [
     (lambda e, x: e.conv(e.slice(x, 4), 8), "conv3x3", (64, 36, 8), 64 * 12, 8 * 36),
     # Five are read from a plain tensor, to which they are reordered first.
     (lambda e, x: e.conv(e.slice(x, 5), 8), "conv3x3", (64, 45, 8), 64 * (13 + 80), 8 * 45),
+    # Depthwise channels that are no multiple of four: a product, each row of columns copied.
+    (
+        lambda e, x: e.conv(e.slice(x, 10), 10, 5, groups=10),
+        "grouped",
+        (64, 250 + 250 * 6 // 8, 1),
+        64 * 20,
+        10 * 25,
+    ),
 ]
 
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from flash.command import CommandParser, check_place
 from flash.errors import UsageError, shown
 from flash.files.writing import write_text
-from flash.fit.derived import derived_profile
+from flash.fit.derived import derived_profile, with_kernels_in_floats
 from flash.fit.report import FitReport
 from flash.fitting.learning import Learned, learn
 from flash.fitting.prior import Prior, data_sheet_prior, profile_prior, unknown_prior
@@ -111,6 +111,7 @@ def fit(
             runtimes[own] = replace(runtimes[own], kernels=sister.kernels)
         if clock_mhz is not None:
             runtimes[own] = replace(runtimes[own], clock_mhz=clock_mhz)
+    runtimes = {key: _beside_floats(own, runtimes.values()) for key, own in runtimes.items()}
     profile = Profile(
         name,
         _described(files[0]),
@@ -120,6 +121,17 @@ def fit(
         next(iter(runtimes)),
     )
     return FitReport(profile, learned, tuple(problems))
+
+
+def _beside_floats(runtime: Runtime, measured: Iterable[Runtime]) -> Runtime:
+    """A runtime of onnxruntime in int8, what it has in floats only from the same in fp32."""
+    if runtime.precision != "int8" or not runtime.framework.startswith("onnxruntime"):
+        return runtime
+    for other in measured:
+        same = (other.framework, other.threads) == (runtime.framework, runtime.threads)
+        if same and other.precision == "fp32":
+            return with_kernels_in_floats(runtime, other)
+    return runtime
 
 
 def _check(

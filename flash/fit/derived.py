@@ -1,4 +1,4 @@
-"""A board's profile derived from a known one with the same cores, by the clock alone."""
+"""What was not measured on a board, from what was: other boards' clocks, other number formats."""
 
 from __future__ import annotations
 
@@ -7,9 +7,15 @@ from dataclasses import replace
 from flash.errors import UsageError
 from flash.fitting.fitted import rounded
 from flash.fitting.sisters import at_clock, expected_figures, sister_interval
-from flash.targets.processor.profile import NO_ENERGY, Device, Profile, Runtime
+from flash.targets.processor.kernels import KERNEL_CLASSES
+from flash.targets.processor.profile import BYTES, NO_ENERGY, Device, Profile, Runtime
 
-__all__ = ["derived_profile"]
+__all__ = ["derived_profile", "with_kernels_in_floats"]
+
+#: Classes of kernels that onnxruntime has in floats only: between a dequantization and a
+#: quantization of its own where the network is in int8 (activations but for a few, normalisation,
+#: recurrent layers, transposed convolutions; read off its optimised graphs of 31 QDQ networks).
+_IN_FLOATS = ("activation", "norm", "recurrent", "transposed")
 
 
 def derived_profile(
@@ -74,3 +80,30 @@ def _derived(runtime: Runtime, known: str, clock_mhz: float) -> Runtime:
             spearman=figures["spearman"],
         ),
     )
+
+
+def with_kernels_in_floats(int8: Runtime, fp32: Runtime) -> Runtime:
+    """A runtime of eight bits in which classes that only run in floats take what they take there.
+
+    Only those that were not measured in eight bits: without this their rates would be what is
+    expected beside fast integer products. Two conversions are called around each kernel, but not
+    around the steps of a recurrent layer.
+    """
+    c, f = int8.coefficients, fp32.coefficients
+    rates, bandwidths, overheads = list(c.gmac_s), list(c.gb_s), list(c.overhead_us)
+    conversions = 2 * c.overhead_us[KERNEL_CLASSES.index("elementwise")]
+    missing = [name for name in _IN_FLOATS if name not in int8.interval.classes]
+    for name in missing:
+        kind = KERNEL_CLASSES.index(name)
+        rates[kind] = f.gmac_s[kind]
+        # Per element: four bytes there, one here.
+        bandwidths[kind] = f.gb_s[kind] * BYTES[int8.precision] / BYTES[fp32.precision]
+        overheads[kind] = f.overhead_us[kind] + (0.0 if name == "recurrent" else conversions)
+    if not missing:
+        return int8
+    own = replace(
+        c, gmac_s=tuple(rates), gb_s=tuple(bandwidths), overhead_us=tuple(overheads)
+    )  # fmt: skip
+    source = f"{', '.join(missing)}: as in floats ({fp32.name})"
+    provenance = replace(int8.provenance, sources=(*int8.provenance.sources, source))
+    return replace(int8, coefficients=rounded(own), provenance=provenance)

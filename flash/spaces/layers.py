@@ -107,6 +107,7 @@ class Layer:
                matrices of a stack. Sizes are of one of them. A ``linear`` layer has as many
                rows as ``out_height * out_width``; convolutions over three axes count the first
                two as height, those over one axis have height 1.
+    axes:      over which a window slides, of convolutions and pools from files.
     params:    trainable parameters where op and sizes do not tell: weights that an earlier
                layer counts, slopes, tables. None where they do.
     macs:      the same of multiply-accumulates.
@@ -136,6 +137,7 @@ class Layer:
     groups: Ints = 1
     operands: Ints = 1
     batch: Ints = 1
+    axes: int = 2
     params: Ints | None = None
     macs: Ints | None = None
     format: str = ""

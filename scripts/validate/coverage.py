@@ -89,10 +89,11 @@ def board(
         families = list(m.families)
         alone = np.log(m.latency_ms / near[runtime])
         # As ``fit_raspberry_pi`` makes the interval for unlike networks.
-        together = [k for k in measured if k in few] if runtime in few and not len(unlike) else []
+        together = [k for k in measured if k in few] if runtime in few else []
         names = together or [runtime]
-        pool = np.concatenate([*(logs[k] for k in names), unlike])
-        groups = [f for k in names for f in measured[k].families] + ["unlike"] * len(unlike)
+        others = np.zeros(0) if together else unlike
+        pool = np.concatenate([*(logs[k] for k in names), others])
+        groups = [f for k in names for f in measured[k].families] + ["unlike"] * len(others)
         covered = coverage_of_groups(alone, logs[runtime], families, (pool, groups))
         show(f"{name}:{runtime}", len(families), covered)
 

@@ -10,8 +10,9 @@ are in ``MACHINE-any-model.csv``. Printed are the errors by kind and how many li
 interval that the other kinds' errors give. ``--write`` writes the profile with the interval of
 these errors and those of the suite's own networks together.
 
-``x86-avx2`` has int8 besides: a suite of convolutional networks in QDQ form and, never fitted,
-those networks quantized so; and networks quantized dynamically, which are few and all fitted.
+``x86-avx2`` and ``x86-zen4`` have int8 besides: a suite of convolutional networks in QDQ form and,
+never fitted, those networks quantized so; ``x86-avx2`` networks quantized dynamically, too, which
+are few and all fitted.
 
 Needs torch and timm (five minutes; ``--graphs`` keeps what they export).
 """
@@ -225,6 +226,7 @@ def judged(profile: Profile, suite: Path, graphs: Path, machine: str) -> Runtime
             sources=(
                 f"measured: {suite.name}, in processor time of its thread (a shared machine)",
                 f"measured: {machine}-any-model.csv (scripts/validate/x86.py)",
+                *runtime.provenance.sources[1:],
             ),
         ),
     )

@@ -74,6 +74,8 @@ _NEVER = 1 << 20
 
 #: Operations that do no activation.
 _ALONE = ("add", "mul", "norm", "conv_transpose")
+#: Operations that do, in blocks, the activations that convolutions do and no others.
+_SUMS = ("add", "mul", "norm", "linear", "conv_transpose")
 
 
 def fused_table(
@@ -87,7 +89,7 @@ def fused_table(
         return _by_compilers(table, runs)
     if fusion in ("sum", "blocks"):
         layers, left = _by_norms(*_by_convolutions(table, runs))
-        layers, left = _with_activations(layers, left, ())
+        layers, left = _with_activations(layers, left, (), _SUMS if fusion == "blocks" else ())
         if not table.is_network:
             if fusion == "sum":
                 return layers, left
@@ -290,16 +292,17 @@ def _by_norms(layers: list[Layer], left: Grid) -> tuple[list[Layer], Grid]:
 
 
 def _with_activations(
-    layers: list[Layer], left: Grid, of: tuple[str, ...]
+    layers: list[Layer], left: Grid, of: tuple[str, ...], unless_fused: tuple[str, ...] = ()
 ) -> tuple[list[Layer], Grid]:
     """Activations that no convolution does, as layers of their own.
 
     of: operations besides whose activations are kernels of their own, whatever they are.
+    unless_fused: operations that do what convolutions do, and no other activation.
     """
     found: list[tuple[Layer, Flags]] = []
     for layer, runs in zip(layers, left, strict=True):
         alone = layer.act not in FUSED or is_half_clip(layer)
-        own = layer.act if layer.op == "conv" and alone else ""
+        own = layer.act if layer.op in ("conv", *unless_fused) and alone else ""
         own = layer.act if layer.op in of else own
         if not own:
             found.append((layer, runs))

@@ -17,7 +17,9 @@ from flash.spaces.layers import Ints, Layer, in_elements, layer_macs, out_elemen
 from flash.targets.processor.work import (
     FUSED_WORK,
     GATE_WORK,
+    SCATTER_WORK,
     SLOW_ACTIVATIONS,
+    STATE_WORK,
     WORK,
     WORK_IN_BLOCKS,
 )
@@ -28,6 +30,7 @@ __all__ = [
     "KERNEL_CLASSES",
     "LANES",
     "REORDER",
+    "SCATTERED",
     "Kernel",
     "class_of",
     "is_gate",
@@ -103,6 +106,10 @@ LANES: Final = (4, 8, 16)
 
 #: Most channels of an image.
 _IMAGE: Final = 4
+#: Channels of a depthwise convolution in blocks are a multiple of this; any other is a product of
+#: matrices, channel by channel (seen on the graphs of onnxruntime 1.32). So is one of all channels
+#: with all, but as fast: told apart, suites of four machines left out were predicted no better.
+_FOUR: Final = 4
 #: Cost of a layout reorder (NCHW <-> NCHWc) in onnxruntime, as a multiple: an element that is
 #: reordered counts as 8 elements read or written. Fitted on the shipped x86 machine, where a
 #: reorder moves 12 to 26 GB/s and plain reads and writes above 100 GB/s. At twice the value,
@@ -147,8 +154,10 @@ _FROM_FILES: Final = (
     "output",
 )
 _NOTHING: Final = ("input", "output")
-#: What the ``act`` of a layer ``copy`` says where it changes the layout.
+#: What the ``act`` of a layer ``copy`` says where it changes the layout, and where it permutes axes
+#: so that neighbours part (all but the moving of one axis).
 REORDER: Final = "reorder"
+SCATTERED: Final = "scattered"
 #: Fusions of a runtime that lays out activations in blocks; of networks read as it runs them; and
 #: which of these tell its code paths apart (see ``kernel_of``).
 _BLOCKED: Final = ("sum", "blocks")
@@ -200,10 +209,11 @@ def kernel_of(layer: Layer, fusion: str = "conv", lanes: int = LANES[0]) -> Kern
     fusion: a profile's; with "graph" a sum is one kernel, with "sum" reorders cost ``_REORDER``, as
             they do in blocks in a graph that was read as it runs ("read"). With "blocks" (and
             "read_blocks") besides, what onnxruntime runs by different code is told apart:
-            convolutions in groups that fill blocks are convolutions like others, all other groups
-            and convolutions over one axis are products of matrices, group by group; activations
-            that a convolution does itself take time, but for ReLU; a map times one value a channel
-            is a gate.
+            convolutions in groups that fill blocks are convolutions like others, all other groups,
+            depthwise ones of channels that are no multiple of four and convolutions over one or
+            three axes are products of matrices, group by group; activations that a convolution does
+            itself take time, but for ReLU; a map times one value a channel is a gate; permuted axes
+            whose neighbours part, and states of plain RNNs, are computed one by one.
     """
     by_path = fusion in _BY_PATH
     if layer.op == "conv":
@@ -224,13 +234,20 @@ def kernel_of(layer: Layer, fusion: str = "conv", lanes: int = LANES[0]) -> Kern
     if layer.op == "global_pool":
         return _pool(_GLOBAL_POOL, layer, 1, layer.in_height * layer.in_width, lanes)
     if layer.op in _FROM_FILES:
-        return _from_files(layer, lanes)
+        if by_path and layer.act == SCATTERED:
+            moved: Any = out_elements(layer)
+            return Kernel(_ACTIVATION, moved, SCATTER_WORK, 1, 2 * moved, 0, 1)
+        kernel = _from_files(layer, lanes)
+        if by_path and layer.op == "recurrent" and kernel.outputs <= layer.out_channels:
+            # One gate a state: a plain RNN, whose states are activated one by one.
+            return kernel._replace(reduction=kernel.reduction + STATE_WORK)
+        return kernel
     # Areas first: they are plain integers in most spaces, channels seldom are.
     area = layer.out_height * layer.out_width
     if layer.op == "add":
         if fusion == "graph":
-            moved: Any = layer.out_channels * area * (layer.operands + 1)
-            return Kernel(_ELEMENTWISE, 0, 0, 0, moved, 0, _SUM_LAUNCHES)
+            summed: Any = layer.out_channels * area * (layer.operands + 1)
+            return Kernel(_ELEMENTWISE, 0, 0, 0, summed, 0, _SUM_LAUNCHES)
         sums: Any = layer.operands - 1
         return Kernel(_ELEMENTWISE, 0, 0, 0, layer.out_channels * (3 * area) * sums, 0, sums)
     elements: Ints
@@ -399,12 +416,13 @@ def is_gate(product: Layer) -> bool:
 
 def _by_path(layer: Layer, lanes: int) -> Kernel:
     """A convolution as onnxruntime runs it where it lays out activations in blocks."""
-    if _is_over_one_axis(layer):
+    if _is_over_one_axis(layer) or layer.axes > 2:
         return _products(layer, _fused(layer))
     groups, read, written = layer.groups, layer.in_channels, layer.out_channels
-    depthwise = np.asarray((groups == read) & (groups > 1) & (written == read))
+    alone = np.asarray((groups == read) & (groups > 1) & (written == read))
     fills = (read // groups % lanes == 0) & (written // groups % lanes == 0)
-    blocked = np.asarray((groups == 1) | fills) & ~depthwise
+    depthwise = np.asarray(alone & (read % _FOUR == 0))
+    blocked = np.asarray((groups == 1) | fills) & ~alone
     act, found = _fused(layer), list[tuple[NDArray[np.bool_], Kernel]]()
     if depthwise.any():
         found.append((depthwise, _channelwise(layer, lanes, act)))

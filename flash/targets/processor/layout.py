@@ -23,7 +23,7 @@ Grid = NDArray[np.bool_]
 __all__ = ["FUSED", "is_half_clip", "reorders", "reorders_within_stages"]
 
 #: Channels of a block: those of AVX-512, half as many elsewhere. Blocks need not be full, but their
-#: channels are read in fours.
+#: channels are read in fours; fewer than a block a convolution reads as they are.
 _BLOCK: Final = 16
 _FOUR: Final = 4
 #: What works on blocks wherever it is given them.
@@ -112,8 +112,8 @@ def reorders(
             blocked.append(_is_blocked(layer, block))
         elif layer.op in _RAGGED and _is_ragged(layer):
             blocked.append(any(given(x) for x in layer.inputs if x.present))
-        elif layer.op in _POOLS and not given(layer.inputs[0]):
-            blocked.append(int(layer.in_channels) % _FOUR == 0)
+        elif layer.op in _POOLS and (layer.axes > 2 or not given(layer.inputs[0])):
+            blocked.append(layer.axes == 2 and int(layer.in_channels) % _FOUR == 0)
             wants(layer.inputs[0], blocked[-1], layer)
         elif _works_on_blocks(layer):
             blocked.append(all(given(x) for x in layer.inputs if x.present))
@@ -204,8 +204,8 @@ def _are_blocked(conv: Layer, block: int) -> Grid:
     """As ``_is_blocked``, of many designs."""
     groups, read = np.asarray(conv.groups), np.asarray(conv.in_channels)
     written = np.asarray(conv.out_channels)
-    plain = (np.asarray(conv.in_height) == 1) & (np.asarray(conv.in_width) > 1)
-    dense = (written % _FOUR == 0) & ((read <= _FOUR) | (read % _FOUR == 0))
+    plain = (np.asarray(conv.in_height) == 1) & (np.asarray(conv.in_width) > 1) | (conv.axes > 2)
+    dense = (read < block) | (read % _FOUR == 0)
     full = (read // groups % block == 0) & (written // groups % block == 0)
     depthwise = (groups == read) & (groups == written)
     blocked = np.where(groups == 1, dense, np.where(depthwise, read % _FOUR == 0, full))
@@ -223,11 +223,11 @@ def _is_narrow(conv: Layer) -> bool:
 
 
 def _is_blocked(conv: Layer, block: int) -> bool:
-    if int(conv.in_height) == 1 and int(conv.in_width) > 1:
-        return False  # over one axis
+    if conv.axes > 2 or (int(conv.in_height) == 1 and int(conv.in_width) > 1):
+        return False  # over three axes, or over one
     groups, read, written = int(conv.groups), int(conv.in_channels), int(conv.out_channels)
     if groups == 1:
-        return written % _FOUR == 0 and (read <= _FOUR or read % _FOUR == 0)
+        return read < block or read % _FOUR == 0
     if groups == read == written:
         return read % _FOUR == 0
     return (read // groups) % block == 0 and (written // groups) % block == 0

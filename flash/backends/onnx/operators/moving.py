@@ -25,6 +25,7 @@ __all__ = [
     "sort",
     "split",
     "traffic",
+    "transpose",
     "view",
 ]
 
@@ -37,6 +38,20 @@ def view(mapper: Mapper, node: Node) -> None:
 def copy(mapper: Mapper, node: Node) -> None:
     """The same numbers in another order, or more of them."""
     mapper.record("copy", node, [node.input(0)])
+
+
+def transpose(mapper: Mapper, node: Node) -> None:
+    """Axes in another order: a copy of rows, or of elements that lie apart."""
+    rank = len(mapper.shape(node.input(0)))
+    order = list(node.attributes.get("perm") or range(rank - 1, -1, -1))
+    apart = rank > 1 and order[-1] != rank - 1 and not _moves_one_axis(order)
+    mapper.record("copy", node, [node.input(0)], act="scattered" if apart else "")
+
+
+def _moves_one_axis(order: list[int]) -> bool:
+    """Whether all axes but one keep their order: runtimes copy what one axis spans."""
+    left = [[axis for axis in order if axis != moved] for moved in order]
+    return any(axes == sorted(axes) for axes in left)
 
 
 def cast(mapper: Mapper, node: Node) -> None:
