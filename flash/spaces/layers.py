@@ -107,7 +107,7 @@ class Layer:
                matrices of a stack. Sizes are of one of them. A ``linear`` layer has as many
                rows as ``out_height * out_width``; convolutions over three axes count the first
                two as height, those over one axis have height 1.
-    axes:      over which a window slides, of convolutions and pools from files.
+    axes:      3 of a convolution or pool over three axes, from files only; else 2.
     params:    trainable parameters where op and sizes do not tell: weights that an earlier
                layer counts, slopes, tables. None where they do.
     macs:      the same of multiply-accumulates.
