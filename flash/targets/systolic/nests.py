@@ -420,7 +420,7 @@ def nest_costs(sizes: Product, memories: Memories, nest: Nest) -> Costs:
     used = 0
     while used < len(runs) and (runs[used][0] not in (_Y, _X) or runs[used][1] == 1):
         used += 1
-    first = turns(inside(min(used, max(nest.weights, 1))), OF_WEIGHTS)
+    first = turns(inside(min(used, nest.weights)), OF_WEIGHTS)
     return layer.costs(at, int(first))
 
 
