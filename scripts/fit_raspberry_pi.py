@@ -537,8 +537,8 @@ def alike(a: str, b: str) -> float:
     """Share of the numbers of two texts that are close; 0 where the texts differ otherwise."""
     if _NUMBER.sub("#", a) != _NUMBER.sub("#", b):
         return 0.0
-    numbers = [np.array(_NUMBER.findall(text), dtype=float) for text in (a, b)]
-    return float(np.isclose(*numbers, rtol=CLOSE, atol=0.0).mean())
+    one, other = (np.array(_NUMBER.findall(text), dtype=float) for text in (a, b))
+    return float(np.isclose(one, other, rtol=CLOSE, atol=0.0).mean())
 
 
 def main(arguments: Sequence[str]) -> int:

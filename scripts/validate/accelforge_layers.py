@@ -134,8 +134,8 @@ def record(python: str, table: Path) -> None:
     names = ("filters", "channels", "side", "kernel")
     rows: list[dict[str, Any]] = []
     for number, answer in enumerate(answers):
-        layer = dict(zip(names, LAYERS[number // 2], strict=True))
-        rows.append(layer | {"aim": ("energy", "latency")[number % 2]} | answer)
+        sizes = dict(zip(names, LAYERS[number // 2], strict=True))
+        rows.append(sizes | {"aim": ("energy", "latency")[number % 2]} | answer)
     with table.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()

@@ -32,7 +32,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import torch
@@ -101,15 +101,16 @@ class _Steps(nn.Module):
     def __init__(self, first: torch.Tensor, bits: int) -> None:
         super().__init__()
         signed = bool((first < 0).any())
-        self.low, self.high = (
-            (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-        )
+        self.low = -(2 ** (bits - 1)) if signed else 0
+        self.high = 2 ** (bits - 1) - 1 if signed else 2**bits - 1
         size = float(first.abs().mean()) or 1e-3
         self.step = nn.Parameter(torch.tensor([2 * size / math.sqrt(self.high)]))
 
     def forward(self, value: torch.Tensor) -> torch.Tensor:
         """The value, rounded."""
-        return _Rounded.apply(value.float(), self.step.abs() + 1e-8, self.low, self.high)
+        step = self.step.abs() + 1e-8
+        rounded: torch.Tensor = cast(Any, _Rounded).apply(value.float(), step, self.low, self.high)
+        return rounded
 
 
 def with_few_bits(module: TorchNetwork, images: torch.Tensor, bits: int = 4) -> TorchNetwork:
@@ -140,8 +141,11 @@ def tuned(module: TorchNetwork, batches: Batches, recipe: Recipe) -> TorchNetwor
     decaying = [p for p in module.parameters() if p.dim() > 1]
     others = [p for p in module.parameters() if p.dim() <= 1]
     peak = RATE * recipe.peak_rate
+    parts: list[dict[str, Any]] = [
+        {"params": decaying, "weight_decay": recipe.weight_decay}, {"params": others}
+    ]  # fmt: skip
     optimizer = torch.optim.SGD(
-        [{"params": decaying, "weight_decay": recipe.weight_decay}, {"params": others}],
+        parts,
         lr=peak, momentum=recipe.momentum, nesterov=True,
     )  # fmt: skip
     module.train()
@@ -159,7 +163,7 @@ def tuned(module: TorchNetwork, batches: Batches, recipe: Recipe) -> TorchNetwor
             scores.float(), labels, label_smoothing=recipe.label_smoothing
         )
         optimizer.zero_grad()
-        loss.backward()
+        cast(Any, loss).backward()
         optimizer.step()
     return module
 
