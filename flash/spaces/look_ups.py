@@ -27,9 +27,9 @@ Axes = tuple[tuple[int, int], ...]
 
 #: Entries of leading tables added up beforehand: 256 KiB, half of a core's second cache.
 _JOINED = 1 << 15
-#: Most designs in a block, whose places and totals stay in the core's cache.
-_BLOCK = 2048
-#: Multiplications in the product of one block: beyond 2^18 OpenBLAS starts threads.
+#: Designs in a block: fewer make more calls than work, more leave the core's caches.
+_BLOCK = 8192
+#: Multiplications in one product: beyond 2^18 OpenBLAS starts threads.
 _PRODUCTS = 1 << 18
 #: Integers below are exact in float32.
 _EXACT = 1 << 24
@@ -80,16 +80,14 @@ class LookUps:
             _Alike(variables, np.add if adds else np.maximum, axes, group)
             for (adds, axes), group in alike.items()
         ]
-        most = max((group.steps.size for group in self._alike), default=1)
-        self._block = max(min(_BLOCK, _PRODUCTS // most), 64)
 
     def totals(self, indices: Ints) -> dict[str, Floats]:
         """Quantities of designs (indices, shape (designs, variables)), each of shape (designs,)."""
         result = {name: np.empty(len(indices)) for name in self._names}
         kinds = {group.steps.dtype for group in self._alike}
-        rows = {kind: np.empty((self._block, indices.shape[1]), dtype=kind) for kind in kinds}
-        for start in range(0, len(indices), self._block):
-            block = indices[start : start + self._block]
+        rows = {kind: np.empty((_BLOCK, indices.shape[1]), dtype=kind) for kind in kinds}
+        for start in range(0, len(indices), _BLOCK):
+            block = indices[start : start + _BLOCK]
             for own in rows.values():
                 own[: len(block)] = block
             for group in self._alike:
@@ -130,7 +128,12 @@ class _Alike:
 
     def totals(self, rows: NDArray[np.floating[Any]]) -> list[Floats]:
         """Totals of designs (indices of shape (designs, variables)), one row a name."""
-        places = (rows @ self.steps).T.astype(np.intp, order="C")
+        sums = np.empty((len(rows), self.steps.shape[1]), dtype=rows.dtype)
+        most = max(_PRODUCTS // self.steps.size, 64)
+        for start in range(0, len(rows), most):
+            part = slice(start, start + most)
+            np.matmul(rows[part], self.steps, out=sums[part])
+        places = sums.T.astype(np.intp, order="C")
         places += self._starts
         return [self._merge.reduce(own.take(places), axis=0) for own in self._values]
 
