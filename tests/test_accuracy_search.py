@@ -239,3 +239,20 @@ def test_models_are_of_the_kinds_the_tests_mean(calibrated):
     assert found.kind == kind
     assert isinstance(found, Ridge) == (kind == "ridge")
     assert isinstance(found, Kriging) == (kind in ("ridge", "kriging"))
+
+
+def test_a_front_that_would_leave_what_was_trained_is_searched_within_it(tmp_path, monkeypatch):
+    """What is left out had hidden designs that were trained: with them the front is longer."""
+    path = space_file(tmp_path)
+    space = load_space(str(path))
+    every = sample_designs(space, 120, 0)
+    macs = np.array([space.network(design).macs for design in every])
+    designs = every[(macs > 1.5e7) & (macs < 4e7)][:14]
+    write_accuracy(path, fit_space(space, designs, made_up(space, designs, 0.1), **PROVENANCE))
+    found = search("x86-zen4", str(path), optimizer="exact")
+    monkeypatch.setattr("flash.search.pipeline._STRAYS", 1.0)
+    loosely = search("x86-zen4", str(path), optimizer="exact")
+    assert "lie beyond the trained networks" in loosely.optimizer.message
+    assert "lie beyond the trained networks" not in found.optimizer.message
+    assert not any(design.accuracy.extrapolated for design in found.front)
+    assert {design.id for design in loosely.front} < {design.id for design in found.front}

@@ -144,15 +144,26 @@ class AccuracyModel:
         return Prediction(value, low, high, outside)
 
     @property
-    def largest(self) -> dict[str, float]:
-        """The most params and MACs of a design that still lies within the samples' sizes."""
+    def trained_sizes(self) -> dict[str, tuple[float, float]]:
+        """The least and the most params, MACs, convolutions and ``metric`` within the samples.
+
+        Of what the samples do not tell there is nothing.
+        """
         found = {}
-        for quantity in ("params", "macs"):
-            name = f"log_{quantity}"
+        names = {"params": "log_params", "macs": "log_macs", "convs": "log_depth"}
+        for quantity, name in (names | {self.metric: f"log_{self.metric}"}).items():
             if self.box is not None and name in self.samples.names:
-                _, high = extent(self.samples.columns((name,))[:, 0])
-                found[quantity] = float(np.exp(high))
+                ends = extent(self.samples.columns((name,))[:, 0])
+                found[quantity] = (float(np.exp(ends[0])), float(np.exp(ends[1])))
         return found
+
+    @property
+    def trained_width(self) -> tuple[float, float] | None:
+        """The least and the most mean width of designs within the samples, where they tell."""
+        if self.box is None or "log_width" not in self.samples.names:
+            return None
+        low, high = extent(self.samples.columns(("log_width",))[:, 0])
+        return float(np.exp(low)), float(np.exp(high))
 
     @property
     def most_metric(self) -> float:

@@ -23,7 +23,7 @@ so be missed; in every row, no design below the limit is returned.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,10 +43,12 @@ from flash.search.problem import Problem
 from flash.search.problem.base import Ints
 from flash.search.request import COSTS, Request
 from flash.spaces.space import SearchSpace
-from flash.spaces.stage_tables import Floats, with_cell_sum
+from flash.spaces.stage_tables import Combine, Floats, with_cell_sum
 
 __all__ = ["Criteria", "Goal", "choose_criteria", "choose_goal"]
 
+#: Sums over layers of which one over the other is a network's mean width.
+_MEAN = ("channels", "convs")
 #: What designs within limits that nobody gave do.
 _TRAINED = "stays within the sizes that were trained (--extrapolate leaves them)"
 _CONNECTED = "leads its input to its output"
@@ -63,8 +65,9 @@ class Goal:
     min_accuracy_percent: the limit on predicted accuracy, None without one.
     inside:   only designs within what was trained are searched: the space was narrowed to it.
     no_accuracy: why a model in the space's file is not used; empty where it is, or there is none.
-    largest:  the sizes up to which networks were trained, where a search stays within those;
-              empty where it does not.
+    sizes:    the least and the largest sizes of networks that were trained, where a search stays
+              within those; empty where it does not.
+    width:    the same of the mean width of a network's convolutions; None where it does not.
     most:     metric -> the most that is within what was trained, where a search stays inside.
     notes:    what the target's number format costs in accuracy, where accuracies are shown.
     """
@@ -76,7 +79,8 @@ class Goal:
     min_accuracy_percent: float | None
     inside: bool = False
     no_accuracy: str = ""
-    largest: Mapping[str, float] = field(default_factory=dict)
+    sizes: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    width: tuple[float, float] | None = None
     most: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -130,10 +134,36 @@ class Goal:
         return f"; {dropped:,} of {designs:,} designs {' or '.join(why)} and are left out"
 
     def size_limits(self) -> list[Limit]:
-        """The limits of ``largest``."""
-        return [
-            Limit(Objective(name, "min"), most, _TRAINED) for name, most in self.largest.items()
-        ]
+        """The limits of ``sizes``."""
+        limits = []
+        for name, (least, most) in self.sizes.items():
+            limits += [Limit(Objective(name, "max"), least, _TRAINED)] if least > 0 else []
+            limits += [Limit(Objective(name, "min"), most, _TRAINED)]
+        return limits
+
+    @property
+    def sums(self) -> tuple[str, ...]:
+        """Sums over layers that the limits need beside the metric."""
+        sizes = [name for name in self.sizes if name != self.metric]
+        return tuple(dict.fromkeys([*sizes, *(_MEAN if self.width else ())]))
+
+    def with_width(self, tables: SeparableProblem) -> SeparableProblem:
+        """The tables with what ``width_limits`` bounds: of a mean, a sum of differences."""
+        if self.width is None:
+            return tables
+        least, most = self.width
+        stages = []
+        for stage in tables.stages:
+            channels, convs = (stage.values[name] for name in _MEAN)
+            values = {"too_narrow": least * convs - channels, "too_wide": channels - most * convs}
+            stages.append(replace(stage, values={**stage.values, **values}))
+        combine: dict[str, Combine] = {**tables.combine, "too_narrow": "sum", "too_wide": "sum"}
+        return replace(tables, stages=tuple(stages), combine=combine)
+
+    def width_limits(self) -> tuple[Limit, ...]:
+        """The limits of ``width``."""
+        names = ("too_narrow", "too_wide") if self.width else ()
+        return tuple(Limit(Objective(name, "min"), 0.0) for name in names)
 
     @property
     def status(self) -> AccuracyStatus:
@@ -202,9 +232,17 @@ class Goal:
 
 
 def choose_goal(
-    problem: Problem, metric: str | None, min_accuracy_percent: float | None, bits: int = 32
+    problem: Problem,
+    metric: str | None,
+    min_accuracy_percent: float | None,
+    bits: int = 32,
+    *,
+    closely: bool = False,
 ) -> Goal:
     """What to maximise, by the table above; ``metric`` is the one given, ``bits`` a weight's.
+
+    closely: a search that stays within the networks trained is limited by all that tells them from
+             others, which takes longer; else by their largest sizes.
 
     Raises ``UsageError`` for an unknown metric, or a limit in a space without a model.
     """
@@ -217,7 +255,6 @@ def choose_goal(
     inside = networks.whole is not None
     rising = "" if model is None else model.metric
     within = model is not None and inside and problem.one_chip
-    largest = model.largest if model is not None and within else {}
     drop = None if model is None else quantization_drop(bits)
     notes = () if drop is None else (str(drop),)
     if metric is None and problem.stands_for_accuracy(rising):
@@ -225,8 +262,15 @@ def choose_goal(
     else:
         chosen = shown_as = _checked(problem, metric or problem.own_metric)
     rises = rising == chosen
+    known = model.trained_sizes.items() if model is not None and within else ()
+    sizes = {
+        name: ends if closely else (0.0, ends[1])
+        for name, ends in known
+        if name in ("params", "macs") or (closely and (name != rising or rises))
+    }
+    width = model.trained_width if model is not None and within and closely else None
     most = {chosen: model.most_metric} if model is not None and inside and rises else {}
-    return Goal(chosen, shown_as, model, rises, least, inside, why, largest, most, notes)
+    return Goal(chosen, shown_as, model, rises, least, inside, why, sizes, width, most, notes)
 
 
 def _checked(problem: Problem, metric: str) -> str:
@@ -286,7 +330,7 @@ def choose_criteria(
     limits = tuple(Limit(of(name), bound) for name, bound in given.items())
     objectives = tuple(of(COSTS.get(word, word)) for word in words)
     implied = (*_implied(most_kb, tables), *goal.size_limits())
-    return Criteria(objectives, limits, (*limits, *implied))
+    return Criteria(objectives, limits, (*limits, *implied), goal.width_limits())
 
 
 def _objective_words(problem: Problem, request: Request) -> tuple[str, ...]:

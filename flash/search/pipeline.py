@@ -6,6 +6,7 @@ max_latency_ms=20)``.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from flash.optimize import Limit, OptimizerResult, SeparableProblem, confine
 from flash.proxies.options import ProxyOptions
 from flash.report.chip import ChipView
 from flash.report.result import SearchReport
-from flash.search.front import Background, Screened, evaluate_front, report_on
+from flash.search.front import Background, Front, Screened, evaluate_front, report_on
 from flash.search.loading import load_problem
 from flash.search.measured import Measured, Priced
 from flash.search.objective import Criteria, Goal, choose_criteria, choose_goal
@@ -25,6 +26,10 @@ from flash.search.request import OPTIMIZER, SHORTLIST, Request
 from flash.targets.chips import Given
 
 __all__ = ["Outcome", "Setup", "prepare", "run", "search"]
+
+#: Share of a front beyond the networks trained from which it is searched again, closely within
+#: them: that takes up to twice the time.
+_STRAYS = 0.25
 
 
 def search(
@@ -147,23 +152,63 @@ class Outcome:
 def run(request: Request) -> Outcome:
     """The search: load, choose what is maximised, tabulate, optimise, screen, evaluate, report."""
     began = time.perf_counter()
-    setup = prepare(request)
+    found = _found(request)
+    if found.strays:
+        with contextlib.suppress(InfeasibleError):
+            found = _found(request, closely=True)
+    setup, screened = found.setup, found.screened
+    result = replace(screened.result, seconds=time.perf_counter() - began)
+    report, chip = report_on(
+        setup.problem, setup.tables, setup.goal, result, found.front, setup.limits(), screened
+    )
+    space = replace(report.space, measured=found.measured)
+    report = replace(report, space=space, confidence=request.confidence)
+    return Outcome(report, () if request.proxy else found.front.background, chip)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A front and what it was found with; ``measured``: see ``stay_inside``."""
+
+    setup: Setup
+    measured: float | None
+    screened: Screened
+    front: Front
+
+    @property
+    def strays(self) -> bool:
+        """Whether many designs of the front lie beyond the networks trained.
+
+        They are left out of what is shown, and what only they dominate was never found.
+        """
+        accuracy = self.front.accuracy
+        if accuracy is None or not self.setup.goal.sizes:
+            return False
+        return float(accuracy.outside.mean()) > _STRAYS
+
+
+def _found(request: Request, *, closely: bool = False) -> _Found:
+    setup = prepare(request, closely=closely)
     setup, measured = stay_inside(setup, request)
     found = hold(setup, optimise(setup, request), request)
     screened = screen_front(setup, found, request)
-    result = replace(screened.result, seconds=time.perf_counter() - began)
-    problem, tables, goal = setup.problem, setup.tables, setup.goal
     proxy = screened.scores.get(request.proxy)
-    front = evaluate_front(problem, tables, goal, result, proxy, request.seed, setup.priced)
-    report, chip = report_on(problem, tables, goal, result, front, setup.limits(), screened)
-    space = replace(report.space, measured=measured)
-    report = replace(report, space=space, confidence=request.confidence)
-    return Outcome(report, () if request.proxy else front.background, chip)
+    front = evaluate_front(
+        setup.problem,
+        setup.tables,
+        setup.goal,
+        screened.result,
+        proxy,
+        request.seed,
+        setup.priced,
+    )
+    return _Found(setup, measured, screened, front)
 
 
-def prepare(request: Request, *, budgeted: bool = False) -> Setup:
+def prepare(request: Request, *, budgeted: bool = False, closely: bool = False) -> Setup:
     """Load the problem, choose what is maximised, and tabulate it with all costs.
 
+    closely: see ``choose_goal``.
     budgeted: for a search that spends trainings: on one chip, with a score and not predicted
     accuracy for limits to name.
     """
@@ -180,8 +225,8 @@ def prepare(request: Request, *, budgeted: bool = False) -> Setup:
     metric = None if request.proxy else request.metric
     if metric is None and (request.proxy or budgeted):
         metric = problem.own_metric
-    goal = choose_goal(problem, metric, request.min_accuracy_percent, bits)
-    tables = problem.tables(goal.metric, goal.index, tuple(goal.largest), sums)
+    goal = choose_goal(problem, metric, request.min_accuracy_percent, bits, closely=closely)
+    tables = goal.with_width(problem.tables(goal.metric, goal.index, goal.sums, sums))
     return Setup(problem, goal, tables, choose_criteria(problem, goal, tables, request))
 
 
