@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import permutations, product
@@ -194,3 +195,24 @@ def test_the_best_nest_is_at_least_as_good_as_zigzags(aim: Aim) -> None:
         if row["aim"] == aim:
             theirs = float(nest_costs(sizes, TPU_LIKE, nest).of(aim))
             assert float(best_nest(sizes, TPU_LIKE, aim)[1].of(aim)) <= theirs * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"rows": 0}, "rows must be a whole number from 1 on, got 0"),
+        ({"cols": "32"}, "cols must be a whole number"),
+        ({"mac": math.nan}, "mac must be a number from 0 on, got nan"),
+        ({"dram_bytes_per_cycle": 0}, "dram_bytes_per_cycle must be a number"),
+    ],
+)
+def test_memories_that_are_none_are_told(wrong, told):
+    with pytest.raises(UsageError, match=told):
+        best_nest(Product(1, 4, 4, 4, 4, 1, 1, 1, 4, 4), replace(ARRAY, **wrong))
+
+
+def test_sizes_and_aims_that_are_none_are_told():
+    with pytest.raises(UsageError, match="channels must be a whole number from 1 on, got -3"):
+        best_nest(Product(1, 4, -3, 4, 4, 1, 1, 1, 4, 4), ARRAY)
+    with pytest.raises(UsageError, match="aim must be one of latency, energy, product, got 'spe"):
+        best_nest(Product(1, 4, 4, 4, 4, 1, 1, 1, 4, 4), ARRAY, "speed")

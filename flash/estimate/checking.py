@@ -300,7 +300,9 @@ def _as_text(verdicts: Sequence[Verdict]) -> str:
     cells = [["verdict", "model", "target", "why"]]
     for v in verdicts:
         decisive = [c for c in v.checks if c.verdict == v.verdict]
-        doubt = "" if all(c.certain for c in decisive) else "; the 90 % interval holds the limit"
+        doubt = (
+            "" if all(c.certain for c in decisive) else "; the limit lies inside the 90 % interval"
+        )
         why = "; ".join(str(c) for c in decisive) + doubt
         cells.append([v.verdict, short(v.model), v.target, why])
     return aligned(cells)

@@ -203,7 +203,9 @@ def _certificate(report: SearchReport) -> str:
     """How good the front is, in one line; the whole sentence is in the files."""
     done = report.optimizer
     # Of a front too long to show the optimizer says how many designs are left, and at what loss.
-    thinned = [part for part in done.message.split("; ") if part.startswith("shown are ")]
+    parts = done.message.split("; ")
+    thinned = [part for part in parts if part.startswith("shown are ")]
+    thinned += [part for part in parts if thinned and part.endswith("networks and are left out")]
     if done.certified:
         words = ["certified: no design searched beats one shown, under the models", *thinned]
         if done.name != "exact" and done.gap is not None:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise, product
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,8 +54,11 @@ def best_nest(
 
     resident: "inputs" that are in the buffer from before, "outputs" that stay in it.
 
-    Raises ``UsageError`` where not even one word of each operand fits.
+    Raises ``UsageError`` for what are no sizes, memories or aim, and where not even one word of
+    each operand fits.
     """
+    if aim not in get_args(Aim):
+        raise UsageError(f"aim must be one of {', '.join(get_args(Aim))}, got {aim!r}")
     layer = NestedLayer(sizes, memories, resident)
     points = np.array(list(product(*(_divisors(int(n)) for n in layer.steps))), dtype=np.int64)
     innermosts = _innermosts(layer, points, aim)

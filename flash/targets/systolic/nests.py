@@ -20,6 +20,7 @@ a memory holds two tiles, and one after the other where it holds one; all data p
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -197,10 +198,27 @@ class Boundaries(NamedTuple):
     outputs: Points
 
 
+def _check(sizes: Product, memories: Memories) -> None:
+    """Raises ``UsageError`` for a size that is no number from 1 on, or a cost that is below 0."""
+    counts = {**sizes._asdict(), **{name: getattr(memories, name) for name in _COUNTS}}
+    for name, value in counts.items():
+        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+            raise UsageError(f"{name} must be a whole number from 1 on, got {value!r}")
+    for name, value in vars(memories).items():
+        number = isinstance(value, int | float | np.number) and math.isfinite(value)
+        if not number or value < 0 or (value == 0 and "bytes" in name):
+            raise UsageError(f"{name} must be a number from 0 on, got {value!r}")
+
+
+#: Fields of ``Memories`` that are whole numbers.
+_COUNTS: Final = ("rows", "cols", "weight_words", "grain_bytes")
+
+
 class NestedLayer:
     """One product on one array: sizes in time and space, and costs of points."""
 
     def __init__(self, sizes: Product, memories: Memories, resident: Resident = NOTHING) -> None:
+        _check(sizes, memories)
         self.sizes, self.memories = sizes, memories
         self.has_inputs, self.keeps_outputs = "inputs" in resident, "outputs" in resident
         steps = list(sizes.loops)
