@@ -37,8 +37,8 @@ PUBLISHED = {
 KIB = 1024.0
 
 
-def first_fit(network: Network) -> int:
-    """Elements that a static allocation takes, tensors placed when they are written."""
+def last_reads(network: Network) -> tuple[dict[int, int], int]:
+    """Each tensor's producer -> the last layer that reads it; and the image's elements."""
     last = dict.fromkeys(range(-1, len(network.layers)), -1)
     for row, layer in enumerate(network.layers):
         for x in layer.inputs:
@@ -46,9 +46,14 @@ def first_fit(network: Network) -> int:
                 last[int(x.producer)] = row
     last[int(network.output.producer)] = len(network.layers)
     source = network.source
-    sizes = {-1: int(source.channels * source.height * source.width)}
-    placed: list[tuple[int, int, int]] = [(0, sizes[-1], last[-1])]
-    most = sizes[-1]
+    return last, int(source.channels * source.height * source.width)
+
+
+def first_fit(network: Network) -> int:
+    """Elements that a static allocation takes, tensors placed when they are written."""
+    last, image = last_reads(network)
+    placed: list[tuple[int, int, int]] = [(0, image, last[-1])]
+    most = image
     for row, layer in enumerate(network.layers):
         size, start = int(out_elements(layer)), 0
         for first, end, until in sorted(placed):
@@ -61,15 +66,9 @@ def first_fit(network: Network) -> int:
 
 def overlapped(network: Network) -> int:
     """Elements alive at one time where a result replaces the input that it alone reads."""
-    last = dict.fromkeys(range(-1, len(network.layers)), -1)
-    for row, layer in enumerate(network.layers):
-        for x in layer.inputs:
-            if x.present:
-                last[int(x.producer)] = row
-    last[int(network.output.producer)] = len(network.layers)
-    source = network.source
-    alive = {-1: int(source.channels * source.height * source.width)}
-    most = alive[-1]
+    last, image = last_reads(network)
+    alive = {-1: image}
+    most = image
     for row, layer in enumerate(network.layers):
         ends = [k for k in alive if last[k] == row]
         replaced = max((alive.pop(k) for k in ends), default=0)
