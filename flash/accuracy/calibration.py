@@ -143,35 +143,34 @@ class AccuracyModel:
             low, high = self.level.widened(value, low, high)
         return Prediction(value, low, high, outside)
 
+    def _ends(self, name: str) -> tuple[float, float] | None:
+        """What counts as within the samples of a logarithm; None where they do not tell."""
+        if name not in self.samples.names:
+            return None
+        low, high = extent(self.samples.columns((name,))[:, 0])
+        return float(np.exp(low)), float(np.exp(high))
+
     @property
     def trained_sizes(self) -> dict[str, tuple[float, float]]:
         """The least and the most params, MACs, convolutions and ``metric`` within the samples.
 
         Of what the samples do not tell there is nothing.
         """
-        found = {}
         names = {"params": "log_params", "macs": "log_macs", "convs": "log_depth"}
-        for quantity, name in (names | {self.metric: f"log_{self.metric}"}).items():
-            if self.box is not None and name in self.samples.names:
-                ends = extent(self.samples.columns((name,))[:, 0])
-                found[quantity] = (float(np.exp(ends[0])), float(np.exp(ends[1])))
-        return found
+        names[self.metric] = f"log_{self.metric}"
+        found = {quantity: self._ends(name) for quantity, name in names.items() if self.box}
+        return {quantity: ends for quantity, ends in found.items() if ends is not None}
 
     @property
     def trained_width(self) -> tuple[float, float] | None:
         """The least and the most mean width of designs within the samples, where they tell."""
-        if self.box is None or "log_width" not in self.samples.names:
-            return None
-        low, high = extent(self.samples.columns(("log_width",))[:, 0])
-        return float(np.exp(low)), float(np.exp(high))
+        return self._ends("log_width") if self.box else None
 
     @property
     def most_metric(self) -> float:
         """The most ``metric`` of a design within the samples; infinite where they do not tell."""
-        name = f"log_{self.metric}"
-        if name not in self.samples.names:
-            return math.inf
-        return float(np.exp(extent(self.samples.columns((name,))[:, 0])[1]))
+        ends = self._ends(f"log_{self.metric}")
+        return math.inf if ends is None else ends[1]
 
     @property
     def metric(self) -> str:

@@ -155,7 +155,8 @@ def run(request: Request) -> Outcome:
     found = _found(request)
     if found.strays:
         with contextlib.suppress(InfeasibleError):
-            found = _found(request, closely=True)
+            closer = _found(request, closely=True)
+            found = closer if closer.trained >= found.trained else found
     setup, screened = found.setup, found.screened
     result = replace(screened.result, seconds=time.perf_counter() - began)
     report, chip = report_on(
@@ -174,6 +175,12 @@ class _Found:
     measured: float | None
     screened: Screened
     front: Front
+
+    @property
+    def trained(self) -> int:
+        """Designs within the networks trained, where an accuracy model tells."""
+        accuracy = self.front.accuracy
+        return 0 if accuracy is None else int((~accuracy.outside).sum())
 
     @property
     def strays(self) -> bool:
