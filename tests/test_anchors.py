@@ -20,15 +20,16 @@ from flash.accuracy.trend import depth_and_width_trend
 from flash.calibrate.anchors import LongTraining, lift_of, long_trainings, pairs, read_anchors
 from flash.errors import InputError
 from flash.files.locations import data_file
+from flash.spaces.layers import layer_params
 from flash.spaces.space import load_space
 from flash.training.results import TrainedDesign
 
 
 def law(rng, space, count, level, noise=0.0):
-    """Anchors of a known law: log error long = level + 0.7 log error short - 0.12 log params."""
-    short, params = 60 + 30 * rng.random(count), np.exp(rng.uniform(10, 14, count))
-    y = level + 0.7 * np.log(100 - short) - 0.12 * np.log(params) + noise * rng.normal(size=count)
-    rows = zip(short, 100 - np.exp(y), params, strict=True)
+    """Anchors of a known law: log error long = level + 0.7 log error short - 0.12 log size."""
+    short, size = 60 + 30 * rng.random(count), np.exp(rng.uniform(10, 14, count))
+    y = level + 0.7 * np.log(100 - short) - 0.12 * np.log(size) + noise * rng.normal(size=count)
+    rows = zip(short, 100 - np.exp(y), size, strict=True)
     return [Anchor(space, f"d{k}", *row) for k, row in enumerate(rows)]
 
 
@@ -40,7 +41,7 @@ def test_many_anchors_give_the_law_and_spaces_keep_their_levels():
     assert found.levels["b"] - found.levels["a"] == pytest.approx(0.5, abs=0.02)
     fresh = law(rng, "b", 20, 2.5)
     predicted = found.long(
-        "b", np.array([x.short for x in fresh]), np.array([x.params for x in fresh])
+        "b", np.array([x.short for x in fresh]), np.array([x.size for x in fresh])
     )
     assert predicted == pytest.approx([x.long for x in fresh], abs=0.3)
 
@@ -51,11 +52,11 @@ def test_three_anchors_set_the_level_and_their_interval_covers():
     for _ in range(100):
         few, fresh = law(rng, "a", 3, 2.2, 0.12), law(rng, "a", 10, 2.2, 0.12)
         found = fit_anchors(few)
-        short, params = (np.array([getattr(x, n) for x in fresh]) for n in ("short", "params"))
+        short, size = (np.array([getattr(x, n) for x in fresh]) for n in ("short", "size"))
         off = np.log(
-            (100 - found.long("a", short, params)) / (100 - np.array([x.long for x in fresh]))
+            (100 - found.long("a", short, size)) / (100 - np.array([x.long for x in fresh]))
         )
-        inside += (np.abs(off) <= found.spread("a", short, params)).tolist()
+        inside += (np.abs(off) <= found.spread("a", short, size)).tolist()
     assert 0.85 < np.mean(inside) <= 1.0
 
 
@@ -106,21 +107,27 @@ def row(design, accuracy, split="anchor", recipe="quick", epochs=10):
     )  # fmt: skip
 
 
+def cell_params(network):
+    """Params of each cell of a network, added up layer by layer."""
+    cells = sorted({layer.cell for layer in network.layers if layer.cell >= 0})
+    return [int(sum(layer_params(x) for x in network.layers if x.cell == cell)) for cell in cells]
+
+
 def test_published_anchors_lift_short_accuracies_to_long_ones(tmp_path):
     space = load_space(ADD)
     published = read_anchors(data_file("models", ADD).parent / "calibration/anchors.csv", space)
     assert [one.accuracy for one in published] == [92.56, 93.41, 93.85, 94.21]
     rows = [row(RESNETS[b], 80 + b) for b in (3, 5, 7)]
     found, recipe = pairs(space, rows, published)
-    assert [one.params for one in found] == [
-        space.network(space.parse(RESNETS[b])).params for b in (3, 5, 7)
-    ]
+    # Of each ResNet the three cells: geometric mean of their params.
+    cells = [cell_params(space.network(space.parse(RESNETS[b]))) for b in (3, 5, 7)]
+    assert [one.size for one in found] == pytest.approx([np.prod(c) ** (1 / 3) for c in cells])
     assert recipe == "200 epochs of SGD as published"
     assert lift_of(space, rows[:2], published) is None
     lift = lift_of(space, rows, published)
-    short, params = np.array([83.0, 87.0]), np.array([one.params for one in found])[[0, 2]]
-    assert lift.applied(short, params) == pytest.approx([92.56, 93.85], abs=0.6)
-    level = lift.level(short, params)
+    short, size = np.array([83.0, 87.0]), np.array([one.size for one in found])[[0, 2]]
+    assert lift.applied(short, size) == pytest.approx([92.56, 93.85], abs=0.6)
+    level = lift.level(short, size)
     assert level.anchors == 3 and "200 epochs of SGD as published, by 3 anchors" in level.statement
     # The model says so, before and after a file.
     designs = np.array([space.parse(f"w=16,32,{w} b={b},3,3 t=16,0,64")

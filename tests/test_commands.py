@@ -188,7 +188,7 @@ def test_estimate_takes_designs_as_json_and_needs_no_target():
         (["--max-latency", ""], 2, "--max-latency"),
         (["--json", ""], 2, "--json: is empty"),
         (["--metric", "rank_score"], 2, "no sum over the stages"),
-        (["--space", "cifar10-add", "--min-accuracy", "92"], 2, "not calibrated"),
+        (["--space", "nasbench-macro", "--min-accuracy", "92"], 2, "not calibrated"),
         (["--min-accuracy", "99"], 3, "(--extrapolate leaves them) is predicted to reach 99 %"),
         (["--min-score", "800"], 2, "use --min-accuracy"),
         (["--max-area", "40mm2"], 2, "no chip area"),

@@ -45,6 +45,7 @@ __all__ = [
     "is_feature",
     "is_kind",
     "kind_features",
+    "mean_cell_params",
     "network_features",
     "shape_sums",
     "size_problem",
@@ -334,6 +335,25 @@ def cell_sums(table: LayerTable) -> dict[str, Floats]:
         total["cell_macs"] += (table.macs[rows] * table.active[rows]).sum(axis=0)
         total["cell_params"] += (table.params[rows] * table.active[rows]).sum(axis=0)
     return total
+
+
+def mean_cell_params(space: SearchSpace, indices: NDArray[np.int64]) -> Floats:
+    """Geometric mean of the params of a network's cells, of designs; shape (designs,).
+
+    Cells without a parameter count nothing; a network of none but those has all its params.
+    """
+    table = space.table(indices)
+    cells = np.array([layer.cell for layer in table.layers], dtype=np.int64)
+    params = table.params * table.active
+    total, count = np.zeros(table.designs), np.zeros(table.designs)
+    for cell in np.unique(cells[cells >= 0]):
+        own = params[cells == cell].sum(axis=0)
+        total += _LOG(np.maximum(own, 1))
+        count += own > 0
+    found: Floats = np.where(
+        count > 0, np.exp(_mean(total, count)), np.maximum(params.sum(axis=0), 1)
+    )
+    return found
 
 
 def cell_features(table: LayerTable, names: Sequence[str]) -> Floats:

@@ -3,11 +3,15 @@
 An anchor is a network whose accuracy is known after both: one trained twice, or one whose long
 accuracy is published. Over anchors,
 
-    log(error long) = level of the space + a log(error short) + b log(params)
+    log(error long) = level of the space + a log(error short) + b log(size)
+
+``size`` is the geometric mean of the params of a network's cells (``mean_cell_params``): its
+logarithm adds up over cells, as what ridge regression reads does, so that lifted accuracies lie on
+a sum over cells again and an optimizer searches them exactly. Params together do not add up so.
 
 Larger networks gain more from a long training (b < 0). A handful of anchors cannot tell slopes,
 so those start from what public pairs of trainings show: over NAS-Bench-201, 12 epochs against 200,
-a = 0.56 to 0.83 and b = -0.14 to -0.16 (by which cells count); over plain CNNs of 8 to 64
+a = 0.56 to 0.83 and b = -0.14 to -0.16 (params, by which cells count); over plain CNNs of 8 to 64
 channels, 25 epochs against 100, a = 1.0 and b = 0. Both lie within about a deviation of what is
 assumed here. The level is the space's own. ``docs/validation/accuracy.md`` has how well that
 predicts from 3 anchors on.
@@ -70,13 +74,16 @@ class Level:
 
 @dataclass(frozen=True)
 class Anchor:
-    """A network's accuracy after a short and after a long training (per cent), and its size."""
+    """A network's accuracy after a short and after a long training (per cent), and its size.
+
+    size: params of a cell, the geometric mean over the network's.
+    """
 
     space: str
     design: str
     short: float
     long: float
-    params: float
+    size: float
 
 
 @dataclass(frozen=True)
@@ -95,16 +102,14 @@ class AnchorFit:
     centres: Mapping[str, Floats]
     counts: Mapping[str, int]
 
-    def long(self, space: str, short: Floats, params: Floats) -> Floats:
+    def long(self, space: str, short: Floats, size: Floats) -> Floats:
         """Accuracy after the long training of networks, shape (networks,), per cent."""
-        found: Floats = 100.0 - np.exp(
-            self.levels[space] + _regressors(short, params) @ self.slopes
-        )
+        found: Floats = 100.0 - np.exp(self.levels[space] + _regressors(short, size) @ self.slopes)
         return np.clip(found, 0.0, 100.0)
 
-    def spread(self, space: str, short: Floats, params: Floats) -> float:
+    def spread(self, space: str, short: Floats, size: Floats) -> float:
         """Half of a 90 % interval of log(error long), the mean over networks."""
-        away = _regressors(short, params) - self.centres[space]
+        away = _regressors(short, size) - self.centres[space]
         slopes = np.einsum("ij,jk,ik->i", away, self.covariance, away)
         own = self.deviation**2 * (1.0 + 1.0 / self.counts[space])
         return float(_NINETY * np.sqrt(own + slopes.mean()))
@@ -117,8 +122,8 @@ def fit_anchors(anchors: Sequence[Anchor]) -> AnchorFit:
     """
     spaces = sorted({anchor.space for anchor in anchors})
     short = np.array([anchor.short for anchor in anchors])
-    params = np.array([anchor.params for anchor in anchors])
-    x = _regressors(short, params)
+    size = np.array([anchor.size for anchor in anchors])
+    x = _regressors(short, size)
     y = np.log(np.maximum(100.0 - np.array([anchor.long for anchor in anchors]), _LEAST_ERROR))
     of = np.array([spaces.index(anchor.space) for anchor in anchors], dtype=np.int64)
     counts = np.bincount(of, minlength=len(spaces))
@@ -150,7 +155,7 @@ def fit_anchors(anchors: Sequence[Anchor]) -> AnchorFit:
     )
 
 
-def _regressors(short: Floats, params: Floats) -> Floats:
-    """log(error short) and log(params), shape (networks, 2)."""
+def _regressors(short: Floats, size: Floats) -> Floats:
+    """log(error short) and log(size), shape (networks, 2)."""
     error = np.maximum(100.0 - np.asarray(short, dtype=np.float64), _LEAST_ERROR)
-    return np.stack([np.log(error), np.log(np.asarray(params, dtype=np.float64))], axis=1)
+    return np.stack([np.log(error), np.log(np.asarray(size, dtype=np.float64))], axis=1)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from flash.accuracy.features import mean_cell_params
 from flash.accuracy.level import LEAST_ANCHORS, Anchor, AnchorFit, Level, fit_anchors
 from flash.accuracy.tables import read_accuracy_cells
 from flash.accuracy.task import Task
@@ -47,17 +48,17 @@ class Lift:
     law: AnchorFit
     recipe: str
 
-    def applied(self, short: Floats, params: Floats) -> Floats:
+    def applied(self, short: Floats, size: Floats) -> Floats:
         """Accuracies after the long training, shape (networks,), per cent."""
-        return self.law.long(self.space, short, params)
+        return self.law.long(self.space, short, size)
 
-    def level(self, short: Floats, params: Floats) -> Level:
+    def level(self, short: Floats, size: Floats) -> Level:
         """What a model of networks of these accuracies says of its level."""
         anchors = self.law.counts[self.space]
         return Level(
             f"accuracy after {self.recipe}, by {anchors} anchors",
             anchors,
-            self.law.spread(self.space, short, params),
+            self.law.spread(self.space, short, size),
         )
 
 
@@ -122,9 +123,10 @@ def pairs(
     for training in both:
         row = short[training.design]
         if training.recipe == recipe and row.validation_accuracy is not None:
-            params = float(row.params or _params(space, row.design))
+            design = space.design(space.family.parse(row.design))
+            size = float(mean_cell_params(space, design[None])[0])
             anchors.append(
-                Anchor(space.name, row.design, row.validation_accuracy, training.accuracy, params)
+                Anchor(space.name, row.design, row.validation_accuracy, training.accuracy, size)
             )
     return anchors, recipe
 
@@ -144,7 +146,3 @@ def lift_of(
     if len(anchors) < LEAST_ANCHORS:
         return None
     return Lift(space.name, fit_anchors([*anchors, *others]), recipe)
-
-
-def _params(space: SearchSpace, design: str) -> int:
-    return space.network(space.design(space.family.parse(design))).params

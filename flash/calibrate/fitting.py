@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from flash.accuracy.calibration import AccuracyModel, Prediction, fit_space
+from flash.accuracy.features import mean_cell_params
 from flash.accuracy.fit import LEAST
 from flash.accuracy.storage import write_accuracy
 from flash.accuracy.trend import depth_and_width_trend
@@ -78,12 +79,12 @@ def fit_rows(
     indices = _indices(space, used)
     macs = [space.network(design).macs for design in indices]
     sizes = f"each of {format_count(min(macs))} to {format_count(max(macs))} MACs"
-    accuracy, params = _accuracies(space, used)
+    accuracy, size = _accuracies(space, used)
     return fit_space(
         space,
         indices,
-        accuracy if lift is None else lift.applied(accuracy, params),
-        level=None if lift is None else lift.level(accuracy, params),
+        accuracy if lift is None else lift.applied(accuracy, size),
+        level=None if lift is None else lift.level(accuracy, size),
         data=f"{data}, {sizes}",
         recipe=recipe.describe(),
         epochs=recipe.epochs,
@@ -113,8 +114,8 @@ def judge(
     kept = [row for row in rows if row.split == "held_out" and row.validation_accuracy is not None]
     if len(kept) < 2:
         return None
-    truth, params = _accuracies(space, kept)
-    truth = truth if lift is None else lift.applied(truth, params)
+    truth, size = _accuracies(space, kept)
+    truth = truth if lift is None else lift.applied(truth, size)
     return judged(model.predict(space, _indices(space, kept)), truth)
 
 
@@ -148,10 +149,9 @@ def write_space(place: str, out: Path, model: AccuracyModel) -> None:
 def _accuracies(
     space: SearchSpace, rows: Sequence[TrainedDesign]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Accuracies on validation images (per cent) and params of the rows' networks."""
+    """Accuracies on validation images (per cent) and params of a cell of the rows' networks."""
     accuracy = [row.validation_accuracy for row in rows]
-    params = [space.network(design).params for design in _indices(space, rows)]
-    return np.array(accuracy, dtype=np.float64), np.array(params, dtype=np.float64)
+    return np.array(accuracy, dtype=np.float64), mean_cell_params(space, _indices(space, rows))
 
 
 def _indices(space: SearchSpace, rows: Sequence[TrainedDesign]) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""A front inside one of several ranges, each a set of sums with bounds.
+"""A front that holds conditions, inside one of several ranges: all are sums with bounds.
 
 Such a condition is a limit like any other, so the front within it is exact too. Each limit costs
 the optimizer a dimension, and most never bind. So one becomes a limit at a time, the one that most
@@ -8,7 +8,7 @@ of the front breaks, until the front breaks none.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -46,7 +46,7 @@ class Confining(Protocol):
 
 @dataclass(frozen=True)
 class Confined:
-    """Tables and limits that keep a front inside a range.
+    """Tables, and those conditions that a front would break without them as limits.
 
     share: of the designs, how many lie inside, estimated on random ones; None where nothing
            confines the search.
@@ -60,44 +60,46 @@ class Confined:
     front: OptimizerResult | None = None
 
 
-def confine(tables: SeparableProblem, search: Confining) -> Confined:
-    """The tables and limits of a front inside the first range that holds a design.
+def confine(tables: SeparableProblem, search: Confining, always: Sequence[Limit] = ()) -> Confined:
+    """The tables and limits of a front that holds ``always`` inside the first range with a design.
 
-    As they are where all of the front is inside already, or no design inside is within the limits.
+    Without a range where all of such a front is inside already, or no design inside is within the
+    limits.
     """
+    conditions = [(limit, tables) for limit in always]
     try:
-        found = search.front(tables, ())
+        given = _held(Confined(tables, front=search.front(tables, ())), conditions, search)
     except InfeasibleError:
-        return Confined(tables)  # the search itself says why
-    given = Confined(tables, front=found)
-    if not search.outside(found):
+        return Confined(tables, tuple(always))  # the search itself says why
+    if given.front is None or not search.outside(given.front):
         return given
-    for sums, conditions in search.ranges():
+    for sums, own in search.ranges():
+        every = [*conditions, *((limit, sums) for limit in own)]
         try:
-            return _within(tables, sums, conditions, found, search)
+            found = _held(given, every, search)
         except InfeasibleError:
             continue
+        inside = meets(sums, search.sample(_DRAWN), own)
+        return replace(found, share=float(inside.mean()))
     return given
 
 
-def _within(
-    tables: SeparableProblem,
-    sums: SeparableProblem,
-    conditions: Sequence[Limit],
-    found: OptimizerResult,
-    search: Confining,
+def _held(
+    found: Confined, conditions: Sequence[tuple[Limit, SeparableProblem]], search: Confining
 ) -> Confined:
     """With conditions as limits until the front meets all; ``InfeasibleError`` if no design does.
 
-    sums: tables of what ``conditions`` bound.  found: the front without any of them.
+    conditions: each with tables of what it bounds.
     """
-    left, limits = list(conditions), []
-    while True:
-        met = [int(meets(sums, found.indices, [one]).sum()) for one in left]
-        if min(met, default=len(found)) == len(found):
+    tables, limits, front = found.tables, list(found.limits), found.front
+    while front is not None:
+        left = [(limit, sums) for limit, sums in conditions if limit not in limits]
+        met = [int(meets(sums, front.indices, [limit]).sum()) for limit, sums in left]
+        if min(met, default=len(front)) == len(front):
             break
-        limits.append(left.pop(met.index(min(met))))
-        tables = tables.joined(sums, [limits[-1].quantity.name])
-        found = search.front(tables, limits)
-    inside = meets(sums, search.sample(_DRAWN), conditions)
-    return Confined(tables, tuple(limits), float(inside.mean()), found)
+        limit, sums = left[met.index(min(met))]
+        limits.append(limit)
+        if limit.quantity.name not in tables.combine:
+            tables = tables.joined(sums, [limit.quantity.name])
+        front = search.front(tables, limits)
+    return replace(found, tables=tables, limits=tuple(limits), front=front)

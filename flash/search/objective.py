@@ -163,7 +163,7 @@ class Goal:
     def width_limits(self) -> tuple[Limit, ...]:
         """The limits of ``width``."""
         names = ("too_narrow", "too_wide") if self.width else ()
-        return tuple(Limit(Objective(name, "min"), 0.0) for name in names)
+        return tuple(Limit(Objective(name, "min"), 0.0, _TRAINED) for name in names)
 
     @property
     def status(self) -> AccuracyStatus:
@@ -242,7 +242,7 @@ def choose_goal(
     """What to maximise, by the table above; ``metric`` is the one given, ``bits`` a weight's.
 
     closely: a search that stays within the networks trained is limited by all that tells them from
-             others, which takes longer; else by their largest sizes.
+             others, where its costs are exact; else by their largest sizes.
 
     Raises ``UsageError`` for an unknown metric, or a limit in a space without a model.
     """
@@ -255,6 +255,7 @@ def choose_goal(
     inside = networks.whole is not None
     rising = "" if model is None else model.metric
     within = model is not None and inside and problem.one_chip
+    closely = closely and problem.target.exact
     drop = None if model is None else quantization_drop(bits)
     notes = () if drop is None else (str(drop),)
     if metric is None and problem.stands_for_accuracy(rising):
@@ -293,14 +294,13 @@ class Criteria:
 
     limits: the user's own.
     bounds: those, the weights that the chip can hold, and that there is a network at all.
-    measured: those that keep a search inside what was measured on the target; no user's concern,
-              so no reason that is given.
+    within: those that keep a search inside what was trained, and measured on the target.
     """
 
     objectives: tuple[Objective, ...]
     limits: tuple[Limit, ...]
     bounds: tuple[Limit, ...]
-    measured: tuple[Limit, ...] = ()
+    within: tuple[Limit, ...] = ()
 
 
 def choose_criteria(
@@ -329,8 +329,8 @@ def choose_criteria(
 
     limits = tuple(Limit(of(name), bound) for name, bound in given.items())
     objectives = tuple(of(COSTS.get(word, word)) for word in words)
-    implied = (*_implied(most_kb, tables), *goal.size_limits())
-    return Criteria(objectives, limits, (*limits, *implied), goal.width_limits())
+    within = (*goal.size_limits(), *goal.width_limits())
+    return Criteria(objectives, limits, (*limits, *_implied(most_kb, tables)), within)
 
 
 def _objective_words(problem: Problem, request: Request) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ max_latency_ms=20)``.
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from flash.optimize import Limit, OptimizerResult, SeparableProblem, confine
 from flash.proxies.options import ProxyOptions
 from flash.report.chip import ChipView
 from flash.report.result import SearchReport
-from flash.search.front import Background, Front, Screened, evaluate_front, report_on
+from flash.search.front import Background, Screened, evaluate_front, report_on
 from flash.search.loading import load_problem
 from flash.search.measured import Measured, Priced
 from flash.search.objective import Criteria, Goal, choose_criteria, choose_goal
@@ -26,10 +25,6 @@ from flash.search.request import OPTIMIZER, SHORTLIST, Request
 from flash.targets.chips import Given
 
 __all__ = ["Outcome", "Setup", "prepare", "run", "search"]
-
-#: Share of a front beyond the networks trained from which it is searched again, closely within
-#: them: that takes up to twice the time.
-_STRAYS = 0.25
 
 
 def search(
@@ -118,6 +113,8 @@ class Setup:
     """A request made concrete: designs, what is maximised, stage tables, objectives and limits.
 
     exact:  the exact front of just these, where it is known already.
+    binding: of ``criteria.within`` those that this front would break without them, where they are
+            known: the others would only take time.
     priced: everything about a front that may be the one found.
     """
 
@@ -126,6 +123,7 @@ class Setup:
     tables: SeparableProblem
     criteria: Criteria
     exact: OptimizerResult | None = None
+    binding: tuple[Limit, ...] | None = None
     priced: Priced | None = None
 
     def limits(self) -> dict[str, float]:
@@ -152,52 +150,10 @@ class Outcome:
 def run(request: Request) -> Outcome:
     """The search: load, choose what is maximised, tabulate, optimise, screen, evaluate, report."""
     began = time.perf_counter()
-    found = _found(request)
-    if found.strays:
-        with contextlib.suppress(InfeasibleError):
-            closer = _found(request, closely=True)
-            found = closer if closer.trained >= found.trained else found
-    setup, screened = found.setup, found.screened
-    result = replace(screened.result, seconds=time.perf_counter() - began)
-    report, chip = report_on(
-        setup.problem, setup.tables, setup.goal, result, found.front, setup.limits(), screened
-    )
-    space = replace(report.space, measured=found.measured)
-    report = replace(report, space=space, confidence=request.confidence)
-    return Outcome(report, () if request.proxy else found.front.background, chip)
-
-
-@dataclass(frozen=True)
-class _Found:
-    """A front and what it was found with; ``measured``: see ``stay_inside``."""
-
-    setup: Setup
-    measured: float | None
-    screened: Screened
-    front: Front
-
-    @property
-    def trained(self) -> int:
-        """Designs within the networks trained, where an accuracy model tells."""
-        accuracy = self.front.accuracy
-        return 0 if accuracy is None else int((~accuracy.outside).sum())
-
-    @property
-    def strays(self) -> bool:
-        """Whether many designs of the front lie beyond the networks trained.
-
-        They are left out of what is shown, and what only they dominate was never found.
-        """
-        accuracy = self.front.accuracy
-        if accuracy is None or not self.setup.goal.sizes:
-            return False
-        return float(accuracy.outside.mean()) > _STRAYS
-
-
-def _found(request: Request, *, closely: bool = False) -> _Found:
-    setup = prepare(request, closely=closely)
-    setup, measured = stay_inside(setup, request)
-    found = hold(setup, optimise(setup, request), request)
+    try:
+        setup, measured, found = _searched(request, closely=True)
+    except InfeasibleError:
+        setup, measured, found = _searched(request, closely=False)
     screened = screen_front(setup, found, request)
     proxy = screened.scores.get(request.proxy)
     front = evaluate_front(
@@ -209,7 +165,19 @@ def _found(request: Request, *, closely: bool = False) -> _Found:
         request.seed,
         setup.priced,
     )
-    return _Found(setup, measured, screened, front)
+    result = replace(screened.result, seconds=time.perf_counter() - began)
+    report, chip = report_on(
+        setup.problem, setup.tables, setup.goal, result, front, setup.limits(), screened
+    )
+    space = replace(report.space, measured=measured)
+    report = replace(report, space=space, confidence=request.confidence)
+    return Outcome(report, () if request.proxy else front.background, chip)
+
+
+def _searched(request: Request, *, closely: bool) -> tuple[Setup, float | None, OptimizerResult]:
+    """The front by itself, with what it was found with; closely: see ``choose_goal``."""
+    setup, measured = stay_inside(prepare(request, closely=closely), request)
+    return setup, measured, hold(setup, optimise(setup, request), request)
 
 
 def prepare(request: Request, *, budgeted: bool = False, closely: bool = False) -> Setup:
@@ -238,30 +206,30 @@ def prepare(request: Request, *, budgeted: bool = False, closely: bool = False) 
 
 
 def stay_inside(setup: Setup, request: Request) -> tuple[Setup, float | None]:
-    """The setup with limits that keep its front inside what was measured on the target.
+    """The setup with limits that keep a front inside what was trained, and measured on the target.
 
-    With the share of the designs that lie inside. Unchanged, and None, where there is no need, no
-    design inside within the user's limits, or the request is to leave it.
+    With the share of the designs inside what was measured. None where there is no need, no design
+    inside within the user's limits, or the request is to leave it.
     """
     problem, tables = setup.problem, setup.tables
     if request.extrapolate or not Measured.possible(problem, tables):
         return setup, None
-
-    def within(limits: Sequence[Limit]) -> Criteria:
-        return replace(setup.criteria, measured=(*setup.criteria.measured, *limits))
+    criteria = setup.criteria
 
     def front(tables: SeparableProblem, limits: Sequence[Limit]) -> OptimizerResult:
-        inside = replace(setup, tables=tables, criteria=within(limits))
+        inside = replace(setup, tables=tables, binding=tuple(limits))
         return _optimised(inside, request, "exact")
 
     measured = Measured(problem, tables, front)
-    found = confine(tables, measured)
+    found = confine(tables, measured, criteria.within)
     exact = None if request.single else found.front  # the best design alone is no front
+    ranges = [limit for limit in found.limits if limit not in criteria.within]
     inside = replace(
         setup,
         tables=found.tables,
-        criteria=within(found.limits),
+        criteria=replace(criteria, within=(*criteria.within, *ranges)),
         exact=exact,
+        binding=found.limits,
         priced=measured.priced,
     )
     return inside, found.share
@@ -273,8 +241,8 @@ def optimise(setup: Setup, request: Request) -> OptimizerResult:
     try:
         return _optimised(setup, request, request.optimizer)
     except InfeasibleError as error:
-        why = goal.why_unmet(problem, tables, criteria.bounds)
-        why = why or problem.why_unmet(tables, criteria.bounds)
+        bounds = (*criteria.bounds, *goal.size_limits())
+        why = goal.why_unmet(problem, tables, bounds) or problem.why_unmet(tables, bounds)
         raise InfeasibleError(why or str(error)) from None
 
 
@@ -289,7 +257,8 @@ def _optimised(setup: Setup, request: Request, optimizer: str) -> OptimizerResul
         setup.exact,
         goal.most,
     )
-    limits = (*criteria.bounds, *criteria.measured, *goal.limits(problem, tables))
+    within = criteria.within if setup.binding is None else setup.binding
+    limits = (*criteria.bounds, *within, *goal.limits(problem, tables))
     return problem.optimize(tables, criteria.objectives, limits, effort)
 
 
@@ -304,7 +273,7 @@ def hold(setup: Setup, found: OptimizerResult, request: Request) -> OptimizerRes
         held,
         found,
         lambda criteria, goal: optimise(
-            replace(setup, criteria=criteria, goal=goal, exact=None), request
+            replace(setup, criteria=criteria, goal=goal, exact=None, binding=None), request
         ),
     )
 
@@ -319,7 +288,7 @@ def screen_front(setup: Setup, found: OptimizerResult, request: Request) -> Scre
         setup.problem,
         setup.tables,
         found,
-        (*setup.criteria.bounds, *setup.criteria.measured),
+        (*setup.criteria.bounds, *setup.criteria.within),
         request.proxy,
         request.seed,
         request.shortlist or SHORTLIST,

@@ -27,6 +27,7 @@ from ranking_spaces import column, read
 from scipy.stats import spearmanr
 
 from flash.accuracy import accuracy_of
+from flash.accuracy.features import mean_cell_params
 from flash.accuracy.fit import Rival, choose
 from flash.accuracy.kriging import Kriging, Ridge
 from flash.accuracy.level import Anchor, fit_anchors
@@ -146,9 +147,12 @@ def anchors(report: Report, shared: Path, draws: int = 200) -> None:
     """Accuracy after a long training from that after a short one, by n anchors."""
     rows = read(shared, "nasbench201/accuracy")
     short, long = column(rows, "cifar10_test_12epochs"), column(rows, "cifar10_test")
-    params = column(rows, "params_m") * 1e6
     kept = (long > 60) & (short > 14.5)
-    short, long, params = short[kept], long[kept], params[kept]
+    cells = load_space("nasbench201")
+    designs = np.array(
+        [cells.parse(row["arch"]) for row, used in zip(rows, kept, strict=True) if used]
+    )
+    short, long, size = short[kept], long[kept], mean_cell_params(cells, designs)
     plain = float(spearmanr(short, long)[0])
     report(
         f"\nNAS-Bench-201, CIFAR-10, 200 epochs from 12: {kept.sum():,} cells that learned "
@@ -160,9 +164,9 @@ def anchors(report: Report, shared: Path, draws: int = 200) -> None:
         for _ in range(draws):
             order = rng.permutation(len(long))
             few, rest = order[:count], order[count : count + 2000]
-            law = fit_anchors([Anchor("cells", str(k), short[k], long[k], params[k]) for k in few])
-            value = law.long("cells", short[rest], params[rest])
-            spread = law.spread("cells", short[rest], params[rest])
+            law = fit_anchors([Anchor("cells", str(k), short[k], long[k], size[k]) for k in few])
+            value = law.long("cells", short[rest], size[rest])
+            spread = law.spread("cells", short[rest], size[rest])
             off = np.log((100 - value) / (100 - long[rest]))
             error = value - long[rest]
             found.append(
@@ -176,6 +180,7 @@ def anchors(report: Report, shared: Path, draws: int = 200) -> None:
             f"  {count:2d} anchors: RMSE {mean[0]:.2f}, median error {mean[1]:.2f} points, "
             f"Spearman {mean[2]:.3f}, 90 % interval covers {100 * mean[3]:.0f} %"
         )
+    # Cells of networks whose layers are all widened alike grow as their params together do.
     before, after = plain_rows(shared, 25), plain_rows(shared, 100)
     names = sorted(set(before) & set(after))
     errors = []
