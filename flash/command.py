@@ -166,7 +166,7 @@ def run_command(
 def run_verb(verb: str, arguments: Sequence[str]) -> int:
     """Run the command of the package ``flash.<verb>``; returns its exit code."""
     quiet_interrupts()
-    with without_collection():
+    with without_collection(for_good=True):
         module = importlib.import_module(f"flash.{verb}.command")
     return run_command(module.main, arguments)
 

@@ -20,17 +20,22 @@ __all__ = ["install_command", "lazily", "need", "without_collection"]
 
 
 @contextlib.contextmanager
-def without_collection() -> Iterator[None]:
+def without_collection(*, for_good: bool = False) -> Iterator[None]:
     """Within it Python does not look for reference cycles, for imports of many modules.
 
     They make objects by the hundred thousand and leave next to none to free; looking through all of
     them again and again takes a tenth of the time of importing scipy.
+
+    for_good: nor does it ever look through what there is at the end: for commands, whose process
+              is their own.
     """
     collected = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        if for_good:
+            gc.freeze()
         if collected:
             gc.enable()
 

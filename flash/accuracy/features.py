@@ -6,8 +6,9 @@ millions of designs a second are looked up in stage tables (``flash.spaces.stage
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from flash.errors import UsageError, did_you_mean
 from flash.metrics import METRICS, network_scores, nn_degree, nn_mass, scores
 from flash.spaces.network import Network
-from flash.spaces.space import SearchSpace
+from flash.spaces.space import SearchSpace, gathered
 from flash.spaces.stage_tables import (
     Combine,
     Floats,
@@ -109,7 +110,8 @@ def _spread(total: Floats, squares: Floats, count: Floats) -> Floats:
 _TABLE_PAYS = 500
 #: Designs looked at together in spaces that do not separate.
 _WHOLE_CHUNK = 256
-#: The layers of so many designs are added up in a fifth of the time it takes to tabulate a space.
+#: The layers of so many designs are added up in a fifth of the time it takes to tabulate a space;
+#: of a space with branches, of so many of each.
 _LAYERS_PAY = 2048
 #: Feature -> the quantities it needs, and how it is made of them. Logarithms, because sizes of
 #: one space span decades; a mass of 0 (no skip channels) is an ordinary value, hence log1p. Width
@@ -398,13 +400,27 @@ def design_features(space: SearchSpace, indices: NDArray[np.int64], names: Seque
         return features_of(
             size_problem(space, metrics=metrics, shape=shape, kinds=kinds).evaluate(indices), names
         )
-    if len(indices) > _LAYERS_PAY:
+    values: Mapping[str, Floats]
+    if len(indices) > _LAYERS_PAY * _branches(space):
         values = size_problem(space, shape=shape, kinds=kinds).evaluate(indices)
     else:
-        table = space.table(indices)
-        values = layer_sums(space, table, shape=shape)
-        values |= _with_kinds(_sums(table), kinds, table.designs)
+        values = gathered(len(indices), _sums_of_tables(space, indices, shape, kinds))
     return features_of(values | scores(space, indices, metrics), names)
+
+
+def _branches(space: SearchSpace) -> int:
+    """Kinds of designs whose layer tables have no row in common."""
+    grids = dict(zip(space.variables, space.grids, strict=True))
+    return math.prod(len(grids[name]) for name in space.family.branches)
+
+
+def _sums_of_tables(
+    space: SearchSpace, indices: NDArray[np.int64], shape: bool, kinds: Sequence[str]
+) -> Iterator[tuple[NDArray[np.int64], dict[str, Floats]]]:
+    """The quantities of ``size_problem``, layer by layer: of some designs at a time."""
+    for rows, table in space.tables(indices, _LAYERS_PAY):
+        sums = _with_kinds(_sums(table), kinds, table.designs)
+        yield rows, layer_sums(space, table, shape=shape) | sums
 
 
 def _structure(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri, stdtrit
 
 from flash.accuracy.features import is_kind
 from flash.accuracy.kriging import Ridge
@@ -61,5 +60,7 @@ def interval_factor(model: Regression, samples: Samples) -> float:
     alone = float(np.mean((scale.apply(model.left_out()) - truth) ** 2))
     if len(whole) < 2 or alone <= 0:
         return _UNKNOWN
+    from scipy.special import ndtri, stdtrit  # noqa: PLC0415 (slow to import)
+
     few = float(stdtrit(len(whole) - 1, 0.95) / ndtri(0.95))
     return max(few * float(np.sqrt(np.mean(whole) / alone)), 1.0)

@@ -23,7 +23,7 @@ from flash.metrics import (
 )
 from flash.spaces.layers import FORMAT_BYTES, param_bytes
 from flash.spaces.network import Network
-from flash.spaces.space import SearchSpace
+from flash.spaces.space import SearchSpace, gathered
 from flash.spaces.stage_tables import (
     Combine,
     Floats,
@@ -156,7 +156,7 @@ def evaluate_summed(
     """``evaluate`` where the sums of stage tables, each of shape (designs,), are known."""
     taken = sums if target.exact else {}
 
-    def look(table: LayerTable, rows: slice) -> dict[str, Floats]:
+    def look(table: LayerTable, rows: NDArray[np.int64]) -> dict[str, Floats]:
         return _look(table, target, {name: values[rows] for name, values in taken.items()})
 
     return evaluation_of(_in_chunks(space, indices, look))
@@ -374,9 +374,9 @@ def _kilobytes(elements: NDArray[np.int64], element_bytes: float) -> Floats:
 def _in_chunks(
     space: SearchSpace,
     indices: NDArray[np.int64],
-    look: Callable[[LayerTable, slice], dict[str, Floats]],
+    look: Callable[[LayerTable, NDArray[np.int64]], dict[str, Floats]],
 ) -> dict[str, Floats]:
+    """What ``look`` tells of layer tables and the rows that they are of, of all designs."""
     size = _CHUNK if separates(space) else _WHOLE_CHUNK
-    chunks = [slice(start, start + size) for start in range(0, len(indices), size)]
-    parts = [look(space.table(indices[rows]), rows) for rows in chunks]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    tables = space.tables(indices, size)
+    return gathered(len(indices), ((rows, look(table, rows)) for rows, table in tables))

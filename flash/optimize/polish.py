@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ Ints = NDArray[np.int64]
 
 #: At most this many moves of two variables at once; large spaces get a fixed random part.
 _MOST_PAIRS = 600
+#: Neighbours tried at a time: a few MB.
+_BLOCK = 1 << 13
 
 
 def steps(variables: int) -> Ints:
@@ -91,16 +93,36 @@ def spread(
     front = np.zeros((0, fresh.shape[1]), dtype=np.int64)
     known = np.zeros((0, len(signs)))
     tried = np.zeros(0, dtype=np.bool_)
+    found = [(fresh[allowed], values[allowed])]
     for _ in range(sweeps):
-        front = np.concatenate([front, fresh[allowed]])
-        known = np.concatenate([known, values[allowed]])
-        tried = np.concatenate([tried, np.zeros(int(allowed.sum()), dtype=np.bool_)])
+        front = np.concatenate([front, *(designs for designs, _ in found)])
+        known = np.concatenate([known, *(own for _, own in found)])
+        tried = np.concatenate([tried, np.zeros(len(front) - len(tried), dtype=np.bool_)])
         keep = non_dominated(known, signs)
         front, known, tried = front[keep], known[keep], tried[keep]
         if tried.all():
             break
-        near = np.clip(front[~tried][:, None] + changes, 0, tops)
-        fresh = near.reshape(-1, fresh.shape[1])
+        found = list(_neighbours(front[~tried], score, signs, changes, tops))
         tried[:] = True
-        values, allowed = score(fresh)
     return front, known
+
+
+def _neighbours(
+    designs: Ints,
+    score: Callable[[Ints], tuple[Floats, NDArray[np.bool_]]],
+    signs: Sequence[float],
+    changes: Ints,
+    tops: Ints,
+) -> Iterator[tuple[Ints, Floats]]:
+    """Neighbours of designs that are allowed, some at a time, and their objectives.
+
+    Without those that another one of the same time dominates.
+    """
+    at_once = max(1, _BLOCK // len(changes))
+    for start in range(0, len(designs), at_once):
+        near = np.clip(designs[start : start + at_once, None] + changes, 0, tops)
+        near = near.reshape(-1, len(tops))
+        values, allowed = score(near)
+        rows = np.flatnonzero(allowed)
+        rows = rows[non_dominated(values[rows], signs)]
+        yield near[rows], values[rows]

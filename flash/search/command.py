@@ -24,7 +24,7 @@ __all__ = ["main"]
 def main(arguments: Sequence[str]) -> None:
     """Run the command; raises ``FlashError`` for whatever the user can mend."""
     options = _parser().parse_args(arguments)
-    with without_collection():
+    with without_collection(for_good=True):
         from flash.search.answer import (  # noqa: PLC0415 (numpy: --help does without)
             requested,
             search_and_write,

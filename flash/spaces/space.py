@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,11 +17,11 @@ from flash.files.locations import data_file, known_names, own_file_like
 from flash.files.reading import parse_json, read_toml
 from flash.files.section import Section
 from flash.spaces.family import FAMILIES, Family, InputShape
-from flash.spaces.layers import in_elements, out_elements
+from flash.spaces.layers import Ints, in_elements, out_elements
 from flash.spaces.network import GraphEmitter, Network
 from flash.spaces.table import LayerTable, TableEmitter
 
-__all__ = ["SearchSpace", "load_space"]
+__all__ = ["SearchSpace", "alike", "gathered", "load_space"]
 
 _KEYS = frozenset(
     {
@@ -234,16 +234,63 @@ class SearchSpace:
     # ----------------------------------------------------------------------------- views
     def table(self, indices: NDArray[np.int64]) -> LayerTable:
         """The layer table of many designs."""
+        return self._table(self._columns(indices), len(indices))
+
+    def tables(
+        self, indices: NDArray[np.int64], at_once: int
+    ) -> Iterator[tuple[NDArray[np.int64], LayerTable]]:
+        """Layer tables of many designs, each with the rows of ``indices`` that it is of.
+
+        A table is of at most ``at_once`` designs that are ``alike``.
+        """
+        for rows, values in alike(self.family, self._columns(indices), len(indices), at_once):
+            yield rows, self._table(values, len(rows))
+
+    def _columns(self, indices: NDArray[np.int64]) -> dict[str, Ints]:
         values = self.decode(indices)
-        emitter = TableEmitter(len(values))
-        columns = {name: values[:, k] for k, name in enumerate(self.variables)}
-        return emitter.table(self.family.emit(emitter, columns)[1])
+        return {name: values[:, k] for k, name in enumerate(self.variables)}
+
+    def _table(self, values: Mapping[str, Ints], designs: int) -> LayerTable:
+        emitter = TableEmitter(designs)
+        return emitter.table(self.family.emit(emitter, values)[1])
 
     def network(self, indices: NDArray[np.int64]) -> Network:
         """The graph of one design."""
         emitter = GraphEmitter()
         network = emitter.network(*self.family.emit(emitter, self.named(indices)))
         return replace(network, designed=True)
+
+
+def alike(
+    family: Family, values: Mapping[str, Ints], designs: int, at_once: int
+) -> Iterator[tuple[NDArray[np.int64], dict[str, Ints]]]:
+    """Designs that have the same of ``Family.branches``: which, at most ``at_once``, their values.
+
+    Their layer table has no rows that only others have. In order inside each group.
+    """
+    groups = [np.arange(designs)]
+    for name in family.branches:
+        own = values[name]
+        if isinstance(own, np.ndarray):
+            groups = [rows[own[rows] == v] for rows in groups for v in np.unique(own[rows])]
+    for group in groups:
+        for start in range(0, len(group), at_once):
+            rows = group[start : start + at_once]
+            found = {n: v if isinstance(v, int) else v[rows] for n, v in values.items()}
+            yield rows, found | {n: int(np.ravel(found[n])[0]) for n in family.branches}
+
+
+def gathered(
+    designs: int, parts: Iterable[tuple[NDArray[np.int64], Mapping[str, NDArray[Any]]]]
+) -> dict[str, NDArray[Any]]:
+    """Quantities of all designs, of parts that say which of the designs they are of."""
+    found: dict[str, NDArray[Any]] = {}
+    for rows, part in parts:
+        for name, values in part.items():
+            if name not in found:
+                found[name] = np.empty(designs, dtype=values.dtype)
+            found[name][rows] = values
+    return found
 
 
 def _unique_rows(rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -22,7 +22,7 @@ from flash.errors import UsageError
 from flash.spaces.family import Stage
 from flash.spaces.layers import INPUT, Tensor
 from flash.spaces.look_ups import LookUps, flat_table
-from flash.spaces.space import SearchSpace
+from flash.spaces.space import SearchSpace, alike, gathered
 from flash.spaces.table import LayerTable, TableEmitter
 
 __all__ = [
@@ -240,32 +240,10 @@ def _in_blocks(
     quantities: Quantities,
 ) -> dict[str, Floats]:
     """Quantities of the stages ``only``, some designs at a time: a layer table is large."""
-    found: dict[str, Floats] = {}
-    for rows in _alike(space.family.branches, values, designs):
-        for start in range(0, len(rows), _TABULATED):
-            block = rows[start : start + _TABULATED]
-            own = {
-                name: value if isinstance(value, int) else value[block]
-                for name, value in values.items()
-            }
-            own |= {name: int(np.ravel(own[name])[0]) for name in space.family.branches}
-            for name, part in quantities(_emit(space, own, len(block), only)).items():
-                if name not in found:
-                    found[name] = np.empty(designs, dtype=part.dtype)
-                found[name][block] = part
-    return found
-
-
-def _alike(
-    branches: Sequence[str], values: Mapping[str, int | NDArray[np.int64]], designs: int
-) -> list[NDArray[np.int64]]:
-    """The designs in groups of the same values of ``branches``, in order inside each."""
-    groups = [np.arange(designs)]
-    for name in branches:
-        own = values[name]
-        if isinstance(own, np.ndarray):
-            groups = [rows[own[rows] == v] for rows in groups for v in np.unique(own[rows])]
-    return groups
+    blocks = alike(space.family, values, designs, _TABULATED)
+    return gathered(
+        designs, ((rows, quantities(_emit(space, own, len(rows), only))) for rows, own in blocks)
+    )
 
 
 def mesh(
