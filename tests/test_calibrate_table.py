@@ -56,6 +56,29 @@ def test_a_table_of_designs_calibrates_a_space_without_images(place, capsys):
     assert "the data of table.csv" in model.statement
 
 
+def test_a_model_that_knows_less_than_the_mean_says_so(place, capsys):
+    table, random = rows(place), np.random.default_rng(0)
+    write_table(place, [row["design"] for row in table], 70 + 5 * random.random(30))
+    assert command(place) == 0
+    told = capsys.readouterr().out
+    assert "careful   networks left out one by one are predicted" in told
+    assert "this model cannot rank designs" in told
+    write_table(place, [row["design"] for row in table], [row["accuracy"] for row in table])
+    assert command(place) == 0
+    assert "careful" not in capsys.readouterr().out
+
+
+def test_designs_listed_twice_are_counted(place, capsys):
+    table = rows(place)
+    names = [row["design"] for row in [*table, *table[:2]]]
+    write_table(place, names, [row["accuracy"] for row in [*table, *table[:2]]])
+    assert command(place) == 0
+    assert (
+        "0 of them held out, 2 of a design listed before (its mean counts);"
+        in capsys.readouterr().out
+    )
+
+
 def test_fractions_are_read_as_such_and_failed_trainings_left_out(place, capsys):
     table = rows(place)
     accuracies = [float(row["accuracy"]) / 100 for row in table]

@@ -174,6 +174,8 @@ def test_estimate_takes_designs_as_json_and_needs_no_target():
     [
         (["--target", "rpi3"], 2, "did you mean 'rpi3b'"),
         (["--space", "cifar10-dense"], 2, "unknown space 'cifar10-dense'"),
+        (["--space", __file__], 2, "there is such a file, but"),
+        (["--target", __file__], 2, "meant here ends in .toml"),
         (["--max-latency", "20"], 2, "20ms"),
         (["--max-latency", "fast"], 2, "--max-latency"),
         (["--max-latency", "nanms"], 2, "--max-latency"),

@@ -234,6 +234,22 @@ class AccuracyModel:
         )
 
     @property
+    def why_worthless(self) -> str:
+        """Why nobody should rank designs by it, for people; empty where it tells something.
+
+        The mean of the other networks, which knows nothing of a network, errs by their deviation.
+        """
+        accuracy = self.samples.accuracy
+        guessed = float(np.std(accuracy)) * len(accuracy) / (len(accuracy) - 1)
+        if self.provenance.loo_rmse < guessed:
+            return ""
+        return (
+            f"networks left out one by one are predicted {self.provenance.loo_rmse:.3g} points "
+            f"off ({guessed:.3g} by the mean of the others): this model cannot rank designs; train "
+            "more networks, or longer"
+        )
+
+    @property
     def how(self) -> str:
         """How its intervals come about."""
         anchors = "" if self.level is None else f" and {self.level.behind}"

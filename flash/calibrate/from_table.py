@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from flash.accuracy.calibration import AccuracyModel
 from flash.accuracy.level import Level
 from flash.accuracy.trend import Trend, depth_and_width_trend
@@ -74,14 +76,23 @@ class TableCalibration(Result):
         lines = [
             f"space     {self.space}",
             f"trained   {len(table.names)} networks with an accuracy in {table.path}{without}, "
-            f"{int(table.held_out.sum())} of them held out; {table.accuracy.min():.2f} to "
-            f"{table.accuracy.max():.2f} %{scale}",
+            f"{int(table.held_out.sum())} of them held out{self._repeated()}; "
+            f"{table.accuracy.min():.2f} to {table.accuracy.max():.2f} %{scale}",
             f"model     {self.model.statement}",
         ]
         if self.held_out is not None:
             lines.append(f"held out  {self.held_out}")
+        why = self.model.why_worthless
+        lines += [f"careful   {why}"] if why else []
         lines += self.trend.lines()
         return [*lines, f"files     {self.file}"]
+
+    def _repeated(self) -> str:
+        """How many rows are of a design that an earlier row has, for people."""
+        if self.table.designs is None:
+            return ""
+        more = len(self.table.designs) - len(np.unique(self.table.designs, axis=0))
+        return f", {more} of a design listed before (its mean counts)" if more else ""
 
 
 def calibrate_from_table(

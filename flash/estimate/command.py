@@ -128,10 +128,10 @@ def _check_options(options: argparse.Namespace) -> None:
     if (options.input_shape or options.input) and not options.models:
         what = "--input-shape" if options.input_shape else "--input"
         raise UsageError(f"{what} is for ONNX files; a space has its own input")
-    if options.optimized_by and not options.models:
-        raise UsageError("--optimized-by is for ONNX files")
     if options.measured and not (options.models and options.target):
         raise UsageError("--measured needs ONNX files and a --target to compare")
+    if options.optimized_by and not options.models:
+        raise UsageError("--optimized-by is for ONNX files")
     if options.measured and "," in options.target:
         raise UsageError("--measured compares with one --target, that it was measured on")
     if options.measured and options.metric:

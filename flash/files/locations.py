@@ -37,10 +37,15 @@ def known_names(kind: str) -> list[str]:
 
 
 def own_file_like(name: str) -> str:
-    """`` (did you mean 'x', the file x.toml here?)``, if a file here is called nearly so."""
+    """`` (did you mean 'x', the file x.toml here?)``, if a file here is called nearly so.
+
+    Of a file's path that does not end in .toml it says that it should.
+    """
     try:
+        if Path(name).is_file():
+            return ": there is such a file, but one that is meant here ends in .toml"
         own = sorted(path.stem for path in Path().glob("*.toml"))
-    except OSError:
+    except (OSError, ValueError):  # a name that no file can have
         return ""
     close = difflib.get_close_matches(name, own, n=1, cutoff=_CLOSE)
     return f" (did you mean '{close[0]}', the file {close[0]}.toml here?)" if close else ""

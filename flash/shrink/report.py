@@ -8,7 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flash.quantities import format_count, format_latency, format_memory, format_number, quantity
+from flash.quantities import (
+    count_in_words,
+    format_count,
+    format_latency,
+    format_memory,
+    format_number,
+    quantity,
+)
 from flash.report.base import Result
 from flash.report.interval import Interval
 
@@ -149,7 +156,7 @@ class ShrinkReport(Result):
 
     def lines(self) -> list[str]:
         """The model, the picks, what was written and what it is worth before training."""
-        words = f"{format_count(self.size)} variants, {self.front:,} on the front"
+        words = f"{count_in_words(self.size)} variants, {self.front:,} on the front"
         lines = [f"{self.model} on {self.target}: {words}"]
         if self.limits:
             each = (f"{quantity(k).label} {quantity(k).format(v)}" for k, v in self.limits.items())
