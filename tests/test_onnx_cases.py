@@ -241,8 +241,11 @@ def test_control_flow_with_a_known_condition_is_resolved_and_other_is_refused_by
     for value, act in ((1, "relu"), (0, "sigmoid")):  # an input without axes has a value
         found = network_of(free, inputs={"c": (value,)})
         assert [layer.act for layer in found.layers] == [act] and found.input_names == ("x", "c")
+    with pytest.raises(UsageError, match="no input has an element"):
+        network_of(model([node("Add", ["x", "z"], ["y"])], {"x": [1, "n"], "z": [1, "n"]}),
+                   inputs={"x": (1, 0), "z": (1, 0)})  # fmt: skip
     with pytest.raises(UsageError, match="sizes are 1 and more"):
-        network_of(free, inputs={"x": (0,)})
+        network_of(model([node("Relu", ["x"], ["y"])], {"x": [1, 4]}), inputs={"x": (0, 4)})
 
 
 @pytest.mark.parametrize(("kind", "size"), [(np.float16, 2), (np.float64, 8)])

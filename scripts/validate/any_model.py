@@ -122,8 +122,9 @@ def _macs(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> int | None:
 def _initializers(path: Path) -> int:
     """Floats that a file stores as parameters: initializers and ``Constant`` nodes.
 
-    Without running statistics, scales of resizing, initial states, and single numbers that are
-    only added or multiplied.
+    Without running statistics, scales of resizing, initial states, single numbers that are only
+    added or multiplied, and tensors of one value: parameters are random numbers (``_prepared``),
+    so that these are what exporters write for an operator that wants them.
     """
     graph = onnx.load(path, load_external_data=False).graph
     kinds = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.INT8)
@@ -138,11 +139,19 @@ def _initializers(path: Path) -> int:
         single = node.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul", "PRelu", "Add")
         for k, name in enumerate(node.input):
             tensor = stored.get(name)
-            if tensor is None or k in left_out.get(node.op_type, ()):
+            if tensor is None or k in left_out.get(node.op_type, ()) or _one_value(tensor):
                 continue
             if tensor.data_type in kinds and (prod(tensor.dims) > 1 or (single and tensor.dims)):
                 counted.add(name)
     return sum(prod(stored[name].dims) for name in counted)
+
+
+def _one_value(tensor: onnx.TensorProto) -> bool:
+    """Whether all of several elements are equal; of weights outside the file, no."""
+    if tensor.data_location == onnx.TensorProto.EXTERNAL or prod(tensor.dims) < 2:
+        return False
+    values = onnx.numpy_helper.to_array(tensor).ravel()
+    return bool((values == values[0]).all())
 
 
 def _export(module: nn.Module, inputs: tuple[torch.Tensor, ...], path: Path, dynamo: bool) -> None:

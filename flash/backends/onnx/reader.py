@@ -16,13 +16,14 @@ one of as many weights; one-sided padding is recorded by its larger side.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import Final
 
 import onnx
 
 from flash.backends.onnx.file import checked_graph, load_model
-from flash.backends.onnx.ir.graph import Graph
+from flash.backends.onnx.ir.graph import Graph, Node
 from flash.backends.onnx.ir.mapper import Mapper
 from flash.backends.onnx.operators import handler_of
 from flash.backends.onnx.operators.moving import by_traffic
@@ -96,9 +97,19 @@ def _read(
 def _refuse_unknown(graph: Graph) -> None:
     """Raise ``InputError``, one line, for operators whose results nobody knows the shape of."""
     unknown: dict[str, list[str]] = {}
+    shaped = graph.values.keys() | graph.constants.keys() | {""}
     for node in graph.nodes:
-        shapeless = any(name and name not in graph.values for name in node.outputs)
-        if shapeless and handler_of(node.op) is None:
+        if shaped.issuperset(node.outputs):
+            continue
+        deciding = _deciding(graph, node) if shaped.issuperset(node.inputs) else ""
+        if deciding:
+            example = "x".join("50" for _ in range(max(prod(graph.shape(deciding)), 1)))
+            raise graph.refusal(
+                node,
+                f"how large its result is depends on '{deciding}', whose value is only known when "
+                f"it runs: give one, e.g. --input {deciding}={example}",
+            )
+        if handler_of(node.op) is None:
             unknown.setdefault(node.op, []).append(node.name or node.outputs[0])
     if not unknown:
         return
@@ -110,3 +121,12 @@ def _refuse_unknown(graph: Graph) -> None:
         f"{graph.path}: no cost is known for {listed}; a package can add one (entry-point group "
         "flash.operators)"
     )
+
+
+def _deciding(graph: Graph, node: Node) -> str:
+    """The computed number, or list of numbers, that decides how large a node's result is."""
+    first = 0 if node.op in ("ConstantOfShape", "Range") else 1
+    for name in node.inputs[first:] if "." not in node.op else ():
+        if name and graph.known(name) is None and len(graph.shape(name)) <= 1:
+            return name
+    return ""

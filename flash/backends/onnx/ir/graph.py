@@ -128,6 +128,8 @@ class Graph:
     formats:   number format that a tensor is stored in, where that is not its element type's.
     declared:  what the file itself says of tensors, where it says all.
     bounded:   operations whose result has a size that depends on the data: the largest counts.
+    turned:    loops that were unrolled, with their turns.
+    stated:    values that the user gives of tensors which are computed, by name.
     own:       flash wrote the file, so that its node names tell the layers.
     renamed:   tensors that passes made others read in their place (``final_name``).
     """
@@ -145,6 +147,8 @@ class Graph:
     formats: dict[str, str] = field(default_factory=dict)
     declared: dict[str, Value] = field(default_factory=dict)
     bounded: list[str] = field(default_factory=list)
+    turned: dict[str, int] = field(default_factory=dict)
+    stated: dict[str, tuple[int, ...]] = field(default_factory=dict)
     own: bool = False
     renamed: dict[str, str] = field(default_factory=dict)
 
@@ -280,11 +284,15 @@ def node_of(proto: onnx.NodeProto) -> Node:
 def add_constants(graph: Graph, tensors: Sequence[onnx.TensorProto]) -> None:
     """Add stored tensors to a graph's constants."""
     for tensor in tensors:
-        outside = tensor.data_location == TensorProto.EXTERNAL
-        value = None
-        if not outside and prod(tensor.dims) <= SMALL:
-            value = numpy_helper.to_array(tensor)
-        add_constant(graph, tensor.name, tuple(tensor.dims), tensor.data_type, value)
+        add_stored(graph, tensor.name, tensor)
+
+
+def add_stored(graph: Graph, name: str, tensor: onnx.TensorProto) -> None:
+    """Add a stored tensor to a graph's constants under a name."""
+    outside = tensor.data_location == TensorProto.EXTERNAL
+    small = not outside and prod(tensor.dims) <= SMALL
+    value = numpy_helper.to_array(tensor) if small else None
+    add_constant(graph, name, tuple(tensor.dims), tensor.data_type, value)
 
 
 def add_constant(

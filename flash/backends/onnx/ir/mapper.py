@@ -72,14 +72,14 @@ class Mapper:
         self._source = Tensor(channels, height, width, INPUT)
         self._values = {first: self._source}
         for name in graph.inputs:
-            if name != first and self._uses[name]:
+            if name != first and self._uses[name] and name in graph.values:
                 self._further_input(name)
 
     # ------------------------------------------------------------------------ from end to end
     def run(self, node: Node, handler: Callable[[Mapper, Node], None]) -> None:
         """Let a handler record what a node is; ``InputError`` for what has no cost."""
         for name in node.outputs:
-            if self.used(name) and name not in self.graph.values:
+            if self.used(name) and not self.is_constant(name) and name not in self.graph.values:
                 raise self.refusal(node, _NO_SHAPE)
         before = len(self._layers)
         try:
@@ -107,6 +107,11 @@ class Mapper:
         if formats - {""}:
             names = " and ".join(sorted(formats - {""}))
             yield f"its numbers are stored in {names}, and memory is counted so"
+        for label, turns in self.graph.turned.items():
+            yield (
+                f"{label} turns {turns} times: what a turn computes is counted, not what a runtime "
+                "takes to begin one"
+            )
         if self.graph.bounded:
             yield (
                 f"{self.graph.bounded[0]} makes as many results as the data say: the most "
@@ -375,6 +380,7 @@ _NO_SHAPE: Final = (
 def _first_input(graph: Graph) -> str:
     """The first input of floats that anything reads, else the first."""
     uses = graph.uses()
-    read = [name for name in graph.inputs if uses[name]]
+    inputs = [name for name in graph.inputs if name in graph.values]
+    read = [name for name in inputs if uses[name]]
     floats = [name for name in read if graph.values[name].elem_type in FLOATS]
-    return next(iter([*floats, *read, *graph.inputs]))
+    return next(iter([*floats, *read, *inputs]))

@@ -24,6 +24,7 @@ __all__ = [
     "slice_",
     "sort",
     "split",
+    "stack",
     "traffic",
     "transpose",
     "view",
@@ -85,6 +86,13 @@ def concat(mapper: Mapper, node: Node) -> None:
     )
 
 
+def stack(mapper: Mapper, node: Node) -> None:
+    """Tensors side by side along an axis of their own."""
+    constants = [name for name in node.inputs if mapper.is_constant(name)]
+    present = len(node.inputs) - len(constants)
+    mapper.record("copy", node, node.inputs, weights=constants, operands=present)
+
+
 def pad(mapper: Mapper, node: Node) -> None:
     """A border; channels of zeros appended are what families emit."""
     x, out = mapper.tensor(node.input(0)), map_sizes(mapper.shape(node.outputs[0]))
@@ -108,7 +116,7 @@ def slice_(mapper: Mapper, node: Node) -> None:
 def split(mapper: Mapper, node: Node) -> None:
     """Parts side by side: the first channels and others."""
     for position, output in enumerate(node.outputs):
-        if mapper.used(output):
+        if mapper.used(output) and not mapper.is_constant(output):
             mapper.record("slice" if not position else "copy", node, [node.input(0)], output)
 
 

@@ -20,8 +20,7 @@ def recurrent(mapper: Mapper, node: Node) -> None:
     ``D gates H (I + H)`` weights for each of the ``T B`` steps, one step after the other.
     """
     x, weights = mapper.shape(node.input(0)), mapper.shape(node.input(1))
-    if not mapper.is_constant(node.input(1)) or not mapper.is_constant(node.input(2)):
-        raise mapper.refusal(node, "only constant weights are costed")
+    computed = [name for name in node.inputs[1:3] if not mapper.is_constant(name)]
     steps, batch, features = (x[1], x[0], x[2]) if node.attributes.get("layout") else x
     # Quantized dynamically its matrices are turned: what the state is, an attribute says.
     hidden = int(node.attributes.get("hidden_size", mapper.shape(node.input(2))[-1]))
@@ -31,7 +30,7 @@ def recurrent(mapper: Mapper, node: Node) -> None:
     mapper.record(
         "recurrent",
         node,
-        [node.input(0)],
+        [node.input(0), *computed],
         made,
         weights=[node.input(k) for k in (1, 2, 3, 7)],
         in_channels=features,

@@ -18,13 +18,13 @@ __all__ = ["conv", "conv_transpose", "global_pool", "pool"]
 
 
 def conv(mapper: Mapper, node: Node) -> None:
-    """A convolution; constant weights only."""
+    """A convolution; weights that are computed as the network runs are read like its input."""
     shape, x = _weights(mapper, node), mapper.shape(node.input(0))
     groups = node.attributes.get("group", 1)
     if shape[1] * groups != x[1] or shape[0] % groups:
         raise mapper.refusal(node, "its weights do not fit its input")
     out = mapper.shape(node.outputs[0])
-    inputs = [name for name in node.inputs[:1] if name]
+    inputs = [node.input(0), *_computed(mapper, node)]
     if node.op == "DeformConv":  # offsets and masks are computed as the network runs
         inputs += [name for name in (node.input(2), node.input(4)) if name]
     bias = node.input(3 if node.op == "DeformConv" else 2)
@@ -54,7 +54,7 @@ def conv_transpose(mapper: Mapper, node: Node) -> None:
     mapper.record(
         "conv_transpose",
         node,
-        [node.input(0)],
+        [node.input(0), *_computed(mapper, node)],
         weights=node.inputs[1:3],
         in_channels=shape[0],
         out_channels=shape[1] * groups,
@@ -100,11 +100,15 @@ def global_pool(mapper: Mapper, node: Node) -> None:
 def _weights(mapper: Mapper, node: Node) -> tuple[int, ...]:
     name, rank = node.input(1), len(mapper.shape(node.input(0)))
     shape = mapper.shape(name)
-    if not mapper.is_constant(name):
-        raise mapper.refusal(node, "only constant weights are costed")
     if len(shape) != rank or not 3 <= rank <= 5:
         raise mapper.refusal(node, "only windows over one to three axes are costed")
     return shape
+
+
+def _computed(mapper: Mapper, node: Node) -> list[str]:
+    """The weights, where they are an activation."""
+    name = node.input(1)
+    return [] if mapper.is_constant(name) else [name]
 
 
 def _bias(node: Node, bias: str) -> dict[str, Any]:

@@ -237,4 +237,6 @@ _OPERATORS: Final[Mapping[str, Callable[[Node, Given], Any]]] = {
     "Tile": lambda _, xs: np.tile(xs[0], [int(n) for n in xs[1]]),
     "Transpose": lambda node, xs: np.transpose(xs[0], node.attributes.get("perm")),
     "Unsqueeze": _unsqueezed,
+    "flash.Part": lambda node, xs: xs[0].take(node.attributes["index"], node.attributes["axis"]),
+    "flash.Stack": lambda node, xs: np.stack(xs, axis=node.attributes["axis"]),
 }

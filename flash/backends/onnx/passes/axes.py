@@ -1,7 +1,8 @@
 """Give every input of a model definite sizes.
 
 Requires: declared inputs. Ensures: ``graph.values`` holds the shape of each; an input without
-axes that is given a number, such as a sampling rate, is a constant.
+axes that is given a number, such as a sampling rate, is a constant, and so is an input without
+elements. What is given of other names is what the user says of tensors (``graph.stated``).
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ def bind_axes(
     without a size.
     """
     wanted = {name: tuple(sizes) for name, sizes in (inputs or {}).items() if name in graph.inputs}
+    graph.stated |= {n: tuple(v) for n, v in (inputs or {}).items() if n not in graph.inputs}
     option = dict.fromkeys(wanted, "--input")
     if input_shape is not None:
         if len(graph.inputs) != 1:
@@ -54,7 +56,7 @@ def bind_axes(
     by_axis_name = _named_sizes(graph, wanted)
     for name, (dims, elem_type) in graph.inputs.items():
         sizes = wanted.get(name)
-        if sizes is not None and min(sizes) < 1:
+        if sizes is not None and (min(sizes) < 0 or (0 in sizes and len(graph.inputs) == 1)):
             raise UsageError(f"{option[name]} {name}: sizes are 1 and more")
         if sizes is not None and len(sizes) != len(dims):
             raise UsageError(
@@ -71,7 +73,16 @@ def bind_axes(
                 f"{graph.path}: input '{name}' has {value.size:.3g} elements; the limit is "
                 f"{_MOST_ELEMENTS:.3g}"
             )
-        graph.values[name] = value
+        if value.size:
+            graph.values[name] = value
+        else:  # such as a cache of the past before the first word
+            empty = np.zeros(bound, helper.tensor_dtype_to_np_dtype(elem_type))
+            graph.constants[name] = Constant(bound, elem_type, empty)
+        fixed = graph.inputs[name][0]
+        if any(size not in (None, given) for size, given in zip(fixed, bound, strict=True)):
+            graph.declared.clear()  # what the file says of its tensors holds for its own sizes
+    if not graph.values:
+        raise UsageError(f"{graph.path}: no input has an element")
 
 
 def _set_choices(graph: Graph, wanted: dict[str, tuple[int, ...]]) -> None:

@@ -42,8 +42,8 @@ def _flatten_concats(graph: Graph) -> None:
 
 
 def _axis(graph: Graph, node: Node) -> int | None:
-    """Axis of a concatenation; None of anything else."""
-    if node.op != "Concat":
+    """Axis of a concatenation of known shape; None of anything else."""
+    if node.op != "Concat" or node.outputs[0] not in graph.values:
         return None
     axis: int = node.attributes["axis"] % len(graph.shape(node.outputs[0]))
     return axis

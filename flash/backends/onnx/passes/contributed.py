@@ -125,6 +125,28 @@ def _classified(graph: Graph, node: Node) -> list[Value]:
     return [Value((rows,), TensorProto.INT64), Value((rows, len(labels)), TensorProto.FLOAT)]
 
 
+def _extracted(graph: Graph, node: Node) -> list[Value]:
+    """``ArrayFeatureExtractor``: some of the last axis."""
+    shape, indices = graph.shape(node.input(0)), graph.shape(node.input(1))
+    return [Value((*(shape[:-1] or (1,)), prod(indices)), _type(graph, node.input(0)))]
+
+
+def _part(graph: Graph, node: Node) -> list[Value]:
+    """One entry of an axis, without the axis."""
+    shape, axis = graph.shape(node.input(0)), node.attributes["axis"]
+    return [Value((*shape[:axis], *shape[axis + 1 :]), _type(graph, node.input(0)))]
+
+
+def _stacked(graph: Graph, node: Node) -> list[Value]:
+    """Tensors of one shape side by side along a new axis."""
+    shape = graph.shape(node.input(0))
+    if any(graph.shape(name) != shape for name in node.inputs):
+        raise ValueError("its turns give results of different shapes")
+    axis = node.attributes["axis"] % (len(shape) + 1)
+    sizes = (*shape[:axis], len(node.inputs), *shape[axis:])
+    return [Value(sizes, _type(graph, node.input(0)))]
+
+
 # ------------------------------------------------------ as large as the data make them, at most
 def _largest(size: Callable[[Graph, Node], list[tuple[tuple[int, ...], int | None]]]) -> Any:
     def rule(graph: Graph, node: Node) -> list[Value] | None:
@@ -195,6 +217,9 @@ _RULES: Final[Mapping[str, Callable[[Graph, Node], list[Value] | None]]] = {
     "flash.Reorder": _reordered,
     "flash.BlockUpsample": _upsampled,
     "flash.Cast": _cast,
+    "flash.Part": _part,
+    "flash.Stack": _stacked,
+    "ai.onnx.ml.ArrayFeatureExtractor": _extracted,
     _MS + "Attention": _attention,
     _MS + "MultiHeadAttention": _multi_head,
     _MS + "FusedMatMul": _product,

@@ -1,7 +1,7 @@
 """Find every shape, and fold what is known before the network runs.
 
 Requires: inputs of definite sizes, no functions. Ensures: ``graph.values`` holds shape and type
-of all that is computed; no node works on constants alone; no ``If``.
+of all that is computed; no node works on constants alone; no control flow (``unrolling``).
 
 One pass in execution order. ONNX's own inference says the shape of each node's results, given
 the shapes of what it reads and the values of small constants; what reads constants only is a
@@ -12,7 +12,6 @@ nodes that take x's shape apart and put another together: all of that vanishes h
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -27,13 +26,13 @@ from flash.backends.onnx.ir.graph import (
     Node,
     Value,
     add_constant,
-    add_constants,
-    node_of,
+    add_stored,
     one_line,
 )
 from flash.backends.onnx.operators import handler_of
 from flash.backends.onnx.passes.arithmetic import evaluated
 from flash.backends.onnx.passes.contributed import inferred as contributed_values
+from flash.backends.onnx.passes.unrolling import Unrolling
 from flash.errors import InputError
 
 __all__ = ["MOST_ELEMENTS", "evaluate_constants"]
@@ -42,16 +41,7 @@ __all__ = ["MOST_ELEMENTS", "evaluate_constants"]
 MOST_ELEMENTS: Final = 2**40
 #: Elements of a constant that the model computes rather than stores.
 _MOST_COMPUTED: Final = 2**31
-_CONTROL: Final = {
-    "If": "its condition is only known when it runs: export the branch that is taken, or give "
-    "the value of the input that decides (--input NAME=16000)",
-    "Loop": "its number of turns is only known when it runs: export the loop unrolled, or its "
-    "body as a model of its own",
-    "Scan": "export the loop unrolled, or its body as a model of its own",
-}
 _ARITHMETIC: Final = ("Add", "Div", "Mul", "Sub")
-#: Attribute of an inlined ``If``: what its branches call by name, and what that is called now.
-_SCOPE: Final = "flash.scope"
 _UNKNOWN: Final = (
     "the shape of its result cannot be inferred; simplify the model (e.g. with onnxsim) or "
     "export it with a fixed input shape"
@@ -83,79 +73,25 @@ _MALFORMED: Final = (
 def evaluate_constants(graph: Graph) -> None:
     """Run the pass; raises ``InputError`` for shapes that cannot be known or do not fit."""
     queue, kept = deque(graph.nodes), list[Node]()
-    aliases: dict[str, str] = {}
+    unrolling = Unrolling(graph)
     made: set[str] = set()
     while queue:
         node = queue.popleft()
-        node.inputs = [_final(name, aliases) for name in node.inputs]
-        if node.op == "If":
-            branch = _taken(graph, node)
-            queue.extendleft(reversed(_inlined(graph, node, branch, aliases)))
+        opened = unrolling.opened(node)
+        if opened is not None:
+            queue.extendleft(reversed(opened))
             continue
-        if node.op in _CONTROL:
-            raise graph.refusal(node, _CONTROL[node.op])
         for name in node.inputs:
             if name and not _has_shape(graph, name) and name not in made:
                 raise graph.refusal(node, f"nothing makes its input '{name}'")
         if not _fold(graph, node):
             _infer(graph, node)
-            kept.append(node)
+            _state(graph, node)
             made.update(node.outputs)
+            if not _empty(graph, node):
+                kept.append(node)
     graph.nodes = kept
-    graph.outputs = [_final(name, aliases) for name in graph.outputs]
-
-
-def _final(name: str, aliases: Mapping[str, str]) -> str:
-    while name in aliases:
-        name = aliases[name]
-    return name
-
-
-# ------------------------------------------------------------------------------- control flow
-def _taken(graph: Graph, node: Node) -> onnx.GraphProto:
-    """The branch of an ``If`` whose condition is known."""
-    condition = graph.known(node.input(0))
-    if condition is None or condition.size != 1:
-        raise graph.refusal(node, _CONTROL["If"])
-    branch: onnx.GraphProto = node.attributes["then_branch" if condition.item() else "else_branch"]
-    return branch
-
-
-def _inlined(
-    graph: Graph, node: Node, branch: onnx.GraphProto, aliases: dict[str, str]
-) -> list[Node]:
-    """The branch's nodes under names of their own; ``aliases`` says who makes the results."""
-    prefix = f"{node.name or node.outputs[0]}/"
-    outer: dict[str, str] = node.attributes.get(_SCOPE, {})
-    inner = {name for n in branch.node for name in n.output if name}
-    inner |= {tensor.name for tensor in branch.initializer}
-
-    def renamed(name: str) -> str:
-        if name in inner:
-            return prefix + name
-        name = outer.get(name, name)
-        return _final(name, aliases)
-
-    before = set(graph.constants)
-    add_constants(graph, branch.initializer)
-    for name in {tensor.name for tensor in branch.initializer} - before:
-        graph.constants[prefix + name] = graph.constants.pop(name)
-        if name in graph.roots:
-            graph.roots[prefix + name] = graph.roots.pop(name)
-            constant = graph.constants[prefix + name]
-            graph.constants[prefix + name] = Constant(
-                constant.shape, constant.elem_type, constant.value, frozenset([prefix + name])
-            )
-    nodes = [node_of(n) for n in branch.node]
-    scope = outer | {name: prefix + name for name in inner}
-    for n in nodes:
-        if n.op == "If":
-            n.attributes[_SCOPE] = scope
-        n.inputs = [renamed(name) for name in n.inputs]
-        n.outputs = [prefix + name if name else "" for name in n.outputs]
-    for output, result in zip(node.outputs, branch.output, strict=False):
-        aliases[output] = renamed(result.name)
-    return nodes
+    graph.outputs = unrolling.final(graph.outputs)
 
 
 # ------------------------------------------------------------------------------------ folding
@@ -177,7 +113,9 @@ def _fold(graph: Graph, node: Node) -> bool:
         return False
     if not all(name in graph.constants for name in given):
         return False
-    roots = frozenset().union(*(graph.constants[name].roots for name in given))
+    # A number by itself that goes into a computed constant (a half, a scale) is no parameter.
+    kept = [graph.constants[name] for name in given]
+    roots = frozenset().union(*(c.roots for c in kept if c.shape or len(kept) == 1))
     _infer(graph, node)
     values = [graph.values.pop(name, None) for name in node.outputs if name]
     for value in values:
@@ -205,13 +143,38 @@ def _fold(graph: Graph, node: Node) -> bool:
     return True
 
 
+def _state(graph: Graph, node: Node) -> None:
+    """Make constants of results whose value the user gives; they are computed all the same."""
+    for name in node.outputs:
+        given, value = graph.stated.get(name), graph.values.get(name)
+        if given is None or value is None:
+            continue
+        if len(given) != value.size:
+            raise graph.refusal(node, f"--input {name} gives {len(given)} values of {value.size}")
+        kind = helper.tensor_dtype_to_np_dtype(value.elem_type)
+        array = np.array(given, dtype=kind).reshape(value.shape)
+        graph.constants[name] = Constant(value.shape, value.elem_type, array)
+
+
+def _empty(graph: Graph, node: Node) -> bool:
+    """Make constants of the results without elements; whether all are, so that nothing is done."""
+    names = [name for name in node.outputs if name]
+    empty = [name for name in names if name in graph.values and not graph.values[name].size]
+    for name in empty:
+        value = graph.values.pop(name)
+        kind = helper.tensor_dtype_to_np_dtype(value.elem_type)
+        graph.constants[name] = Constant(
+            value.shape, value.elem_type, np.zeros(value.shape, dtype=kind)
+        )
+    return len(empty) == len(names) > 0
+
+
 def _stored(graph: Graph, node: Node) -> bool:
     """A ``Constant`` node: the same as an initializer."""
     name = node.outputs[0]
     for kind, given in node.attributes.items():
         if kind == "value":
-            given.name = name
-            add_constants(graph, [given])
+            add_stored(graph, name, given)
         elif kind == "sparse_value":
             shape = tuple(given.dims)
             add_constant(graph, name, shape, given.values.data_type, None)
@@ -298,6 +261,8 @@ def _values_of(graph: Graph, node: Node) -> dict[str, Value]:
     found = {}
     for name in node.outputs:
         inferred = _value(result[name]) if name and name in result else None
+        # Where a size depends on a value, the file itself may say what it is.
+        inferred = declared.get(name) if inferred is None else inferred
         if inferred is not None:
             found[name] = inferred
     return found

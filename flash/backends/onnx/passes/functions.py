@@ -40,7 +40,11 @@ def inline_functions(model: onnx.ModelProto, path: str) -> onnx.ModelProto:
         raise InputError(
             f"{path}: its functions expand to {total:.3g} nodes; the limit is {MOST_NODES}"
         )
-    return inliner.inline_local_functions(model)
+    inlined = inliner.inline_local_functions(model)
+    if inlined.functions and any(_key(n) in bodies for n in _all_nodes(inlined.graph.node)):
+        # A function written for another opset than the model's stays unless it is converted.
+        inlined = inliner.inline_local_functions(model, True)
+    return inlined
 
 
 def _measure(
