@@ -1,8 +1,8 @@
 """A front that holds conditions, inside one of several ranges: all are sums with bounds.
 
 Such a condition is a limit like any other, so the front within it is exact too. Each limit costs
-the optimizer a dimension, and most never bind. So one becomes a limit at a time, the one that most
-of the front breaks, until the front breaks none.
+the optimizer a dimension, and most never bind. So only those become limits that the front breaks,
+and of these no more than it takes that every design which breaks one breaks a limit.
 """
 
 from __future__ import annotations
@@ -94,12 +94,25 @@ def _held(
     tables, limits, front = found.tables, list(found.limits), found.front
     while front is not None:
         left = [(limit, sums) for limit, sums in conditions if limit not in limits]
-        met = [int(meets(sums, front.indices, [limit]).sum()) for limit, sums in left]
-        if min(met, default=len(front)) == len(front):
+        taken = _cover([~meets(sums, front.indices, [limit]) for limit, sums in left])
+        if not taken:
             break
-        limit, sums = left[met.index(min(met))]
-        limits.append(limit)
-        if limit.quantity.name not in tables.combine:
-            tables = tables.joined(sums, [limit.quantity.name])
+        for limit, sums in (left[k] for k in taken):
+            limits.append(limit)
+            if limit.quantity.name not in tables.combine:
+                tables = tables.joined(sums, [limit.quantity.name])
         front = search.front(tables, limits)
     return replace(found, tables=tables, limits=tuple(limits), front=front)
+
+
+def _cover(broken: Sequence[NDArray[np.bool_]]) -> list[int]:
+    """Few of the conditions, so that whatever breaks one breaks one of them.
+
+    broken: for each condition the designs that break it. The one that most break is the first, the
+    next is that which most of the rest break.
+    """
+    rest, taken = np.array(broken, dtype=np.bool_), []
+    while rest.any():
+        taken.append(int(rest.sum(axis=1).argmax()))
+        rest &= ~rest[taken[-1]]
+    return taken
