@@ -11,11 +11,13 @@ import pytest
 
 from flash import COMMANDS
 from flash.__main__ import _dispatch
+from flash.accuracy import accuracy_of
 from flash.command import run_command
 from flash.extras import install_command
 from flash.info import TOPICS, catalogue, doctor
 from flash.metrics import METRICS
 from flash.plugins import GROUPS
+from flash.spaces.space import load_space
 from flash.targets import load_target
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "files"
@@ -68,6 +70,13 @@ def test_near_misses_are_met_with_the_closest(words, says, capsys):
     assert flash(*words) == 2
     captured = capsys.readouterr()
     assert says in captured.err and captured.err.count("\n") == 1 and not captured.out
+
+
+def test_spaces_are_listed_with_whether_they_predict_accuracy():
+    told = {entry.name: entry for entry in catalogue("spaces").entries}
+    assert told["cifar10-add"].description.endswith("; predicts accuracy")
+    assert accuracy_of(load_space("nasbench-macro")) is None
+    assert "predicts" not in told["nasbench-macro"].description
 
 
 def test_runtimes_are_listed_as_targets_name_them():

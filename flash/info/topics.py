@@ -133,7 +133,8 @@ def _spaces() -> Iterator[Entry]:
             "metric": space.metric,
             "calibrated": space.accuracy is not None,
         }
-        yield Entry(name, space.description, "flash", facts)
+        shown = "; predicts accuracy" if space.accuracy is not None else ""
+        yield Entry(name, space.description + shown, "flash", facts)
 
 
 def _metrics() -> Iterator[Entry]:
