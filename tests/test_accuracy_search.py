@@ -260,3 +260,11 @@ def test_a_front_that_would_leave_what_was_trained_is_searched_within_it(tmp_pat
     assert "lie beyond the trained networks" not in found.optimizer.message
     assert not any(design.accuracy.extrapolated for design in found.front)
     assert {design.id for design in loosely.front} < {design.id for design in found.front}
+
+
+def test_one_chip_whose_costs_are_bounds_is_searched_by_the_models_own_index():
+    assert accuracy_of(load_space("cifar10-add")).metric == "accuracy"
+    report = search("imc", "cifar10-add", hardware="default")
+    assert report.objectives[0] == "accuracy"
+    accuracy = [design.accuracy.value for design in report.front]
+    assert accuracy == sorted(accuracy) and len(accuracy) > 3

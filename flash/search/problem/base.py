@@ -15,14 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.evaluation import CellScore, Evaluation
+from flash.metrics import METRICS
 from flash.optimize import Limit, Objective, OptimizerResult, SeparableProblem
 from flash.report.chip import ChipView
 from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import Combine, Floats
 
-__all__ = ["DesignSpace", "Effort", "Ints", "Problem", "ReportedTarget"]
+__all__ = ["DesignSpace", "Effort", "Ints", "Problem", "ReportedTarget", "adds_up"]
 
 Ints = NDArray[np.int64]
+
+
+def adds_up(metric: str) -> bool:
+    """Whether a metric is a sum over cells, as an accuracy model's own index ("accuracy") is."""
+    return metric == "accuracy" or (metric != "" and METRICS[metric].per_cell)
 
 
 @dataclass(frozen=True)

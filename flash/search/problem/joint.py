@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.evaluation import CellScore, Evaluation, evaluate_on_chips, separable_on_chips
-from flash.metrics import METRICS
 from flash.optimize import Limit, Objective, OptimizerResult, SeparableProblem, within
 from flash.optimize.infeasibility import all_at_once, best_of_any_chip, least_area
 from flash.optimize.nested import How, Nested, search_nested
 from flash.report.chip import ChipView
-from flash.search.problem.base import Effort
+from flash.search.problem.base import Effort, adds_up
 from flash.search.problem.joint_space import CoSpace, FamilyTarget
 from flash.search.problem.relaxation import real_values
 from flash.spaces.space import SearchSpace
@@ -53,7 +52,7 @@ class NetworksAndChips:
 
     def stands_for_accuracy(self, metric: str) -> bool:
         """Sums over cells, as an accuracy model's own index is: they add up whatever the chip."""
-        return metric == "accuracy" or (metric != "" and METRICS[metric].per_cell)
+        return adds_up(metric)
 
     def networks_of(self, indices: Ints) -> Ints:
         """Without the hardware variables."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from flash.accuracy.features import layer_sums
 from flash.errors import InfeasibleError, UsageError
 from flash.evaluation import CellScore, Evaluation, evaluate, separable
-from flash.metrics import METRICS, own_metric
+from flash.metrics import own_metric
 from flash.optimize import (
     OPTIMIZERS,
     Limit,
@@ -22,7 +22,7 @@ from flash.optimize import (
     ratio,
 )
 from flash.report.chip import ChipView
-from flash.search.problem.base import Effort, Ints
+from flash.search.problem.base import Effort, Ints, adds_up
 from flash.search.problem.infeasibility import why_unmet
 from flash.search.problem.relaxation import real_values
 from flash.spaces.space import SearchSpace
@@ -55,7 +55,7 @@ class Networks:
 
     def stands_for_accuracy(self, metric: str) -> bool:
         """Any that there is; where tables are bounds, sums over cells only."""
-        return metric != "" and (self.target.exact or _per_cell(metric))
+        return metric != "" and (self.target.exact or adds_up(metric))
 
     def networks_of(self, indices: Ints) -> Ints:
         """The designs themselves."""
@@ -145,10 +145,6 @@ class Networks:
                 "leave --hardware out"
             )
         return exact_best(tables, ratio(objectives, effort.utility), limits)
-
-
-def _per_cell(metric: str) -> bool:
-    return metric != "accuracy" and METRICS[metric].per_cell
 
 
 def _unproven(
