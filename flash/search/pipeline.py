@@ -153,6 +153,8 @@ def run(request: Request) -> Outcome:
     try:
         setup, measured, found = _searched(request, closely=True)
     except InfeasibleError:
+        if request.extrapolate:
+            raise
         setup, measured, found = _searched(request, closely=False)
     screened = screen_front(setup, found, request)
     proxy = screened.scores.get(request.proxy)
