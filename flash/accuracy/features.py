@@ -342,19 +342,21 @@ def cell_sums(table: LayerTable) -> dict[str, Floats]:
 def mean_cell_params(space: SearchSpace, indices: NDArray[np.int64]) -> Floats:
     """Geometric mean of the params of a network's cells, of designs; shape (designs,).
 
-    Cells without a parameter count nothing; a network of none but those has all its params.
+    Cells without a parameter count nothing. Of a network without others, and in a space of one
+    stage, which has no cells to add up over, it is all its params.
     """
     table = space.table(indices)
     cells = np.array([layer.cell for layer in table.layers], dtype=np.int64)
     params = table.params * table.active
+    whole: Floats = np.maximum(params.sum(axis=0), 1).astype(np.float64)
+    if len(space.family.stages) == 1:
+        return whole
     total, count = np.zeros(table.designs), np.zeros(table.designs)
     for cell in np.unique(cells[cells >= 0]):
         own = params[cells == cell].sum(axis=0)
         total += _LOG(np.maximum(own, 1))
         count += own > 0
-    found: Floats = np.where(
-        count > 0, np.exp(_mean(total, count)), np.maximum(params.sum(axis=0), 1)
-    )
+    found: Floats = np.where(count > 0, np.exp(_mean(total, count)), whole)
     return found
 
 

@@ -7,7 +7,8 @@ accuracy is published. Over anchors,
 
 ``size`` is the geometric mean of the params of a network's cells (``mean_cell_params``): its
 logarithm adds up over cells, as what ridge regression reads does, so that lifted accuracies lie on
-a sum over cells again and an optimizer searches them exactly. Params together do not add up so.
+a sum over cells again and an optimizer searches them exactly. Params together do not add up so;
+they are the size in spaces without cells to add up over.
 
 Larger networks gain more from a long training (b < 0). A handful of anchors cannot tell slopes,
 so those start from what public pairs of trainings show: over NAS-Bench-201, 12 epochs against 200,
