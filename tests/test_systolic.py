@@ -489,7 +489,7 @@ def test_shipped_profiles_give_a_source_for_every_constant(name):
         ("{ value = 12.0, source", "12.0 # ", "must be { value = ..., source"),
         ('"os", "ws", "is"', '"os", "ds"', "variables.dataflow has 'ds'"),
         ("rows = [8, 16", "rows = [16, 8", "variables.rows must be in rising order"),
-        ("bits = [8, 16]", "bits = [1, 16]", "variables.bits must hold whole numbers from 4"),
+        ("bits = [4, 8, 16]", "bits = [1, 16]", "variables.bits must hold whole numbers from 4"),
         ("value = true", 'value = "yes"', "memory.keeps_activations.value must be true or false"),
         ('name = "systolic"', "name = 3", "name must be one line of text"),
         ("[area]", "[areas]", "unknown key 'areas' (did you mean 'area'?)"),

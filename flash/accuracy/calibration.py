@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flash.accuracy.bits import Drop
 from flash.accuracy.box import Box
 from flash.accuracy.conformal import extent, intervals
 from flash.accuracy.features import (
@@ -94,6 +95,7 @@ class AccuracyModel:
     box:      what of the space was trained; None where it is not known.
     level:    whose accuracies they are, where that is not the samples' recipe.
     measure:  what they are, for people: "accuracy" (top-1), "mAP50-95" ...
+    drop:     what the number format costs that they are predicted in; None in floats.
     """
 
     regression: Regression
@@ -104,6 +106,7 @@ class AccuracyModel:
     box: Box | None = None
     level: Level | None = None
     measure: str = "accuracy"
+    drop: Drop | None = None
 
     def predict(
         self, space: SearchSpace, indices: Ints, values: Floats | None = None
@@ -114,7 +117,7 @@ class AccuracyModel:
         are ``from_metric`` of these very numbers, whichever way they were added up.
         """
         rows = design_features(space, indices, self.samples.names)
-        predicted = None if values is None else self.from_metric(values)
+        predicted = None if values is None else self.regression.from_metric(values)
         further = 0.0 if self.box is None else self.box.distance(space, indices)
         return self._of(rows, predicted, further)
 
@@ -141,6 +144,8 @@ class AccuracyModel:
         outside |= strange
         if self.level is not None:
             low, high = self.level.widened(value, low, high)
+        if self.drop is not None:
+            value, low, high = self.drop.widened(value, low, high)
         return Prediction(value, low, high, outside)
 
     def _ends(self, name: str) -> tuple[float, float] | None:
@@ -184,7 +189,8 @@ class AccuracyModel:
 
     def from_metric(self, values: Floats) -> Floats:
         """Predicted accuracy of designs whose ``metric`` is ``values``; it never falls."""
-        return self.regression.from_metric(values)
+        found = self.regression.from_metric(values)
+        return found if self.drop is None else self.drop.off(found)
 
     def least_metric(self, accuracy: float, best: float) -> float:
         """The least ``metric`` up to ``best`` that reaches ``accuracy``; above ``best`` if none.
@@ -211,11 +217,12 @@ class AccuracyModel:
     @property
     def reached(self) -> str:
         """After which training a network has these accuracies, in a few words."""
+        then = "" if self.drop is None else f", then {self.drop.how}"
         if self.level is not None:
-            return self.level.statement
+            return f"{self.level.statement}{then}"
         name, _, _ = self.provenance.recipe.partition(" (")
         epochs = f", {self.provenance.epochs} epochs" if self.provenance.epochs else ""
-        return f"{self.measure} after recipe {name}{epochs}"
+        return f"{self.measure} after recipe {name}{epochs}{then}"
 
     @property
     def statement(self) -> str:
@@ -252,10 +259,12 @@ class AccuracyModel:
     @property
     def how(self) -> str:
         """How its intervals come about."""
-        anchors = "" if self.level is None else f" and {self.level.behind}"
-        return (
-            f"{100 * self.coverage:g} % jackknife+ of {len(self.samples)} trained networks{anchors}"
-        )
+        behind = [f"{len(self.samples)} trained networks"]
+        behind += [] if self.level is None else [self.level.behind]
+        behind += [] if self.drop is None else ["what few bits cost others"]
+        first, last = ", ".join(behind[:-1]), behind[-1]
+        words = f"{first} and {last}" if first else last
+        return f"{100 * self.coverage:g} % jackknife+ of {words}"
 
 
 #: Kind of a model -> its name for people.

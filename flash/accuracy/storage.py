@@ -10,12 +10,13 @@ import itertools
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from flash.accuracy.bits import LOSSLESS, Drop, quantization_drop
 from flash.accuracy.box import Box
 from flash.accuracy.calibration import AccuracyModel, Provenance
 from flash.accuracy.features import FEATURES, is_feature
@@ -37,6 +38,7 @@ from flash.spaces.stage_tables import Floats
 __all__ = [
     "accuracy_of",
     "accuracy_text",
+    "knows_cost_of",
     "narrow_to_trained",
     "why_no_accuracy",
     "without_accuracy",
@@ -45,6 +47,8 @@ __all__ = [
 
 _KINDS = ("flash", "kriging", "line", "power", "ridge", "trees")
 _MOST_SAMPLES = 2_000
+#: Designs looked at for convolutions in groups.
+_DRAWN = 64
 #: As many as a fit tries, and more.
 _MOST_CHOICES = 1_000
 #: No logarithm of a count comes near it.
@@ -52,8 +56,10 @@ _LARGEST = 1e6
 
 
 # ------------------------------------------------------------------------------------ reading
-def accuracy_of(space: SearchSpace) -> AccuracyModel | None:
+def accuracy_of(space: SearchSpace, bits: int = LOSSLESS) -> AccuracyModel | None:
     """The accuracy model in the space's file; None if it has none, or one of another task.
+
+    bits: of weights and activations on a target; what they cost is taken off, where it is known.
 
     Raises ``SpaceError`` naming what is wrong with the section.
     """
@@ -64,9 +70,24 @@ def accuracy_of(space: SearchSpace) -> AccuracyModel | None:
         task = _task(section)
         if task is None or task.differs_from(space):
             return None
-        return _model(section, task, space)
+        model = _model(section, task, space)
     except SpaceError as error:
         raise SpaceError(f"space {space.name}: {error}") from None
+    return replace(model, drop=_drop(model, space, bits)) if bits < LOSSLESS else model
+
+
+def knows_cost_of(bits: int, model: AccuracyModel, space: SearchSpace) -> bool:
+    """Whether it is known what numbers of so many bits cost designs of a space in accuracy."""
+    return bits >= LOSSLESS or _drop(model, space, bits) is not None
+
+
+def _drop(model: AccuracyModel, space: SearchSpace, bits: int) -> Drop | None:
+    """What bits cost: known of top-1, and of networks like those that others quantized."""
+    if model.measure != "accuracy":
+        return None
+    table = space.table(space.sample(_DRAWN, np.random.default_rng(0)))
+    convolutions = (table.ops == "conv")[:, None] & table.active
+    return quantization_drop(bits, grouped=bool((convolutions & (table["groups"] > 1)).any()))
 
 
 def why_no_accuracy(space: SearchSpace) -> str:

@@ -21,7 +21,7 @@ from flash.metrics import scores
 from flash.quantities import quantity
 from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import Floats
-from flash.targets import Target
+from flash.targets import Target, bits_of
 
 if TYPE_CHECKING:
     from flash.accuracy import AccuracyModel, Prediction
@@ -156,7 +156,10 @@ class DesignPricing:
         self._space, self._targets, self._indices = space, targets, indices
         self._names = tuple(dict.fromkeys((*SHOWN, *metrics)))
         self._asked = frozenset(metrics)
-        self._accuracy = _accuracy_model(space)
+        self._accuracy = {
+            bits: _accuracy_model(space, bits)
+            for bits in dict.fromkeys(map(_bits, targets or (None,)))
+        }
 
     def __len__(self) -> int:
         return len(self._indices) * max(1, len(self._targets))
@@ -209,9 +212,8 @@ class DesignPricing:
             found = measure(self._space, indices)
         _tell_of_nothing(found, target)
         values = scorer.scores(found, indices, self._names)
-        accuracy = None
-        if self._accuracy is not None:
-            accuracy = self._accuracy.predict(self._space, indices)
+        model = self._accuracy[_bits(target)]
+        accuracy = None if model is None else model.predict(self._space, indices)
         return columns_of(texts, found, values, target, len(self._targets) > 1, accuracy)
 
 
@@ -261,15 +263,22 @@ def _known(column: Floats) -> list[float | None]:
     return values
 
 
-def _accuracy_model(space: SearchSpace) -> AccuracyModel | None:
-    """The accuracy model, None without one; why not goes to standard error."""
+def _bits(target: Target | None) -> int:
+    """Bits of weights and activations; those of floats where no target says."""
+    return 32 if target is None else bits_of(target)
+
+
+def _accuracy_model(space: SearchSpace, bits: int) -> AccuracyModel | None:
+    """The accuracy model, None without one; why not, and what bits cost, go to standard error."""
     if space.accuracy is None:
         return None
     from flash.accuracy import accuracy_of, why_no_accuracy  # noqa: PLC0415 (few spaces have one)
 
-    model = accuracy_of(space)
+    model = accuracy_of(space, bits)
     if model is None:
         sys.stderr.write(f"note: no accuracy: {why_no_accuracy(space)}\n")
+    elif model.drop is not None:
+        sys.stderr.write(f"note: {model.drop}\n")
     return model
 
 

@@ -9,16 +9,23 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.evaluation.designs import CellScore, Evaluation, evaluate_summed, separable
+from flash.evaluation.designs import (
+    CellScore,
+    Evaluation,
+    evaluate_summed,
+    joined,
+    separable,
+)
 from flash.optimize.chain import aligned
 from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import Combine, Floats, SeparableProblem, StageTable
 from flash.spaces.table import LayerTable, TableEmitter
-from flash.targets import ChipFamily, Triple
+from flash.targets import ChipFamily
 
 __all__ = ["evaluate_on_chips", "separable_on_chips"]
 
@@ -152,29 +159,4 @@ def evaluate_on_chips(
         for chip in np.unique(chips)
     ]
     back = np.argsort(np.argsort(chips, kind="stable"), kind="stable")
-
-    def plain(name: str) -> Floats:
-        return np.concatenate([getattr(part, name) for part in parts])[back]
-
-    def triple(name: str) -> Triple:
-        columns = [[getattr(part, name)[end] for part in parts] for end in range(3)]
-        low, middle, high = (np.concatenate(column)[back] for column in columns)
-        return low, middle, high
-
-    return Evaluation(
-        plain("nn_degree"),
-        plain("nn_mass"),
-        plain("params"),
-        plain("macs"),
-        plain("weight_kb"),
-        plain("activation_kb"),
-        latency_ms=triple("latency_ms"),
-        energy_mj=triple("energy_mj"),
-        extrapolated=plain("extrapolated").astype(np.bool_),
-        area_mm2=None if parts[0].area_mm2 is None else triple("area_mm2"),
-        details={
-            name: np.concatenate([part.details[name] for part in parts])[back]
-            for name in parts[0].details
-        },
-        sums=sums,
-    )
+    return replace(joined(parts, back), sums=sums)

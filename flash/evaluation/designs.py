@@ -43,6 +43,7 @@ __all__ = [
     "Metrics",
     "evaluate",
     "evaluate_network",
+    "joined",
     "measure",
     "measure_network",
     "separable",
@@ -225,6 +226,37 @@ def evaluation_of(found: Mapping[str, Floats]) -> Evaluation:
         extrapolated=found["extrapolated"] > 0,
         area_mm2=_triple(found, "area_mm2") if "area_mm2/0" in found else None,
         details={name[8:]: v for name, v in found.items() if name.startswith("details/")},
+    )
+
+
+def joined(parts: Sequence[Evaluation], order: NDArray[np.int64] | None = None) -> Evaluation:
+    """The designs of several evaluations as one, by ``order`` where it is given."""
+
+    def together(columns: Sequence[Floats]) -> Floats:
+        every = np.concatenate(columns)
+        return every if order is None else every[order]
+
+    def plain(name: str) -> Floats:
+        return together([getattr(part, name) for part in parts])
+
+    def triple(name: str) -> Triple:
+        low, middle, high = (
+            together([getattr(part, name)[end] for part in parts]) for end in range(3)
+        )
+        return low, middle, high
+
+    def by_name(name: str) -> dict[str, Floats]:
+        first = getattr(parts[0], name)
+        return {key: together([getattr(part, name)[key] for part in parts]) for key in first}
+
+    return Evaluation(
+        **{name: plain(name) for name in Metrics.__dataclass_fields__},
+        latency_ms=triple("latency_ms"),
+        energy_mj=triple("energy_mj"),
+        extrapolated=plain("extrapolated").astype(np.bool_),
+        area_mm2=None if parts[0].area_mm2 is None else triple("area_mm2"),
+        details=by_name("details"),
+        sums=by_name("sums"),
     )
 
 

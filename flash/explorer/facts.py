@@ -28,7 +28,7 @@ from flash.report import DesignReport, SearchReport
 from flash.spaces.space import SearchSpace, load_space
 from flash.spaces.stage_tables import Combine, Floats, SeparableProblem, tabulate
 from flash.spaces.table import LayerTable
-from flash.targets import Given, Hardware, Target, load_hardware
+from flash.targets import Given, Hardware, Target, bits_of, load_hardware
 from flash.targets.base import MeasuredRange
 
 __all__ = ["Baseline", "OwnModel", "Projection", "Source", "baselines", "layers_of", "projection"]
@@ -189,7 +189,7 @@ def _baseline(
 ) -> Baseline:
     indices = indices[_like_those_searched(report, space, target, indices)]
     latency = evaluate(space, target, indices).latency_ms[0]
-    model = accuracy_of(space) if report.score == "accuracy" else None
+    model = accuracy_of(space, bits_of(target)) if report.score == "accuracy" else None
     if model is not None:
         predicted = model.predict(space, indices)
         values = predicted.value

@@ -26,6 +26,7 @@ class OptimizerResult:
     gap_percent: how far from the exact optimum, once certified; see ``flash.optimize.certify``.
     certified:   the exact optimum is known, so the gap is a fact and no estimate.
     message:     what it did, in one line.
+    bound:       objectives that no design beats which was not found; None where none is known.
     """
 
     name: str
@@ -37,6 +38,7 @@ class OptimizerResult:
     gap_percent: float | None = None
     certified: bool = False
     message: str = ""
+    bound: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -142,6 +142,7 @@ def hold_limits(held: Held, found: OptimizerResult, optimise: Optimise) -> Optim
         gap_percent=gap,
         certified=False,
         message=message,
+        bound=loosest,
     )
 
 

@@ -28,7 +28,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.accuracy.bits import quantization_drop
 from flash.accuracy.calibration import AccuracyModel, Prediction
 from flash.accuracy.features import size_problem
 from flash.accuracy.storage import accuracy_of, why_no_accuracy
@@ -247,7 +246,7 @@ def choose_goal(
     Raises ``UsageError`` for an unknown metric, or a limit in a space without a model.
     """
     networks = problem.networks
-    model, least = accuracy_of(networks), min_accuracy_percent
+    model, least = accuracy_of(networks, bits), min_accuracy_percent
     why = "" if model is not None else why_no_accuracy(networks)
     if least is not None and model is None:
         raise UsageError(f"{why}, so it has no accuracy to limit; use --min-score")
@@ -256,8 +255,7 @@ def choose_goal(
     rising = "" if model is None else model.metric
     within = model is not None and inside and problem.one_chip
     closely = closely and problem.target.exact
-    drop = None if model is None else quantization_drop(bits)
-    notes = () if drop is None else (str(drop),)
+    notes = () if model is None or model.drop is None else (str(model.drop),)
     if metric is None and problem.stands_for_accuracy(rising):
         chosen, shown_as, why = rising, "accuracy", ""
     else:

@@ -16,12 +16,14 @@ from flash.optimize import Limit, OptimizerResult, SeparableProblem, confine
 from flash.proxies.options import ProxyOptions
 from flash.report.chip import ChipView
 from flash.report.result import SearchReport
-from flash.search.front import Background, Screened, evaluate_front, report_on
+from flash.search.formats import Part, choose_formats, front_of_all, in_words, of_all, rivals
+from flash.search.front import Background, Front, Screened, evaluate_front, report_on
 from flash.search.loading import load_problem
 from flash.search.measured import Measured, Priced
 from flash.search.objective import Criteria, Goal, choose_criteria, choose_goal
 from flash.search.problem import Effort, Problem
 from flash.search.request import OPTIMIZER, SHORTLIST, Request
+from flash.spaces.stage_tables import Floats
 from flash.targets.chips import Given
 
 __all__ = ["Outcome", "Setup", "prepare", "run", "search"]
@@ -150,12 +152,37 @@ class Outcome:
 def run(request: Request) -> Outcome:
     """The search: load, choose what is maximised, tabulate, optimise, screen, evaluate, report."""
     began = time.perf_counter()
+    problem = load_problem(request.target, request.runtime, request.hardware, request.space)
+    problem = choose_formats(problem, request)
+    found = (_of_one if len(problem.bits) == 1 else _of_all)(request, problem)
+    setup, screened = found.setup, found.screened
+    result = replace(screened.result, seconds=time.perf_counter() - began)
+    report, chip = report_on(
+        setup.problem, setup.tables, setup.goal, result, found.front, setup.limits(), screened
+    )
+    space = replace(report.space, measured=found.measured)
+    report = replace(report, space=space, confidence=request.confidence)
+    return Outcome(report, () if request.proxy else found.front.background, chip)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A front and what it was found with; ``measured``: see ``stay_inside``."""
+
+    setup: Setup
+    measured: float | None
+    screened: Screened
+    front: Front
+
+
+def _of_one(request: Request, problem: Problem) -> _Found:
+    """The front of a problem with one number format."""
     try:
-        setup, measured, found = _searched(request, closely=True)
+        setup, measured, found = _searched(request, problem, closely=True)
     except InfeasibleError:
         if request.extrapolate:
             raise
-        setup, measured, found = _searched(request, closely=False)
+        setup, measured, found = _searched(request, problem, closely=False)
     screened = screen_front(setup, found, request)
     proxy = screened.scores.get(request.proxy)
     front = evaluate_front(
@@ -167,30 +194,73 @@ def run(request: Request) -> Outcome:
         request.seed,
         setup.priced,
     )
-    result = replace(screened.result, seconds=time.perf_counter() - began)
-    report, chip = report_on(
-        setup.problem, setup.tables, setup.goal, result, front, setup.limits(), screened
-    )
-    space = replace(report.space, measured=measured)
-    report = replace(report, space=space, confidence=request.confidence)
-    return Outcome(report, () if request.proxy else front.background, chip)
+    return _Found(setup, measured, screened, front)
 
 
-def _searched(request: Request, *, closely: bool) -> tuple[Setup, float | None, OptimizerResult]:
+def _searched(
+    request: Request, problem: Problem, *, closely: bool
+) -> tuple[Setup, float | None, OptimizerResult]:
     """The front by itself, with what it was found with; closely: see ``choose_goal``."""
-    setup, measured = stay_inside(prepare(request, closely=closely), request)
+    setup, measured = stay_inside(prepare(request, problem, closely=closely), request)
     return setup, measured, hold(setup, optimise(setup, request), request)
 
 
-def prepare(request: Request, *, budgeted: bool = False, closely: bool = False) -> Setup:
-    """Load the problem, choose what is maximised, and tabulate it with all costs.
+def _of_all(request: Request, problem: Problem) -> _Found:
+    """The front over several number formats, each searched by itself.
 
+    Raises ``InfeasibleError`` where none has a design within the limits.
+    """
+    if request.certify_seconds is not None:
+        seconds = request.certify_seconds / len(problem.bits)
+        request = replace(request, certify_seconds=seconds)
+    parts: list[Part] = []
+    setups: list[Setup] = []
+    errors: list[str] = []
+    for bits in problem.bits:
+        setup = prepare(request, problem.of_bits(bits))
+        setups.append(setup)
+        try:
+            known = rivals(parts, setup.goal, setup.tables, setup.criteria.objectives, request)
+            found = hold(setup, optimise(setup, request, every=True, known=known), request)
+        except InfeasibleError as error:
+            errors.append(f"of {bits} bits: {error}")
+            continue
+        parts.append(Part(setup.problem, setup.goal, setup.tables, found))
+    if not parts:
+        raise InfeasibleError("; ".join(errors))
+    whole = problem.of_networks(setups[0].problem.networks)
+    result, left = of_all(parts, whole.space.size, single=request.single)
+    fronts = [
+        evaluate_front(part.problem, part.tables, part.goal, part.result, None, request.seed)
+        for part in left
+    ]
+    notes = (note for setup in setups for note in setup.goal.notes)
+    told = (f"{part.problem.bits[0]} bits: {part.result.message}" for part in parts)
+    setup = replace(
+        setups[0],
+        problem=whole,
+        goal=replace(in_words(setup.goal for setup in setups), notes=(*notes, *told)),
+    )
+    return _Found(setup, None, Screened(result), front_of_all(whole, left, fronts))
+
+
+def prepare(
+    request: Request,
+    problem: Problem | None = None,
+    *,
+    budgeted: bool = False,
+    closely: bool = False,
+) -> Setup:
+    """Choose what is maximised, and tabulate the problem with all costs.
+
+    problem: that of the request with one number format; loaded where it is not given.
     closely: see ``choose_goal``.
     budgeted: for a search that spends trainings: on one chip, with a score and not predicted
     accuracy for limits to name.
     """
-    problem = load_problem(request.target, request.runtime, request.hardware, request.space)
-    leaves, bits = request.extrapolate or budgeted, round(8 * problem.target.weight_bytes)
+    if problem is None:
+        problem = load_problem(request.target, request.runtime, request.hardware, request.space)
+    leaves, bits = request.extrapolate or budgeted, problem.bits[0]
     sums = () if leaves else Measured.needs(problem)
     if not leaves:
         problem = problem.of_networks(narrow_to_trained(problem.networks))
@@ -237,18 +307,30 @@ def stay_inside(setup: Setup, request: Request) -> tuple[Setup, float | None]:
     return inside, found.share
 
 
-def optimise(setup: Setup, request: Request) -> OptimizerResult:
-    """What the optimizer finds; raises ``InfeasibleError`` with the limit that binds."""
+def optimise(
+    setup: Setup, request: Request, *, every: bool = False, known: Floats | None = None
+) -> OptimizerResult:
+    """What the optimizer finds; raises ``InfeasibleError`` with the limit that binds.
+
+    every, known: ``every`` and ``rivals`` of ``Effort``.
+    """
     problem, goal, tables, criteria = setup.problem, setup.goal, setup.tables, setup.criteria
     try:
-        return _optimised(setup, request, request.optimizer)
+        return _optimised(setup, request, request.optimizer, every=every, known=known)
     except InfeasibleError as error:
         bounds = (*criteria.bounds, *goal.size_limits())
         why = goal.why_unmet(problem, tables, bounds) or problem.why_unmet(tables, bounds)
         raise InfeasibleError(why or str(error)) from None
 
 
-def _optimised(setup: Setup, request: Request, optimizer: str) -> OptimizerResult:
+def _optimised(
+    setup: Setup,
+    request: Request,
+    optimizer: str,
+    *,
+    every: bool = False,
+    known: Floats | None = None,
+) -> OptimizerResult:
     problem, goal, tables, criteria = setup.problem, setup.goal, setup.tables, setup.criteria
     effort = Effort(
         optimizer,
@@ -258,6 +340,8 @@ def _optimised(setup: Setup, request: Request, optimizer: str) -> OptimizerResul
         goal.utility,
         setup.exact,
         goal.most,
+        every,
+        known,
     )
     within = criteria.within if setup.binding is None else setup.binding
     limits = (*criteria.bounds, *within, *goal.limits(problem, tables))

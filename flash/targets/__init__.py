@@ -11,11 +11,12 @@ from flash.targets.base import (
     RunsGraphs,
     Target,
     Triple,
+    bits_of,
     drawn_chip,
 )
 from flash.targets.breakdown import Block, Breakdown, Drawing, LayerCost
 from flash.targets.chips import ChipGrid, Given, parse_hardware
-from flash.targets.kinds import KINDS, ChipFamily, Hardware, TargetKind
+from flash.targets.kinds import KINDS, ChipFamily, ChipsOfFormats, Hardware, TargetKind
 from flash.targets.loading import load_hardware, load_target
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "ChannelBlocks",
     "ChipFamily",
     "ChipGrid",
+    "ChipsOfFormats",
     "Costs",
     "Drawing",
     "Given",
@@ -35,6 +37,7 @@ __all__ = [
     "Target",
     "TargetKind",
     "Triple",
+    "bits_of",
     "drawn_chip",
     "load_hardware",
     "load_target",

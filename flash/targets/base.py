@@ -25,6 +25,7 @@ __all__ = [
     "SummedCosts",
     "Target",
     "Triple",
+    "bits_of",
     "drawn_chip",
 ]
 
@@ -198,6 +199,11 @@ class MeasuredRange(SummedCosts, Protocol):
 
         Sufficient, not necessary: a search that must stay inside takes them as limits.
         """
+
+
+def bits_of(target: Target) -> int:
+    """Bits of a weight."""
+    return round(8 * target.weight_bytes)
 
 
 def drawn_chip(target: Target, network: Network) -> tuple[Mapping[str, object], Breakdown]:

@@ -57,6 +57,11 @@ class ChipGrid:
             for values in itertools.product(*self.free.values())
         )
 
+    def only(self, name: str, values: Sequence[int]) -> ChipGrid:
+        """The same over fewer values of a searched variable; the others are no options."""
+        options = self.options // len(self.free[name]) * len(values)
+        return replace(self, free={**self.free, name: tuple(values)}, options=options)
+
     def without(self, name: str, value: int | None, why: str) -> ChipGrid:
         """The same with ``name`` no longer searched: ``value`` is the best whatever the rest are.
 

@@ -10,9 +10,9 @@ and name it in the entry-point group ``flash.targets``:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ from flash.spaces.table import LayerTable
 from flash.targets.base import Target
 from flash.targets.chips import ChipGrid, Given
 
-__all__ = ["KINDS", "ChipFamily", "Hardware", "TargetKind"]
+__all__ = ["KINDS", "ChipFamily", "ChipsOfFormats", "Hardware", "TargetKind"]
 
 
 class Hardware(Protocol):
@@ -96,6 +96,30 @@ class ChipFamily(Protocol):
 
         Without the quantities of ``own_costs``.
         """
+
+
+@runtime_checkable
+class ChipsOfFormats(Protocol):
+    """What a family may offer beside: chips that compute in several number formats.
+
+    Prices differ between formats, and so do accuracies, which no chip knows: who searches chooses.
+    """
+
+    @property
+    def bits(self) -> tuple[int, ...]:
+        """Bits of weights and activations of its chips, rising."""
+
+    @property
+    def usual_bits(self) -> int:
+        """Those where nobody chooses."""
+
+    def of_bits(self, bits: int) -> ChipFamily:
+        """The chips with so many bits, in their order; variables and their values stay."""
+
+    def without_bits(self, bits: Sequence[int], why: str) -> ChipFamily:
+        """The chips with others; ``why`` for the reader of the report.
+
+        Those left are all that there is to choose from: they are no options."""
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,7 @@ def certified_front(
     exact: bool,
     budget: Budget,
     most: Mapping[str, float] = _NO_MOST,
+    rivals: Floats | None = None,
 ) -> OptimizerResult:
     """The best front known when the budget is spent, its ``gap_percent`` a proven bound.
 
@@ -92,17 +93,22 @@ def certified_front(
     most: objective -> the most of it that designs may have; others are no part of the front nor of
     what it misses, unless no design within the limits has less. Heeded where costs are bounds:
     elsewhere a larger one may take a design's place.
+    rivals: values of designs that are none of the problem's, but that a user may have instead; what
+    one of them dominates or equals is left out, and is no part of what is missing.
     exact: the problem's quantities are the costs. ``certified`` is true if so and nothing was
     left open. Raises ``InfeasibleError`` if no choice has a design within the limits.
     """
+    others = np.zeros((0, len(objectives))) if rivals is None else rivals
     caps = np.array([np.inf if exact else most.get(of.name, np.inf) for of in objectives])
     try:
-        return _Branching(nested, objectives, limits, price, exact, budget, caps).run(start)
+        found = _Branching(nested, objectives, limits, price, exact, budget, caps, others)
+        return found.run(start)
     except InfeasibleError:
         if np.isinf(caps).all():
             raise
     budget.spent, anything = 0, np.full(len(caps), np.inf)
-    return _Branching(nested, objectives, limits, price, exact, budget, anything).run(start)
+    found = _Branching(nested, objectives, limits, price, exact, budget, anything, others)
+    return found.run(start)
 
 
 class _Branching:
@@ -115,8 +121,9 @@ class _Branching:
         exact: bool,
         budget: Budget,
         caps: Floats,
+        rivals: Floats,
     ) -> None:
-        self.caps = caps
+        self.caps, self.rivals = caps, rivals
         self.nested, self.price, self.exact, self.budget = nested, price, exact, budget
         self.objectives, self.limits = tuple(objectives), tuple(limits)
         self.signs = [of.sign for of in objectives]
@@ -171,11 +178,12 @@ class _Branching:
         done = 0
         while done < len(choices) and self.budget.left:
             block = choices[done : done + fronts.block]
-            known = np.ones(len(self.values), dtype=np.bool_)
+            every = np.concatenate([self.rivals, self.values])
+            known = np.ones(len(every), dtype=np.bool_)
             for k in outer:  # no worse than any choice of the block
                 best = (self.signs[k] * own[self.objectives[k]][block]).min()
-                known &= self.signs[k] * self.values[:, k] <= best
-            designs, looked_at = fronts.of(block, self.values[known][:, within])
+                known &= self.signs[k] * every[:, k] <= best
+            designs, looked_at = fronts.of(block, every[known][:, within])
             self.budget.spent += looked_at
             self.solved += len(block)
             self._learn(designs)
@@ -236,28 +244,30 @@ class _Branching:
         within = within & (values <= self.caps).all(axis=1)
         indices = np.concatenate([self.indices, indices[within]])
         values = np.concatenate([self.values, values[within]])
-        keep = non_dominated(values, self.signs)
+        # Of equal rows the first, a rival, is kept.
+        every = np.concatenate([self.rivals, values])
+        keep = non_dominated(every, self.signs)[len(self.rivals) :]
         self.indices, self.values = indices[keep], values[keep]
 
     def _uncovered(self, bound: Floats) -> int:
         """How many points of a bound no known design dominates or equals."""
-        if len(self.values) == 0:
-            return len(bound)
-        both = np.concatenate([self.values, bound])
+        both = np.concatenate([self.rivals, self.values, bound])
         # Of equal rows the first, a known one, is kept.
-        return int(non_dominated(both, self.signs)[len(self.values) :].sum())
+        return int(non_dominated(both, self.signs)[-len(bound) :].sum())
 
     def _result(
         self, groups: Sequence[_Group], kept: int, start: OptimizerResult | None
     ) -> OptimizerResult:
-        if len(self.indices) == 0:
+        if len(self.indices) + len(self.rivals) == 0:
             raise InfeasibleError(none_on_any_chip(proven=not groups and self.exact))
-        bound = np.concatenate([self.values, *self.bounds, *(g.bound for g in groups)])
+        known = np.concatenate([self.rivals, self.values])
+        bound = np.concatenate([known, *self.bounds, *(g.bound for g in groups)])
         bound = bound[non_dominated(bound, self.signs)]
-        gap = hypervolume_gap(self.values, bound, self.signs)
+        gap = hypervolume_gap(known, bound, self.signs)
         certified = self.exact and not groups
         order = np.lexsort((self.values * self.signs).T[::-1])
         own = self._heuristic(start) if start is not None and self.exact else ""
+        alone = " that no other's beats" if len(self.rivals) else ""
         left = sum(len(group.choices) for group in groups)
         size = self.nested.size
         among = "".join(
@@ -266,7 +276,7 @@ class _Branching:
             if np.isfinite(cap)
         )
         words = (
-            f"the exact front of {size:,} designs ({len(self.indices):,}); "
+            f"the exact front of {size:,} designs ({len(self.indices):,}{alone}); "
             if certified
             else f"at most {gap:.2g} % of any front's hypervolume is missing over "
             f"{size:,} designs{among}; "
@@ -285,10 +295,12 @@ class _Branching:
             0.0 if certified else gap,
             certified,
             own + words + proof,
+            None if certified else bound,
         )
 
     def _heuristic(self, start: OptimizerResult) -> str:
         """How close the front to begin with came to what is known in the end."""
-        values = self.price(start.indices)[0]
-        gap = hypervolume_gap(values, self.values, self.signs)
+        both = (self.price(start.indices)[0], self.values)
+        values, known = (np.concatenate([self.rivals, own]) for own in both)
+        gap = hypervolume_gap(values, known, self.signs)
         return f"{start.name.upper()} alone within {gap:.2g} % ({len(start):,} designs); "

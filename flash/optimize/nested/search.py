@@ -19,7 +19,7 @@ from flash.optimize.result import OptimizerResult
 from flash.optimize.shgo import Effort, shgo_best, shgo_front
 from flash.spaces.stage_tables import Floats, SeparableProblem
 
-__all__ = ["How", "search_nested"]
+__all__ = ["SHOWN", "How", "search_nested", "thin"]
 
 #: Rounds of the front's neighbours. Six stay under a second and within a per cent of the
 #: hypervolume that forty reach (systolic, 6e14 designs); thinning to what is shown costs as much.
@@ -27,11 +27,11 @@ _ROUNDS = Effort(sweeps=6)
 #: Where costs are bounds, designs must be priced again: fewer rounds of the front's neighbours.
 _FEWER = Effort(sweeps=3)
 #: Designs shown at most.
-_SHOWN = 1500
+SHOWN = 1500
 #: Partial designs that a certificate looks at where no time is given: enough to settle the shipped
 #: systolic chips with the whole of ``cifar10-concat`` in 15 s of one core; on crossbar chips with a
 #: space that does not close it is most of a minute.
-_PARTIAL_DESIGNS = 65_000_000
+_PARTIAL_DESIGNS = 80_000_000
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class How:
     single:  the one design of most score over the product of the other objectives;
              ``utility`` is what the score counts for there.
     most:    objective -> the most of it that designs of the front may have, where costs are bounds.
+    every:   all designs of the front, not ``SHOWN`` of them.
+    rivals:  values of designs of other problems; what one of them dominates is left out.
     """
 
     optimizer: str
@@ -50,6 +52,8 @@ class How:
     single: bool = False
     utility: Callable[[Floats], Floats] | None = None
     most: Mapping[str, float] = field(default_factory=dict)
+    every: bool = False
+    rivals: Floats | None = None
 
 
 def search_nested(
@@ -72,9 +76,11 @@ def search_nested(
     if how.single:
         return best_design(nested, product, limits, start, price, budget)
     if start is not None and not exact:
-        start = _thin(start, 4 * _SHOWN)
-    result = certified_front(nested, objectives, limits, start, price, exact, budget, how.most)
-    return _thin(result, _SHOWN)
+        start = thin(start, 4 * SHOWN)
+    result = certified_front(
+        nested, objectives, limits, start, price, exact, budget, how.most, how.rivals
+    )
+    return result if how.every else thin(result, SHOWN)
 
 
 def _looked_up(
@@ -110,7 +116,7 @@ def _heuristic(
     return None
 
 
-def _thin(result: OptimizerResult, most: int) -> OptimizerResult:
+def thin(result: OptimizerResult, most: int) -> OptimizerResult:
     """At most about ``most`` designs, spread over the front; the message tells.
 
     Of designs in one cell of a grid over the objectives (costs on a logarithmic scale) the

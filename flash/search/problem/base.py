@@ -42,6 +42,9 @@ class Effort:
                      are bounds, neither the front nor what it misses is of others.
     exact:           the exact front of the same tables, objectives and limits, if it is known:
                      it is what certifies, and need not be computed again.
+    every:           all designs of the front, however many.
+    rivals:          objectives of designs of other problems: what one of them dominates is left
+                     out where hardware is searched.
     """
 
     optimizer: str
@@ -51,6 +54,8 @@ class Effort:
     utility: Callable[[Floats], Floats] | None = None
     exact: OptimizerResult | None = None
     most: Mapping[str, float] = field(default_factory=dict)
+    every: bool = False
+    rivals: Floats | None = None
 
 
 class DesignSpace(Protocol):
@@ -145,6 +150,23 @@ class Problem(Protocol):
     @property
     def one_chip(self) -> bool:
         """All designs run on the same device or chip: a design is its network."""
+
+    @property
+    def bits(self) -> tuple[int, ...]:
+        """Bits of weights and activations that there are to choose from, rising."""
+
+    @property
+    def usual_bits(self) -> int:
+        """Those where nobody chooses."""
+
+    def of_bits(self, bits: int) -> Problem:
+        """The designs with so many bits."""
+
+    def without_bits(self, bits: Sequence[int], why: str) -> Problem:
+        """The designs with others; ``why`` for the reader of the report."""
+
+    def among_all(self, part: Problem, indices: Ints) -> Ints:
+        """Designs of ``of_bits(...)`` as designs of this problem."""
 
     @property
     def own_metric(self) -> str:

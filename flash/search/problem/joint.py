@@ -13,7 +13,7 @@ from flash.optimize import Limit, Objective, OptimizerResult, SeparableProblem, 
 from flash.optimize.infeasibility import all_at_once, best_of_any_chip, least_area
 from flash.optimize.nested import How, Nested, search_nested
 from flash.report.chip import ChipView
-from flash.search.problem.base import Effort, adds_up
+from flash.search.problem.base import Effort, Problem, adds_up
 from flash.search.problem.joint_space import CoSpace, FamilyTarget
 from flash.search.problem.relaxation import real_values
 from flash.spaces.space import SearchSpace
@@ -53,6 +53,33 @@ class NetworksAndChips:
     def stands_for_accuracy(self, metric: str) -> bool:
         """Sums over cells, as an accuracy model's own index is: they add up whatever the chip."""
         return adds_up(metric)
+
+    @property
+    def bits(self) -> tuple[int, ...]:
+        """The chips'."""
+        return self.space.bits
+
+    @property
+    def usual_bits(self) -> int:
+        """Those of the profile's default chip, or the nearest."""
+        return self.space.usual_bits
+
+    def of_bits(self, bits: int) -> NetworksAndChips:
+        """On chips with so many bits."""
+        return replace(self, space=self.space.of_bits(bits))
+
+    def without_bits(self, bits: Sequence[int], why: str) -> NetworksAndChips:
+        """On chips with others."""
+        return replace(self, space=self.space.without_bits(bits, why))
+
+    def among_all(self, part: Problem, indices: Ints) -> Ints:
+        """By the hardware of each design."""
+        return np.stack(
+            [
+                self.space.locate(part.hardware(row), part.networks_of(row[None])[0])
+                for row in indices
+            ]
+        )
 
     def networks_of(self, indices: Ints) -> Ints:
         """Without the hardware variables."""
@@ -133,6 +160,8 @@ class NetworksAndChips:
                 effort.single,
                 effort.utility,
                 effort.most,
+                effort.every,
+                effort.rivals,
             ),
             None if self.target.exact else price,
         )

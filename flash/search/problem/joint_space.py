@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import Combine
-from flash.targets import ChipFamily, Given, Hardware
+from flash.targets import ChipFamily, ChipsOfFormats, Given, Hardware, bits_of
 
 __all__ = ["CoSpace", "FamilyTarget", "joint_space"]
 
@@ -99,6 +99,37 @@ class CoSpace:
         """Indices of designs drawn uniformly among those not left out."""
         return np.stack([rng.integers(len(g), size=designs) for g in self.grids], axis=1)
 
+    @property
+    def bits(self) -> tuple[int, ...]:
+        """Bits of weights and activations of the chips, rising."""
+        family = self.family
+        return family.bits if isinstance(family, ChipsOfFormats) else (bits_of(family.example),)
+
+    @property
+    def usual_bits(self) -> int:
+        """Those where nobody chooses."""
+        family = self.family
+        return family.usual_bits if isinstance(family, ChipsOfFormats) else self.bits[0]
+
+    def of_bits(self, bits: int) -> CoSpace:
+        """The same networks with the chips of so many bits."""
+        family = self.family
+        return self._with(family.of_bits(bits) if isinstance(family, ChipsOfFormats) else family)
+
+    def without_bits(self, bits: Sequence[int], why: str) -> CoSpace:
+        """The same networks with the chips of other bits; ``why`` for the reader of the report."""
+        family = self.family
+        fewer = family.without_bits(bits, why) if isinstance(family, ChipsOfFormats) else family
+        return self._with(fewer)
+
+    def _with(self, family: ChipFamily) -> CoSpace:
+        return CoSpace(self.network, FamilyTarget.of(family))
+
+    def locate(self, hardware: Mapping[str, int], network: Ints) -> Ints:
+        """Indices of the design with these hardware variables and this network."""
+        own = [values.index(hardware[name]) for name, values in self.free.items()]
+        return np.concatenate([np.array(own, dtype=np.int64), network])
+
     def hardware(self, indices: Ints) -> dict[str, int]:
         """The chip of one design by name."""
         return dict(self.chips[int(self.split(indices[None])[0][0])])
@@ -156,7 +187,7 @@ class FamilyTarget:
 
     @property
     def weight_bytes(self) -> float:
-        """Bytes of a weight: the number format is not searched."""
+        """Bytes of a weight; of the example's where chips of several formats are searched."""
         return self.family.example.weight_bytes
 
     @property

@@ -22,13 +22,13 @@ from flash.optimize import (
     ratio,
 )
 from flash.report.chip import ChipView
-from flash.search.problem.base import Effort, Ints, adds_up
+from flash.search.problem.base import Effort, Ints, Problem, adds_up
 from flash.search.problem.infeasibility import why_unmet
 from flash.search.problem.relaxation import real_values
 from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import Floats
 from flash.spaces.table import LayerTable
-from flash.targets import Target, drawn_chip
+from flash.targets import Target, bits_of, drawn_chip
 
 __all__ = ["Networks"]
 
@@ -47,6 +47,28 @@ class Networks:
     def networks(self) -> SearchSpace:
         """The space itself."""
         return self.space
+
+    @property
+    def bits(self) -> tuple[int, ...]:
+        """The target's."""
+        return (bits_of(self.target),)
+
+    @property
+    def usual_bits(self) -> int:
+        """The target's."""
+        return bits_of(self.target)
+
+    def of_bits(self, bits: int) -> Networks:
+        """The same: there is nothing to choose."""
+        return self
+
+    def without_bits(self, bits: Sequence[int], why: str) -> Networks:
+        """The same: there is nothing to choose."""
+        return self
+
+    def among_all(self, part: Problem, indices: Ints) -> Ints:
+        """The same: there is nothing to choose."""
+        return indices
 
     @property
     def own_metric(self) -> str:

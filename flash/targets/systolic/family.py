@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -20,9 +20,12 @@ from flash.targets.systolic.target import SystolicTarget
 
 __all__ = ["SystolicFamily", "pruned"]
 
+#: The hardware variable that is the number format.
+_BITS = "bits"
+
 
 def pruned(grid: ChipGrid) -> ChipGrid:
-    """The grid without the clocks and operand widths that another value beats."""
+    """The grid without the clocks that another value beats."""
     if "frequency_mhz" in grid.free:
         fastest = max(grid.free["frequency_mhz"])
         grid = grid.without(
@@ -30,15 +33,6 @@ def pruned(grid: ChipGrid) -> ChipGrid:
             fastest,
             f"frequency_mhz={fastest}: a faster clock costs nothing in this "
             "model (no voltage scaling), so slower ones are dominated",
-        )
-    if "bits" in grid.free:
-        fewest = min(grid.free["bits"])
-        grid = grid.without(
-            "bits",
-            fewest,
-            f"bits={fewest}: fewer bits are smaller, faster and cheaper; what they cost "
-            "in accuracy is said beside the front, which leaves it out; give --hardware bits=N "
-            "for others",
         )
     return grid
 
@@ -70,6 +64,36 @@ class SystolicFamily:
     def notes(self) -> tuple[str, ...]:
         """What the figures leave out, and which chips were left out beforehand."""
         return (ANALYTICAL, *self.grid.pruned)
+
+    @property
+    def bits(self) -> tuple[int, ...]:
+        """Operand widths of the chips."""
+        grid = self.grid
+        return grid.free[_BITS] if _BITS in grid.free else (grid.fixed[_BITS],)
+
+    @property
+    def usual_bits(self) -> int:
+        """The profile's default, or the nearest to it that there is."""
+        usual = self.example.chip[_BITS]
+        return min(self.bits, key=lambda bits: abs(bits - usual))
+
+    def of_bits(self, bits: int) -> SystolicFamily:
+        """The chips with operands of so many bits."""
+        if _BITS not in self.grid.free:
+            return self
+        return self._over(self.grid.only(_BITS, (bits,)), bits)
+
+    def without_bits(self, bits: Sequence[int], why: str) -> SystolicFamily:
+        """The chips with operands of other widths."""
+        kept = tuple(value for value in self.bits if value not in bits)
+        if len(kept) == 1:
+            return self._over(self.grid.only(_BITS, kept).without(_BITS, kept[0], why), kept[0])
+        grid = replace(self.grid.only(_BITS, kept), pruned=(*self.grid.pruned, why))
+        return self._over(grid, self.usual_bits if self.usual_bits in kept else kept[0])
+
+    def _over(self, grid: ChipGrid, bits: int) -> SystolicFamily:
+        chip = {**self.example.chip, _BITS: bits}
+        return SystolicFamily(self.hardware, grid, SystolicTarget(self.hardware, chip))
 
     def target(self, chip: int) -> SystolicTarget:
         """One chip."""
