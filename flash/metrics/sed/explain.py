@@ -52,10 +52,9 @@ def layer_entropies(network: Network) -> list[LayerEntropy]:
         reads = live.passed(number) if layer.op == "mul" else live.reads[number]
         written = _entropy(found, found.maps[number])
         widths = [live.channels(p) for p in reads]
-        read = sum(
-            w * _entropy(found, found.maps[p]) for w, p in zip(widths, reads, strict=True)
-        ) / sum(widths)
-        lost = 0.0 if number in found.restarts else read - written
+        read = sum(w * _entropy(found, found.maps[p]) for w, p in zip(widths, reads, strict=True))
+        # A layer that reads no channel of a live one (places of what is not zero) loses nothing.
+        lost = 0.0 if number in found.restarts or not sum(widths) else read / sum(widths) - written
         part = capacity.get(number, 0.0) / total
         rows.append(
             LayerEntropy(layer.name, layer.op, written, lost, part, shares.get(number, 1.0))

@@ -23,7 +23,8 @@ def path_shares(found: Trace) -> dict[int, float]:
 
     A sum hands each of its sources that one's share of the variance; every other operation hands
     on all it has, a concat to each of its pieces, whose number of channels says how many they are.
-    What works out a gate has the share of what it gates.
+    What works out a gate has the share of what it gates. Nothing is said of what no path hands
+    on, such as the other factor of a product of two maps: it counts whole.
     """
     live, maps = found.live, found.maps
     shares: dict[int, float] = dict.fromkeys((n for n, _ in found.parts(maps[live.order[-1]])), 1.0)
@@ -55,7 +56,7 @@ def capacities(found: Trace, shares: dict[int, float]) -> dict[int, float]:
         layer = live.layers[number]
         links = int(layer.in_channels) * int(layer.out_channels) / int(layer.groups)
         size = live.gates.get(number) or positions(layer)
-        amplitude = math.sqrt(shares[number])
+        amplitude = math.sqrt(shares.get(number, 1.0))
         result[number] = math.sqrt(links * entropy / PIXEL_ENTROPY * amplitude) * size**POSITIONS
     return result
 
@@ -64,7 +65,7 @@ def thinness(found: Trace, shares: dict[int, float]) -> float:
     """Sum over convolutions of (path share) / (channels read): depth over width."""
     live = found.live
     return sum(
-        shares[number] / int(live.layers[number].in_channels)
+        shares.get(number, 1.0) / int(live.layers[number].in_channels)
         for reading in found.readings
         if (number := reading.number) not in live.gates
     )

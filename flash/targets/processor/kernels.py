@@ -17,7 +17,9 @@ from flash.spaces.layers import Ints, Layer, in_elements, layer_macs, out_elemen
 from flash.targets.processor.work import (
     FUSED_WORK,
     GATE_WORK,
+    GATHER_WORK,
     SCATTER_WORK,
+    SKIP_NORM_WORK,
     SLOW_ACTIVATIONS,
     STATE_WORK,
     WORK,
@@ -213,7 +215,8 @@ def kernel_of(layer: Layer, fusion: str = "conv", lanes: int = LANES[0]) -> Kern
             depthwise ones of channels that are no multiple of four and convolutions over one or
             three axes are products of matrices, group by group; activations that a convolution does
             itself take time, but for ReLU; a map times one value a channel is a gate; permuted axes
-            whose neighbours part, and states of plain RNNs, are computed one by one.
+            whose neighbours part, pieces that are looked up, and states of plain RNNs, are computed
+            one by one; a sum that is normalised in one kernel takes what that kernel takes.
     """
     by_path = fusion in _BY_PATH
     if layer.op == "conv":
@@ -237,7 +240,13 @@ def kernel_of(layer: Layer, fusion: str = "conv", lanes: int = LANES[0]) -> Kern
         if by_path and layer.act == SCATTERED:
             moved: Any = out_elements(layer)
             return Kernel(_ACTIVATION, moved, SCATTER_WORK, 1, 2 * moved, 0, 1)
+        if by_path and layer.op == "gather":
+            pieces: Any = out_elements(layer) // layer.kernel_width
+            moved = in_elements(layer) + out_elements(layer)
+            return Kernel(_MOVE, pieces, GATHER_WORK, 1, moved, 0, 1)
         kernel = _from_files(layer, lanes)
+        if by_path and layer.op == "layer_norm" and layer.operands == 2 and not layer.act:
+            return kernel._replace(reduction=SKIP_NORM_WORK)
         if by_path and layer.op == "recurrent" and kernel.outputs <= layer.out_channels:
             # One gate a state: a plain RNN, whose states are activated one by one.
             return kernel._replace(reduction=kernel.reduction + STATE_WORK)

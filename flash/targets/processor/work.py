@@ -18,7 +18,9 @@ from typing import Final
 __all__ = [
     "FUSED_WORK",
     "GATE_WORK",
+    "GATHER_WORK",
     "SCATTER_WORK",
+    "SKIP_NORM_WORK",
     "SLOW_ACTIVATIONS",
     "STATE_WORK",
     "WORK",
@@ -77,6 +79,13 @@ GATE_WORK: Final = 5
 #: The same of a tensor whose axes are permuted so that neighbours part, an element: 3.2 to 3.6 ns
 #: in nine shapes; where one axis moves it is 0.1 to 0.4, which is traffic.
 SCATTER_WORK: Final = 160
+#: The same of a piece that is looked up along an axis, all that is behind the axis: 7.6 to 8.5 ns
+#: for pieces of one and of four values (2,048 to 25,200 of them); long ones are traffic.
+GATHER_WORK: Final = 400
+#: The same of a sum that is normalised in one kernel (``SkipLayerNormalization``), an element read,
+#: of which there are two a value: 5.1 to 5.3 ns a value in six shapes (rows of 64 to 768), where a
+#: sum and a norm apart take 0.7.
+SKIP_NORM_WORK: Final = 120
 #: The same of a state of a plain RNN, a step, at the rate of recurrent layers: 4 to 7 ns (16 to 256
 #: states), times their 31 GMAC/s; the gates of LSTM and GRU are computed several at once.
 STATE_WORK: Final = 190

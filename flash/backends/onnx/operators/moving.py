@@ -121,12 +121,27 @@ def split(mapper: Mapper, node: Node) -> None:
 
 
 def gather(mapper: Mapper, node: Node) -> None:
-    """Looked-up entries: of a table in the file, or of an activation."""
+    """Looked-up entries of a table in the file, or of an activation, in pieces of some values."""
     inputs = mapper.activations(node)
     table = [node.input(0)] if mapper.is_constant(node.input(0)) else []
     indices = sum(mapper.size(name) for name in node.inputs[1:])
     read = mapper.size(node.outputs[0]) + indices
-    mapper.record("gather", node, inputs, weights=table, in_channels=read, in_height=1, in_width=1)
+    shape, piece = mapper.shape(node.input(0)), 1
+    if node.op == "Gather":
+        piece = prod(shape[node.attributes.get("axis", 0) % len(shape) + 1 :])
+    elif node.op == "GatherND":
+        whole = node.attributes.get("batch_dims", 0) + mapper.shape(node.input(1))[-1]
+        piece = prod(shape[whole:])
+    mapper.record(
+        "gather",
+        node,
+        inputs,
+        weights=table,
+        in_channels=read,
+        in_height=1,
+        in_width=1,
+        kernel_width=piece,
+    )
 
 
 def scatter(mapper: Mapper, node: Node) -> None:
