@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from optimizer_problems import device_problem, every_design, random_problem
 
 from flash.errors import InfeasibleError, UsageError
 from flash.optimize.exact import exact_best, exact_front
+from flash.optimize.merging import Merge
 from flash.optimize.objectives import (
     Limit,
     Objective,
@@ -190,6 +193,39 @@ def test_designs_that_exist_save_work_in_many_stages(monkeypatch, rng, names):
     quick = exact_front(problem, objectives, limits)
     assert quick.indices.tolist() == plain.indices.tolist()
     assert quick.evaluations < plain.evaluations
+
+
+def all_read_the_first(stages, values, rng):
+    """Stages that each read the first variable: every value of it is a state of its own."""
+    tables = []
+    for k in range(stages):
+        shape = (values,) * (1 + (k > 0))
+        size = 1.0 + np.arange(values) + np.zeros(shape)
+        cost = {name: size**1.5 * rng.uniform(0.8, 1.2, shape) for name in NAMES[1:3]}
+        score = {"score": (size * rng.uniform(0.9, 1.1, shape)).round(1)}
+        tables.append(StageTable(f"stage{k}", (0,) * (k > 0), (k,), score | cost))
+    return SeparableProblem((values,) * stages, tuple(tables), dict.fromkeys(NAMES[:3], "sum"))
+
+
+@pytest.mark.parametrize("names", [NAMES[:1], NAMES[:2], NAMES[:3]])
+@pytest.mark.parametrize("block", [1 << 16, 50])
+def test_many_states_at_once_are_those_one_by_one(monkeypatch, rng, names, block):
+    problem, objectives = all_read_the_first(5, 6, rng), [objective(name) for name in names]
+    limits = [Limit.on("latency_ms", 50.0), Limit.on("energy_mj", 45.0)]
+    with monkeypatch.context() as patch:
+        patch.setattr("flash.optimize.many_states._BLOCK", block)
+        by_themselves = mock.Mock(side_effect=Merge)
+        patch.setattr("flash.optimize.exact.Merge", by_themselves)
+        together = exact_front(problem, objectives, limits)
+    assert by_themselves.call_count == 1  # of the last stage, which leaves one state
+    monkeypatch.setattr("flash.optimize.exact.FEW_OPTIONS", 0)
+    alone = exact_front(problem, objectives, limits)
+    assert together.indices.tolist() == alone.indices.tolist()
+    assert together.evaluations == alone.evaluations
+    expected = every_design(problem)
+    expected = values_of(problem, expected[meets(problem, expected, limits)], objectives)
+    signs = np.array([o.sign for o in objectives])
+    assert {tuple(row) for row in together.values * signs} == literal_front(expected * signs)
 
 
 def test_a_goal_that_is_limited_the_other_way_has_no_best_corner(monkeypatch):

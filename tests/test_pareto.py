@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from flash.errors import UsageError
-from flash.optimize.pareto import distance_to_ideal, hypervolume, non_dominated, reference_point
+from flash.optimize.pareto import (
+    distance_to_ideal,
+    hypervolume,
+    non_dominated,
+    non_dominated_within,
+    reference_point,
+)
 
 
 def points(columns):
@@ -44,6 +50,14 @@ def test_many_points_are_filtered_as_few_are(distinct):
             literal.add((x, lowest))
     assert {tuple(row) for row in values[kept].tolist()} == literal
     assert kept.sum() == len(literal)
+
+
+@settings(max_examples=200, deadline=None)
+@given(points(st.integers(1, 4)), st.integers(1, 5))
+def test_groups_are_filtered_each_by_itself(values, groups):
+    group = np.sort(np.arange(len(values)) % groups)
+    parts = [non_dominated(values[group == k]) for k in range(groups)]
+    assert non_dominated_within(values, group).tolist() == np.concatenate(parts).tolist()
 
 
 def test_first_of_equal_points_is_kept():

@@ -31,8 +31,16 @@ class Criterion:
     bound: float | None
     limit_only: bool
 
+    @property
+    def unlimited(self) -> Criterion:
+        """The same where what tells designs apart may not depend on a limit."""
+        return Criterion(self.of, self.sums, self.peak, None, False)
+
     def coordinates(self, columns: Floats, low: Floats, high: Floats) -> list[Floats]:
-        """What decides dominance, small is good; ``low``/``high``: what remains, per quantity."""
+        """What decides dominance, small is good.
+
+        low, high: what remains, a number a quantity, or one a quantity and partial design.
+        """
         total = self._total(columns)
         if self.peak is None:
             ends = [self._signed(total)]
@@ -41,18 +49,18 @@ class Criterion:
             # If what else there is has no bound, only the sums tell two designs apart there.
             ends = [
                 self._signed(
-                    total + np.maximum(peak, rest[self.peak]) if rest[self.peak] < np.inf else total
+                    total
+                    + np.where(rest[self.peak] < np.inf, np.maximum(peak, rest[self.peak]), 0.0)
                 )
                 for rest in (low, high)
             ]
             # A maximum alone is told by its lower end: the other one never tells more apart.
-            if low[self.peak] == high[self.peak] or not self.sums:
+            if not self.sums or np.all(low[self.peak] == high[self.peak]):
                 ends = ends[:1]
         if self.limit_only and self.bound is not None and (self.peak is None or self.of.sign > 0):
             # Below this, every completion meets the limit: how far below is of no interest.
-            worst = sum(float((high if self.of.sign > 0 else low)[k]) for k in self.sums)
-            safe = self.of.sign * (self.bound - worst)
-            safe -= SLACK * (abs(self.bound) + abs(worst))
+            worst = sum((high if self.of.sign > 0 else low)[k] for k in self.sums)
+            safe = self.of.sign * (self.bound - worst) - SLACK * (abs(self.bound) + np.abs(worst))
             ends = [np.maximum(end, safe) for end in ends]
         return ends
 
@@ -83,7 +91,7 @@ class Criterion:
     def _total(self, columns: Floats) -> Floats:
         """The sums' part; a column itself where it is the only one."""
         if not self.sums:
-            return np.zeros(columns.shape[1])
+            return np.zeros(columns.shape[1:])
         total: Floats = columns[self.sums[0]]
         for k in self.sums[1:]:
             total = total + columns[k]

@@ -27,6 +27,7 @@ from flash.errors import InfeasibleError, UsageError
 from flash.optimize.chain import Options, Step, chain, options_of, remaining
 from flash.optimize.criterion import Criterion
 from flash.optimize.infeasibility import best_of_space, none_found
+from flash.optimize.many_states import FEW_OPTIONS, ManyStates, Pieces
 from flash.optimize.merging import Merge, Piece
 from flash.optimize.objectives import Limit, Objective, Scalar, values_of, within
 from flash.optimize.optimizer import Optimizer
@@ -73,13 +74,13 @@ def _with_followers(steps: Sequence[Step]) -> Iterator[tuple[Step, list[Step]]]:
         start = end
 
 
-def _followed(state: int, then: Sequence[Options]) -> tuple[int, list[Floats]]:
-    """The state after stages without a choice, and what each adds."""
+def _followed(states: Ints, then: Sequence[Options]) -> tuple[Ints, list[Floats]]:
+    """The states after stages without a choice, and what each adds, (quantities, states)."""
     constants = []
     for options in then:
-        constants.append(options.columns[:, state, 0, 0])
-        state = int(options.next_state[state, 0])
-    return state, constants
+        constants.append(options.columns[:, states, 0, 0])
+        states = options.next_state[states, 0]
+    return states, constants
 
 
 class _Search:
@@ -144,37 +145,53 @@ class _Search:
     # ------------------------------------------------------------------------ one stage
     def _extend(self, layer: _Layer, step: Step, forced: Sequence[Step], number: int) -> _Layer:
         options, *then = (options_of(self.problem, one, self.quantities) for one in (step, *forced))
-        after = (forced[-1] if forced else step).after
-        states = math.prod(self.problem.sizes[k] for k in after)
         low, high = (self._rest_after(number, end) for end in ("low", "high"))
-        arriving: list[list[Piece]] = [[] for _ in range(states)]
         hopeful = self.outlook.pairs(layer.columns, layer.starts, (options, *then), (low, high))
-        for source in np.flatnonzero(np.diff(layer.starts)).tolist():
-            first, last = layer.starts[source : source + 2].tolist()
-            for kept, following in enumerate(options.next_state[source].tolist()):
-                if not hopeful[source, kept]:
-                    continue
-                state, constants = _followed(following, then)
-                own = options.columns[:, source, kept]
-                useful = np.flatnonzero(self._useful(own, low[:, state], high[:, state]))
-                numbers = kept * options.columns.shape[3] + useful
-                arriving[state].append(Piece(first, last, own[:, useful], numbers, constants))
-        merged = [(layer.columns[:, :0], layer.parents[:0], layer.options[:0])]
-        ends = np.zeros(states + 1, dtype=np.int64)
-        for state, pieces in enumerate(arriving):
-            if pieces:  # limits empty most states of spaces that have many
-                merge = Merge(
-                    layer.columns, self.adds, self.criteria, low[:, state], high[:, state]
-                )
-                merged.append(merge.of(pieces))
-                self.evaluations += merge.evaluations
-                ends[state + 1] = len(merged[-1][1])
+        # A piece: the partial designs of a state, and the options with one kept value.
+        source, kept = np.nonzero(hopeful & (np.diff(layer.starts) > 0)[:, None])
+        state, then_adds = _followed(options.next_state[source, kept], then)
+        first, last = layer.starts[source], layer.starts[source + 1]
+        merged = [(layer.columns[:, :0], layer.parents[:0], layer.options[:0], state[:0])]
+        width, left = options.columns.shape[3], np.arange(len(state))
+        if width <= FEW_OPTIONS and len(state):
+            pieces = Pieces(state, first, last, options.columns[:, source, kept], then_adds)
+            many = ManyStates(
+                layer.columns, self.adds, self.criteria, pieces, low[:, state], high[:, state]
+            )
+            self.evaluations += many.evaluations
+            left = np.flatnonzero(~many.taken)
+            for columns, parents, piece, which in many.survivors():
+                merged.append((columns, parents, kept[piece] * width + which, state[piece]))
+        arriving: dict[int, list[Piece]] = {}
+        for k in left.tolist():
+            own = options.columns[:, source[k], kept[k]]
+            useful = np.flatnonzero(self._useful(own, low[:, state[k]], high[:, state[k]]))
+            numbers = kept[k] * width + useful
+            adds = [constant[:, k] for constant in then_adds]
+            alone = Piece(int(first[k]), int(last[k]), own[:, useful], numbers, adds)
+            arriving.setdefault(int(state[k]), []).append(alone)
+        for end, found in arriving.items():
+            merge = Merge(layer.columns, self.adds, self.criteria, low[:, end], high[:, end])
+            columns, parents, numbers = merge.of(found)
+            self.evaluations += merge.evaluations
+            merged.append((columns, parents, numbers, np.full(len(parents), end)))
+        return self._open(merged, low, high)
+
+    def _open(
+        self, merged: Sequence[tuple[Floats, Ints, Ints, Ints]], low: Floats, high: Floats
+    ) -> _Layer:
+        """Those that may end on the front, sorted by state.
+
+        merged: totals, partial designs, options, states.  low, high: (quantities, states) what
+        remains.
+        """
         columns = np.concatenate([m[0] for m in merged], axis=1)
-        which = np.repeat(np.arange(states), ends[1:])
-        keep = self.outlook.open(columns, low[:, which], high[:, which])
+        which = np.concatenate([m[3] for m in merged])
+        order = np.argsort(which, kind="stable")
+        keep = order[self.outlook.open(columns, low[:, which], high[:, which])[order]]
         return _Layer(
             columns[:, keep],
-            np.append(0, np.cumsum(np.bincount(which[keep], minlength=states))),
+            np.append(0, np.cumsum(np.bincount(which[keep], minlength=low.shape[1]))),
             np.concatenate([m[1] for m in merged])[keep],
             np.concatenate([m[2] for m in merged])[keep],
         )
@@ -190,9 +207,7 @@ class _Search:
         # Whatever else is in the design, its maximum is at least what must still follow.
         anything = np.where(self.adds, high, np.inf)
         coordinates = [
-            end
-            for c in self.criteria
-            for end in Criterion(c.of, c.sums, c.peak, None, False).coordinates(own, low, anything)
+            end for c in self.criteria for end in c.unlimited.coordinates(own, low, anything)
         ]
         return non_dominated(np.stack(coordinates, axis=1))
 

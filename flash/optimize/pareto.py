@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 from flash.errors import UsageError
 from flash.spaces.stage_tables import Floats
 
-__all__ = ["distance_to_ideal", "hypervolume", "non_dominated", "reference_point"]
+__all__ = [
+    "distance_to_ideal",
+    "hypervolume",
+    "non_dominated",
+    "non_dominated_within",
+    "reference_point",
+]
 
 Flags = NDArray[np.bool_]
 
@@ -50,6 +56,23 @@ def non_dominated(values: Floats, signs: Sequence[float] | None = None) -> Flags
         values_of = [len(np.unique(column)) for column in sample.T]
         points = points[:, np.argsort(values_of, kind="stable")]
     mask: Flags = moocore.is_nondominated(np.ascontiguousarray(points))
+    return mask
+
+
+def non_dominated_within(values: Floats, groups: NDArray[np.int64]) -> Flags:
+    """``non_dominated`` of each group of rows by itself, minimising; ``groups`` never falls."""
+    new = np.append(True, groups[1:] != groups[:-1])[: len(groups)]
+    number = np.cumsum(new) - 1
+    starts = np.flatnonzero(new)
+    points = values[:, (values != values[starts[number]]).any(axis=0)]
+    if points.shape[1] > 2:
+        return np.concatenate([non_dominated(part) for part in np.split(points, starts[1:])])
+    x, y = (*points.T, *np.zeros((2, len(points))))[:2]
+    order = np.lexsort((y, x, number))
+    # As ``_staircase``, by ranks of y that are below all of the groups before.
+    rank = np.unique(y, return_inverse=True)[1][order] - number[order] * len(points)
+    mask = np.empty_like(new)
+    mask[order] = np.append(True, rank[1:] < np.minimum.accumulate(rank)[:-1])[: len(points)]
     return mask
 
 

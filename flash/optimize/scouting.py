@@ -53,7 +53,8 @@ def scout(
     reach = np.where(np.arange(_DRAWN) % 2, 1.0, rng.random(_DRAWN))[:, None] * (tops + 1)
     drawn = (rng.random((_DRAWN, len(tops))) * reach).astype(np.int64)
     values, allowed = score(drawn)
-    around = np.concatenate([steps(len(tops)), 2 * steps(len(tops))])
+    around = steps(len(tops))[np.tile(tops > 0, 2)]  # no step leads to another of one value
+    around = np.concatenate([around, 2 * around])
     signs = [of.sign for of in objectives]
     front, _ = spread(drawn, values, score, allowed, signs, around, tops, _SWEEPS)
     front = front[meets(problem, front, limits)]  # by the numbers that count
