@@ -137,6 +137,20 @@ def test_the_network_of_a_chip_search_is_exported_as_its_report_describes_it(tmp
     assert (entry["id"], entry["params"], entry["macs"]) == (design.id, design.params, design.macs)
 
 
+def test_files_of_a_chips_design_do_not_pass_for_its_number_format(tmp_path):
+    chip = "rows=32,cols=32,buffer_kib=256,dataflow=ws,frequency_mhz=800"
+    for bits, told in ((4, "onnx-int8 holds 8 bits"), (8, "onnx holds floats"), (16, "8 bits")):
+        report = search(target="systolic", hardware=f"{chip},bits={bits}")
+        path = tmp_path / "front.json"
+        path.write_text(report.to_json(), encoding="utf-8")
+        done = export(path, ["fastest"], tmp_path / str(bits), format="onnx,onnx-int8")
+        (entry,) = done.manifest["designs"]
+        assert entry["hardware"]["bits"] == bits
+        (note,) = [line for line in done.lines() if "expected to cost" in line]
+        assert f"in {bits} bits; " in note and told in note
+        assert ("holds 8 bits" in note) == (bits != 8)
+
+
 # ------------------------------------------------------------------------- int8 and PyTorch
 
 

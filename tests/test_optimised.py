@@ -318,3 +318,30 @@ def test_a_sum_that_only_a_norm_reads_is_part_of_it(read_again):
     by_rule = [layer.op for layer in executed_layers(network_of(built), "fed", "ort")]
     read = [layer.op for layer in optimised_network(built, blocks=False).layers]
     assert by_rule == read == ["linear", *["add"] * read_again, "layer_norm", "add"]
+
+
+def _half(folder):
+    """One convolution with weights and activations of fp16."""
+    kind = onnx.TensorProto.FLOAT16
+    shape = [1, 16, 8, 8]
+    weights = onnx.numpy_helper.from_array(np.ones((16, 16, 3, 3), dtype=np.float16), "w")
+    node = onnx.helper.make_node("Conv", ["x", "w"], ["y"], pads=[1, 1, 1, 1])
+    ends = [onnx.helper.make_tensor_value_info(name, kind, shape) for name in ("x", "y")]
+    graph = onnx.helper.make_graph([node], "half", [ends[0]], [ends[1]], [weights])
+    opset = [onnx.helper.make_opsetid("", 17)]
+    path = folder / "half.onnx"
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), path)
+    return path
+
+
+def test_a_chip_computes_a_file_in_the_bits_that_it_is_stored_in(tmp_path, capsys):
+    half, whole = _half(tmp_path), _quantized(tmp_path)
+
+    def price(path, hardware=None):
+        (row,) = estimate(path, target="systolic", hardware=hardware)
+        return row["area_mm2"], row["latency_ms"], row["energy_mj"]
+
+    assert price(half) == price(half, "bits=16") != price(half, "bits=8")
+    assert "stored in fp16: priced as systolic with bits=16 runs it" in capsys.readouterr().err
+    assert price(whole) == price(whole, "bits=8") != price(whole, "bits=16")
+    assert "priced as" not in capsys.readouterr().err

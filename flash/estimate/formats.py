@@ -54,7 +54,9 @@ def as_stored(name: str, network: Network, target: Target, tell: bool = True) ->
     elif found is target:
         return target
     else:
-        note = f"{name} is stored in {words}: priced as {target_name(found)} runs it"
+        changed = [f"{n}={v}" for n, v in found.chip.items() if v != target.chip[n]]
+        runs = " with ".join([target_name(found), *changed])
+        note = f"{name} is stored in {words}: priced as {runs} runs it"
     if tell:
         sys.stderr.write("".join(c if c.isprintable() else " " for c in f"note: {note}") + "\n")
     return found or target

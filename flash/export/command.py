@@ -244,6 +244,7 @@ def _entry(report: SearchReport, design: DesignReport) -> dict[str, Any]:
         "id": design.id,
         "picks": [pick for pick in _PICKS if getattr(report.picks, pick) == design.id],
         "design": dict(design.design),
+        **({"hardware": dict(design.hardware)} if design.hardware else {}),
         "description": design.description,
         "params": design.params,
         "macs": design.macs,

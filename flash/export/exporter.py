@@ -32,12 +32,14 @@ class Exporter:
     describe: manifest entry -> what a line for people says of it beside the size.
     compiles: for one machine, which ``Order.machine`` names.
     runs_in:  the framework that runs the file, as profiles name it; empty where any may.
+    bits:     of weights and activations, where the file has whole numbers; 0 where it has floats.
     """
 
     build: Callable[[Order], Build]
     describe: Callable[[Mapping[str, Any]], Sequence[str]] = _nothing
     compiles: bool = False
     runs_in: str = ""
+    bits: int = 0
 
 
 #: Exporters by the name users give a format.

@@ -84,4 +84,4 @@ def _describe(entry: Mapping[str, Any]) -> list[str]:
     ]
 
 
-ONNX_INT8 = Exporter(int8_build, _describe, runs_in="onnxruntime")
+ONNX_INT8 = Exporter(int8_build, _describe, runs_in="onnxruntime", bits=8)

@@ -77,9 +77,26 @@ class ExportReport(Result):
             and (runs_in := EXPORTERS[name].runs_in)
             and runs_in.lower() not in framework.lower()
         ]
-        if not others:
-            return []
-        return [f"note: the latency expected is in {framework}; {', '.join(others)}"]
+        notes = [f"note: the latency expected is in {framework}; {', '.join(others)}"]
+        return (notes if others else []) + self._formats_apart()
+
+    def _formats_apart(self) -> list[str]:
+        """Where a design's chip computes in other numbers than a file holds, a line each."""
+        notes = []
+        for entry in self.manifest["designs"]:
+            bits = entry.get("hardware", {}).get("bits")
+            holds = {build["format"]: EXPORTERS[build["format"]].bits for build in entry["builds"]}
+            others = [
+                f"{name} holds {f'{own} bits' if own else 'floats'}"
+                for name, own in holds.items()
+                if own != bits
+            ]
+            if bits is not None and others:
+                notes.append(
+                    f"note: {entry['id']} is expected to cost what it does in {bits} bits; "
+                    + ", ".join(others)
+                )
+        return notes
 
 
 def _ends(name: str, interval: Mapping[str, Any] | None) -> dict[str, float | None]:

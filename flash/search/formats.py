@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,7 +91,7 @@ class Part:
                 shown[:, column] = self.goal.shown(shown[:, column])
         return shown
 
-    @property
+    @cached_property
     def outside(self) -> NDArray[np.bool_]:
         """Which designs lie beyond the networks trained."""
         none = np.zeros(len(self.result), dtype=np.bool_)
@@ -121,13 +122,16 @@ def rivals(
     if request.single or request.confidence is not None or not parts:
         return None
     values = np.concatenate([part.shown(part.result.values)[~part.outside] for part in parts])
+    if not len(values):
+        return None
     values = values[non_dominated(values, [of.sign for of in objectives])]
     for column, of in enumerate(objectives):
         if of.name == goal.metric:
             ends = [(x.values[of.name].min(), x.values[of.name].max()) for x in tables.stages]
             low, high = np.sum(ends, axis=0)
             values[:, column] = _most_metric(goal, values[:, column], float(low), float(high))
-    return values[np.isfinite(values).all(axis=1)] if len(values) else None
+    found: Floats = values[np.isfinite(values).all(axis=1)]
+    return found
 
 
 def _most_metric(goal: Goal, shown: Floats, low: float, high: float) -> Floats:

@@ -22,6 +22,7 @@ so be missed; in every row, no design below the limit is returned.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -48,6 +49,8 @@ __all__ = ["Criteria", "Goal", "choose_criteria", "choose_goal"]
 
 #: Sums over layers of which one over the other is a network's mean width.
 _MEAN = ("channels", "convs")
+#: Sums in another order differ by less, as a share.
+_SLACK = 1e-12
 #: What designs within limits that nobody gave do.
 _TRAINED = "stays within the sizes that were trained (--extrapolate leaves them)"
 _CONNECTED = "leads its input to its output"
@@ -202,6 +205,18 @@ class Goal:
             return size_problem(networks, metrics=(self.metric,))
         return with_cell_sum(size_problem(networks), networks, self.metric, self.index)
 
+    def most_of_trained(self, networks: SearchSpace) -> float:
+        """The most of the metric that networks no larger than those trained have."""
+        tables = self._of_networks(networks)
+        sizes = {} if self.model is None else self.model.trained_sizes
+        known = {name: ends for name, ends in sizes.items() if name in tables.combine}
+        limits = [Limit(Objective(name, "min"), most) for name, (_, most) in known.items()]
+        try:
+            best = exact_front(tables, [Objective(self.metric, "max")], limits)
+        except InfeasibleError:
+            return math.inf
+        return float(best.values[0, 0]) * (1 + _SLACK)
+
     def why_unmet(self, problem: Problem, tables: SeparableProblem, others: Sequence[Limit]) -> str:
         """The best accuracy under the other limits, in one line; empty if that does not bind."""
         least, utility = self.min_accuracy_percent, self.utility
@@ -269,7 +284,10 @@ def choose_goal(
     }
     width = model.trained_width if model is not None and within and closely else None
     most = {chosen: model.most_metric} if model is not None and inside and rises else {}
-    return Goal(chosen, shown_as, model, rises, least, inside, why, sizes, width, most, notes)
+    goal = Goal(chosen, shown_as, model, rises, least, inside, why, sizes, width, most, notes)
+    if np.isinf([*most.values()]).any() and not problem.target.exact:
+        return replace(goal, most={chosen: goal.most_of_trained(networks)})
+    return goal
 
 
 def _checked(problem: Problem, metric: str) -> str:

@@ -164,11 +164,12 @@ class RunsGraphs(Protocol):
 
 @runtime_checkable
 class RunsFormats(Protocol):
-    """What a target may offer beside: runtimes for networks stored in several number formats."""
+    """What a target may offer beside: runtimes, or chips, for networks stored in several number
+    formats."""
 
     def of_format(self, number_format: str) -> Target | None:
-        """The target with a runtime for networks stored so: itself where its runtime is one;
-        None where it has none, or the user named another."""
+        """The target with a runtime for networks stored so: itself where its runtime is one, or
+        runs any; None where it has none, or the user named another."""
 
 
 @dataclass(frozen=True)

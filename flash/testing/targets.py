@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from flash.errors import UsageError
 from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import Floats, tabulate
-from flash.targets import Costs, Hardware, Target
+from flash.targets import ChipsOfFormats, Costs, Hardware, Target, bits_of
 from flash.testing.small import Ints, every_design, small_space
 
 __all__ = ["TargetConformance"]
@@ -146,6 +147,28 @@ class TargetConformance:
             alone = family.target(int(possible[row])).stage_costs(table)
             for name, values in together.items():
                 assert np.allclose(values[row], alone[name], rtol=self.tolerance, atol=0), name
+
+    def test_chips_of_every_number_format_are_chips_of_the_family(self, hardware: Hardware) -> None:
+        """Where formats are searched: each chip has one, and variables stay what they are."""
+        offered: object = hardware.family()
+        if not isinstance(offered, ChipsOfFormats):
+            pytest.skip("one number format")
+        family: Any = offered  # of both protocols
+        every, names = [dict(chip) for chip in family.chips], list(family.grid.free)
+        assert list(family.bits) == sorted(set(family.bits)) and family.usual_bits in family.bits
+        found = []
+        for bits in family.bits:
+            part = family.of_bits(bits)
+            assert list(part.grid.free) == names
+            assert {bits_of(part.target(k)) for k in range(len(part.chips))} == {bits}
+            assert bits_of(part.example) == bits
+            found += [dict(chip) for chip in part.chips]
+        assert len(found) == len(every) and all(chip in every for chip in found)
+        if len(family.bits) > 1:
+            others = [bits for bits in family.bits if bits != family.usual_bits]
+            left = family.without_bits(others, "why")
+            assert {bits_of(left.target(k)) for k in range(len(left.chips))} == {family.usual_bits}
+            assert "why" in left.notes and left.grid.options < family.grid.options
 
     def test_what_it_lacks_is_told_in_a_line(self, hardware: Hardware) -> None:
         """A runtime that there is not is refused."""

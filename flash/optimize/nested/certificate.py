@@ -271,7 +271,7 @@ class _Branching:
         left = sum(len(group.choices) for group in groups)
         size = self.nested.size
         among = "".join(
-            f", those with {of.name} up to {cap:.4g}"
+            f", those with no more {of.name} than trained ones"
             for of, cap in zip(self.objectives, self.caps, strict=True)
             if np.isfinite(cap)
         )

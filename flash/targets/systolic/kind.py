@@ -36,8 +36,9 @@ class SystolicArrays:
     def target(self, given: Given | None = None) -> SystolicTarget:
         """The chip with the variables given, the others as in ``[default]``."""
         hardware = self.hardware
-        chip = chip_of(given, hardware.default, tuple(hardware.variables), WORDS)
-        return SystolicTarget(hardware, chip)
+        names = tuple(hardware.variables)
+        chip = chip_of(given, hardware.default, names, WORDS)
+        return SystolicTarget(hardware, chip, "bits" in values_of(given, names, WORDS))
 
     def family(self, given: Given | None = None) -> SystolicFamily | None:
         """All chips with the variables given."""

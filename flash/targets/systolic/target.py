@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -25,14 +26,20 @@ __all__ = ["MAC_MODELS", "SystolicTarget"]
 
 #: Models of a MAC whose disagreement is the interval of the energy.
 MAC_MODELS: Final = ("aladdin", "horowitz")
+#: Formats that files are stored in -> bits of the operands that compute them.
+_STORED_BITS: Final = MappingProxyType({"int8": 8, "fp16": 16})
 
 
 @dataclass(frozen=True)
 class SystolicTarget:
-    """A profile and a value for each of its hardware variables."""
+    """A profile and a value for each of its hardware variables.
+
+    named: the user chose the width of the operands.
+    """
 
     hardware: SystolicHardware
     chip: Mapping[str, int]
+    named: bool = False
 
     energy_how: str = f"published figures of a MAC ({', '.join(MAC_MODELS)})"
     exact: bool = True
@@ -131,6 +138,13 @@ class SystolicTarget:
         """Latency and energy, additive, and the chip's area."""
         area = np.full(table.designs, float(systolic_area_mm2(self.hardware, self.chip)))
         return {**self._costs(table, self.hardware), "area_mm2": area}
+
+    def of_format(self, number_format: str) -> SystolicTarget:
+        """With operands as wide as numbers stored so, where the profile has that width."""
+        bits = _STORED_BITS.get(number_format, self.chip["bits"])
+        if self.named or bits == self.chip["bits"] or bits not in self.hardware.variables["bits"]:
+            return self
+        return replace(self, chip={**self.chip, "bits": bits})
 
     def breakdown(self, network: Network) -> Breakdown:
         """Layer by layer, with the profile's own model of a MAC."""
