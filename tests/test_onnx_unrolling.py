@@ -1,4 +1,4 @@
-"""Loops, lists of tensors and sizes that only a run knows: equal to what they stand for."""
+"""Loops, lists, sizes that only a run knows, what other tools write: as what they stand for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 from onnx_models import model, node, normal  # noqa: E402
 
-from flash.backends import network_of  # noqa: E402
+from flash.backends import network_of, read_onnx  # noqa: E402
 from flash.spaces.layers import layer_macs  # noqa: E402
 
 ANY = helper.make_tensor_value_info
@@ -327,3 +327,79 @@ def test_a_sum_that_is_normalised_in_one_kernel_is_priced_as_that_kernel():
         for x in (after, before)
     )
     assert 3 < together / apart < 9  # 10.7 us were measured for 2,048 values, 2.3 apart
+
+
+# -------------------------------------------------------------------- what other tools leave
+def test_formats_that_do_not_match_change_no_size():
+    """A bias in int32 that is shared, a weight that was halved and its reader not."""
+    quantized = [
+        node("DequantizeLinear", ["q", "scale", "zero"], ["w"]),
+        node("Identity", ["shared"], ["bias"]),
+        node("Conv", ["x", "w", "bias"], ["y"]),
+    ]
+    weights = {"q": np.ones((4, 3, 3, 3), np.int8), "scale": np.float32(0.1),
+               "zero": np.int8(0), "shared": np.arange(4, dtype=np.int32)}  # fmt: skip
+    found = network_of(model(quantized, {"x": [1, 3, 8, 8]}, weights))
+    assert found.macs == 36 * 4 * 27 and found.params >= 4 * 27
+    halved = [node("MatMul", ["x", "w"], ["y"])]
+    found = network_of(model(halved, {"x": [2, 8]}, {"w": normal(8, 4).astype(np.float16)}))
+    assert found.macs == 2 * 8 * 4
+    with pytest.raises(InputError, match="do not fit together"):
+        network_of(model(halved, {"x": [2, 9]}, {"w": normal(8, 4).astype(np.float16)}))
+
+
+def test_a_quantized_softmax_keeps_no_attribute_of_its_own():
+    made = [node("MatMul", ["x", "w"], ["m"]),
+            node("QLinearSoftmax", ["m", "s", "z", "s", "z"], ["y"], domain="com.microsoft",
+                 opset=13, axis=-1)]  # fmt: skip
+    weights = {"w": normal(8, 4), "s": np.float32(0.1), "z": np.uint8(0)}
+    given = model(made, {"x": [2, 8]}, weights, domains=["com.microsoft"])
+    assert [layer.act for layer in network_of(given).layers][-1] == "softmax"
+
+
+def test_a_graph_that_onnxruntime_merged_is_the_network_that_it_merged():
+    fused = [node("FusedConv", ["x", "w", "b"], ["y"], domain="com.microsoft",
+                  activation=b"Relu", pads=[1, 1, 1, 1], kernel_shape=[3, 3])]  # fmt: skip
+    weights = {"w": normal(8, 3, 3, 3), "b": normal(8)}
+    given = model(fused, {"x": [1, 3, 8, 8]}, weights, domains=["com.microsoft"])
+    plain = [node("Conv", ["x", "w", "b"], ["c"], pads=[1, 1, 1, 1]), node("Relu", ["c"], ["y"])]
+    found, same = network_of(given), network_of(model(plain, {"x": [1, 3, 8, 8]}, weights))
+    assert (found.macs, found.params) == (same.macs, same.params) == (64 * 8 * 27, 8 * 28)
+    assert [x.act for x in found.layers] == [x.act for x in same.layers] == ["relu"]
+
+
+@pytest.mark.parametrize("level", ["ORT_ENABLE_EXTENDED", "ORT_ENABLE_ALL"])
+def test_files_that_onnxruntime_wrote_are_read(level, tmp_path):
+    runtime = pytest.importorskip("onnxruntime")
+    made = [node("Conv", ["x", "w"], ["c"]), node("Relu", ["c"], ["r"]),
+            node("Conv", ["r", "v"], ["d"]), node("Sigmoid", ["d"], ["y"])]  # fmt: skip
+    weights = {"w": normal(64, 32, 1, 1), "v": normal(32, 64, 3, 3)}
+    given = model(made, {"x": [1, 32, 8, 8]}, weights)
+    options = runtime.SessionOptions()
+    options.graph_optimization_level = getattr(runtime.GraphOptimizationLevel, level)
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.log_severity_level = 4
+    runtime.InferenceSession(given.SerializeToString(), options, ["CPUExecutionProvider"])
+    # Channels fill blocks of 8 and of 16, so that none is added.
+    assert read_onnx(tmp_path / "optimised.onnx").macs == 64 * 32 * 64 + 36 * 64 * 32 * 9
+
+
+def test_an_operator_of_onnxruntime_among_those_of_onnx_is_read():
+    made = [node("SimplifiedLayerNormalization", ["x", "s"], ["n"], axis=-1),
+            node("MatMul", ["n", "w"], ["y"])]  # fmt: skip
+    found = network_of(model(made, {"x": [2, 8]}, {"s": normal(8), "w": normal(8, 4)}))
+    assert found.macs == 64 and [layer.op for layer in found.layers] == ["layer_norm", "linear"]
+
+
+@pytest.mark.parametrize(
+    ("equation", "copies"),
+    [("bhld,bhdm->bhlm", 0), ("bhld,bhmd->bhlm", 1), ("blhd,bmhd->bhlm", 2),
+     ("bhlm,bmhd->blhd", 2)],
+)  # fmt: skip
+def test_sums_by_subscripts_bring_axes_into_order_first(equation, copies):
+    sizes = {"b": 2, "h": 4, "l": 6, "m": 5, "d": 3}
+    left, right = equation.split("->")[0].split(",")
+    inputs = {"x": [sizes[k] for k in left], "z": [sizes[k] for k in right]}
+    found = network_of(model([node("Einsum", ["x", "z"], ["y"], equation=equation)], inputs))
+    assert found.macs == 2 * 4 * 6 * 5 * 3
+    assert [layer.op for layer in found.layers if layer.op != "input"].count("copy") == copies

@@ -24,6 +24,8 @@ __all__ = ["checked_graph", "load_model"]
 
 #: What protobuf can hold in one file.
 _LARGEST_BYTES: Final = 2**31 - 1
+#: Operators of onnxruntime that its files have in ONNX's domain.
+_MISPLACED: Final = ("SimplifiedLayerNormalization",)
 #: What onnx raises on malformed models; it has no base class of its own.
 _MALFORMED: Final = (
     onnx.checker.ValidationError,
@@ -80,11 +82,21 @@ def checked_graph(model: onnx.ModelProto, path: str = "model") -> Graph:
         model = inline_functions(model, path)
         graph = graph_of(model, path, own)
         _strip_weights(model)
+        _own_domains(model)
         onnx.checker.check_model(model)
     except _MALFORMED as error:
         reason = one_line(str(error) or type(error).__name__)
         raise InputError(f"{path}: not a valid ONNX model: {reason}") from None
     return graph
+
+
+def _own_domains(model: onnx.ModelProto) -> None:
+    """Move onnxruntime's operators that it writes among ONNX's own out of the checker's way."""
+    moved = [node for node in model.graph.node if not node.domain and node.op_type in _MISPLACED]
+    for node in moved:
+        node.domain = "com.microsoft"
+    if moved and all(o.domain != "com.microsoft" for o in model.opset_import):
+        model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
 
 
 def _strip_weights(model: onnx.ModelProto) -> None:

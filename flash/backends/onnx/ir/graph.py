@@ -130,6 +130,7 @@ class Graph:
     bounded:   operations whose result has a size that depends on the data: the largest counts.
     turned:    loops that were unrolled, with their turns.
     stated:    values that the user gives of tensors which are computed, by name.
+    in_blocks: the file holds channels in blocks that onnxruntime filled up.
     own:       flash wrote the file, so that its node names tell the layers.
     renamed:   tensors that passes made others read in their place (``final_name``).
     """
@@ -149,6 +150,7 @@ class Graph:
     bounded: list[str] = field(default_factory=list)
     turned: dict[str, int] = field(default_factory=dict)
     stated: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    in_blocks: bool = False
     own: bool = False
     renamed: dict[str, str] = field(default_factory=dict)
 

@@ -112,6 +112,11 @@ class Mapper:
                 f"{label} turns {turns} times: what a turn computes is counted, not what a runtime "
                 "takes to begin one"
             )
+        if self.graph.in_blocks:
+            yield (
+                "onnxruntime wrote it with channels in blocks: those that fill the last block are "
+                "counted"
+            )
         if self.graph.bounded:
             yield (
                 f"{self.graph.bounded[0]} makes as many results as the data say: the most "

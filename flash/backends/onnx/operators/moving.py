@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -18,6 +19,7 @@ __all__ = [
     "copy",
     "gather",
     "pad",
+    "permuted",
     "reorder",
     "resize",
     "scatter",
@@ -45,11 +47,17 @@ def transpose(mapper: Mapper, node: Node) -> None:
     """Axes in another order: a copy of rows, or of elements that lie apart."""
     rank = len(mapper.shape(node.input(0)))
     order = list(node.attributes.get("perm") or range(rank - 1, -1, -1))
+    mapper.record("copy", node, [node.input(0)], act=permuted(order))
+
+
+def permuted(order: Sequence[int]) -> str:
+    """What a copy of a tensor with its axes in this order is: ``scattered`` or plain."""
+    rank = len(order)
     apart = rank > 1 and order[-1] != rank - 1 and not _moves_one_axis(order)
-    mapper.record("copy", node, [node.input(0)], act="scattered" if apart else "")
+    return "scattered" if apart else ""
 
 
-def _moves_one_axis(order: list[int]) -> bool:
+def _moves_one_axis(order: Sequence[int]) -> bool:
     """Whether all axes but one keep their order: runtimes copy what one axis spans."""
     left = [[axis for axis in order if axis != moved] for moved in order]
     return any(axes == sorted(axes) for axes in left)

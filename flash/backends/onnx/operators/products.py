@@ -7,6 +7,7 @@ from math import prod
 
 from flash.backends.onnx.ir.graph import Constant, Node
 from flash.backends.onnx.ir.mapper import Mapper
+from flash.backends.onnx.operators.moving import permuted
 
 __all__ = ["einsum", "gemm", "matmul", "matmul_bits"]
 
@@ -134,7 +135,11 @@ def stack(
 
 
 def einsum(mapper: Mapper, node: Node) -> None:
-    """Sums of products by subscripts, two operands at a time from the left."""
+    """Sums of products by subscripts, two operands at a time from the left.
+
+    Runtimes bring the axes of an activation into the order of a product of matrices first, and
+    those of the product into the order of the result.
+    """
     shapes = [mapper.shape(name) for name in node.inputs]
     terms, result = _subscripts(node.attributes["equation"].decode(), shapes)
     sizes: dict[str, int] = {}
@@ -151,7 +156,9 @@ def einsum(mapper: Mapper, node: Node) -> None:
         wanted = set(result).union(*terms[number + 1 :])
         made = "".join(dict.fromkeys(x for x in left + right if x in wanted))
         output = node.outputs[0]
-        if number < len(terms) - 1:
+        if number == len(terms) - 1:
+            made = result
+        else:
             shape = tuple(sizes[x] for x in made)
             output = mapper.temporary(f"{output}/{number}", shape, output)
         _contract(mapper, node, (before, node.input(number)), (left, right, made), sizes, output)
@@ -174,6 +181,17 @@ def _contract(
     both = left & right
     batch, inner = both & made, both - made
     rows, columns = left - right, right - left
+    places = dict.fromkeys("".join(terms[:2]))
+    in_order = [[x for x in places if x in part] for part in (batch, rows, inner, columns)]
+    matrices, first, summed, last = in_order
+    names = (
+        _ordered(mapper, node, names[0], terms[0], [*matrices, *first, *summed], sizes),
+        _ordered(mapper, node, names[1], terms[1], [*matrices, *summed, *last], sizes),
+    )
+    wanted, result = [x for x in [*matrices, *first, *last] if x in made], output
+    if _order([x for x in terms[2] if sizes[x] > 1], [x for x in wanted if sizes[x] > 1]):
+        shape = tuple(sizes[x] for x in wanted)
+        output = mapper.temporary(f"{result}/product", shape, node.outputs[0])
     constant = [mapper.is_constant(name) for name in names]
     if not batch and constant[1] and not constant[0]:
         _linear_to(mapper, node, names, (count(inner), count(columns), count(rows)), output)
@@ -183,6 +201,33 @@ def _contract(
     else:
         sizes4 = (count(batch), count(rows), count(inner), count(columns))
         stack(mapper, node, sizes4, inputs=names, output=output)
+    if output != result:
+        order = _order([x for x in wanted if sizes[x] > 1], [x for x in terms[2] if sizes[x] > 1])
+        mapper.record("copy", node, [output], result, act=permuted(order))
+
+
+def _ordered(
+    mapper: Mapper,
+    node: Node,
+    name: str,
+    term: str,
+    wanted: Sequence[str],
+    sizes: Mapping[str, int],
+) -> str:
+    """An activation with its axes in the order that a product of matrices needs them in."""
+    order = _order([x for x in term if sizes[x] > 1], [x for x in wanted if sizes[x] > 1])
+    if not order or mapper.is_constant(name):
+        return name
+    shape = tuple(sizes[x] for x in wanted)
+    turned = mapper.temporary(f"{node.outputs[0]}/{name}", shape, name)
+    mapper.record("copy", node, [name], turned, act=permuted(order))
+    return turned
+
+
+def _order(term: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    """Positions of axes in the order they are wanted in; none where they have it."""
+    order = [term.index(x) for x in wanted if x in term]
+    return [] if order == sorted(order) else order
 
 
 def _linear_to(

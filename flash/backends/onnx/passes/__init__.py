@@ -15,6 +15,7 @@ from flash.backends.onnx.passes.axes import bind_axes
 from flash.backends.onnx.passes.clean import clean
 from flash.backends.onnx.passes.dequantise import dequantise
 from flash.backends.onnx.passes.evaluate import evaluate_constants
+from flash.backends.onnx.passes.kernels import name_merged
 from flash.backends.onnx.passes.merge import merge_followers
 from flash.backends.onnx.passes.normalisation import fuse_normalisation
 from flash.errors import FlashError, InputError
@@ -23,6 +24,7 @@ __all__ = ["PASSES", "run_passes"]
 
 #: Passes that need nothing but the graph, in their order.
 PASSES: Final[tuple[Callable[[Graph], None], ...]] = (
+    name_merged,
     dequantise,
     evaluate_constants,
     clean,

@@ -54,6 +54,8 @@ def _kind_of_clip(graph: Graph, node: Node) -> str:
 def _classify_softmax(graph: Graph, node: Node) -> None:
     """Along the last axis or along another, whose elements do not lie side by side; of one row
     (a classifier's), which whoever makes it may finish, or of many."""
+    if node.outputs[0] not in graph.values:
+        return  # behind an operator whose results have no known shape
     shape = graph.shape(node.outputs[0])
     modern = graph.opsets.get("", 1) >= 13
     axis = node.attributes.get("axis", -1 if modern else 1) % max(len(shape), 1)

@@ -181,7 +181,8 @@ class _Work:
         outputs = [made, *node.outputs[1:]]
         if node.attributes.get("channels_last"):
             raise self.graph.refusal(node, "only channels before positions are costed")
-        attributes = {k: v for k, v in node.attributes.items() if k != "channels_last"}
+        unknown = ("channels_last", "opset")  # to the operator of floats
+        attributes = {k: v for k, v in node.attributes.items() if k not in unknown}
         plain = Node(op, node.name or result, inputs, outputs, attributes)
         self.nodes.append(plain)
         if bias:

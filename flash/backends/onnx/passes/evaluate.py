@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, defs, helper, numpy_helper, shape_inference
 
 from flash.backends.onnx.ir.graph import (
+    FORMATS,
     SMALL,
     Constant,
     Graph,
@@ -41,6 +42,8 @@ __all__ = ["MOST_ELEMENTS", "evaluate_constants"]
 MOST_ELEMENTS: Final = 2**40
 #: Elements of a constant that the model computes rather than stores.
 _MOST_COMPUTED: Final = 2**31
+#: What numbers with a fraction are stored in, a quantized bias among them.
+_FORMATS: Final = (*FORMATS, TensorProto.INT32)
 _ARITHMETIC: Final = ("Add", "Div", "Mul", "Sub")
 _UNKNOWN: Final = (
     "the shape of its result cannot be inferred; simplify the model (e.g. with onnxsim) or "
@@ -255,9 +258,21 @@ def _values_of(graph: Graph, node: Node) -> dict[str, Value]:
         helper.make_attribute(key, a) for key, a in node.attributes.items() if a != []
     )
     opsets = [helper.make_opsetid(d, v) for d, v in graph.opsets.items()]
-    result = shape_inference.infer_node_outputs(
-        schema, proto, types, data, opset_imports=opsets, ir_version=graph.ir_version
-    )
+    try:
+        result = shape_inference.infer_node_outputs(
+            schema, proto, types, data, opset_imports=opsets, ir_version=graph.ir_version
+        )
+    except _MALFORMED as error:
+        if "type" not in str(error):
+            raise
+        # Tools that quantize or halve a model leave formats that do not match; sizes do.
+        for name, t in types.items():
+            if t.tensor_type.elem_type in _FORMATS:
+                t.tensor_type.elem_type = TensorProto.FLOAT
+                data.pop(name, None)
+        result = shape_inference.infer_node_outputs(
+            schema, proto, types, data, opset_imports=opsets, ir_version=graph.ir_version
+        )
     found = {}
     for name in node.outputs:
         inferred = _value(result[name]) if name and name in result else None

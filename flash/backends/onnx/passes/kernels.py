@@ -14,7 +14,7 @@ from typing import Final
 from flash.backends.onnx.ir.graph import Graph, Node
 from flash.backends.onnx.ir.vocabulary import ACTIVATIONS
 
-__all__ = ["name_kernels", "plain_name"]
+__all__ = ["name_kernels", "name_merged", "plain_name"]
 
 _MS: Final = "com.microsoft."
 _BLOCKS: Final = f"{_MS}nchwc."
@@ -30,6 +30,7 @@ _IN_BLOCKS: Final = {
     for name in ("MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool")
 } | {f"{_BLOCKS}Upsample": "flash.BlockUpsample"}
 _REORDERS: Final = (f"{_BLOCKS}ReorderInput", f"{_BLOCKS}ReorderOutput")
+_OWN: Final = {*_MERGED, *_IN_BLOCKS, *_REORDERS}
 #: What onnxruntime ends the name of the tensor with that a convolution in blocks makes, to call it
 #: so; and PyTorch's exporter that of the node, to call the tensor so.
 _ENDINGS: Final = re.compile(r"(_output_\d+)?_nchwc$")
@@ -41,21 +42,33 @@ def plain_name(kernel: str) -> str:
     return _ENDINGS.sub("", kernel)
 
 
-def name_kernels(graph: Graph) -> None:
-    """Run the pass."""
+def name_merged(graph: Graph) -> None:
+    """Call what onnxruntime merged or laid out in blocks what it is; a file may hold its graph."""
+    graph.in_blocks = any(node.op.startswith(_BLOCKS) for node in graph.nodes)
+    if any(node.op in _OWN for node in graph.nodes):
+        _name_merged(graph)
+
+
+def _name_merged(graph: Graph) -> None:
     readers: dict[str, list[Node]] = {}
     for node in graph.nodes:
         for name in node.inputs:
             readers.setdefault(name, []).append(node)
     for node in graph.nodes:
-        node.name = plain_name(node.name)
         if node.op in _MERGED:
             _merge(node)
         elif node.op in _IN_BLOCKS:
             node.op = _IN_BLOCKS[node.op]
         elif node.op in _REORDERS:
             _reorder(graph, node, readers.get(node.outputs[0], []))
-        elif node.op == "Cast" and node.input(0) not in graph.constants:
+
+
+def name_kernels(graph: Graph) -> None:
+    """Run the pass."""
+    _name_merged(graph)
+    for node in graph.nodes:
+        node.name = plain_name(node.name)
+        if node.op == "Cast" and node.input(0) not in graph.constants:
             node.op = "flash.Cast"
         elif node.op.removeprefix(_MS) in _SKIP_NORMS:
             node.op = f"flash.{node.op.removeprefix(_MS)}"
