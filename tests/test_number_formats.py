@@ -15,6 +15,7 @@ from flash.errors import InfeasibleError
 from flash.evaluation import evaluate, evaluate_on_chips
 from flash.files.locations import data_file
 from flash.optimize import hypervolume_gap, non_dominated
+from flash.report.brief import render_brief
 from flash.report.reading import read_search
 from flash.search import search
 from flash.search.picks import written_apart
@@ -261,3 +262,20 @@ def test_a_limit_on_accuracy_counts_after_the_drop(small):
 def test_limits_at_the_far_end_of_intervals_hold_over_formats(small):
     report = search("systolic", small, hardware=_CHIPS, min_accuracy_percent=80.0, confidence=0.9)
     assert all(design.accuracy.low >= 80.0 - 1e-9 for design in report.front)
+
+
+def test_bits_of_which_nothing_is_known_are_told_and_cost_nothing(small):
+    chip = "rows=32,cols=32,frequency_mhz=800,dataflow=ws,buffer_kib=256"
+    twelve, floats = (
+        search("systolic", small, hardware=f"{chip},bits={bits}") for bits in (12, 16)
+    )
+    assert any("what 12 bits cost such networks" in note for note in twelve.notes)
+    assert not any("bits cost" in note for note in floats.notes)
+    most = [max(design.accuracy.value for design in x.front) for x in (twelve, floats)]
+    assert most[0] == pytest.approx(most[1])
+
+
+def test_the_screen_says_nothing_of_an_optimizer_alone_where_formats_were_searched(small):
+    text = render_brief(search("systolic", small, hardware=_CHIPS))
+    assert "certified: no design searched beats one shown" in text
+    assert "alone" not in text and "shgo came" not in text

@@ -42,6 +42,7 @@ __all__ = [
     "narrow_to_trained",
     "why_no_accuracy",
     "without_accuracy",
+    "words_on_bits",
     "write_accuracy",
 ]
 
@@ -79,6 +80,18 @@ def accuracy_of(space: SearchSpace, bits: int = LOSSLESS) -> AccuracyModel | Non
 def knows_cost_of(bits: int, model: AccuracyModel, space: SearchSpace) -> bool:
     """Whether it is known what numbers of so many bits cost designs of a space in accuracy."""
     return bits >= LOSSLESS or _drop(model, space, bits) is not None
+
+
+def words_on_bits(bits: int, model: AccuracyModel) -> str:
+    """What a reader should know of predictions in so many bits; empty of floats."""
+    if model.drop is not None:
+        return str(model.drop)
+    if bits >= LOSSLESS:
+        return ""
+    return (
+        f"predicted accuracies are those of floats: what {bits} bits cost such networks in "
+        f"{model.measure} is not known here"
+    )
 
 
 def _drop(model: AccuracyModel, space: SearchSpace, bits: int) -> Drop | None:

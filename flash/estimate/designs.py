@@ -272,13 +272,17 @@ def _accuracy_model(space: SearchSpace, bits: int) -> AccuracyModel | None:
     """The accuracy model, None without one; why not, and what bits cost, go to standard error."""
     if space.accuracy is None:
         return None
-    from flash.accuracy import accuracy_of, why_no_accuracy  # noqa: PLC0415 (few spaces have one)
+    from flash.accuracy.storage import (  # noqa: PLC0415 (few spaces have one)
+        accuracy_of,
+        why_no_accuracy,
+        words_on_bits,
+    )
 
     model = accuracy_of(space, bits)
     if model is None:
         sys.stderr.write(f"note: no accuracy: {why_no_accuracy(space)}\n")
-    elif model.drop is not None:
-        sys.stderr.write(f"note: {model.drop}\n")
+    elif words := words_on_bits(bits, model):
+        sys.stderr.write(f"note: {words}\n")
     return model
 
 

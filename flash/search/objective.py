@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from flash.accuracy.calibration import AccuracyModel, Prediction
 from flash.accuracy.features import size_problem
-from flash.accuracy.storage import accuracy_of, why_no_accuracy
+from flash.accuracy.storage import accuracy_of, why_no_accuracy, words_on_bits
 from flash.errors import InfeasibleError, UsageError, did_you_mean
 from flash.evaluation import UNCONNECTED, CellScore
 from flash.metrics import METRICS
@@ -270,7 +270,8 @@ def choose_goal(
     rising = "" if model is None else model.metric
     within = model is not None and inside and problem.one_chip
     closely = closely and problem.target.exact
-    notes = () if model is None or model.drop is None else (str(model.drop),)
+    words = "" if model is None else words_on_bits(bits, model)
+    notes = (words,) if words else ()
     if metric is None and problem.stands_for_accuracy(rising):
         chosen, shown_as, why = rising, "accuracy", ""
     else:
