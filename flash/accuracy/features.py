@@ -113,6 +113,8 @@ _WHOLE_CHUNK = 256
 #: The layers of so many designs are added up in a fifth of the time it takes to tabulate a space;
 #: of a space with branches, of so many of each.
 _LAYERS_PAY = 2048
+#: Designs looked at together: large enough to vectorise, small enough for the cache.
+_AT_ONCE = 512
 #: Feature -> the quantities it needs, and how it is made of them. Logarithms, because sizes of
 #: one space span decades; a mass of 0 (no skip channels) is an ordinary value, hence log1p. Width
 #: and side are logarithms too, their mean and spread over the convolutions: how wide and how large
@@ -420,7 +422,7 @@ def _sums_of_tables(
     space: SearchSpace, indices: NDArray[np.int64], shape: bool, kinds: Sequence[str]
 ) -> Iterator[tuple[NDArray[np.int64], dict[str, Floats]]]:
     """The quantities of ``size_problem``, layer by layer: of some designs at a time."""
-    for rows, table in space.tables(indices, _LAYERS_PAY):
+    for rows, table in space.tables(indices, _AT_ONCE):
         sums = _with_kinds(_sums(table), kinds, table.designs)
         yield rows, layer_sums(space, table, shape=shape) | sums
 

@@ -56,7 +56,7 @@ __all__ = [
 CellScore = Callable[[LayerTable], Floats]
 
 #: Designs looked at together: large enough to vectorise, small enough for the cache.
-_CHUNK = 2048
+_CHUNK = 1024
 #: The same in spaces that do not separate, whose tables have a row for every choice of every node.
 _WHOLE_CHUNK = 256
 #: Of an element, where no target says otherwise.

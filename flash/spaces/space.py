@@ -75,7 +75,7 @@ class SearchSpace:
         grids = tuple(grid[own] for grid, own in zip(self.grids, kept, strict=True))
         return replace(self, grids=grids, whole=self.whole or self.grids)
 
-    @property
+    @cached_property
     def variables(self) -> tuple[str, ...]:
         """Names of the variables, in column order."""
         return self.family.variables
