@@ -85,16 +85,19 @@ def _dependencies(
     space: SearchSpace, name: Summed, rng: np.random.Generator
 ) -> dict[str, list[int]]:
     """Stage -> variables it neither owns nor reads but whose values change its score."""
-    if space.size * (len(space.grids) + 1) <= _MOST >> 4:
-        bases = np.indices([len(g) for g in space.grids]).reshape(len(space.grids), -1).T
-    else:
-        bases = space.sample(_BASES, rng)
+    sizes = tuple(len(grid) for grid in space.grids)
+    whole = space.size * (len(sizes) + 1) <= _MOST >> 4
+    bases = np.indices(sizes).reshape(len(sizes), -1).T if whole else space.sample(_BASES, rng)
     moved = [bases]
     for k, grid in enumerate(space.grids):
         other = bases.copy()
         other[:, k] = rng.integers(len(grid), size=len(bases))
         moved.append(other)
-    found = _sums_of(space, np.concatenate(moved), name)
+    designs = np.concatenate(moved)
+    found = _sums_of(space, bases if whole else designs, name)
+    if whole:  # every design moved is one of them
+        numbers = np.ravel_multi_index(tuple(designs.T), sizes)
+        found = {stage: values[numbers] for stage, values in found.items()}
     variables = space.variables
     result: dict[str, list[int]] = {}
     for stage in space.family.stages:
