@@ -16,7 +16,6 @@ from flash.optimize import Limit, OptimizerResult, SeparableProblem, confine
 from flash.proxies.options import ProxyOptions
 from flash.report.chip import ChipView
 from flash.report.result import SearchReport
-from flash.search.formats import Part, choose_formats, front_of_all, in_words, of_all, rivals
 from flash.search.front import Background, Front, Screened, evaluate_front, report_on
 from flash.search.loading import load_problem
 from flash.search.measured import Measured, Priced
@@ -153,7 +152,10 @@ def run(request: Request) -> Outcome:
     """The search: load, choose what is maximised, tabulate, optimise, screen, evaluate, report."""
     began = time.perf_counter()
     problem = load_problem(request.target, request.runtime, request.hardware, request.space)
-    problem = choose_formats(problem, request)
+    if len(problem.bits) > 1:
+        from flash.search.formats import choose_formats  # noqa: PLC0415 (accelerators)
+
+        problem = choose_formats(problem, request)
     found = (_of_one if len(problem.bits) == 1 else _of_all)(request, problem)
     setup, screened = found.setup, found.screened
     result = replace(screened.result, seconds=time.perf_counter() - began)
@@ -210,6 +212,14 @@ def _of_all(request: Request, problem: Problem) -> _Found:
 
     Raises ``InfeasibleError`` where none has a design within the limits.
     """
+    from flash.search.formats import (  # noqa: PLC0415 (accelerators)
+        Part,
+        front_of_all,
+        in_words,
+        of_all,
+        rivals,
+    )
+
     if request.certify_seconds is not None:
         seconds = request.certify_seconds / len(problem.bits)
         request = replace(request, certify_seconds=seconds)
