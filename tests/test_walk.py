@@ -50,8 +50,8 @@ def walked(walking, verb_code):
 
 def test_consecutive_calls_into_a_room_are_one_stay(walking):
     code = (
-        "def verb():\n    space = load_space('cifar10-add')\n    space.variables\n"
-        "    load_target('rpi3b')\n    len(space.variables)\n"
+        "def verb():\n    space = load_space('cifar10-add')\n    space.size\n"
+        "    load_target('rpi3b')\n    abs(space.size)\n"
     )
     assert walked(walking, code) == ["spaces", "targets", "spaces"]
 
