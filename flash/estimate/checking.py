@@ -7,6 +7,7 @@ A measured latency in CI drowns in the runner's noise; a predicted one is the sa
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -194,13 +195,15 @@ def _judged(
     targets: Sequence[Target],
     limits: Mapping[str, float],
     confidence: float | None,
-    errors: Sequence[FlashError] = (),
+    errors: list[FlashError] | None = None,
     optimised: Optimised | None = None,
 ) -> CheckReport:
-    rows = price_models(models, targets, optimised=optimised)
-    names = [target_name(as_stored(m.name, m.network, t, False)) for m in models for t in targets]
-    verdicts = (_judge(row, n, limits, confidence) for row, n in zip(rows, names, strict=True))
-    return CheckReport(tuple(verdicts), limits, confidence, tuple(map(str, errors)))
+    verdicts = []
+    for model, target in itertools.product(models, targets):
+        for row in price_models([model], [target], optimised=optimised, errors=errors):
+            name = target_name(as_stored(model.name, model.network, target, False))
+            verdicts.append(_judge(row, name, limits, confidence))
+    return CheckReport(tuple(verdicts), limits, confidence, tuple(map(str, errors or ())))
 
 
 def _limits(

@@ -219,8 +219,9 @@ def _rows(options: argparse.Namespace) -> tuple[list[Row], list[Network], list[F
         if optimised is None and options.measured and options.layers:
             # Measured kernels have the names of that graph.
             optimised = Optimised(OPTIMIZERS[0], only_shape(options), input_sizes(options))
-        rows = price_models(models, targets, (*SHOWN, *metrics), options.layers, optimised)
-        networks = [m.network for m in models for _ in targets or (None,)]
+        rows = price_models(models, targets, (*SHOWN, *metrics), options.layers, optimised, errors)
+        named = {model.name: model.network for model in models}
+        networks = [named[row["design"]] for row in rows]
         return with_proxy(rows, networks, proxy, seed, scoring), networks, errors
     texts, networks = list(DesignLines(options.designs)), []
     if options.sheet:

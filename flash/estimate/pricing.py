@@ -229,32 +229,54 @@ def price_models(
     metrics: Sequence[str] = SHOWN,
     layers: bool = False,
     optimised: Optimised | None = None,
+    errors: list[FlashError] | None = None,
 ) -> list[Row]:
     """A row a model and target, models first.
 
     optimised: who makes the graphs that costs are of.
+    errors: takes those of models that a target cannot price, which have no row; without it the
+            first is raised.
     """
     if optimised is not None:
         optimised.check(targets)
     rows = []
     for model in models:
-        network = model.network
-        values = {n: np.array([v]) for n, v in network_scores(network, metrics).items()}
-        for asked in targets or (None,):
-            target = as_stored(model.name, network, asked) if asked else None
-            run, pricing = network, target
-            if target is not None and optimised is not None:
-                run, pricing = optimised.of(model.name, model.source, target)
-            result = evaluate_network(network, target) if target else measure_network(network)
-            if pricing is not None and run is not network:
-                result = _with_costs(result, evaluate_network(run, pricing))
-            row = _row(model.name, result, values, target, len(targets) > 1)
-            if target is not None and pricing is not None:
-                _tell_unrated(model.name, target, latency_rows(run, pricing))
-            if layers:
-                _add_layers(row, layer_rows(network, pricing, run))
-            rows.append(row)
+        values = {n: np.array([v]) for n, v in network_scores(model.network, metrics).items()}
+        for target in targets or (None,):
+            try:
+                rows.append(_priced(model, target, values, layers, optimised, len(targets) > 1))
+            except FlashError as error:
+                where = "" if target is None or model.name in str(error) else f"{model.name}: "
+                named = type(error)(f"{where}{error}")
+                if errors is None:
+                    raise named from None
+                errors.append(named)
     return rows
+
+
+def _priced(
+    model: Model,
+    asked: Target | None,
+    values: Mapping[str, Floats],
+    layers: bool,
+    optimised: Optimised | None,
+    named: bool,
+) -> Row:
+    """The row of a model on a target; named: it says which."""
+    network = model.network
+    target = as_stored(model.name, network, asked) if asked else None
+    run, pricing = network, target
+    if target is not None and optimised is not None:
+        run, pricing = optimised.of(model.name, model.source, target)
+    result = evaluate_network(network, target) if target else measure_network(network)
+    if pricing is not None and run is not network:
+        result = _with_costs(result, evaluate_network(run, pricing))
+    row = _row(model.name, result, values, target, named)
+    if target is not None and pricing is not None:
+        _tell_unrated(model.name, target, latency_rows(run, pricing))
+    if layers:
+        _add_layers(row, layer_rows(network, pricing, run))
+    return row
 
 
 def _with_costs(metrics: Metrics, costs: Evaluation) -> Evaluation:

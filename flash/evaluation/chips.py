@@ -65,7 +65,7 @@ def separable_on_chips(
             if name in own:
                 values[name] = np.broadcast_to(0.0, (*shape, *tail))
             elif name in found:
-                values[name] = _every_chip(family, found[name]).reshape(*shape, *tail)
+                values[name] = _every_chip(family, found[name]).reshape((*shape, *tail))
             else:  # the network's alone
                 values[name] = np.broadcast_to(stage.values[name], (*shape, *tail))
         reads = (*hardware, *(k + len(shape) for k in stage.reads))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from flash.command import CommandParser, check_place
 from flash.errors import UsageError, shown
+from flash.files.locations import known_names
 from flash.files.writing import write_text
 from flash.fit.derived import derived_profile, with_kernels_in_floats
 from flash.fit.report import FitReport
@@ -322,6 +323,11 @@ def main(arguments: Sequence[str]) -> None:
     """Run the command; raises ``FlashError`` for whatever the user can mend."""
     options = _parser().parse_args(arguments)
     out = options.out or f"{options.name}.toml"
+    if options.out is None and options.name in known_names("hw_profiles"):
+        raise UsageError(
+            f"--name {options.name}: a profile of that name comes with flash, and --target "
+            f"{options.name} would mean that one; give another name, or --out FILE.toml"
+        )
     if Path(out).suffix != ".toml":
         raise UsageError(f"--out {out}: a profile's file ends in .toml")
     check_place(out)

@@ -10,6 +10,7 @@ from flash.errors import UsageError, did_you_mean
 from flash.files.writing import write_text
 from flash.info.examination import doctor
 from flash.info.topics import TOPICS, catalogue
+from flash.quantities import parse_inputs, parse_sizes
 
 __all__ = ["compare_main", "doctor_main", "list_main", "main"]
 
@@ -60,15 +61,33 @@ def compare_main(arguments: Sequence[str]) -> None:
     parser.add_argument("b", metavar="B")
     parser.add_argument("--target", metavar="T", help="of models: what their costs are on")
     parser.add_argument("--runtime", metavar="R", help="one of the profile's runtimes")
+    parser.add_argument("--input-shape", metavar="1x3x224x224", help="of models' only input")
+    parser.add_argument(
+        "--input",
+        metavar="NAME=SHAPE",
+        action="append",
+        default=[],
+        help="of models: sizes of an input by name, once for each",
+    )
     parser.add_argument("--json", metavar="FILE", help="the comparison as JSON, '-' for stdout")
     parser.add_argument("--csv", metavar="FILE", help="its rows as CSV, '-' for stdout")
     options = parser.parse_args(arguments)
     from flash.info.comparison import compare, compare_models, sides_of  # noqa: PLC0415 (numpy)
 
     if sides_of(options.a, options.b):
-        found = compare_models(options.a, options.b, options.target, options.runtime)
-    elif options.target or options.runtime:
-        raise UsageError("--target and --runtime are of models; a search has its own target")
+        shape, inputs = options.input_shape, parse_inputs(options.input)
+        found = compare_models(
+            options.a,
+            options.b,
+            options.target,
+            options.runtime,
+            parse_sizes(shape, "--input-shape") if shape else None,
+            inputs,
+        )
+    elif options.target or options.runtime or options.input or options.input_shape:
+        raise UsageError(
+            "--target, --runtime and inputs are of models; a search has its own target"
+        )
     else:
         found = compare(options.a, options.b)
     texts = ((options.json, found.to_json), (options.csv, found.to_csv))

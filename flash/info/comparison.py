@@ -210,15 +210,31 @@ def _quantities(design: DesignReport) -> dict[str, Interval | float | None]:
 
 # --------------------------------------------------------------------------------------- models
 def compare_models(
-    a: str, b: str, target: str | None = None, runtime: str | None = None
+    a: str,
+    b: str,
+    target: str | None = None,
+    runtime: str | None = None,
+    input_shape: Sequence[int] | None = None,
+    inputs: Mapping[str, Sequence[int]] | None = None,
 ) -> Comparison:
     """Two ONNX files: sizes, and costs on a target where one is given.
 
-    Raises as ``flash.estimate.estimate``.
+    input_shape, inputs: of both, as ``flash.estimate.estimate`` takes them.
+
+    Raises as ``flash.estimate.estimate``, and ``UsageError`` for several targets.
     """
+    if target is not None and "," in target:
+        raise UsageError(f"--target {target}: give one target to compare on")
     from flash.estimate import estimate  # noqa: PLC0415 (another verb, and an extra)
 
-    rows = estimate(models=[a, b], target=target, runtime=runtime, layers=target is not None)
+    rows = estimate(
+        models=[a, b],
+        target=target,
+        runtime=runtime,
+        input_shape=input_shape,
+        inputs=inputs,
+        layers=target is not None,
+    )
     found: list[Mapping[str, Interval | float | None]] = []
     for row in rows:
         found.append({name: _interval(row, name) for name in _MODELS})

@@ -30,5 +30,5 @@ def load_problem(
         from flash.search.problem.joint_space import joint_space  # noqa: PLC0415 (accelerators)
 
         joint = joint_space(networks, profile, hardware)
-        problem = problem if joint is None else NetworksAndChips(joint)
+        problem = problem if joint is None else NetworksAndChips(joint).with_choice()
     return problem

@@ -15,6 +15,7 @@ from flash.optimize.nested import How, Nested, search_nested
 from flash.report.chip import ChipView
 from flash.search.problem.base import Effort, Problem, adds_up
 from flash.search.problem.joint_space import CoSpace, FamilyTarget
+from flash.search.problem.networks import Networks
 from flash.search.problem.relaxation import real_values
 from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import Floats
@@ -68,9 +69,16 @@ class NetworksAndChips:
         """On chips with so many bits."""
         return replace(self, space=self.space.of_bits(bits))
 
-    def without_bits(self, bits: Sequence[int], why: str) -> NetworksAndChips:
+    def without_bits(self, bits: Sequence[int], why: str) -> Problem:
         """On chips with others."""
-        return replace(self, space=self.space.without_bits(bits, why))
+        return replace(self, space=self.space.without_bits(bits, why)).with_choice()
+
+    def with_choice(self) -> Problem:
+        """The same; the networks on the one chip there is where no variable of it is left."""
+        if self.space.free:
+            return self
+        chip: Problem = Networks(self.space.network, self.space.family.target(0))
+        return chip
 
     def among_all(self, part: Problem, indices: Ints) -> Ints:
         """By the hardware of each design."""
