@@ -18,6 +18,7 @@ from flash.accuracy.features import (
     CELL_SHAPES,
     CELL_SIDES,
     CELL_SIZE_FEATURES,
+    CELL_SIZES,
     CELL_SUMS,
     design_features,
     is_kind,
@@ -165,6 +166,21 @@ class AccuracyModel:
         names[self.metric] = f"log_{self.metric}"
         found = {quantity: self._ends(name) for quantity, name in names.items() if self.box}
         return {quantity: ends for quantity, ends in found.items() if ends is not None}
+
+    @property
+    def trained_cells(self) -> dict[str, tuple[float, float]]:
+        """The least and the most of other sums over cells within the samples, where they tell."""
+        if not self.box:
+            return {}
+        found = {
+            name: extent(self.samples.columns((name,))[:, 0])
+            for name in (*CELL_SUMS, *CELL_BARE, *CELL_SIDES, *CELL_SHAPES)
+            if name in self.samples.names
+        }
+        for name in ("nn_degree", *CELL_SIZES):
+            ends = None if name == self.metric else self._ends(f"log_{name}")
+            found |= {} if ends is None else {name: ends}
+        return found
 
     @property
     def trained_width(self) -> tuple[float, float] | None:

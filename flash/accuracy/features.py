@@ -39,6 +39,7 @@ __all__ = [
     "SHAPE_SUMS",
     "SUMS",
     "cell_features",
+    "cell_problem",
     "cell_sums",
     "design_features",
     "feature",
@@ -236,6 +237,16 @@ def size_problem(
     for name in set(metrics).difference(SUMS):
         problem = METRICS[name].tabulated(problem, space)
     return problem
+
+
+def cell_problem(space: SearchSpace, names: Sequence[str]) -> SeparableProblem:
+    """Stage tables of some of ``SUMS`` that are sums over cells, and of nothing else."""
+
+    def sums(table: LayerTable) -> dict[str, Floats]:
+        found = _sums(table)
+        return {name: found[name] for name in names}
+
+    return tabulate(space, lambda table: {}, sums, dict.fromkeys(names, "sum"))
 
 
 def _whole_sizes(

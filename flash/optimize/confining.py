@@ -19,8 +19,10 @@ from flash.optimize.objectives import Limit, meets
 from flash.optimize.result import OptimizerResult
 from flash.spaces.stage_tables import SeparableProblem
 
-__all__ = ["Confined", "Confining", "confine"]
+__all__ = ["Condition", "Confined", "Confining", "confine"]
 
+#: A limit, and tables of what it bounds.
+Condition = tuple[Limit, SeparableProblem]
 #: Random designs by which the share inside is estimated.
 _DRAWN = 400
 
@@ -60,21 +62,29 @@ class Confined:
     front: OptimizerResult | None = None
 
 
-def confine(tables: SeparableProblem, search: Confining, always: Sequence[Limit] = ()) -> Confined:
+def confine(
+    tables: SeparableProblem,
+    search: Confining,
+    always: Sequence[Condition] = (),
+    start: Confined | None = None,
+) -> Confined:
     """The tables and limits of a front that holds ``always`` inside the first range with a design.
 
     Without a range where all of such a front is inside already, or no design inside is within the
     limits.
+
+    start: what was found under fewer conditions; it is kept where no design holds all.
     """
-    conditions = [(limit, tables) for limit in always]
     try:
-        given = _held(Confined(tables, front=search.front(tables, ())), conditions, search)
+        given = start or Confined(tables, front=search.front(tables, ()))
+        given = _held(given, always, search)
     except InfeasibleError:
-        return Confined(tables, tuple(always))  # the search itself says why
+        # Without a start the search itself says why.
+        return start or _limited(Confined(tables), always)
     if given.front is None or not search.outside(given.front):
         return given
     for sums, own in search.ranges():
-        every = [*conditions, *((limit, sums) for limit in own)]
+        every = [*always, *((limit, sums) for limit in own)]
         try:
             found = _held(given, every, search)
         except InfeasibleError:
@@ -84,25 +94,27 @@ def confine(tables: SeparableProblem, search: Confining, always: Sequence[Limit]
     return given
 
 
-def _held(
-    found: Confined, conditions: Sequence[tuple[Limit, SeparableProblem]], search: Confining
-) -> Confined:
-    """With conditions as limits until the front meets all; ``InfeasibleError`` if no design does.
-
-    conditions: each with tables of what it bounds.
-    """
-    tables, limits, front = found.tables, list(found.limits), found.front
-    while front is not None:
-        left = [(limit, sums) for limit, sums in conditions if limit not in limits]
-        taken = _cover([~meets(sums, front.indices, [limit]) for limit, sums in left])
+def _held(found: Confined, conditions: Sequence[Condition], search: Confining) -> Confined:
+    """With conditions as limits till the front meets all; ``InfeasibleError`` if no design does."""
+    while found.front is not None:
+        left = [(limit, sums) for limit, sums in conditions if limit not in found.limits]
+        front = found.front.indices
+        taken = _cover([~meets(sums, front, [limit]) for limit, sums in left])
         if not taken:
             break
-        for limit, sums in (left[k] for k in taken):
-            limits.append(limit)
-            if limit.quantity.name not in tables.combine:
-                tables = tables.joined(sums, [limit.quantity.name])
-        front = search.front(tables, limits)
-    return replace(found, tables=tables, limits=tuple(limits), front=front)
+        found = _limited(found, [left[k] for k in taken])
+        found = replace(found, front=search.front(found.tables, found.limits))
+    return found
+
+
+def _limited(found: Confined, conditions: Sequence[Condition]) -> Confined:
+    """With these conditions as limits too, and what they bound in the tables."""
+    tables = found.tables
+    for limit, sums in conditions:
+        if limit.quantity.name not in tables.combine:
+            tables = tables.joined(sums, [limit.quantity.name])
+    limits = (*found.limits, *(limit for limit, _ in conditions))
+    return replace(found, tables=tables, limits=limits)
 
 
 def _cover(broken: Sequence[NDArray[np.bool_]]) -> list[int]:

@@ -69,6 +69,7 @@ class Goal:
     no_accuracy: why a model in the space's file is not used; empty where it is, or there is none.
     sizes:    the least and the largest sizes of networks that were trained, where a search stays
               within those; empty where it does not.
+    cells:    the same of sums over cells that the model reads, by name.
     width:    the same of the mean width of a network's convolutions; None where it does not.
     most:     metric -> the most that is within what was trained, where a search stays inside.
     notes:    what the target's number format costs in accuracy, where accuracies are shown.
@@ -82,6 +83,7 @@ class Goal:
     inside: bool = False
     no_accuracy: str = ""
     sizes: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    cells: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     width: tuple[float, float] | None = None
     most: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -137,11 +139,11 @@ class Goal:
 
     def size_limits(self) -> list[Limit]:
         """The limits of ``sizes``."""
-        limits = []
-        for name, (least, most) in self.sizes.items():
-            limits += [Limit(Objective(name, "max"), least, _TRAINED)] if least > 0 else []
-            limits += [Limit(Objective(name, "min"), most, _TRAINED)]
-        return limits
+        return _within_ends(self.sizes)
+
+    def cell_limits(self) -> list[Limit]:
+        """The limits of ``cells``."""
+        return _within_ends(self.cells)
 
     @property
     def sums(self) -> tuple[str, ...]:
@@ -245,6 +247,14 @@ class Goal:
         return accuracy_unreached(networks.name, least, best, networks.describe(network), others)
 
 
+def _within_ends(ends: Mapping[str, tuple[float, float]]) -> list[Limit]:
+    limits = []
+    for name, (least, most) in ends.items():
+        limits += [Limit(Objective(name, "max"), least, _TRAINED)] if least > 0 else []
+        limits += [Limit(Objective(name, "min"), most, _TRAINED)]
+    return limits
+
+
 def choose_goal(
     problem: Problem,
     metric: str | None,
@@ -256,7 +266,7 @@ def choose_goal(
     """What to maximise, by the table above; ``metric`` is the one given, ``bits`` a weight's.
 
     closely: a search that stays within the networks trained is limited by all that tells them from
-             others, where its costs are exact; else by their largest sizes.
+             others, else by their largest sizes.
 
     Raises ``UsageError`` for an unknown metric, or a limit in a space without a model.
     """
@@ -269,7 +279,6 @@ def choose_goal(
     inside = networks.whole is not None
     rising = "" if model is None else model.metric
     within = model is not None and inside and problem.one_chip
-    closely = closely and problem.target.exact
     words = "" if model is None else words_on_bits(bits, model)
     notes = (words,) if words else ()
     if metric is None and problem.stands_for_accuracy(rising):
@@ -285,7 +294,10 @@ def choose_goal(
     }
     width = model.trained_width if model is not None and within and closely else None
     most = {chosen: model.most_metric} if model is not None and inside and rises else {}
-    goal = Goal(chosen, shown_as, model, rises, least, inside, why, sizes, width, most, notes)
+    cells = model.trained_cells if model is not None and within and closely else {}
+    goal = Goal(
+        chosen, shown_as, model, rises, least, inside, why, sizes, cells, width, most, notes
+    )
     if np.isinf([*most.values()]).any() and not problem.target.exact:
         return replace(goal, most={chosen: goal.most_of_trained(networks)})
     return goal

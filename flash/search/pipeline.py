@@ -10,9 +10,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from flash.accuracy.features import cell_problem
 from flash.accuracy.storage import narrow_to_trained
 from flash.errors import InfeasibleError, UsageError
-from flash.optimize import Limit, OptimizerResult, SeparableProblem, confine
+from flash.optimize import Confined, Limit, OptimizerResult, SeparableProblem, confine
 from flash.proxies.options import ProxyOptions
 from flash.report.chip import ChipView
 from flash.report.result import SearchReport
@@ -26,6 +27,10 @@ from flash.spaces.stage_tables import Floats
 from flash.targets.chips import Given
 
 __all__ = ["Outcome", "Setup", "prepare", "run", "search"]
+
+#: Share of a front beyond the networks trained from which its cells are limited too: that takes up
+#: to twice the time.
+_STRAYS = 0.1
 
 
 def search(
@@ -303,8 +308,14 @@ def stay_inside(setup: Setup, request: Request) -> tuple[Setup, float | None]:
         return _optimised(inside, request, "exact")
 
     measured = Measured(problem, tables, front)
-    found = confine(tables, measured, criteria.within)
-    exact = None if request.single else found.front  # the best design alone is no front
+    always = [(limit, tables) for limit in criteria.within]
+    found = confine(tables, measured, always)
+    if _strays(setup.goal, problem, found):
+        cells = cell_problem(problem.networks, tuple(setup.goal.cells))
+        always += [(limit, cells) for limit in setup.goal.cell_limits()]
+        found = confine(found.tables, measured, always, found)
+    # The best design alone is no front, and one by bounds is not proven.
+    exact = found.front if problem.target.exact and not request.single else None
     ranges = [limit for limit in found.limits if limit not in criteria.within]
     inside = replace(
         setup,
@@ -315,6 +326,19 @@ def stay_inside(setup: Setup, request: Request) -> tuple[Setup, float | None]:
         priced=measured.priced,
     )
     return inside, found.share
+
+
+def _strays(goal: Goal, problem: Problem, found: Confined) -> bool:
+    """Whether many designs of a front lie beyond the networks trained, and limits could tell.
+
+    They are left out of what is shown, and what only they dominate is never found.
+    """
+    if found.front is None or not goal.cells:
+        return False
+    indices = found.front.indices
+    metric = found.tables.evaluate(indices, goal.metric)[goal.metric]
+    predicted = goal.predict(problem, indices, metric)
+    return predicted is not None and float(predicted.outside.mean()) > _STRAYS
 
 
 def optimise(
