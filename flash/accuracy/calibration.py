@@ -169,12 +169,16 @@ class AccuracyModel:
 
     @property
     def trained_cells(self) -> dict[str, tuple[float, float]]:
-        """The least and the most of other sums over cells within the samples, where they tell."""
-        if not self.box:
+        """The least and the most of other sums over cells within the samples, where they tell.
+
+        None where designs differ in the image they read: models of these read ten such sums, whose
+        stage tables would take as much memory as all others.
+        """
+        if not self.box or CELL_SIDES[0] in self.samples.names:
             return {}
         found = {
             name: extent(self.samples.columns((name,))[:, 0])
-            for name in (*CELL_SUMS, *CELL_BARE, *CELL_SIDES, *CELL_SHAPES)
+            for name in (*CELL_SUMS, *CELL_BARE)
             if name in self.samples.names
         }
         for name in ("nn_degree", *CELL_SIZES):

@@ -39,7 +39,6 @@ __all__ = [
     "SHAPE_SUMS",
     "SUMS",
     "cell_features",
-    "cell_problem",
     "cell_sums",
     "design_features",
     "feature",
@@ -52,6 +51,7 @@ __all__ = [
     "shape_sums",
     "size_problem",
     "structure_features",
+    "sums_over_cells",
 ]
 
 #: Sums over cells of the logarithms of degree, depth and width: as much of a network's shape as
@@ -231,7 +231,7 @@ def size_problem(
         return _whole_sizes(space, combine, metrics, shape)
 
     def sums(table: LayerTable) -> dict[str, Floats]:
-        return _with_kinds(_sums(table), kinds, table.designs)
+        return _with_kinds(sums_over_cells(table), kinds, table.designs)
 
     problem = tabulate(space, lambda table: layer_sums(space, table, shape=shape), sums, combine)
     for name in set(metrics).difference(SUMS):
@@ -239,22 +239,12 @@ def size_problem(
     return problem
 
 
-def cell_problem(space: SearchSpace, names: Sequence[str]) -> SeparableProblem:
-    """Stage tables of some of ``SUMS`` that are sums over cells, and of nothing else."""
-
-    def sums(table: LayerTable) -> dict[str, Floats]:
-        found = _sums(table)
-        return {name: found[name] for name in names}
-
-    return tabulate(space, lambda table: {}, sums, dict.fromkeys(names, "sum"))
-
-
 def _whole_sizes(
     space: SearchSpace, combine: Mapping[str, Combine], metrics: Sequence[str], shape: bool
 ) -> WholeProblem:
     def block(indices: NDArray[np.int64]) -> dict[str, Floats]:
         table = space.table(indices)
-        return {**layer_sums(space, table, shape=shape), **_sums(table)}
+        return {**layer_sums(space, table, shape=shape), **sums_over_cells(table)}
 
     def looked_at(indices: NDArray[np.int64], names: tuple[str, ...]) -> dict[str, Floats]:
         starts = range(0, max(len(indices), 1), _WHOLE_CHUNK)
@@ -282,7 +272,7 @@ def layer_sums(space: SearchSpace, table: LayerTable, *, shape: bool = False) ->
     return {name: values.astype(np.float64) for name, values in found.items()}
 
 
-def _sums(table: LayerTable) -> dict[str, Floats]:
+def sums_over_cells(table: LayerTable) -> dict[str, Floats]:
     """Those that are sums over cells."""
     return {"nn_degree": nn_degree(table), "nn_mass": nn_mass(table), **cell_sums(table)}
 
@@ -434,7 +424,7 @@ def _sums_of_tables(
 ) -> Iterator[tuple[NDArray[np.int64], dict[str, Floats]]]:
     """The quantities of ``size_problem``, layer by layer: of some designs at a time."""
     for rows, table in space.tables(indices, _AT_ONCE):
-        sums = _with_kinds(_sums(table), kinds, table.designs)
+        sums = _with_kinds(sums_over_cells(table), kinds, table.designs)
         yield rows, layer_sums(space, table, shape=shape) | sums
 
 

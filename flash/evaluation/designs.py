@@ -282,10 +282,13 @@ def separable(
     more: Quantities | None = None,
     names: Sequence[str] = (),
     sums: Sequence[str] = (),
+    cells: Quantities | None = None,
+    cell_names: Sequence[str] = (),
 ) -> SeparableProblem:
     """The stage tables of ``metric`` and of all costs on the target.
 
     index: what ``metric`` is, for one that is none of ``flash.metrics.METRICS``.
+    cells: of its sums over cells those called ``cell_names`` are tabulated with ``index``.
     more:  of its quantities of layers those called ``names`` are tabulated too.
     sums:  names of ``flash.targets.base.SummedCosts.sums``: they are tabulated too, each as
            ``sum_name`` calls it.
@@ -334,8 +337,13 @@ def separable(
         score = index
 
         def cell_scores(table: LayerTable) -> Mapping[str, Floats]:
-            return {metric: score(table) if len(table) else np.zeros(table.designs)}
+            further = {} if cells is None else cells(table)
+            return {
+                metric: score(table) if len(table) else np.zeros(table.designs),
+                **{name: further[name] for name in cell_names},
+            }
 
+        combine |= dict.fromkeys(cell_names, "sum")
         return tabulate(space, stage_costs, cell_scores, {metric: "sum", **combine})
     return METRICS[metric].tabulated(tabulate(space, stage_costs, None, combine), space)
 

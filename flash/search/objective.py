@@ -294,7 +294,8 @@ def choose_goal(
     }
     width = model.trained_width if model is not None and within and closely else None
     most = {chosen: model.most_metric} if model is not None and inside and rises else {}
-    cells = model.trained_cells if model is not None and within and closely else {}
+    indexed = chosen == "accuracy" and rises and within and closely
+    cells = model.trained_cells if model is not None and indexed else {}
     goal = Goal(
         chosen, shown_as, model, rises, least, inside, why, sizes, cells, width, most, notes
     )

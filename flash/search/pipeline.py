@@ -10,10 +10,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from flash.accuracy.features import cell_problem
 from flash.accuracy.storage import narrow_to_trained
 from flash.errors import InfeasibleError, UsageError
-from flash.optimize import Confined, Limit, OptimizerResult, SeparableProblem, confine
+from flash.optimize import Limit, OptimizerResult, SeparableProblem, confine, meets
 from flash.proxies.options import ProxyOptions
 from flash.report.chip import ChipView
 from flash.report.result import SearchReport
@@ -288,7 +287,8 @@ def prepare(
     if metric is None and (request.proxy or budgeted):
         metric = problem.own_metric
     goal = choose_goal(problem, metric, request.min_accuracy_percent, bits, closely=closely)
-    tables = goal.with_width(problem.tables(goal.metric, goal.index, goal.sums, sums))
+    cells = tuple(goal.cells)
+    tables = goal.with_width(problem.tables(goal.metric, goal.index, goal.sums, sums, cells))
     return Setup(problem, goal, tables, choose_criteria(problem, goal, tables, request))
 
 
@@ -310,10 +310,12 @@ def stay_inside(setup: Setup, request: Request) -> tuple[Setup, float | None]:
     measured = Measured(problem, tables, front)
     always = [(limit, tables) for limit in criteria.within]
     found = confine(tables, measured, always)
-    if _strays(setup.goal, problem, found):
-        cells = cell_problem(problem.networks, tuple(setup.goal.cells))
-        always += [(limit, cells) for limit in setup.goal.cell_limits()]
-        found = confine(found.tables, measured, always, found)
+    cells = setup.goal.cell_limits()
+    if found.front is not None and cells:
+        strays = ~meets(tables, found.front.indices, cells)
+        if strays.mean() > _STRAYS:
+            always += [(limit, tables) for limit in cells]
+            found = confine(found.tables, measured, always, found)
     # The best design alone is no front, and one by bounds is not proven.
     exact = found.front if problem.target.exact and not request.single else None
     ranges = [limit for limit in found.limits if limit not in criteria.within]
@@ -326,19 +328,6 @@ def stay_inside(setup: Setup, request: Request) -> tuple[Setup, float | None]:
         priced=measured.priced,
     )
     return inside, found.share
-
-
-def _strays(goal: Goal, problem: Problem, found: Confined) -> bool:
-    """Whether many designs of a front lie beyond the networks trained, and limits could tell.
-
-    They are left out of what is shown, and what only they dominate is never found.
-    """
-    if found.front is None or not goal.cells:
-        return False
-    indices = found.front.indices
-    metric = found.tables.evaluate(indices, goal.metric)[goal.metric]
-    predicted = goal.predict(problem, indices, metric)
-    return predicted is not None and float(predicted.outside.mean()) > _STRAYS
 
 
 def optimise(

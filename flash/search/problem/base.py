@@ -191,12 +191,14 @@ class Problem(Protocol):
         index: CellScore | None = None,
         sizes: Sequence[str] = (),
         sums: Sequence[str] = (),
+        cells: Sequence[str] = (),
     ) -> SeparableProblem:
         """Stage tables of the metric and of all costs.
 
         index: what the metric is, for one that is none of ``flash.metrics.METRICS``.
         sizes: names of ``flash.accuracy.features.layer_sums`` to tabulate too.
         sums:  names of the target's ``sums`` to tabulate too (``flash.evaluation.sum_name``).
+        cells: names of ``flash.accuracy.features.sums_over_cells`` to tabulate with ``index``.
         """
 
     def of_networks(self, networks: SearchSpace) -> Problem:

@@ -99,6 +99,7 @@ class NetworksAndChips:
         index: CellScore | None = None,
         sizes: Sequence[str] = (),
         sums: Sequence[str] = (),
+        cells: Sequence[str] = (),
     ) -> SeparableProblem:
         """Stage tables over hardware and network variables; the rest is for one chip only."""
         return separable_on_chips(self.space.network, self.space.family, metric, index)

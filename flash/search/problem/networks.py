@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from flash.accuracy.features import layer_sums
+from flash.accuracy.features import layer_sums, sums_over_cells
 from flash.errors import InfeasibleError, UsageError
 from flash.evaluation import CellScore, Evaluation, evaluate, separable
 from flash.metrics import own_metric
@@ -89,6 +89,7 @@ class Networks:
         index: CellScore | None = None,
         sizes: Sequence[str] = (),
         sums: Sequence[str] = (),
+        cells: Sequence[str] = (),
     ) -> SeparableProblem:
         """Stage tables of the metric and of all costs on the target."""
 
@@ -96,7 +97,8 @@ class Networks:
             return layer_sums(self.space, table)
 
         more = layers if sizes else None
-        return separable(self.space, self.target, metric, index, more, sizes, sums)
+        further = sums_over_cells if cells else None
+        return separable(self.space, self.target, metric, index, more, sizes, sums, further, cells)
 
     def of_networks(self, networks: SearchSpace) -> Networks:
         """The same with other networks."""
