@@ -243,6 +243,21 @@ def test_default_stands_for_one_chip_and_single_valued_profiles_have_none_to_sea
         _joint("systolic", "row=8")
 
 
+def test_a_chip_of_which_everything_is_given_is_searched_as_one_chip(small):
+    given = "rows=16,cols=16,buffer_kib=128,dataflow=ws,bits=8"
+    report = search("systolic", small, hardware=given)
+    assert {design.hardware["rows"] for design in report.front} == {16}
+    same = search("systolic", small, hardware=f"{given},frequency_mhz=1000")
+    assert [d.description for d in report.front] == [d.description for d in same.front]
+    (all_formats,) = {
+        design.hardware["bits"]
+        for design in search(
+            "systolic", small, hardware=given.replace(",bits=8", ""), metric="sed"
+        ).front
+    }
+    assert all_formats == 8  # a score cannot tell what bits cost
+
+
 def test_converters_lose_nothing_of_an_exact_sum():
     space = _joint("imc")
     for chip, possible in zip(space.chips, space.possible, strict=True):

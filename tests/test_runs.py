@@ -157,6 +157,8 @@ def test_two_models_are_compared_on_a_target(here, capsys):
     [
         (["a.onnx", "b"], UsageError),
         (["a", "b", "--target", "rpi4b"], UsageError),
+        (["a", "b", "--input", "x=1x3x32x32"], UsageError),
+        (["a.onnx", "b.onnx", "--target", "rpi4b,rpi5"], UsageError),
         (["nowhere", "b"], InputError),
     ],
 )

@@ -91,6 +91,11 @@ def test_clocks_need_a_unit_and_a_prior() -> None:
         assert run_verb("fit", ["--prior", "rpi3b", "--clock", wrong, "--name", "b"]) == 2
 
 
+def test_a_profile_cannot_take_the_name_of_one_that_comes_with_flash(capsys) -> None:
+    assert run_verb("fit", ["--prior", "rpi3b", "--clock", "1400MHz", "--name", "rpi4b"]) == 2
+    assert "a profile of that name comes with flash" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("name", "clock"), [("rpi3b-plus", 1400.0), ("rpi-zero-2w", 1000.0)])
 def test_shipped_sisters_are_labelled_as_derived(name: str, clock: float) -> None:
     profile = load_profile(name)
