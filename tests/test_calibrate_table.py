@@ -1,13 +1,14 @@
 """Calibration from networks that others trained: designs or ONNX files with accuracies."""
 
 import csv
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 from calibrated import made_up, space_file
 
-from flash.accuracy import accuracy_of, sample_designs
+from flash.accuracy import accuracy_of, sample_designs, space_rivals
 from flash.calibrate import calibrate_from_table
 from flash.calibrate.command import main
 from flash.command import run_command
@@ -66,6 +67,24 @@ def test_a_model_that_knows_less_than_the_mean_says_so(place, capsys):
     write_table(place, [row["design"] for row in table], [row["accuracy"] for row in table])
     assert command(place) == 0
     assert "careful" not in capsys.readouterr().out
+
+
+def test_a_model_that_no_search_can_follow_says_so(place):
+    found = calibrate_from_table(SPACE, place / "table.csv", out=place / "out.toml")
+    assert not found.model.careful_lines
+    kriging = next(
+        rival.model
+        for rival in space_rivals(load_space(SPACE), *_designs(place))[1]
+        if rival.model.kind == "kriging"
+    )
+    (line,) = dataclasses.replace(found.model, regression=kriging).careful_lines
+    assert "no optimizer can follow kriging" in line
+
+
+def _designs(place):
+    space, table = load_space(SPACE), rows(place)
+    indices = np.array([space.parse(row["design"]) for row in table])
+    return indices, np.array([float(row["accuracy"]) for row in table])
 
 
 def test_designs_listed_twice_are_counted(place, capsys):

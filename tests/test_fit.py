@@ -126,6 +126,24 @@ def test_wrong_units_are_refused_with_the_factor(tmp_path: Path, column: str) ->
         read_measurements(file, "cifar10-add")
 
 
+def test_latencies_that_look_like_another_units_are_named(tmp_path: Path) -> None:
+    lines = rows(20)
+    name, _, ms = lines[4].rpartition(",")
+    file = csv_file(tmp_path / "m.csv", [*lines[:4], f"{name},{float(ms) * 1000:.6g}", *lines[5:]])
+    report = fit([file], "here", space="cifar10-add", baselines=False)
+    (doubt,) = report.doubts
+    assert doubt.startswith(f"{file}, line 6: ") and "what the other networks let expect" in doubt
+    assert f"careful: {doubt}" in str(report)
+    all_of_them = [
+        f"{n},{float(t) * 1000:.6g}" for n, _, t in (r.rpartition(",") for r in rows(20))
+    ]
+    file = csv_file(tmp_path / "u.csv", all_of_them)
+    (doubt,) = fit([file], "here", prior="rpi4b", space="cifar10-add", baselines=False).doubts
+    assert "are they in milliseconds?" in doubt
+    fine = csv_file(tmp_path / "f.csv", rows(20))
+    assert not fit([fine], "here", prior="rpi4b", space="cifar10-add", baselines=False).doubts
+
+
 def test_many_bad_rows_are_refused(tmp_path: Path) -> None:
     file = csv_file(tmp_path / "m.csv", [*rows(10), *['"w=1",nan'] * 6])
     with pytest.raises(InputError, match="6 of 16 rows cannot be used"):

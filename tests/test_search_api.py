@@ -206,3 +206,12 @@ def test_designs_without_a_path_are_noted_where_they_cost_nothing(tmp_path, caps
     assert float(next(csv.DictReader(printed.out.splitlines()))["latency_ms"]) == 0
     estimate([*words, "--target", "rpi4b"])  # runs what no output uses, too
     assert "note" not in capsys.readouterr().err
+
+
+def test_accuracy_is_an_objective_where_it_is_what_is_maximised(report):
+    same = search("rpi3b", objectives=["accuracy", "latency"])
+    assert [d.id for d in same.front] == [d.id for d in report.front]
+    with pytest.raises(UsageError, match="write score in its place"):
+        search("rpi3b", "nasbench-macro", objectives=["accuracy", "latency"])
+    with pytest.raises(UsageError, match="two different objectives"):
+        search("rpi3b", objectives=["accuracy", "score"])

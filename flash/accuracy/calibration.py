@@ -277,6 +277,22 @@ class AccuracyModel:
         )
 
     @property
+    def careful_lines(self) -> list[str]:
+        """What whoever fitted it should know before searching by it, as ``flash.calibrate`` does.
+
+        Accuracies that no optimizer can follow are shown, and limits on them heeded, but the front
+        is over a score.
+        """
+        lines = [f"careful   {self.why_worthless}"] if self.why_worthless else []
+        if not self.metric:
+            lines.append(
+                "searches  are over the space's score, as no optimizer can follow "
+                f"{_NAMES[self.regression.kind]}; accuracies are shown beside it, and "
+                "--min-accuracy leaves out designs below a limit"
+            )
+        return lines
+
+    @property
     def how(self) -> str:
         """How its intervals come about."""
         behind = [f"{len(self.samples)} trained networks"]

@@ -118,8 +118,7 @@ class Calibration(Result):
             )
         else:
             lines.append(f"model     {self.model.statement}")
-            why = self.model.why_worthless
-            lines += [f"careful   {why}"] if why else []
+            lines += self.model.careful_lines
         if self.held_out is not None:
             lines.append(f"held out  {self.held_out}")
         if self.trend is not None:

@@ -82,8 +82,7 @@ class TableCalibration(Result):
         ]
         if self.held_out is not None:
             lines.append(f"held out  {self.held_out}")
-        why = self.model.why_worthless
-        lines += [f"careful   {why}"] if why else []
+        lines += self.model.careful_lines
         lines += self.trend.lines()
         return [*lines, f"files     {self.file}"]
 

@@ -12,19 +12,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from flash.command import CommandParser, check_place
 from flash.errors import UsageError, shown
 from flash.files.locations import known_names
 from flash.files.writing import write_text
 from flash.fit.derived import derived_profile, with_kernels_in_floats
 from flash.fit.report import FitReport
-from flash.fitting.learning import Learned, learn
+from flash.fitting.learning import Learned, latency_by, learn
 from flash.fitting.prior import Prior, data_sheet_prior, profile_prior, unknown_prior
 from flash.fitting.selection import FOLDS
 from flash.fitting.sisters import FEW_RUNS, learn_sister
 from flash.fitting.structure import known_structure
 from flash.measurements.reading import FEWEST_NETWORKS, Measurements, read_measurements
 from flash.quantities import parse_number
+from flash.spaces.stage_tables import Floats
 from flash.targets.processor.profile import (
     BYTES,
     EXECUTES,
@@ -41,6 +44,8 @@ from flash.targets.processor.profile_file import profile_text
 __all__ = ["FitReport", "main", "fit"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+#: So many times what is expected a latency looks like one of another unit.
+_DOUBTED = 20.0
 
 
 def fit(
@@ -81,6 +86,7 @@ def fit(
     learned: dict[str, Learned] = {}
     runtimes: dict[str, Runtime] = {}
     problems: list[str] = []
+    doubts: list[str] = []
     fewest = FEWEST_NETWORKS if sister is None else 1
     files = [read_measurements(path, space, fewest) for path in measurements]
     _one_device(files)
@@ -107,6 +113,7 @@ def fit(
                 progress=lambda text, own=own: progress(f"{own}: {text}"),  # type: ignore[misc]
             )
         learned[own] = found
+        doubts += _doubts(file, found.latency_ms(networks, BYTES[precision]), sister)
         runtimes[own] = _runtime(own, file, found, precision, power_w)
         if found.coverage is None and sister is not None:
             runtimes[own] = replace(runtimes[own], kernels=sister.kernels)
@@ -121,7 +128,36 @@ def fit(
         runtimes,
         next(iter(runtimes)),
     )
-    return FitReport(profile, learned, tuple(problems))
+    return FitReport(profile, learned, tuple(problems), tuple(doubts))
+
+
+def _doubts(file: Measurements, predicted: Floats, sister: Runtime | None) -> list[str]:
+    """Latencies that look like another unit's, for people.
+
+    Those that the rest of the file does not explain, and all of them where a device with the same
+    cores is so much faster or slower.
+    """
+    ratio = file.latency_ms / predicted
+    usual = float(np.median(ratio))
+    doubts = [
+        f"{file.path}, line {row.line}: {row.name} took {_times(own / usual)} what the other "
+        "networks let expect: is it in the same unit, and was the device busy?"
+        for row, own in zip(file.rows, ratio.tolist(), strict=True)
+        if not 1 / _DOUBTED < own / usual < _DOUBTED
+    ]
+    if sister is not None:
+        there_ms = latency_by(sister.variants, [row.network for row in file.rows])
+        there = float(np.median(file.latency_ms / there_ms))
+        if not 1 / _DOUBTED < there < _DOUBTED:
+            doubts.append(
+                f"{file.path}: its networks took {_times(there)} what they take on the device of "
+                "--prior: are they in milliseconds?"
+            )
+    return doubts
+
+
+def _times(factor: float) -> str:
+    return f"{factor:.3g} times" if factor >= 1 else f"1/{1 / factor:.3g} of"
 
 
 def _beside_floats(runtime: Runtime, measured: Iterable[Runtime]) -> Runtime:

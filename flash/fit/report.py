@@ -25,11 +25,13 @@ class FitReport(Result):
     """A fitted profile and how each of its runtimes did; prints itself as a table.
 
     learned: runtime -> its fit. problems: rows that could not be used, a line each.
+    doubts: measurements that were used and look wrong, likewise.
     """
 
     profile: Profile
     learned: Mapping[str, Learned]
     problems: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """A line a runtime, its held-out error in it; ``str`` is the whole table."""
@@ -61,9 +63,8 @@ class FitReport(Result):
         if not self.learned:
             lines = (f"{r.name}: {r.provenance_line}" for r in self.profile.runtimes.values())
             return "\n".join((f"{self.profile.name}: {self.profile.description}", *lines))
-        return "\n".join(
-            line for name, found in self.learned.items() for line in self._lines(name, found)
-        )
+        told = [line for name, found in self.learned.items() for line in self._lines(name, found)]
+        return "\n".join([*told, *(f"careful: {doubt}" for doubt in self.doubts)])
 
     def _lines(self, name: str, found: Learned) -> list[str]:
         runtime, interval = self.profile.runtimes[name], found.interval
@@ -133,6 +134,7 @@ class FitReport(Result):
             "name": self.profile.name,
             "runtimes": runtimes,
             "problems": list(self.problems),
+            "doubts": list(self.doubts),
             "profile": profile_text(self.profile),
         }
 

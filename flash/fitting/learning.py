@@ -30,7 +30,7 @@ from flash.fitting.workload import Workload, workload
 from flash.spaces.network import Network
 from flash.targets.processor.profile import Coefficients, Energy, Interval, Variant
 
-__all__ = ["Learned", "Structure", "learn"]
+__all__ = ["Learned", "Structure", "latency_by", "learn"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
@@ -71,11 +71,18 @@ class Learned:
 
     def latency_ms(self, networks: Sequence[Network], element_bytes: int = 4) -> Floats:
         """Predicted latency of each network, shape (networks,)."""
-        total = np.zeros(len(networks))
-        for v in self.variants:
-            load = workload(networks, v.executes, element_bytes, v.fusion, v.lanes)
-            total += v.weight * load.latency_ms(v.coefficients)
-        return total
+        return latency_by(self.variants, networks, element_bytes)
+
+
+def latency_by(
+    variants: Sequence[Variant], networks: Sequence[Network], element_bytes: int = 4
+) -> Floats:
+    """Latency (ms) of networks by models that are averaged, shape (networks,)."""
+    total = np.zeros(len(networks))
+    for v in variants:
+        load = workload(networks, v.executes, element_bytes, v.fusion, v.lanes)
+        total += v.weight * load.latency_ms(v.coefficients)
+    return total
 
 
 def learn(

@@ -63,7 +63,7 @@ def choose_formats(problem: Problem, request: Request) -> Problem:
 
 def _maximises_accuracy(problem: Problem, request: Request, rising: str) -> bool:
     """Whether a search is about predicted accuracy: as ``flash.search.objective`` decides."""
-    named = request.objectives is not None and "score" not in request.objectives
+    named = request.objectives is not None and "score" not in request.words
     about = not named or request.min_accuracy_percent is not None
     return about and request.metric is None and problem.stands_for_accuracy(rising)
 

@@ -346,6 +346,10 @@ def choose_criteria(
     given.pop("accuracy", None)
     if "score" in given and goal.shown_as == "accuracy":
         raise UsageError("the score is predicted accuracy: use --min-accuracy, or give --metric")
+    if "accuracy" in (request.objectives or ()) and goal.shown_as != "accuracy":
+        raise UsageError(
+            "accuracy is not what is maximised here: write score in its place"
+        )
     words = _objective_words(problem, request)
     wanted = {COSTS.get(word, word) for word in words} | set(given)
     target, most_kb = problem.target, problem.target.weight_limit_kb
@@ -368,7 +372,9 @@ def _objective_words(problem: Problem, request: Request) -> tuple[str, ...]:
     if request.single:
         area = ("area",) if "area_mm2" in problem.target.quantities else ()
         return ("score", "latency", "energy", *area)
-    return problem.objectives if request.objectives is None else tuple(request.objectives)
+    if request.objectives is None:
+        return problem.objectives
+    return request.words
 
 
 def _implied(weight_limit_kb: float, tables: SeparableProblem) -> list[Limit]:

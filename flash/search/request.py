@@ -122,10 +122,15 @@ class Request:
             raise UsageError("give --objective flash or --objectives, not both")
         for name in self.objectives:
             known = ("score", *COSTS)
-            if name not in known:
+            if name not in (*known, "accuracy"):
                 raise UsageError(f"unknown objective '{name}'{did_you_mean(name, known)}")
-        if len(set(self.objectives)) != len(self.objectives) or len(self.objectives) < 2:
+        if len(set(self.words)) != len(self.objectives) or len(self.objectives) < 2:
             raise UsageError("a front needs at least two different objectives, e.g. score,latency")
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The objectives given, "accuracy" as "score": they are one where that is maximised."""
+        return tuple("score" if name == "accuracy" else name for name in self.objectives or ())
 
     @property
     def limits(self) -> dict[str, float]:

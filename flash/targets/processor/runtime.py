@@ -206,7 +206,8 @@ class Runtime:
             if p.how == "prior"
             else f"median error {error} on networks left out of its fit"
         )
-        of = f"{self.framework} {self.version} ({run}, {self.precision})"
+        runtime = " ".join(w for w in (self.framework, self.version) if w != "not stated")
+        of = f"{runtime or 'a runtime not stated'} ({run}, {self.precision})"
         return f"latency is that of {of}: 90 % interval in brackets, {where}"
 
     @property
