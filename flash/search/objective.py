@@ -347,9 +347,7 @@ def choose_criteria(
     if "score" in given and goal.shown_as == "accuracy":
         raise UsageError("the score is predicted accuracy: use --min-accuracy, or give --metric")
     if "accuracy" in (request.objectives or ()) and goal.shown_as != "accuracy":
-        raise UsageError(
-            "accuracy is not what is maximised here: write score in its place"
-        )
+        raise UsageError("accuracy is not what is maximised here: write score in its place")
     words = _objective_words(problem, request)
     wanted = {COSTS.get(word, word) for word in words} | set(given)
     target, most_kb = problem.target, problem.target.weight_limit_kb
