@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch", reason="needs the extra train")
 
 from image_sets import coloured, write_space  # noqa: E402
 
+from flash.backends.torch.module import torch_network  # noqa: E402
 from flash.errors import FlashError, InputError, UsageError  # noqa: E402
 from flash.spaces.space import load_space  # noqa: E402
 from flash.training import batches as batching  # noqa: E402
@@ -208,6 +209,18 @@ def test_bf16_is_for_processors_that_have_it_and_the_result_says_so(
     assert trained.hardware == f"P, 1 thread, {ending}"
     with precision.autocast(torch.device("cpu")):
         assert torch.is_autocast_enabled("cpu") is (ending == "bf16")
+
+
+def test_networks_with_grouped_convolutions_train_in_fp32_on_cpus(images, monkeypatch):
+    monkeypatch.setattr(precision, "processor", lambda: {"model name": "P", "flags": "avx512_bf16"})
+    space = load_space("cifar10-mobilenet-v2")
+    module = torch_network(space.network(np.zeros(len(space.variables), dtype=np.int64)).live())
+    plain = torch_network(load_space("cifar10-add").network(np.zeros(9, dtype=np.int64)).live())
+    cpu = torch.device("cpu")
+    assert (precision.halves(module, cpu), precision.halves(plain, cpu)) == (False, True)
+    assert precision.halves(module, torch.device("cuda"))
+    with precision.autocast(cpu, half=False):
+        assert not torch.is_autocast_enabled("cpu")
 
 
 def test_a_loss_that_is_no_number_is_told(network, images):

@@ -62,6 +62,7 @@ class _State:
 
     module: TorchNetwork
     optimizer: torch.optim.Optimizer
+    half: bool = True
     seconds: float = 0.0
     curve: list[float] = field(default_factory=list)
 
@@ -100,8 +101,12 @@ def train(
     # Layers that no input reaches, or no output reads, would learn nothing.
     module = torch_network(network.live(), seed=seed).to(device)
     cast(Any, module).to(memory_format=torch.channels_last)  # PyTorch's stubs do not know it
-    state = _State(module, _optimizer(module, recipe))
+    half = precision.halves(module, device)
+    state = _State(module, _optimizer(module, recipe), half)
+    hardware = hardware_name(device, half=half)
     label = f"{network.params} {network.macs} {images.digest} {recipe!r} {seed}"
+    if not half and precision.computes_bf16():
+        label += " fp32"  # other bits than those of a training that began in bf16
     if checkpoint is not None:
         _restore(state, checkpoint, label)
     batches = Batches(images, recipe, device)
@@ -116,29 +121,27 @@ def train(
         started = _clock(device)
         share = recipe.sides[state.epoch]
         _epoch(state, batches, recipe, seed, told)
-        state.curve.append(_accuracy(module, batches.validation(share), batches))
+        state.curve.append(_accuracy(state, batches.validation(share), batches))
         state.seconds += _clock(device) - started
         if checkpoint is not None:
             _save(state, checkpoint, label)
     if last < recipe.epochs:
-        curve, hardware = tuple(state.curve[:last]), hardware_name(device)
+        curve = tuple(state.curve[:last])
         return Trained(curve[-1], math.nan, curve, last, state.seconds, hardware)
     started = _clock(device)
     test = Part(torch.from_numpy(images.test_images), torch.from_numpy(images.test_labels))
-    accuracy = _accuracy(module, test, batches)
+    accuracy = _accuracy(state, test, batches)
     seconds = state.seconds + _clock(device) - started
     progress(1.0)
-    return Trained(
-        state.curve[-1], accuracy, tuple(state.curve), recipe.epochs, seconds, hardware_name(device)
-    )
+    return Trained(state.curve[-1], accuracy, tuple(state.curve), recipe.epochs, seconds, hardware)
 
 
-def hardware_name(device: torch.device) -> str:
+def hardware_name(device: torch.device, *, half: bool) -> str:
     """What did the work, for the table of results: processor, threads used and number format."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     name = precision.processor().get("model name", platform.processor() or platform.machine())
-    numbers = "bf16" if precision.computes_bf16() else "fp32"
+    numbers = "bf16" if half else "fp32"
     return f"{name}, {torch.get_num_threads()} thread, {numbers}"
 
 
@@ -196,7 +199,7 @@ def _epoch(
         done = (state.epoch * batches.steps + step + 1) / (recipe.epochs * batches.steps)
         for group in state.optimizer.param_groups:
             group["lr"] = _rate(recipe, done)
-        with precision.autocast(batches.device):
+        with precision.autocast(batches.device, half=state.half):
             scores = state.module(images)
         loss = functional.cross_entropy(
             scores.float(), labels, label_smoothing=recipe.label_smoothing
@@ -211,11 +214,11 @@ def _epoch(
             progress((step + 1) / batches.steps)
 
 
-def _accuracy(module: TorchNetwork, part: Part, batches: Batches) -> float:
+def _accuracy(state: _State, part: Part, batches: Batches) -> float:
     """Per cent of the images classified right."""
-    module.eval()
+    module = state.module.eval()
     right = 0
-    with torch.inference_mode(), precision.autocast(batches.device):
+    with torch.inference_mode(), precision.autocast(batches.device, half=state.half):
         for start in range(0, len(part.labels), TEST_BATCH):
             pixels = part.pixels[start : start + TEST_BATCH].to(batches.device)
             labels = part.labels[start : start + TEST_BATCH].to(batches.device)

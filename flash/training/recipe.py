@@ -27,7 +27,7 @@ __all__ = ["RECIPES", "Recipe", "recipe_named"]
 class Recipe:
     """What decides a training besides the network, the images and the seed.
 
-    hardware:   "cpu" (one thread; bf16 autocast where the CPU computes in it, else fp32) or
+    hardware:   "cpu" (one thread; bf16 autocast where the CPU gains by it, else fp32) or
                 "cuda" (one GPU, bf16 or fp16 autocast).
     images:     images of the training set used, an equal share of each class; None for all.
     validation: share of them set aside for validation, an equal share of each class.
