@@ -177,3 +177,15 @@ def test_standard_output_and_one_metric(small_lots, tmp_path, capsys):
     assert run(*words) == 4
     given.write_text(texts[0])
     assert run(*words, "--csv", tmp_path) == 2
+
+
+def test_the_table_of_a_calibrated_spaces_designs_has_their_accuracy(tmp_path, capsys):
+    (tmp_path / "d.txt").write_text("w=16,32,64 b=3,3,3 t=16,32,64\nw=64,128,256 b=9,9,9 t=0,0,0\n")
+    words = ["--space", "cifar10-add", "--designs", str(tmp_path / "d.txt"), "--target", "rpi4b"]
+    assert run_command(main, [*words, "--json", "-"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert run_command(main, [*words, "--table"]) == 0
+    title, first, second, *notes = capsys.readouterr().out.splitlines()
+    assert "accuracy (90 %)" in title and f"{rows[0]['accuracy']:.1f} (" in first
+    assert "%^" not in first and "%^" in second
+    assert any(note.startswith("^ unlike the networks that were trained") for note in notes)

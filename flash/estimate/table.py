@@ -10,6 +10,7 @@ from flash.quantities import (
     format_energy,
     format_latency,
     format_memory,
+    format_number,
     quantity,
 )
 
@@ -34,12 +35,14 @@ _LONGEST_NAME: Final = 40
 
 
 def estimate_table(rows: Sequence[Row]) -> str:
-    """Model, target, latency, energy, memory, parameters, MACs: a row each."""
+    """Model, target, accuracy, latency, energy, memory, parameters, MACs: a row each."""
     columns: list[tuple[str, Callable[[Row], str]]] = [
         ("model", lambda row: short(str(row["design"])))
     ]
     if "target" in rows[0]:
         columns.append(("target", lambda row: str(row["target"])))
+    if any("accuracy" in row for row in rows):
+        columns.append(("accuracy (90 %)", _accuracy_cell))
     if any("latency_ms" in row for row in rows):
         columns.append(("latency (90 %)", latency_cell))
     if any("energy_mj" in row for row in rows):
@@ -57,7 +60,19 @@ def estimate_table(rows: Sequence[Row]) -> str:
     text = aligned(cells)
     if any(row.get("extrapolated") for row in rows):
         text += "* unlike anything the cost model was fitted to: its interval is widened\n"
+    if any(row.get("accuracy_extrapolated") for row in rows):
+        text += "^ unlike the networks that were trained: its interval is widened\n"
     return text
+
+
+def _accuracy_cell(row: Row) -> str:
+    """``93.1 (91.1 to 94.7) %``, with a ``^`` outside what was trained."""
+    if row.get("accuracy") is None:
+        return ""
+    value, low, high = (
+        format_number(row[name]) for name in ("accuracy", "accuracy_low", "accuracy_high")
+    )
+    return f"{value} ({low} to {high}) %{'^' if row.get('accuracy_extrapolated') else ''}"
 
 
 def latency_cell(row: Row) -> str:
