@@ -82,7 +82,8 @@ def chain(problem: SeparableProblem) -> tuple[Step, ...]:
         if math.prod(problem.sizes[k] for k in after) > _MOST_STATES:
             raise UsageError(
                 f"after stage {stage.name} the later stages depend on too many variables "
-                f"({len(after)}) for the exact optimizer; use shgo or nsga2"
+                f"({len(after)}) for a front that is proven: give some of them one value in the "
+                "space's file, or fix the chip with --hardware default"
             )
         steps.append(Step(stage, state, after, kept, dropped))
         state = after
