@@ -67,22 +67,24 @@ def estimate_table(rows: Sequence[Row]) -> str:
 
 def _accuracy_cell(row: Row) -> str:
     """``93.1 (91.1 to 94.7) %``, with a ``^`` outside what was trained."""
-    if row.get("accuracy") is None:
-        return ""
-    value, low, high = (
-        format_number(row[name]) for name in ("accuracy", "accuracy_low", "accuracy_high")
-    )
-    return f"{value} ({low} to {high}) %{'^' if row.get('accuracy_extrapolated') else ''}"
+    names = ("accuracy", "accuracy_low", "accuracy_high")
+    text = _with_interval(row, names, format_number)
+    return f"{text} %{'^' if row.get('accuracy_extrapolated') else ''}" if text else ""
 
 
 def latency_cell(row: Row) -> str:
     """``12.3 ms (10.1 to 15)``, with a star outside what was fitted."""
-    if row.get("latency_ms") is None:
+    names = ("latency_ms", "latency_low_ms", "latency_high_ms")
+    text = _with_interval(row, names, format_latency)
+    return f"{text}{'*' if row.get('extrapolated') else ''}" if text else ""
+
+
+def _with_interval(row: Row, names: Sequence[str], text: Callable[[float], str]) -> str:
+    """``12.3 (10.1 to 15)`` of a value and its interval's ends; empty where it is not known."""
+    if row.get(names[0]) is None:
         return ""
-    value, low, high = (
-        format_latency(row[name]) for name in ("latency_ms", "latency_low_ms", "latency_high_ms")
-    )
-    return f"{value} ({low} to {high}){'*' if row.get('extrapolated') else ''}"
+    value, low, high = (text(row[name]) for name in names)
+    return f"{value} ({low} to {high})"
 
 
 def layer_table(row: Row) -> str:

@@ -95,14 +95,14 @@ def fit(
         precision = _precision(file)
         own = _runtime_name(file, runtimes)
         progress(f"{own}: {len(file.rows)} networks")
-        networks, latency_ms = [row.network for row in file.rows], file.latency_ms
+        networks = [row.network for row in file.rows]
         if sister is not None and len(networks) < FEW_RUNS:
-            found = learn_sister(networks, latency_ms, sister, BYTES[precision])
+            found = learn_sister(networks, file.latency_ms, sister, BYTES[precision])
         else:
             found = learn(
                 networks,
                 [row.kind for row in file.rows],
-                latency_ms,
+                file.latency_ms,
                 file.energy_mj,
                 expected,
                 element_bytes=BYTES[precision],

@@ -237,20 +237,7 @@ def kernel_of(layer: Layer, fusion: str = "conv", lanes: int = LANES[0]) -> Kern
     if layer.op == "global_pool":
         return _pool(_GLOBAL_POOL, layer, 1, layer.in_height * layer.in_width, lanes)
     if layer.op in _FROM_FILES:
-        if by_path and layer.act == SCATTERED:
-            moved: Any = out_elements(layer)
-            return Kernel(_ACTIVATION, moved, SCATTER_WORK, 1, 2 * moved, 0, 1)
-        if by_path and layer.op == "gather":
-            pieces: Any = out_elements(layer) // layer.kernel_width
-            moved = in_elements(layer) + out_elements(layer)
-            return Kernel(_MOVE, pieces, GATHER_WORK, 1, moved, 0, 1)
-        kernel = _from_files(layer, lanes)
-        if by_path and layer.op == "layer_norm" and layer.operands == 2 and not layer.act:
-            return kernel._replace(reduction=SKIP_NORM_WORK)
-        if by_path and layer.op == "recurrent" and kernel.outputs <= layer.out_channels:
-            # One gate a state: a plain RNN, whose states are activated one by one.
-            return kernel._replace(reduction=kernel.reduction + STATE_WORK)
-        return kernel
+        return (_from_files_by_path if by_path else _from_files)(layer, lanes)
     # Areas first: they are plain integers in most spaces, channels seldom are.
     area = layer.out_height * layer.out_width
     if layer.op == "add":
@@ -279,6 +266,24 @@ def kernel_of(layer: Layer, fusion: str = "conv", lanes: int = LANES[0]) -> Kern
             ragged = ragged | 1 * (x.channels % lanes != 0)
         elements, launches = elements + elements * (2 * ragged), 1 + 2 * ragged
     return Kernel(_ELEMENTWISE, 0, 0, 0, elements, 0, launches)
+
+
+def _from_files_by_path(layer: Layer, lanes: int) -> Kernel:
+    """The kernel of a layer that only files have, by the code that onnxruntime runs."""
+    if layer.act == SCATTERED:
+        moved: Any = out_elements(layer)
+        return Kernel(_ACTIVATION, moved, SCATTER_WORK, 1, 2 * moved, 0, 1)
+    if layer.op == "gather":
+        pieces: Any = out_elements(layer) // layer.kernel_width
+        moved = in_elements(layer) + out_elements(layer)
+        return Kernel(_MOVE, pieces, GATHER_WORK, 1, moved, 0, 1)
+    kernel = _from_files(layer, lanes)
+    if layer.op == "layer_norm" and layer.operands == 2 and not layer.act:
+        return kernel._replace(reduction=SKIP_NORM_WORK)
+    if layer.op == "recurrent" and kernel.outputs <= layer.out_channels:
+        # One gate a state: a plain RNN, whose states are activated one by one.
+        return kernel._replace(reduction=kernel.reduction + STATE_WORK)
+    return kernel
 
 
 def class_of(layer: Layer) -> str:

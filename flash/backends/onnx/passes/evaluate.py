@@ -257,11 +257,8 @@ def _values_of(graph: Graph, node: Node) -> dict[str, Value]:
     proto.attribute.extend(
         helper.make_attribute(key, a) for key, a in node.attributes.items() if a != []
     )
-    opsets = [helper.make_opsetid(d, v) for d, v in graph.opsets.items()]
     try:
-        result = shape_inference.infer_node_outputs(
-            schema, proto, types, data, opset_imports=opsets, ir_version=graph.ir_version
-        )
+        result = _inferred(graph, schema, proto, types, data)
     except _MALFORMED as error:
         if "type" not in str(error):
             raise
@@ -270,9 +267,7 @@ def _values_of(graph: Graph, node: Node) -> dict[str, Value]:
             if t.tensor_type.elem_type in _FORMATS:
                 t.tensor_type.elem_type = TensorProto.FLOAT
                 data.pop(name, None)
-        result = shape_inference.infer_node_outputs(
-            schema, proto, types, data, opset_imports=opsets, ir_version=graph.ir_version
-        )
+        result = _inferred(graph, schema, proto, types, data)
     found = {}
     for name in node.outputs:
         inferred = _value(result[name]) if name and name in result else None
@@ -280,6 +275,21 @@ def _values_of(graph: Graph, node: Node) -> dict[str, Value]:
         inferred = declared.get(name) if inferred is None else inferred
         if inferred is not None:
             found[name] = inferred
+    return found
+
+
+def _inferred(
+    graph: Graph,
+    schema: defs.OpSchema,
+    proto: onnx.NodeProto,
+    types: dict[str, onnx.TypeProto],
+    data: dict[str, onnx.TensorProto],
+) -> dict[str, onnx.TypeProto]:
+    """What ONNX's own rules say of a node's results, from its inputs' types and known values."""
+    opsets = [helper.make_opsetid(d, v) for d, v in graph.opsets.items()]
+    found: dict[str, onnx.TypeProto] = shape_inference.infer_node_outputs(
+        schema, proto, types, data, opset_imports=opsets, ir_version=graph.ir_version
+    )
     return found
 
 
