@@ -9,14 +9,18 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import importlib.util
+import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, NamedTuple
 
 from flash.errors import UsageError
 from flash.interrupts import quiet_imports
 
-__all__ = ["install_command", "lazily", "need", "without_collection"]
+__all__ = ["install_command", "lazily", "need", "postpone", "without_collection"]
 
 
 @contextlib.contextmanager
@@ -89,3 +93,56 @@ def lazily(package: str, homes: Mapping[str, tuple[str, str]]) -> Callable[[str]
         return getattr(need(home, extra) if extra else importlib.import_module(home), name)
 
     return get
+
+
+def postpone(package: str, homes: Mapping[str, str] | None = None) -> None:
+    """Execute a package's own file not when it is imported, but when something of it is needed.
+
+    Of large packages that import all their modules at once: what ``homes`` has is taken from its
+    module alone, whatever else is asked for brings the rest, so nobody else sees a difference.
+    Does nothing where the package is imported already.
+
+    package: of a library, for instance ``scipy.optimize``.
+    homes:   public name -> the module inside the package that defines it, or has this name.
+    """
+    spec = None if package in sys.modules else importlib.util.find_spec(package)
+    if spec is None:
+        return
+    spec.loader_state = _State(homes or {}, set())
+    module = sys.modules[package] = importlib.util.module_from_spec(spec)
+    module.__class__ = _Postponed
+    parent, _, name = package.rpartition(".")
+    if parent:
+        setattr(sys.modules[parent], name, module)
+
+
+class _State(NamedTuple):
+    """homes: see ``postpone``.  threads: that execute the package's own file now."""
+
+    homes: Mapping[str, str]
+    threads: set[int]
+
+
+class _Postponed(ModuleType):
+    """A package whose own file was not executed yet; an ordinary module as soon as it was."""
+
+    def __getattr__(self, name: str) -> Any:
+        """What the package lacks so far."""
+        spec: Any = self.__spec__
+        homes, threads = spec.loader_state
+        with contextlib.suppress(ImportError, AttributeError):
+            if name in homes:
+                home = importlib.import_module(f"{spec.name}.{homes[name]}")
+                return home if homes[name] == name else getattr(home, name)
+            if name.startswith("_") and not name.startswith("__"):
+                return importlib.import_module(f"{spec.name}.{name}")
+        thread = threading.get_ident()
+        if thread in threads:
+            raise AttributeError(f"module '{spec.name}' has no attribute '{name}'")
+        threads.add(thread)
+        try:
+            spec.loader.exec_module(self)  # twice, should two threads meet: it does not matter
+        finally:
+            threads.remove(thread)
+        self.__class__ = ModuleType  # type: ignore[assignment]  # as importlib.util.LazyLoader does
+        return getattr(self, name)

@@ -281,6 +281,16 @@ def test_a_search_loads_neither_torch_nor_tvm_nor_plotting():
     assert not loaded & {"torch", "tvm", "onnxruntime", "onnx", "matplotlib", "pandas", "pymoo"}
 
 
+def test_after_a_search_scipy_is_what_it_is_without():
+    packages = ("scipy.optimize", "scipy.spatial", "scipy.special", "numpy.testing", "numpy.f2py")
+    code = f"import {', '.join(packages)}\nfor module in ({', '.join(packages)}):\n"
+    code += "    module.__all__, print(*sorted(set(dir(module)) - {'_'}))\n"
+    search = "import sys; from flash.search import search; search();"
+    left = "print(*(name for name in sys.modules if name.startswith('scipy.fft')))\n"
+    later = _in_new_python(search + left + code)
+    assert later == "\n" + _in_new_python(code)
+
+
 def test_python_dash_m_and_the_console_command_agree():
     for command in (["-m", "flash.search"], ["-m", "flash", "search"]):
         done = subprocess.run(

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.extras import without_collection
+from flash.extras import postpone, without_collection
 from flash.optimize.hierarchy import MOST_VARIABLES, Coarse, Fine, Place
 from flash.optimize.lookup import Lookup
 from flash.optimize.menus import Menus
@@ -41,6 +41,21 @@ _BEYOND = 1e30
 _MENU_REACH = 128
 #: Steps along two menus at once, one up and one down.
 _EXCHANGES = (1, 2, 3, 5, 8, 13)
+
+#: What importing shgo brings with it and a simplicial complex needs nothing of, which takes half of
+#: the import; of ``scipy.optimize`` what shgo takes from it.
+_POSTPONED = {
+    "numpy.f2py": {},
+    "numpy.testing": {},
+    "scipy.special": {"rel_entr": "_ufuncs"},
+    "scipy.spatial": {"distance": "distance"},
+    "scipy.optimize": {
+        "Bounds": "_constraints",
+        "OptimizeResult": "_optimize",
+        "minimize": "_minimize",
+        "shgo": "_shgo",
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -191,6 +206,8 @@ class Solve:
     def level(self, level: Coarse | Fine, points: int) -> None:
         """One run of ``scipy.optimize.shgo`` on a level."""
         with without_collection():
+            for package, homes in _POSTPONED.items():
+                postpone(package, homes)
             from scipy.optimize import OptimizeResult, shgo  # noqa: PLC0415 (slow to import)
 
         sampled: dict[tuple[float, ...], tuple[float, Place]] = {}
