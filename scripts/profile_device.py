@@ -40,6 +40,7 @@ import contextlib
 import csv
 import ctypes
 import datetime
+import difflib
 import fcntl
 import glob
 import hashlib
@@ -1286,62 +1287,105 @@ def make_inputs(
     """Random inputs of the shapes that the model states.
 
     shapes: of inputs by name, where the model leaves sizes free; the name may be empty for a
-            model's only input. A first axis that stays free is the batch.
+            model's only input. An axis of one name has one size everywhere; a first axis that
+            stays free is the batch. Of a whole number without axes, its value.
     """
     numpy = Libraries.numpy
     inputs, rng = {}, numpy.random.RandomState(0)
     given = session.get_inputs()
-    wanted = dict(shapes or {})
-    if "" in wanted and len(given) == 1:
-        wanted[given[0].name] = wanted.pop("")
-    unknown = sorted(set(wanted) - {one.name for one in given})
-    if unknown:
-        names = ", ".join(one.name for one in given)
-        raise RuntimeError(f"has no input '{unknown[0]}': its inputs are {names}")
+    wanted = _wanted(given, shapes or {}, batch)
+    values = {one.name: wanted.pop(one.name) for one in given if _is_choice(one, wanted)}
+    bound = _shapes(given, batch, wanted)
     for one in given:
-        shape = _shape(one.name, list(one.shape), batch, wanted.get(one.name))
+        shape = bound[one.name]
+        elements = 1
+        for size in shape:
+            elements *= size
+        if elements > MOST_ELEMENTS:
+            raise RuntimeError(
+                f"input '{one.name}' has {elements} elements, more than {MOST_ELEMENTS}"
+            )
         if one.type not in _DTYPES:
             raise RuntimeError(f"input '{one.name}' is a {one.type}: not supported")
         dtype = _DTYPES[one.type]
-        values = numpy.asarray(rng.standard_normal(shape) if shape else rng.standard_normal())
         if dtype == "object":
             inputs[one.name] = numpy.full(shape, "a", dtype=object)
             continue
+        if one.name in values:
+            inputs[one.name] = numpy.array(values[one.name][0], dtype=dtype)
+            continue
+        numbers = numpy.asarray(rng.standard_normal(shape) if shape else rng.standard_normal())
         if "float" not in dtype:
-            values = numpy.abs(values) > 1.0  # zeros and ones: valid as index, mask and pixel
-        inputs[one.name] = values.astype(dtype)
+            numbers = numpy.abs(numbers) > 1.0  # zeros and ones: valid as index, mask and pixel
+        inputs[one.name] = numpy.asarray(numbers, dtype=dtype)
     return inputs
 
 
-def _shape(name: str, stated: list[Any], batch: int, wanted: list[int] | None) -> list[int]:
-    """The shape of an input: what the model states, with its free sizes as wanted."""
-    shape = list(stated)
-    if wanted is not None:
-        fixed = [isinstance(size, int) for size in stated]
-        agrees = len(wanted) == len(stated) and all(
-            size == new for size, new, is_fixed in zip(stated, wanted, fixed) if is_fixed
+def _wanted(given: Any, shapes: dict[str, list[int]], batch: int) -> dict[str, list[int]]:
+    """The shapes that the user gives, by name, held against what the model states."""
+    wanted = dict(shapes)
+    if "" in wanted and len(given) == 1:
+        wanted[given[0].name] = wanted.pop("")
+    names = [one.name for one in given]
+    unknown = sorted(set(wanted) - set(names))
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], names, n=1, cutoff=0.5)
+        hint = f" (did you mean '{near[0]}'?)" if near else ""
+        raise RuntimeError(f"has no input '{unknown[0]}': its inputs are {', '.join(names)}{hint}")
+    for one in given:
+        sizes, stated = wanted.get(one.name), list(one.shape)
+        if sizes is None or _is_choice(one, wanted):
+            continue
+        agrees = len(sizes) == len(stated) and all(
+            not isinstance(size, int) or size == new for size, new in zip(stated, sizes)
         )
         if not agrees:
-            raise RuntimeError(f"input '{name}' is {_text(stated)}, not {_text(wanted)}")
-        if len(shape) > 1 and not fixed[0] and wanted[0] != batch:
+            raise RuntimeError(f"input '{one.name}' is {_text(stated)}, not {_text(sizes)}")
+        if len(stated) > 1 and not isinstance(stated[0], int) and batch not in (1, sizes[0]):
             raise RuntimeError(
-                f"input '{name}' is {_text(stated)}: its first size is the batch, which is "
-                f"{batch}: --batch {wanted[0]}"
+                f"input '{one.name}' is {_text(stated)}: its first size is the batch, which is "
+                f"{batch}: --batch {sizes[0]}"
             )
-        shape = list(wanted)
-    if shape and not isinstance(shape[0], int):
-        shape[0] = batch
-    if not all(isinstance(size, int) and size >= 0 for size in shape):
-        raise RuntimeError(
-            f"input '{name}' is {_text(stated)}: say its free sizes, --input {name}="
-            f"{'x'.join(str(n) if isinstance(n, int) else '64' for n in shape)}"
+    return wanted
+
+
+def _is_choice(one: Any, wanted: dict[str, list[int]]) -> bool:
+    """Whether an input is a whole number, without axes, whose value is given."""
+    kind = _DTYPES.get(one.type, "object")
+    whole = kind == "bool" or "int" in kind
+    return whole and not one.shape and len(wanted.get(one.name, ())) == 1
+
+
+def _shapes(given: Any, batch: int, wanted: dict[str, list[int]]) -> dict[str, list[int]]:
+    """The shape of each input by name: what the model states, its free sizes as wanted.
+
+    Raises ``RuntimeError`` where some stay free, with all that is missing.
+    """
+    by_axis: dict[str, int] = {}  # onnxruntime gives a free size by its name, or None
+    for one in given:
+        for size, new in zip(one.shape, wanted.get(one.name, ())):
+            if isinstance(size, str):
+                by_axis.setdefault(size, new)
+    found: dict[str, list[int]] = {}
+    free = []
+    for one in given:
+        shape = [by_axis.get(size, size) if isinstance(size, str) else size for size in one.shape]
+        shape = list(wanted.get(one.name, shape))
+        if shape and not isinstance(shape[0], int):
+            shape[0] = batch
+        found[one.name] = shape
+        if not all(isinstance(size, int) and size >= 0 for size in shape):
+            free.append(one)
+    if free:
+        stated = ", ".join(f"'{one.name}' is {_text(list(one.shape))}" for one in free)
+        said = " ".join(
+            f"--input {one.name}="
+            + "x".join(str(n) if isinstance(n, int) else "64" for n in found[one.name])
+            for one in free
         )
-    elements = 1
-    for size in shape:
-        elements *= size
-    if elements > MOST_ELEMENTS:
-        raise RuntimeError(f"input '{name}' has {elements} elements, more than {MOST_ELEMENTS}")
-    return shape
+        raise RuntimeError(f"input {stated}: say {'its' if len(free) == 1 else 'their'} free "
+                           f"sizes, {said}")  # fmt: skip
+    return found
 
 
 def _text(shape: list[Any]) -> str:
@@ -3214,6 +3258,9 @@ def checked(arguments: Sequence[str]) -> argparse.Namespace:
         raise Refused("--precision, --batch and --input are fixed when a suite is made")
     cores = device_info()["cores"]
     options.threads = whole_number("--threads", options.threads or str(cores), 1024)
+    there = max(cores, os.cpu_count() or 1)
+    if options.threads > there:
+        raise Refused(f"--threads {options.threads}: this device has {there} cores")
     if options.processor_time and (options.threads != 1 or options.provider != "cpu"):
         raise Refused("--processor-time: is one thread's, so give --threads 1 and no --provider")
     options.passes = whole_number("--passes", options.passes, 100)

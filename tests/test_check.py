@@ -131,6 +131,11 @@ def test_sizes_are_given_by_name_and_contradictions_are_named(files, capsys):
     assert printed.out == "" and printed.err.count("it is fixed at 32") == 2
     assert _estimate(*files, "--input", "image=1x3x32x32") == 2
     assert "no model has such an input" in capsys.readouterr().err
+    # Without a name it is of the only input, as --input-shape is; not both.
+    assert _estimate(*files, "--input", "4x3x32x32", "--json", "-") == 0
+    assert json.loads(capsys.readouterr().out)[0]["macs"] == rows[0]["macs"]
+    assert _estimate(*files, "--input", "1x3x32x32", "--input-shape", "1x3x32x32") == 2
+    assert "give one" in capsys.readouterr().err
 
 
 @pytest.mark.filterwarnings("ignore")

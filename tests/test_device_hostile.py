@@ -444,12 +444,13 @@ def test_free_sizes_are_named_and_taken_from_the_command_line(tmp_path):
     for wrong, said in (
         ("y=1x3x4x4", "has no input 'y': its inputs are x"),
         ("x=1x5x4x4", "input 'x' is nx3xhxw, not 1x5x4x4"),
-        ("x=8x3x4x4", "its first size is the batch, which is 1: --batch 8"),
     ):
         done = run_program(place, f"--out={out}", "--budget=5s", f"--input={wrong}")
         assert done.returncode == 5
         assert said in done.stderr
-    for shape in ("x=1x3x4x4", "1x3x4x4"):
+    done = run_program(place, f"--out={out}", "--budget=5s", "--batch=2", "--input=x=8x3x4x4")
+    assert "its first size is the batch, which is 2: --batch 8" in done.stderr
+    for shape in ("x=8x3x4x4", "x=1x3x4x4", "1x3x4x4"):
         done = run_program(place, f"--out={out}", "--budget=5s", "--no-resume", f"--input={shape}")
         assert done.returncode == 0, done.stderr
     assert read_lines(out)[1]["network"]["input_shapes"] == {"": [1, 3, 4, 4]}

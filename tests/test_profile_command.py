@@ -13,8 +13,9 @@ import zipfile
 import pytest
 from device_programs import TINY, read_lines
 
+from flash.measurements.reading import read_measurements
 from flash.profile import command as profile_command
-from flash.profile import profile
+from flash.profile import measuring, profile
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -147,6 +148,62 @@ def test_a_suite_is_written_to_be_copied(tmp_path, workloads, capsys):
     assert sum(w["share"] for w in head["workloads"]) == pytest.approx(1, rel=1e-3)
 
 
+def test_the_budget_counts_from_the_beginning(tmp_path, monkeypatch):
+    seen = []
+
+    class Board:
+        """Takes note of what it is left."""
+
+        def profile(self, job):
+            seen.append(job.options.budget_s)
+            raise NothingDoneError("nothing")
+
+    build = measuring.build_suite
+
+    def slow(*arguments, **options):
+        time.sleep(0.3)
+        return build(*arguments, **options)
+
+    monkeypatch.setattr(measuring, "build_suite", slow)
+    for budget_s in (60.0, 0.2):
+        with pytest.raises(NothingDoneError):
+            profile(workloads=TINY[:1], out=tmp_path / "m.jsonl", device=Board(), budget_s=budget_s)
+    assert seen[0] < 59.7 and seen[1] == 1.0
+
+
+def test_a_number_that_decides_is_given_and_all_free_sizes_are_named_at_once(tmp_path, capsys):
+    import onnx
+    from onnx import TensorProto, helper
+
+    def value(name, sizes, kind=TensorProto.FLOAT):
+        return helper.make_tensor_value_info(name, kind, sizes)
+
+    branches = {
+        f"{side}_branch": helper.make_graph(
+            [helper.make_node(op, ["x", "s"], [op])], side, [], [value(op, None)]
+        )
+        for side, op in (("then", "MatMul"), ("else", "Add"))
+    }
+    made = [
+        helper.make_node("Equal", ["rate", "wide"], ["is_wide"]),
+        helper.make_node("If", ["is_wide"], ["y"], **branches),
+    ]
+    given = [value("x", ["n", "l", 8]), value("s", ["n", "m", 8]), value("rate", [], 7)]
+    wide = helper.make_tensor("wide", 7, [], [16000])
+    graph = helper.make_graph(made, "g", given, [value("y", None)], [wide])
+    path, out = tmp_path / "vad.onnx", tmp_path / "m.jsonl"
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), path)
+    options = (path, "--out", out, "--threads", 1, "--budget", "5s", "--quiet", "--no-resume")
+    assert _run(*options) == 5
+    assert "--input x=1x64x8 --input s=1x64x8" in capsys.readouterr().err
+    sizes = ("--input", "x=2x8x8", "--input", "s=2x8x8")
+    for rate in (16000, 8000):
+        assert _run(*options, *sizes, "--input", f"rate={rate}") == 0
+        found = read_measurements(out, "", 1).rows[0].network
+        assert found.macs == (2 * 8**3 if rate == 16000 else 0)
+
+
 @pytest.fixture
 def free_sizes(tmp_path):
     """A model that leaves batch, height and width free."""
@@ -174,8 +231,14 @@ def test_free_sizes_are_said_by_input_and_nothing_measured_is_exit_code_5(
     assert _run(*options, "--input", "x=1x3x8x8") == 0
     assert read_lines(out)[1]["network"]["input_shapes"] == {"x": [1, 3, 8, 8]}
     assert _run(*options, "--batch", 2, "--no-resume", "--input", "x=2x3x8x8") == 0
-    assert _run(*options, "--no-resume", "--input", "x=2x3x8x8") == 5
-    assert "its first size is the batch, which is 1: --batch 2" in capsys.readouterr().err
+    assert _run(*options, "--no-resume", "--input", "x=2x3x8x8") == 0
+    assert _run(*options, "--batch", 3, "--no-resume", "--input", "x=2x3x8x8") == 5
+    assert "its first size is the batch, which is 3: --batch 2" in capsys.readouterr().err
+    for same in (("--input", "1x3x8x8"), ("--input-shape", "1x3x8x8")):
+        assert _run(*options, "--no-resume", *same) == 0
+        assert read_lines(out)[1]["network"]["input_shapes"] == {"": [1, 3, 8, 8]}
+    assert _run(*options, "--no-resume", "--input", "xx=1x3x8x8") == 2
+    assert "no model has such an input (did you mean 'x'?)" in capsys.readouterr().err
     assert _run("--input", "x=1x3x8x8") == 2
     result = profile([free_sizes], out=out, input_shapes={"x": (1, 3, 4, 4)}, resume=False)
     assert len(result.records) == 1
@@ -246,6 +309,9 @@ def test_over_ssh_the_program_is_copied_run_and_its_results_fetched(
     printed = capsys.readouterr()
     assert str(out) in printed.out
     assert "[  2/2]" in printed.err
+    steps = ("connecting to pi@board", "copying the suite", "starting ", "[  1/2]")
+    places = [printed.err.index(step) for step in steps]
+    assert places == sorted(places)
     assert len(read_lines(out)) == 3
     assert not list(tmp_path.glob("*.part"))
     for call in calls():
@@ -326,6 +392,7 @@ def test_without_ssh_installed_it_says_so(tmp_path, monkeypatch):
     ("arguments", "said"),
     [
         (("--remote-python", "p"), "--remote-python needs --ssh"),
+        (("--workloads", "w.txt", "--threads", "999"), "--threads 999: this device has "),
         (("--precision", "int4"), "unknown precision 'int4'"),
         (("--ssh", ""), "--ssh: is empty"),
         (("--out", ""), "--out: is empty"),

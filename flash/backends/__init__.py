@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         Region,
         outside_files,
         suite_models,
+        tensor_names,
     )
     from flash.backends.onnx.variants.model import (
         Open,
@@ -97,6 +98,7 @@ __all__ = [
     "static_input",
     "suite_models",
     "taylor_importance",
+    "tensor_names",
     "time_onnx",
     "time_tvm",
     "torch_graph",
@@ -159,6 +161,7 @@ _HOMES = {
     "state_file": ("torch.state", "torch"),
     "static_input": ("onnx.head", "onnx"),
     "suite_models": ("onnx.suite_model", "onnx"),
+    "tensor_names": ("onnx.suite_model", "onnx"),
     "time_onnx": ("onnx.session", "onnx"),
     "time_tvm": ("tvm.build", "tvm"),
     "torch_graph": ("torch.graph", "torch"),

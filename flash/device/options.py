@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from typing import NoReturn, Sequence
 
@@ -136,6 +137,9 @@ def checked(arguments: Sequence[str]) -> argparse.Namespace:
         raise Refused("--precision, --batch and --input are fixed when a suite is made")
     cores = device_info()["cores"]
     options.threads = whole_number("--threads", options.threads or str(cores), 1024)
+    there = max(cores, os.cpu_count() or 1)
+    if options.threads > there:
+        raise Refused(f"--threads {options.threads}: this device has {there} cores")
     if options.processor_time and (options.threads != 1 or options.provider != "cpu"):
         raise Refused("--processor-time: is one thread's, so give --threads 1 and no --provider")
     options.passes = whole_number("--passes", options.passes, 100)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from flash.command import CommandParser
 from flash.errors import FlashError
 from flash.estimate.optimised import OPTIMIZERS, Optimised
-from flash.quantities import parse_inputs, parse_sizes
+from flash.quantities import parse_only_input
 
 __all__ = ["add_model_options", "asked_optimiser", "end_with", "input_sizes", "only_shape"]
 
@@ -39,7 +39,7 @@ def add_model_options(parser: CommandParser) -> None:
 
 def only_shape(options: argparse.Namespace) -> Sequence[int] | None:
     """Sizes of the only input, if given."""
-    return parse_sizes(options.input_shape, "--input-shape") if options.input_shape else None
+    return parse_only_input(options.input_shape, options.input)[0]
 
 
 def asked_optimiser(options: argparse.Namespace) -> Optimised | None:
@@ -51,7 +51,7 @@ def asked_optimiser(options: argparse.Namespace) -> Optimised | None:
 
 def input_sizes(options: argparse.Namespace) -> Mapping[str, Sequence[int]]:
     """Sizes by name of the input; one number may also be the value of an input without axes."""
-    return parse_inputs(options.input)
+    return parse_only_input(options.input_shape, options.input)[1]
 
 
 def end_with(errors: Sequence[FlashError]) -> None:

@@ -202,7 +202,7 @@ def read_models(
     """
     from flash.backends import read_onnx  # noqa: PLC0415 (an extra)
 
-    read, errors = list[Model](), list[FlashError]()
+    read, errors, failed = list[Model](), list[FlashError](), list[str | Path]()
     for path in paths:
         if isinstance(path, Model):
             read.append(path)
@@ -211,16 +211,33 @@ def read_models(
             network = read_onnx(path, input_shape, inputs)
         except FlashError as error:
             errors.append(error)
+            failed.append(path)
             continue
         for note in network.notes:
             sys.stderr.write(f"note: {path}: {note}\n")
         read.append(Model(str(path), network, path))
     known = {name for model in read for name in model.network.input_names}
-    unknown = [name for name in inputs or () if name not in known]
-    if unknown and not errors:
-        hint = did_you_mean(unknown[0], known)
-        raise UsageError(f"--input {unknown[0]}: no model has such an input{hint}")
+    if unknown := [name for name in inputs or () if name not in known]:
+        _refuse_unknown(unknown, known, failed)
     return read, errors
+
+
+def _refuse_unknown(unknown: Sequence[str], known: set[str], failed: Sequence[str | Path]) -> None:
+    """Raise ``UsageError`` for an input that no model has, those that were not read included."""
+    from flash.backends import tensor_names  # noqa: PLC0415 (an extra)
+
+    inputs, computed = set(known), set[str]()
+    for path in failed:
+        try:
+            found = tensor_names(path)
+        except FlashError:  # no model: what it would have had nobody knows
+            return
+        inputs |= set(found[0])
+        computed |= set(found[1])
+    for name in unknown:
+        if name not in inputs | computed:
+            hint = did_you_mean(name, inputs)
+            raise UsageError(f"--input {name}: no model has such an input{hint}")
 
 
 def price_models(

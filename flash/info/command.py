@@ -10,7 +10,7 @@ from flash.errors import UsageError, did_you_mean
 from flash.files.writing import write_text
 from flash.info.examination import doctor
 from flash.info.topics import TOPICS, catalogue
-from flash.quantities import parse_inputs, parse_sizes
+from flash.quantities import parse_only_input
 
 __all__ = ["compare_main", "doctor_main", "list_main", "main"]
 
@@ -75,13 +75,13 @@ def compare_main(arguments: Sequence[str]) -> None:
     from flash.info.comparison import compare, compare_models, sides_of  # noqa: PLC0415 (numpy)
 
     if sides_of(options.a, options.b):
-        shape, inputs = options.input_shape, parse_inputs(options.input)
+        shape, inputs = parse_only_input(options.input_shape, options.input)
         found = compare_models(
             options.a,
             options.b,
             options.target,
             options.runtime,
-            parse_sizes(shape, "--input-shape") if shape else None,
+            shape,
             inputs,
         )
     elif options.target or options.runtime or options.input or options.input_shape:

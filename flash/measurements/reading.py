@@ -161,8 +161,8 @@ def _network(
 
         model, digest = path.parent / given["onnx"], given.get("sha256")
         shapes = given.get("input_shapes")
-        single = list(shapes.values()) if isinstance(shapes, dict) and len(shapes) == 1 else [None]
-        network = read_onnx(model, single[0])
+        sizes = dict(shapes) if isinstance(shapes, dict) else {}
+        network = read_onnx(model, sizes.pop("", None), sizes)
         if digest and hashlib.sha256(model.read_bytes()).hexdigest() != digest:
             raise BadRecord(f"{shown(given['onnx'])} is not the file that was measured")
         return given["onnx"], "onnx", network

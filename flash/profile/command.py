@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+import time
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ from flash.profile.suites.suite import DEFAULT_COUNT
 from flash.profile.transports import Device, Options, RayDevice, SshDevice, TvmRpcDevice
 from flash.profile.transports.base import DEFAULT_BUDGET_S
 from flash.profile.transports.journal import check_journal
-from flash.quantities import parse_duration_s, parse_inputs, parse_number, parse_whole
+from flash.quantities import parse_duration_s, parse_number, parse_only_input, parse_whole
 from flash.targets.machine import machine_of
 
 __all__ = ["main"]
@@ -66,8 +67,9 @@ def _parser() -> CommandParser:
     add("--workloads", metavar="FILE", help="these workloads instead, one a line")
     add("--precision", default="fp32", metavar="P", help="fp32, fp16 or int8 (%(default)s)")
     add("--batch", default="1", metavar="N", help="images a run (%(default)s)")
-    shape_help = "of your own models: an input's shape, such as x=1x3x224x224, where sizes are free"
-    add("--input", metavar="NAME=SHAPE", action="append", default=[], help=shape_help)
+    add("--input-shape", metavar="SHAPE", help="of your own models: sizes of their only input")
+    add("--input", metavar="NAME=SHAPE", action="append", default=[], help="of your own models: an "
+        "input's sizes, such as x=1x3x224x224; of one without axes, its value")  # fmt: skip
     add("--seed", default="0", metavar="N", help="seed of the suite's choice (%(default)s)")
     add("--passes", metavar="N", help="go round N times, for busy devices (1)")
     add("--processor-time", action="store_true", help="count the thread's processor time, for "
@@ -87,6 +89,7 @@ def _parser() -> CommandParser:
 
 def main(arguments: Sequence[str]) -> None:
     """Run the command; raises ``FlashError`` for whatever the user can mend."""
+    began = time.perf_counter()
     given = _parser().parse_args(arguments)
     for name, value in vars(given).items():
         if value == "" or (name == "models" and "" in value):
@@ -113,15 +116,31 @@ def main(arguments: Sequence[str]) -> None:
         given.precision,
         parse_whole(given.batch, "--batch"),
         parse_whole(given.seed, "--seed"),
-        parse_inputs(given.input, unnamed=True),
+        _inputs(given),
+        _silent if given.quiet else _tell,
     )
     if given.write_suite is not None:
         place = Path(given.write_suite)
         write_folder(place.parent, {place.name: suite})
         sys.stdout.write(f"written: {place}\n")
         return
-    result = measure(suite, Path(given.out), options, device, given.quiet)
+    result = measure(suite, Path(given.out), options, device, given.quiet, began)
     sys.stdout.write(result.summary)
+
+
+def _tell(message: str) -> None:
+    sys.stderr.write(f"{message}\n")
+    sys.stderr.flush()
+
+
+def _silent(message: str) -> None:
+    """Say nothing."""
+
+
+def _inputs(given: argparse.Namespace) -> dict[str, tuple[int, ...]]:
+    """Sizes of the models' inputs by name; of an only input under the empty name."""
+    only, by_name = parse_only_input(given.input_shape, given.input)
+    return by_name if only is None else by_name | {"": only}
 
 
 def _check_suite(place: Path) -> None:
@@ -173,7 +192,7 @@ def _device(given: argparse.Namespace) -> Device | None:
     refused = [name for name in ("ssh", *_PROGRAM) if getattr(given, name) is not None]
     refused += ["processor_time"] * given.processor_time
     refused += ["kernels"] * given.kernels + ["batch"] * (given.batch != "1")
-    refused += ["input"] * bool(given.input)
+    refused += ["input"] * bool(given.input) + ["input_shape"] * (given.input_shape is not None)
     if refused:
         raise UsageError(f"--{refused[0].replace('_', '-')} cannot be had with --tvm-rpc")
     if not given.key or not given.models:

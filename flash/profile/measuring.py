@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from flash.errors import UsageError, did_you_mean
@@ -11,7 +13,7 @@ from flash.files.scratch import scratch_folder
 from flash.profile.result import ProfileResult, read_result
 from flash.profile.suites.suite import DEFAULT_COUNT, build_suite, model_suite
 from flash.profile.transports import Device, Job, LocalDevice, Options
-from flash.profile.transports.base import DEFAULT_BUDGET_S
+from flash.profile.transports.base import DEFAULT_BUDGET_S, LEAST_BUDGET_S
 from flash.profile.transports.journal import check_journal
 
 __all__ = ["make_suite", "measure", "profile"]
@@ -76,15 +78,21 @@ def profile(
         sensor=sensor,
         resume=resume,
     )
+    began = time.perf_counter()
     check_journal(Path(out))
     suite = make_suite(models, workloads, count, precision, batch, seed, input_shapes)
-    return measure(suite, Path(out), options, device, quiet)
+    return measure(suite, Path(out), options, device, quiet, began)
 
 
 def measure(
-    suite: bytes, out: Path, options: Options, device: Device | None, quiet: bool
+    suite: bytes, out: Path, options: Options, device: Device | None, quiet: bool, began: float
 ) -> ProfileResult:
-    """Measure a suite on a device (this machine if None) into ``out``."""
+    """Measure a suite on a device (this machine if None) into ``out``.
+
+    began: ``time.perf_counter`` when the budget began, of which making the suite is part.
+    """
+    left_s = max(options.budget_s - (time.perf_counter() - began), LEAST_BUDGET_S)
+    options = replace(options, budget_s=left_s)
     with scratch_folder("profile") as folder:
         file = folder / "suite.zip"
         file.write_bytes(suite)
@@ -100,12 +108,18 @@ def make_suite(
     batch: int,
     seed: int,
     input_shapes: Mapping[str, Sequence[int]] | None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> bytes:
-    """The suite that is asked for; raises ``UsageError`` where that contradicts itself."""
+    """The suite that is asked for; raises ``UsageError`` where that contradicts itself.
+
+    tell: takes a line on what is made, which is a matter of seconds.
+    """
     if not models:
         if input_shapes:
             raise UsageError("--input is for ONNX files: workloads state their shapes")
-        return build_suite(workloads, count=count, precision=precision, batch=batch, seed=seed)
+        return build_suite(
+            workloads, count=count, precision=precision, batch=batch, seed=seed, tell=tell
+        )
     if workloads is not None:
         raise UsageError("give ONNX files or workloads, not both")
     for name, shape in (input_shapes or {}).items():

@@ -21,6 +21,7 @@ __all__ = [
     "parse_count",
     "parse_inputs",
     "parse_number",
+    "parse_only_input",
     "parse_seed",
     "parse_sizes",
     "parse_whole",
@@ -30,6 +31,7 @@ _NUMBER = re.compile(
     r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,3})?"
 )
 _COUNT = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([kMG])")
+_SIZES = re.compile(r"[1-9][0-9]{0,8}(?:x[1-9][0-9]{0,8}){1,15}")
 _FACTORS = {"k": 1e3, "M": 1e6, "G": 1e9}
 #: Seeds fit into 63 bits, as NumPy's and torch's generators take them.
 _LARGEST_SEED = 10**18 - 1
@@ -83,7 +85,7 @@ def parse_count(text: str, option: str = "") -> float:
 
 def parse_sizes(text: str, option: str = "") -> tuple[int, ...]:
     """Two or more sizes above zero joined by ``x``: ``1x3x224x224``."""
-    if re.fullmatch(r"[1-9][0-9]{0,8}(x[1-9][0-9]{0,8}){1,15}", text):
+    if _SIZES.fullmatch(text):
         return tuple(int(size) for size in text.split("x"))
     raise _refused(text, option, "sizes such as 1x3x224x224")
 
@@ -98,8 +100,8 @@ def parse_inputs(texts: Iterable[str], unnamed: bool = False) -> dict[str, tuple
     """
     found: dict[str, tuple[int, ...]] = {}
     for text in texts:
-        name, _, sizes = text.rpartition("=")
-        if not name and not unnamed:
+        name, equals, sizes = text.rpartition("=")
+        if not name and (equals or not unnamed or not _SIZES.fullmatch(sizes)):
             raise UsageError(f"--input {shown(text)}: expected NAME=1x3x224x224")
         option = f"--input {name}".rstrip()
         if name in found:
@@ -107,6 +109,26 @@ def parse_inputs(texts: Iterable[str], unnamed: bool = False) -> dict[str, tuple
         one = re.fullmatch(r"[0-9]{1,10}", sizes)
         found[name] = (int(sizes),) if one else parse_sizes(sizes, option)
     return found
+
+
+def parse_only_input(
+    sizes: str | None, texts: Iterable[str]
+) -> tuple[tuple[int, ...] | None, dict[str, tuple[int, ...]]]:
+    """Sizes of the models' only input, if given, and of inputs by name.
+
+    sizes: of ``--input-shape``. texts: of every ``--input``, of which one without a name says the
+    same.
+
+    >>> parse_only_input(None, ["1x3x32x32"])
+    ((1, 3, 32, 32), {})
+    """
+    by_name = parse_inputs(texts, unnamed=True)
+    only = by_name.pop("", None)
+    if sizes is None:
+        return only, by_name
+    if only is not None:
+        raise UsageError("--input-shape and an --input without a name say the same: give one")
+    return parse_sizes(sizes, "--input-shape"), by_name
 
 
 def parse_seed(text: str, option: str = "--seed") -> int:

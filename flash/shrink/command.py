@@ -10,10 +10,9 @@ from flash.command import CommandParser
 from flash.errors import UsageError
 from flash.files.writing import write_text
 from flash.quantities import (
-    parse_inputs,
     parse_number,
+    parse_only_input,
     parse_seed,
-    parse_sizes,
     parse_whole,
     quantity,
 )
@@ -28,11 +27,12 @@ def main(arguments: Sequence[str]) -> None:
     if "" in (options.json, options.out):
         raise UsageError("--json and --out need a name")
     latency, share = _latency(options.max_latency)
+    only, inputs = parse_only_input(options.input_shape, options.input)
     report = shrink(
         options.model,
         options.target,
-        input_shape=options.input_shape and parse_sizes(options.input_shape, "--input-shape"),
-        inputs=parse_inputs(options.input),
+        input_shape=only,
+        inputs=inputs,
         runtime=options.runtime,
         max_latency_ms=latency,
         max_latency_share=share,

@@ -17,9 +17,10 @@ class Network:
 
     ``source`` is the network's input, ``output`` the tensor it returns. ``lone_sums`` are sums
     of fewer than two tensors, which are no layers (see ``Emitter.add``). Of a network from a file,
-    ``notes`` are sentences about how it was read, ``input_names`` what it calls its inputs. Inputs
-    beside the first are layers ``input``; several outputs are what a last layer ``output`` reads.
-    ``designed``: it is a design of a space, and priced as the space's table is.
+    ``notes`` are sentences about how it was read, ``input_names`` what it calls its inputs, and
+    tensors whose value was given. Inputs beside the first are layers ``input``; several outputs are
+    what a last layer ``output`` reads. ``designed``: it is a design of a space, and priced as the
+    space's table is.
     """
 
     layers: tuple[Layer, ...]

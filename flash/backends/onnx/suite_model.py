@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -26,13 +27,14 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from flash.backends.onnx.blocks import BlockStep, WeightOf, block_model
+from flash.backends.onnx.file import load_model
 from flash.backends.onnx.writer import network_model
 from flash.backends.weights import kernel_shape
 from flash.errors import InputError
 from flash.spaces.layers import Layer
 from flash.spaces.network import Network
 
-__all__ = ["WEIGHTS_FILE", "Region", "outside_files", "suite_models"]
+__all__ = ["WEIGHTS_FILE", "Region", "outside_files", "suite_models", "tensor_names"]
 
 #: Name of the file, beside the model.
 WEIGHTS_FILE: Final = "weights.bin"
@@ -112,6 +114,21 @@ def outside_files(content: bytes, path: str) -> tuple[str, ...]:
     outside = [tensor for tensor in tensors if tensor.data_location == TensorProto.EXTERNAL]
     places = [{entry.key: entry.value for entry in tensor.external_data} for tensor in outside]
     return tuple(dict.fromkeys(place.get("location", "") for place in places))
+
+
+def tensor_names(source: str | Path | bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What a model, a file or its content, calls its inputs, and the tensors that it computes.
+
+    Raises ``InputError`` for what is no model.
+    """
+    if isinstance(source, bytes):
+        model = onnx.load_model_from_string(source)
+    else:
+        model = load_model(source)
+    stored = {tensor.name for tensor in model.graph.initializer}
+    inputs = [given.name for given in model.graph.input if given.name not in stored]
+    nodes = [node for graph in _graphs(model.graph) for node in graph.node]
+    return tuple(inputs), tuple(name for node in nodes for name in node.output if name)
 
 
 def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:

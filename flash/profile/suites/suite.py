@@ -57,11 +57,12 @@ def build_suite(
     precision: str = "fp32",
     batch: int = 1,
     seed: int = 0,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> bytes:
     """The archive of a suite; the same arguments give the same bytes.
 
     texts: workloads in the order to be measured; None chooses ``count`` of the candidates of
-           ``seed``, the most informative first.
+           ``seed``, the most informative first. tell: takes a line before the work begins.
 
     Raises ``UsageError`` for what cannot be built, with the workload's text.
     """
@@ -71,6 +72,7 @@ def build_suite(
     if texts is None:
         if count < 1:
             raise UsageError("a suite has at least one workload")
+        tell(f"choosing {count} networks and making their files")
         # Chains of blocks are written in fp32 and for one image only.
         chosen = choose(candidates(seed, blocks=precision == "fp32" and batch == 1), count)
         name = f"flash-{count}" + (f"-seed{seed}" if seed else "")
@@ -103,25 +105,28 @@ def model_suite(
 ) -> bytes:
     """The archive of a suite of someone's ONNX files, which ``precision`` only describes.
 
-    input_shapes: shapes of inputs whose sizes are free, by name; an empty name is a model's only
-                  input. A free first axis that has none is the batch.
+    input_shapes: shapes of inputs whose sizes are free, by name, of any of the models; an empty
+                  name is a model's only input. A free first axis that has none is the batch. Of an
+                  input without axes, its value.
 
     Weights that a model keeps in files beside it go with it. Raises ``InputError`` for a file
-    that cannot be read, and for more than ``_LARGEST`` together.
+    that cannot be read, and for more than ``_LARGEST`` together, ``UsageError`` for an input that
+    no model has.
     """
     _check(precision, batch)
+    known: dict[str, None] = {}
     entries: list[dict[str, Any]] = []
     files: dict[str, bytes] = {}
     unique = list(dict.fromkeys(str(path) for path in paths))
     for number, path in enumerate(unique):
         content = read_bytes(path, most=UNPACKED_BYTES)
         network: dict[str, Any] = {"onnx": path, "sha256": hashlib.sha256(content).hexdigest()}
-        if input_shapes:
-            network["input_shapes"] = {name: list(shape) for name, shape in input_shapes.items()}
+        beside = _beside(path, content)
+        if own := _own_shapes(content, input_shapes or {}, known):
+            network["input_shapes"] = own
         file = f"models/{number:03d}.onnx"
         files[file] = content
         entry = {"network": network, "model": file, "share": 1.0 / len(unique)}
-        beside = _beside(path, content)
         if beside:
             entry["files"] = {name: f"models/{number:03d}/{name}" for name in beside}
             files |= {f"models/{number:03d}/{name}": data for name, data in beside.items()}
@@ -131,8 +136,30 @@ def model_suite(
                 f"{path}: the models have more than {_LARGEST >> 20} MiB: copy them and "
                 "scripts/profile_device.py to the device and run it there with these files"
             )
+    for name in input_shapes or ():
+        if name and name not in known:
+            raise UsageError(
+                f"--input {name}: no model has such an input{did_you_mean(name, known)}"
+            )
     head = _head(f"own-{len(unique)}", precision, batch) | {"weights": None, "workloads": entries}
     return _archive({"suite.json": json.dumps(head, indent=1).encode()} | files)
+
+
+def _own_shapes(
+    content: bytes, shapes: Mapping[str, Sequence[int]], known: dict[str, None]
+) -> dict[str, list[int]]:
+    """The shapes that are of a model's inputs; adds what it has to the names that are known.
+
+    The value of a tensor that the model computes is something ``flash estimate`` may be told; what
+    is measured computes it.
+    """
+    if not shapes:
+        return {}
+    from flash.backends import tensor_names  # noqa: PLC0415 (an extra)
+
+    inputs, computed = tensor_names(content)
+    known |= dict.fromkeys((*inputs, *(name for name in computed if name in shapes)))
+    return {name: list(shape) for name, shape in shapes.items() if name in ("", *inputs)}
 
 
 def _beside(path: str, content: bytes) -> dict[str, bytes]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
 from flash.files.locations import script_file
 
-__all__ = ["DEFAULT_BUDGET_S", "SCRIPT", "Device", "Job", "Options"]
+__all__ = ["DEFAULT_BUDGET_S", "LEAST_BUDGET_S", "SCRIPT", "Device", "Job", "Options"]
 
 #: The measuring program: the same file wherever it runs.
 SCRIPT: Final = "profile_device.py"
 #: Seconds that measuring takes at most where nobody says.
 DEFAULT_BUDGET_S: Final = 300.0
+#: Seconds that are left for measuring whatever comes before it took: one network at least.
+LEAST_BUDGET_S: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,12 @@ class Job:
     out: Path
     options: Options = Options()
     quiet: bool = False
+
+    def tell(self, message: str) -> None:
+        """A line on standard error, unless ``quiet``."""
+        if not self.quiet:
+            sys.stderr.write(f"{message}\n")
+            sys.stderr.flush()
 
     @property
     def script(self) -> Path:

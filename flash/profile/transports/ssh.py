@@ -11,6 +11,7 @@ import hashlib
 import re
 import shlex
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -19,7 +20,7 @@ from flash.errors import FlashError, UsageError, shown
 from flash.files.reading import read_bytes
 from flash.files.scratch import scratch_folder
 from flash.files.writing import write_bytes
-from flash.profile.transports.base import DEFAULT_BUDGET_S, SCRIPT, Job
+from flash.profile.transports.base import DEFAULT_BUDGET_S, LEAST_BUDGET_S, SCRIPT, Job
 from flash.profile.transports.journal import read_journal
 from flash.profile.transports.process import Outcome, run_program
 
@@ -66,6 +67,7 @@ class SshDevice:
                 "a meter's readings are here: measure over ssh with hold_s first, then merge the "
                 "CSV with scripts/profile_device.py --meter"
             )
+        began = time.perf_counter()
         read_journal(job.out)  # a file of something else is refused before anything is done
         key = hashlib.sha256(job.suite.read_bytes()).hexdigest()[:16]
         folder = f"{_FOLDER}/{key}"
@@ -73,16 +75,21 @@ class SshDevice:
         words = replace(job.options, resume=True, budget_s=DEFAULT_BUDGET_S).words()
         options = hashlib.sha256("\0".join(words).encode()).hexdigest()[:8]
         result = f"{folder}/{options}.jsonl"
+        job.tell(f"connecting to {self._target}")
         self._run(f"mkdir -p {shlex.quote(folder)}", job).check(
             f"reaching {self._target} (a known host key and a login without password are needed: "
             f"try 'ssh {self._target}' once)"
         )
+        job.tell(f"copying the suite, {job.suite.stat().st_size / 1e6:.1f} MB, to {self._target}")
         self._send(job.script, f"{folder}/{SCRIPT}", job)
         self._send(job.suite, f"{folder}/suite.zip", job)
         if job.out.exists() and self._run(f"test -e {shlex.quote(result)}", job).code == 1:
             self._send(job.out, result, job)
         command = [self._python, f"{folder}/{SCRIPT}", f"--suite={folder}/suite.zip"]
-        command += [f"--out={result}", *job.options.words()]
+        # What the way there took is part of the time that measuring may take.
+        left_s = max(job.options.budget_s - (time.perf_counter() - began), LEAST_BUDGET_S)
+        command += [f"--out={result}", *replace(job.options, budget_s=left_s).words()]
+        job.tell(f"starting {self._python} there: a line follows for each network")
         try:
             outcome = self._run(shlex.join(command), job)
         except BaseException:

@@ -99,8 +99,12 @@ class Mapper:
             self._source,
             output,
             notes=tuple(self._notes()),
-            input_names=tuple(self.graph.inputs),
+            input_names=(*self.graph.inputs, *filter(self._is_made, self.graph.stated)),
         )
+
+    def _is_made(self, name: str) -> bool:
+        """Whether a tensor of that name is computed."""
+        return name in self.graph.constants or name in self.graph.values
 
     def _notes(self) -> Iterator[str]:
         formats = {x.format for x in self._layers} | {x.out_format for x in self._layers}

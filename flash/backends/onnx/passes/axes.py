@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 from flash.backends.onnx.ir.graph import Constant, Graph, Value
 from flash.errors import InputError, UsageError
 
-__all__ = ["bind_axes"]
+__all__ = ["bind_axes", "choices"]
 
 _MOST_ELEMENTS: Final = 2**31
 #: Types of inputs that choose what a model does rather than being what it works on.
@@ -54,6 +54,7 @@ def bind_axes(
         raise InputError(f"{graph.path}: it has no input")
     _set_choices(graph, wanted)
     by_axis_name = _named_sizes(graph, wanted)
+    _refuse_free(graph, wanted, by_axis_name)
     for name, (dims, elem_type) in graph.inputs.items():
         sizes = wanted.get(name)
         if sizes is not None and (min(sizes) < 0 or (0 in sizes and len(graph.inputs) == 1)):
@@ -123,16 +124,50 @@ def _bound(
             f"{option} gives axis {axis} of input '{name}' {wanted}; in {graph.path} it is "
             f"fixed at {fixed}"
         )
-    if wanted is not None:
-        return wanted
-    if axis == 0:
-        return 1
-    shown = f" ('{axis_name}')" if axis_name else ""
-    if len(graph.inputs) == 1:
-        how = "--input-shape 1x3x224x224"
-    else:
-        known = [1 if k == 0 else 128 for k in range(len(graph.inputs[name][0]))]
-        how = f"--input {name}={'x'.join(map(str, known))}"
+    # A free batch that nobody gives is 1; any other free axis was refused (``_refuse_free``).
+    return 1 if wanted is None else wanted
+
+
+def _refuse_free(
+    graph: Graph, wanted: Mapping[str, tuple[int, ...]], by_axis_name: Mapping[str, int]
+) -> None:
+    """Raise ``InputError`` where axes have no size, naming all inputs of which some have none."""
+    free: dict[str, int] = {}
+    known = set(by_axis_name)
+    for name, (dims, _) in graph.inputs.items():
+        names = graph.axis_names[name]
+        open_axes = [k for k, size in enumerate(dims) if k and size is None]
+        open_axes = [k for k in open_axes if not names[k] or names[k] not in known]
+        if open_axes and name not in wanted:
+            free[name] = open_axes[0]
+            known |= set(names)
+    if not free:
+        return
+    first, axis = next(iter(free.items()))
+    axis_name = graph.axis_names[first][axis]
+    named = f" ('{axis_name}')" if axis_name else ""
+    others = "".join(f", one of '{name}' too" for name in [*free][1:])
+    how = "--input-shape 1x3x224x224"
+    if len(graph.inputs) > 1:
+        how = " ".join(f"--input {name}={_example(graph, name)}" for name in free)
+        if values := choices(graph):
+            how += f"; and, if its value decides what is run, {values}"
     raise InputError(
-        f"{graph.path}: axis {axis}{shown} of input '{name}' is dynamic; give its size, e.g. {how}"
+        f"{graph.path}: axis {axis}{named} of input '{first}' is dynamic{others}; give "
+        f"{'its size' if len(free) == 1 else 'their sizes'}, e.g. {how}"
     )
+
+
+def choices(graph: Graph) -> str:
+    """The option for each whole number without axes among the inputs, which has no value yet."""
+    return " ".join(
+        f"--input {name}={1 if kind == TensorProto.BOOL else 16000}"
+        for name, (dims, kind) in graph.inputs.items()
+        if not dims and kind in _CHOICES and name not in graph.constants
+    )
+
+
+def _example(graph: Graph, name: str) -> str:
+    """Sizes that an input may have: what it states, 1 for the batch, 128 for what is free."""
+    dims = graph.inputs[name][0]
+    return "x".join(str(d if d is not None else 128 if k else 1) for k, d in enumerate(dims))

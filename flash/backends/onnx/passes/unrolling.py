@@ -20,6 +20,7 @@ import onnx
 from onnx import TensorProto
 
 from flash.backends.onnx.ir.graph import Constant, Graph, Node, add_stored, node_of
+from flash.backends.onnx.passes.axes import choices
 
 __all__ = ["MOST_TURNED", "Unrolling"]
 
@@ -32,7 +33,7 @@ _TURN: Final = "flash.Turn"
 _BODIES: Final = ("If", "Loop", "Scan")
 _CHOICE: Final = (
     "its condition is only known when it runs: export the branch that is taken, or give the "
-    "value of the input that decides (--input NAME=16000)"
+    "value of the input that decides ({})"
 )
 _TURNS: Final = (
     "its number of turns is only known when it runs: export the loop unrolled, or its body as a "
@@ -102,7 +103,8 @@ class Unrolling:
         """An ``If``: the branch that is taken."""
         condition = self.graph.known(node.input(0))
         if condition is None or condition.size != 1:
-            raise self.graph.refusal(node, _CHOICE)
+            asked = choices(self.graph) or "--input NAME=16000"
+            raise self.graph.refusal(node, _CHOICE.format(asked))
         branch = node.attributes["then_branch" if condition.item() else "else_branch"]
         prefix = f"{_label(node)}/"
         nodes, results = self._inlined(node, branch, prefix, prefix, {})
