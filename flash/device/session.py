@@ -155,7 +155,7 @@ def _shapes(given: Any, batch: int, wanted: dict[str, list[int]]) -> dict[str, l
     found: dict[str, list[int]] = {}
     free = []
     for one in given:
-        shape = [by_axis.get(size, size) if isinstance(size, str) else size for size in one.shape]
+        shape: list[Any] = [by_axis.get(size, size) for size in one.shape]
         shape = list(wanted.get(one.name, shape))
         if shape and not isinstance(shape[0], int):
             shape[0] = batch

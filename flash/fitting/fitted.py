@@ -87,8 +87,9 @@ def interval_of(
     each of ``far``, where the interval for unlike networks is to hold for one more family.
     """
     low, high = (_within(x) for x in conformal_factors(near))
-    power = _power_for_groups(far, np.array(groups)) if len(groups) else 1.0
-    outside = [_within(x**power) for x in conformal_factors(far)]
+    families = len(set(groups)) >= _FEWEST_GROUPS
+    power = _power_for_groups(far, np.array(groups)) if families else 1.0
+    outside = [_within(x**power) for x in conformal_factors(far, sure=not families)]
     return Interval(
         significant(low),
         significant(high),
@@ -101,11 +102,9 @@ def interval_of(
 
 def _power_for_groups(far: Floats, groups: NDArray[np.str_]) -> float:
     """Least power, of those tried, of the others' interval at which each family left out is covered
-    well enough on average; one of fewer than three families."""
+    well enough on average."""
     names = sorted(set(groups.tolist()))
-    if len(names) < _FEWEST_GROUPS:
-        return 1.0
-    ends = {g: np.log(conformal_factors(far[groups != g])) for g in names}
+    ends = {g: np.log(conformal_factors(far[groups != g], sure=False)) for g in names}
     low, high = (np.array([ends[g][k] for g in groups]) for k in (0, 1))
     for power in _POWERS:
         if np.mean((far >= power * low) & (far <= power * high)) >= _LEAST_COVERED:
@@ -115,7 +114,9 @@ def _power_for_groups(far: Floats, groups: NDArray[np.str_]) -> float:
 
 #: Families that are unlike each other lie further from one more than pooled errors say. Where the
 #: others' interval covers less than this of a family left out, on average, it is widened until it
-#: does; tried are so many powers (ours). Of fewer families than three nothing can be said.
+#: does; tried are so many powers (ours). What that leaves to chance is not made up for by a rank of
+#: independent errors besides, which errors of one family are not: suites of 43 to 90 networks were
+#: covered to 95 % and more. Fewer families than three say nothing, and the rank is taken.
 _LEAST_COVERED = 0.9
 _POWERS = tuple(1.0 + 0.1 * k for k in range(21))
 _FEWEST_GROUPS = 3

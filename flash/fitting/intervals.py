@@ -41,15 +41,18 @@ def rank_of(coverage: float, count: int) -> float:
     return float(brentq(too_low, average, count))
 
 
-def conformal_factors(log_residuals: Floats, coverage: float = 0.9) -> tuple[float, float]:
+def conformal_factors(
+    log_residuals: Floats, coverage: float = 0.9, *, sure: bool = True
+) -> tuple[float, float]:
     """Factors (low, high) that a measurement over its held-out prediction lies between.
 
     log_residuals: log(measured / predicted) of networks left out of their fit (jackknife). Ends lie
-    between order statistics where ``rank_of`` does.
+    between order statistics where ``rank_of`` does. sure: whether few single fits may fall short
+    (``rank_of``); else the interval covers as asked for on average, at rank (n + 1) coverage.
     """
     r = np.sort(np.asarray(log_residuals, dtype=np.float64))
     n = len(r)
-    rank = rank_of(coverage, n)
+    rank = rank_of(coverage, n) if sure else min(coverage * (n + 1), float(n))
     ranks = np.arange(1, n + 1)
     if n < _FEW:
         half = float(np.interp(rank, ranks, np.sort(np.abs(r))))

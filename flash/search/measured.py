@@ -21,9 +21,8 @@ from flash.targets.base import MeasuredRange, SumLimit
 
 __all__ = ["FrontOf", "Measured", "Priced"]
 
-#: The exact front by these tables and, beside the search's own, these limits; the last is a front
-#: under fewer limits.
-FrontOf = Callable[[SeparableProblem, Sequence[Limit], OptimizerResult | None], OptimizerResult]
+#: The exact front by these tables and, beside the search's own, these limits.
+FrontOf = Callable[[SeparableProblem, Sequence[Limit]], OptimizerResult]
 
 
 @dataclass(frozen=True)
@@ -67,11 +66,9 @@ class Measured:
         every = (one for conditions in target.measured for one in conditions)
         return tuple(dict.fromkeys(name for one in every for name in one.weights))
 
-    def front(
-        self, tables: SeparableProblem, limits: Sequence[Limit], before: OptimizerResult | None
-    ) -> OptimizerResult:
+    def front(self, tables: SeparableProblem, limits: Sequence[Limit]) -> OptimizerResult:
         """The exact front."""
-        return self.front_of(tables, limits, before)
+        return self.front_of(tables, limits)
 
     def outside(self, found: OptimizerResult) -> bool:
         """Whether the target was measured on nothing like one of the designs."""

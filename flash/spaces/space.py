@@ -272,9 +272,7 @@ def alike(
     for name in family.branches:
         own = values[name]
         if isinstance(own, np.ndarray):
-            groups = [
-                rows[own[rows] == v] for rows in groups for v in sorted(set(own[rows].tolist()))
-            ]
+            groups = [rows[own[rows] == v] for rows in groups for v in np.unique(own[rows])]
     for group in groups:
         for start in range(0, len(group), at_once):
             rows = group[start : start + at_once]

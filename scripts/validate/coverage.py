@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import binom
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -56,7 +57,7 @@ from raspberry_pi_data import (  # noqa: E402
 )  # fmt: skip
 
 from flash.fit import fit  # noqa: E402
-from flash.fitting.fitted import coverage_of_groups  # noqa: E402
+from flash.fitting.fitted import coverage_of_groups, interval_of  # noqa: E402
 from flash.fitting.prior import Prior, data_sheet_prior  # noqa: E402
 from flash.fitting.sisters import half_width  # noqa: E402
 from flash.fitting.workload import workload  # noqa: E402
@@ -70,6 +71,10 @@ def show(name: str, networks: int, covered: float | None, note: str = "") -> Non
         print(f"{name:24s}{networks:6d} networks   not known{note}")
         return
     verdict = "ok" if 0.85 <= covered <= 0.95 else "above" if covered > 0.95 else "MISSED"
+    if verdict == "above":
+        # How often as many of so few lie inside intervals that cover exactly 90 %.
+        chance = binom.sf(round(covered * networks) - 1, networks, 0.9)
+        verdict += f" (as {chance:.0%} of exact ones would be)"
     print(f"{name:24s}{networks:6d} networks   {covered:6.1%}   .85 to .95: {verdict}{note}")
 
 
@@ -85,6 +90,7 @@ def board(
     near = held_out(measured, fixed, prior, lambda m: m.groups)
     far = held_out(measured, fixed, prior, lambda m: m.families)
     logs = {k: np.log(m.latency_ms / far[k]) for k, m in measured.items()}
+    inside: dict[str, float] = {}
     for runtime, m in measured.items():
         families = list(m.families)
         alone = np.log(m.latency_ms / near[runtime])
@@ -96,6 +102,28 @@ def board(
         groups = [f for k in names for f in measured[k].families] + ["unlike"] * len(others)
         covered = coverage_of_groups(alone, logs[runtime], families, (pool, groups))
         show(f"{name}:{runtime}", len(families), covered)
+        if covered is None:
+            continue
+        inside[runtime] = covered * len(families)
+        if len(others):
+            cells = inside[runtime] + len(others) * of_cells(alone, pool, len(families))
+            count = len(pool)
+            show(
+                f"{name}:{runtime}", count, cells / count, " (its networks and cells, each unlike)"
+            )
+    if len(few) > 1:
+        total = sum(len(measured[k].families) for k in few)
+        share = sum(inside[k] for k in few) / total
+        show(f"{name}:{'+'.join(few)}", total, share, " (errors of both make one interval)")
+
+
+def of_cells(near: Floats, pool: Floats, first: int) -> float:
+    """Share of cells (from ``first`` on in ``pool``) inside the interval made without each."""
+    inside = 0
+    for k in range(first, len(pool)):
+        interval = interval_of({}, near, np.delete(pool, k))
+        inside += np.log(interval.outside_low) <= pool[k] <= np.log(interval.outside_high)
+    return inside / (len(pool) - first)
 
 
 def cells() -> None:

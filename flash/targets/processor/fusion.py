@@ -78,6 +78,10 @@ _ALONE = ("add", "mul", "norm", "conv_transpose")
 _SUMS = ("add", "mul", "norm", "linear", "conv_transpose")
 
 
+#: Activations that a convolution in integers does: what it writes holds no other numbers.
+_BY_RANGE = ("", "relu", "relu6", "clip")
+
+
 def fused_table(
     table: LayerTable, runs: Grid, fusion: str, lanes: int = LANES[-1]
 ) -> tuple[list[Layer], Grid]:
@@ -302,6 +306,7 @@ def _with_activations(
     found: list[tuple[Layer, Flags]] = []
     for layer, runs in zip(layers, left, strict=True):
         alone = layer.act not in FUSED or is_half_clip(layer)
+        alone |= layer.out_format == "int8" and layer.act not in _BY_RANGE
         own = layer.act if layer.op in ("conv", *unless_fused) and alone else ""
         own = layer.act if layer.op in of else own
         if not own:
@@ -330,6 +335,7 @@ def _activation(layer: Layer, act: str) -> Layer:
         out_width=layer.out_width,
         batch=layer.batch,
         act=act,
+        out_format=layer.out_format,
         signal=layer.signal,
     )
 

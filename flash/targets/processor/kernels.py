@@ -15,13 +15,21 @@ from numpy.typing import NDArray
 
 from flash.spaces.layers import Ints, Layer, in_elements, layer_macs, out_elements
 from flash.targets.processor.work import (
+    CONVERSION_WORK,
     FUSED_WORK,
     GATE_WORK,
     GATHER_WORK,
+    NORM_ROW,
+    NORM_WORK,
+    PLAIN_POOL_WORK,
+    SCALE_WORK,
     SCATTER_WORK,
     SKIP_NORM_WORK,
     SLOW_ACTIVATIONS,
+    SOFTMAX_ROW,
     STATE_WORK,
+    TAP_ROW_WORK,
+    TAP_WORK,
     WORK,
     WORK_IN_BLOCKS,
 )
@@ -165,6 +173,9 @@ SCATTERED: Final = "scattered"
 _BLOCKED: Final = ("sum", "blocks")
 _AS_READ: Final = ("read", "read_blocks")
 _BY_PATH: Final = ("blocks", "read_blocks")
+#: Slow activations that onnxruntime has in integers; all others are between a dequantization and a
+#: quantization.
+_IN_INTEGERS: Final = ("silu", "sigmoid", "softmax", "strided_softmax")
 #: Kernels that a sum of any number of tensors counts for, where it is one kernel: it takes as long
 #: as two activations (found on HW-NAS-Bench's edge GPU, Jetson TX2 with TensorRT).
 _SUM_LAUNCHES: Final = 2
@@ -231,6 +242,8 @@ def kernel_of(layer: Layer, fusion: str = "conv", lanes: int = LANES[0]) -> Kern
         outputs, rows = lane_multiple(features, lanes), layer.out_height * layer.out_width
         read_and_written = (inputs + features) * rows
         return Kernel(_LINEAR, rows, inputs, outputs, read_and_written, inputs * features, 1)
+    if layer.op in ("max_pool", "avg_pool") and by_path and _is_plain_pool(layer):
+        return _plain_pool(layer)
     if layer.op in ("max_pool", "avg_pool"):
         window = layer.kernel_height * layer.kernel_width
         return _pool(_POOL, layer, layer.out_height * layer.out_width, window, lanes)
@@ -251,11 +264,18 @@ def kernel_of(layer: Layer, fusion: str = "conv", lanes: int = LANES[0]) -> Kern
         elements = layer.out_channels * (2 * area)
     else:
         elements = (layer.in_channels + layer.out_channels) * area
-    if layer.op == "act" and layer.act in SLOW_ACTIVATIONS:
-        slow = SLOW_ACTIVATIONS[layer.act]
+    slow = SLOW_ACTIVATIONS.get(layer.act, 0)
+    slow = WORK_IN_BLOCKS.get(layer.act, slow) if by_path else slow
+    if layer.op == "act" and slow:
+        computed: Any = layer.out_channels * area
         if by_path:
-            slow = WORK_IN_BLOCKS.get(layer.act, slow)
-        return Kernel(_ACTIVATION, layer.out_channels * area, slow, 1, elements, 0, 1)
+            computed = computed + _of_rows(computed, layer, SOFTMAX_ROW)
+        converted = fusion == "ort" and layer.out_format == "int8"
+        if converted and layer.act not in _IN_INTEGERS:
+            return Kernel(_ACTIVATION, computed, slow + CONVERSION_WORK, 1, elements, 0, 1)
+        return Kernel(_ACTIVATION, computed, slow, 1, elements, 0, 1)
+    if by_path and layer.op == "norm" and isinstance(area, int) and area == 1:
+        return Kernel(_ACTIVATION, layer.out_channels, SCALE_WORK, 1, elements, 0, 1)
     if by_path and layer.op == "mul" and is_gate(layer):
         return Kernel(_GATE, area + _GATED, GATE_WORK, layer.out_channels, elements, 0, 1)
     launches: Ints = 1
@@ -278,12 +298,45 @@ def _from_files_by_path(layer: Layer, lanes: int) -> Kernel:
         moved = in_elements(layer) + out_elements(layer)
         return Kernel(_MOVE, pieces, GATHER_WORK, 1, moved, 0, 1)
     kernel = _from_files(layer, lanes)
+    if layer.op == "layer_norm":
+        more = _of_rows(kernel.positions, layer, NORM_ROW)
+        work = kernel.reduction if layer.act else NORM_WORK
+        kernel = kernel._replace(positions=kernel.positions + more, reduction=work)
     if layer.op == "layer_norm" and layer.operands == 2 and not layer.act:
         return kernel._replace(reduction=SKIP_NORM_WORK)
     if layer.op == "recurrent" and kernel.outputs <= layer.out_channels:
         # One gate a state: a plain RNN, whose states are activated one by one.
         return kernel._replace(reduction=kernel.reduction + STATE_WORK)
     return kernel
+
+
+def _of_rows(elements: Ints, layer: Layer, row: int) -> Ints:
+    """Elements that rows cost besides their own; none where their length is not known."""
+    length: Any = layer.kernel_width
+    more: Ints = (length > 1) * (row * (elements // length))
+    return more
+
+
+def _is_plain_pool(layer: Layer) -> bool:
+    """Of a network from a file: on a plain tensor, over one or three axes or of odd channels."""
+    channels = layer.in_channels
+    return (
+        layer.axes > 2
+        or _is_over_one_axis(layer)
+        or (isinstance(channels, int) and channels % _FOUR != 0)
+    )
+
+
+def _plain_pool(layer: Layer) -> Kernel:
+    """Output by output, and from opset 19 on average pools tap by tap."""
+    window: Any = layer.kernel_height * layer.kernel_width
+    if layer.operands > 1:
+        taps: Any = TAP_WORK * window + TAP_ROW_WORK * layer.kernel_height
+    else:
+        taps = PLAIN_POOL_WORK + 2 * window
+    area = layer.in_height * layer.in_width + layer.out_height * layer.out_width
+    positions = layer.out_height * layer.out_width
+    return Kernel(_POOL, positions, taps, layer.out_channels, layer.out_channels * area, 0, 1)
 
 
 def class_of(layer: Layer) -> str:

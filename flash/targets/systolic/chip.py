@@ -88,8 +88,9 @@ def _checked(variables: Variables) -> dict[str, Any]:
     for name, value in variables.items():
         low, high = known[name]
         if np.min(value) < low or np.max(value) > high:
-            given = " to ".join(str(end) for end in dict.fromkeys((np.min(value), np.max(value))))
-            raise UsageError(f"{name} must lie in {low} to {high}, got {given}")
+            raise UsageError(
+                f"{name} must lie in {low} to {high}, got {np.min(value)} to {np.max(value)}"
+            )
     return dict(variables)
 
 

@@ -72,6 +72,6 @@ def _attend(
     shares = mapper.temporary(f"{output}/shares", (batch, heads, length, kept), output)
     plain = Node("MatMul", node.name, names, [scores])
     stack(mapper, plain, (batch * heads, length, width, kept), inputs=names[:2], output=scores)
-    mapper.record("act", plain, [scores], shares, act="softmax")
+    mapper.record("act", plain, [scores], shares, act="softmax", kernel_width=kept)
     values = [shares, names[-1]]
     stack(mapper, plain, (batch * heads, length, kept, wide), inputs=values, output=output)

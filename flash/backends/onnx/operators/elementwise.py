@@ -20,7 +20,8 @@ def activation(mapper: Mapper, node: Node) -> None:
     """An activation that no kernel before it does."""
     kind = node.attributes.get("kind", ACTIVATIONS.get(node.op, node.op.lower()))
     weights = node.inputs[1:2] if node.op == "PRelu" else []
-    mapper.record("act", node, [node.input(0)], weights=weights, act=kind)
+    row = node.attributes.get("row", 1)
+    mapper.record("act", node, [node.input(0)], weights=weights, act=kind, kernel_width=row)
 
 
 def bias_gelu(mapper: Mapper, node: Node) -> None:

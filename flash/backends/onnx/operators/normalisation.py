@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from flash.backends.onnx.ir.graph import Node
 from flash.backends.onnx.ir.mapper import Mapper, map_sizes
 
 __all__ = ["batch_norm", "embedding_norm", "layer_norm", "skip_norm", "skip_norm_kernel"]
+
+
+#: Operators that normalise rows, which lie side by side.
+_OF_ROWS: Final = (
+    "LayerNormalization",
+    "RMSNormalization",
+    "SimplifiedLayerNormalization",
+    "flash.RmsNorm",
+)
 
 
 def batch_norm(mapper: Mapper, node: Node) -> None:
@@ -15,8 +26,15 @@ def batch_norm(mapper: Mapper, node: Node) -> None:
 
 def layer_norm(mapper: Mapper, node: Node) -> None:
     """Statistics are computed as the network runs, over whichever axes."""
-    kind = "lrn" if node.op == "LRN" else ""
-    mapper.record("layer_norm", node, [node.input(0)], weights=node.inputs[1:], act=kind)
+    kind, weights = "lrn" if node.op == "LRN" else "", node.inputs[1:]
+    row = _row(mapper, node) if node.op in _OF_ROWS else 1
+    mapper.record("layer_norm", node, [node.input(0)], weights=weights, act=kind, kernel_width=row)
+
+
+def _row(mapper: Mapper, node: Node) -> int:
+    """Elements that are normalised together: as many as have a scale."""
+    shape, scale = mapper.shape(node.input(0)), node.input(1)
+    return mapper.size(scale) if scale else shape[-1]
 
 
 def skip_norm(mapper: Mapper, node: Node) -> None:
@@ -30,7 +48,8 @@ def skip_norm(mapper: Mapper, node: Node) -> None:
     bias = node.input(3 if simplified else 4)
     mapper.record("add", inner, node.inputs[:2], total, weights=[bias], operands=2)
     weights = node.inputs[2:3] if simplified else node.inputs[2:4]
-    mapper.record("layer_norm", node, [total], weights=weights)
+    row = mapper.shape(total)[-1]
+    mapper.record("layer_norm", node, [total], weights=weights, kernel_width=row)
 
 
 def skip_norm_kernel(mapper: Mapper, node: Node) -> None:
@@ -45,6 +64,7 @@ def skip_norm_kernel(mapper: Mapper, node: Node) -> None:
         weights=weights,
         in_channels=-(-read // (height * width)),
         operands=2,
+        kernel_width=mapper.shape(node.outputs[0])[-1],
     )
     for output in node.outputs[1:]:
         mapper.also_makes(output)
@@ -67,4 +87,5 @@ def embedding_norm(mapper: Mapper, node: Node) -> None:
     mapper.also_makes(rows)
     for output in node.outputs[1:]:
         mapper.also_makes(output)
-    mapper.record("layer_norm", node, [rows], weights=node.inputs[5:7])
+    row = mapper.shape(rows)[-1]
+    mapper.record("layer_norm", node, [rows], weights=node.inputs[5:7], kernel_width=row)

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any
+from typing import Any, Final
 
 from flash.backends.onnx.ir.graph import Node
 from flash.backends.onnx.ir.mapper import Mapper
 
 __all__ = ["conv", "conv_transpose", "global_pool", "pool"]
+
+
+#: From this opset on average pools may be dilated, and runtimes compute them tap by tap.
+_DILATED: Final = 19
 
 
 def conv(mapper: Mapper, node: Node) -> None:
@@ -70,6 +74,7 @@ def pool(mapper: Mapper, node: Node) -> None:
     """Max, average or norm over a window."""
     kernel = node.attributes["kernel_shape"]
     x, out = mapper.shape(node.input(0)), mapper.shape(node.outputs[0])
+    by_taps = node.op == "AveragePool" and mapper.graph.opsets.get("", 1) >= _DILATED
     mapper.record(
         "max_pool" if node.op == "MaxPool" else "avg_pool",
         node,
@@ -77,6 +82,7 @@ def pool(mapper: Mapper, node: Node) -> None:
         out_channels=prod(out[:2]),
         in_channels=prod(out[:2]),
         axes=max(len(x) - 2, 2),
+        operands=2 if by_taps else 1,
         **_map(x, "in"),
         **_map(out, "out"),
         **_window(mapper, node, kernel),

@@ -63,6 +63,7 @@ def _classify_softmax(graph: Graph, node: Node) -> None:
     name = "softmax" if node.op == "Softmax" else "log_softmax"
     strided = prod(shape[end:]) > 1 and prod(shape[axis:end]) > 1
     node.attributes["kind"] = f"strided_{name}" if strided else name
+    node.attributes["row"] = 1 if strided else prod(shape[axis:end])
     node.attributes["alone"] = prod(shape) != prod(shape[axis:end])
 
 
