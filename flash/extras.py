@@ -20,7 +20,14 @@ from typing import Any, NamedTuple
 from flash.errors import UsageError
 from flash.interrupts import quiet_imports
 
-__all__ = ["install_command", "lazily", "need", "postpone", "without_collection"]
+__all__ = [
+    "install_command",
+    "installed_version",
+    "lazily",
+    "need",
+    "postpone",
+    "without_collection",
+]
 
 
 @contextlib.contextmanager
@@ -51,6 +58,24 @@ def install_command(extra: str) -> str:
         return f"pip install 'flash-codesign[{extra}]'"
     place = "." if Path.cwd() == root else root
     return f"pip install -e '{place}[{extra}]'"
+
+
+def installed_version(library: str) -> str:
+    """The version of a library that is installed, say ``numpy``.
+
+    As the folder beside it is called that installing a wheel leaves; ``importlib.metadata``, which
+    takes a twentieth of a search to import, where there is none.
+
+    Raises ``importlib.metadata.PackageNotFoundError`` where it is not installed.
+    """
+    spec = importlib.util.find_spec(library)
+    beside = Path(spec.origin).parents[1] if spec and spec.origin else Path()
+    folders = [path.name for path in beside.glob(f"{library}-*.dist-info")]
+    if len(folders) == 1:
+        return folders[0].removeprefix(f"{library}-").removesuffix(".dist-info")
+    from importlib import metadata  # noqa: PLC0415 (as above)
+
+    return metadata.version(library)
 
 
 def need(module: str, extra: str, what: str = "this") -> Any:

@@ -64,17 +64,17 @@ def test_a_file_that_one_target_cannot_price_is_named_and_the_others_are_done(
     alone = node("ReduceL2", ["x"], ["y"], axes=[1], keepdims=1)
     path = tmp_path / "norm.onnx"
     onnx.save(model([alone], {"x": [1, 3, 32, 32]}, {}, opset=13), path)
-    words = [path, files[0], "--target", "systolic,rpi4b", "--csv", "-"]
+    words = [path, files[0], "--target", "imc,rpi4b", "--csv", "-"]
     assert _estimate(*words) == 4
     told = capsys.readouterr()
     rows = list(csv.DictReader(io.StringIO(told.out)))
     where = [(row["design"].rpartition("/")[2], row["target"].partition(":")[0]) for row in rows]
-    assert where == [("norm.onnx", "rpi4b"), ("small.onnx", "systolic"), ("small.onnx", "rpi4b")]
-    assert "norm.onnx" in told.err and "systolic has no cost for" in told.err
-    assert _check(path, files[0], "--target", "systolic,rpi4b", "--max-latency", "9s") == 4
+    assert where == [("norm.onnx", "rpi4b"), ("small.onnx", "imc"), ("small.onnx", "rpi4b")]
+    assert "norm.onnx" in told.err and "imc has no cost for" in told.err
+    assert _check(path, files[0], "--target", "imc,rpi4b", "--max-latency", "9s") == 4
     assert capsys.readouterr().out.count("pass") == 3
-    with pytest.raises(InputError, match=r"norm\.onnx: .*systolic has no cost for"):
-        estimate([path, files[0]], target="systolic")
+    with pytest.raises(InputError, match=r"norm\.onnx: .*imc has no cost for"):
+        estimate([path, files[0]], target="imc")
 
 
 def test_layers_add_up_and_say_what_bounds_them(files, capsys):

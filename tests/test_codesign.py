@@ -110,7 +110,9 @@ def test_joint_tables_price_designs_as_their_own_chip_does(name, small, rng):
 
 
 @pytest.mark.parametrize("family", ["concat", "add"])
-def test_imc_tables_by_distinct_layers_and_moves_are_those_of_whole_cells(family, small, rng):
+def test_imc_tables_are_those_of_whole_cells_and_of_stages_that_choose_nothing_beside_them(
+    family, small, rng
+):
     from flash.evaluation import separable
 
     text = Path(small).read_text(encoding="utf-8")
@@ -121,8 +123,8 @@ def test_imc_tables_by_distinct_layers_and_moves_are_those_of_whole_cells(family
     joint, networks_of = _tables(space), space.network
     indices = space.sample(40, rng)
     chips, networks = space.split(indices)
-    groups = [{x.name} for x in networks_of.family.stages if not x.name.startswith(("e", "b"))]
-    groups += [set(x.cell) for x in networks_of.family.stages if x.cell]
+    cells = [set(x.cell) for x in networks_of.family.stages if x.cell]
+    groups = [{"stem"} | cells[0], cells[1] | {"head"}]
     grids = dict(zip(networks_of.variables, networks_of.grids, strict=True))
     values = {n: grid[networks[:, k]] for k, (n, grid) in enumerate(grids.items())}
     tables = []
@@ -141,6 +143,19 @@ def test_imc_tables_by_distinct_layers_and_moves_are_those_of_whole_cells(family
         # A body that knows its entry says more than one that does not, where copies go there.
         gained = (apart["latency_ms"] < joined["latency_ms"] * (1 - 1e-6)).any()
         assert gained or family == "add"
+
+
+@pytest.mark.parametrize("name", ["cifar10-add", "cifar10-mobilenet-v2"])
+def test_every_stage_of_imc_tables_has_a_choice_and_bounds_the_placement(name, rng):
+    space = _joint("imc", _GIVEN["imc"], name)
+    tables = _tables(space)
+    assert all(stage.owns for stage in tables.stages)
+    indices = space.sample(60, rng)
+    indices = indices[space.possible[space.split(indices)[0]]]
+    real = _priced(space, indices)
+    for quantity in ("latency_ms", "energy_mj", "area_mm2"):
+        bound = tables.evaluate(indices)[quantity]
+        assert (bound <= real.quantity(quantity) * (1 + 1e-9)).all()
 
 
 def test_systolic_front_equals_brute_force_and_is_certified(small):

@@ -37,6 +37,7 @@ BOARDS = ("rpi3b", "rpi4b", "x86-avx512", "systolic", "eyeriss-like", "edge-tpu-
 LIBRARIES = {
     "eznas": "deap",
     "hnas": "sklearn",
+    "hnas-published": "sklearn",
     "robot": "sklearn",
     "torch": "torch",
     "tvm": "tvm",

@@ -122,6 +122,23 @@ def test_front_under_a_limit_is_the_feasible_part_of_the_front():
     assert limited.evaluations < free.evaluations
 
 
+def test_designs_seen_before_spare_work_and_change_nothing():
+    rng = np.random.default_rng(5)
+    plainly, knowing = 0, 0
+    for _ in range(40):
+        problem = random_problem(rng)
+        free = exact_front(problem, [SCORE, LATENCY])
+        bound = float(np.median(values_of(problem, free.indices, [MEMORY])))
+        limits = [Limit.on("memory_kb", bound)]
+        plain = exact_front(problem, [SCORE, LATENCY], limits)
+        for designs in (free.indices, free.indices[:0], plain.indices):
+            found = exact_front(problem, [SCORE, LATENCY], limits, designs)
+            assert np.array_equal(found.indices, plain.indices)
+        plainly += plain.evaluations
+        knowing += found.evaluations
+    assert knowing < 0.9 * plainly
+
+
 def sieved_always(monkeypatch, **sizes):
     """Sieve and group from the first product on, in blocks of a few."""
     few = {"_FEW": 0, "_BLOCK": 64, "_SAMPLE": 16, "_SAMPLED": 2, "_GROUP": 2, "_ROUNDS": 3}

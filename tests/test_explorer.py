@@ -168,6 +168,7 @@ def test_a_page_of_hardware_searched_with_the_network(tmp_path, monkeypatch):
     [
         (["--model", "m.onnx"], "add --html"),
         (["--html", "--model-accuracy", "91%"], "needs --model"),
+        (["--html", "--input", "1x3x32x32"], "add the model"),
         (["--html", "--model", "a", "--model", "b", "--model-accuracy", "9%"], "of one --model"),
     ],
 )
@@ -191,3 +192,22 @@ def test_the_users_own_model_is_priced_on_the_target(tmp_path, monkeypatch):
     latency = next(one for one in found["quantities"] if one["name"] == "latency_ms")
     assert shown["latency_ms"][0] == pytest.approx(latency["value"][at], rel=1e-3)
     assert shown["accuracy"] == [91, 91, 91]
+
+
+def test_a_users_model_of_free_sizes_takes_them_from_input(tmp_path, monkeypatch):
+    onnx = pytest.importorskip("onnx")
+    from onnx_models import model, node, normal  # noqa: PLC0415 (an extra)
+
+    monkeypatch.chdir(tmp_path)
+    made = model(
+        [node("Conv", ["x", "w"], ["y"])], {"x": [1, 3, "height", "width"]},
+        {"w": normal(8, 3, 3, 3)},
+    )  # fmt: skip
+    onnx.save(made, "free.onnx")
+    words = ["search", "--target", "rpi3b", "--space", "nasbench-macro", "--html", "p.html"]
+    with pytest.raises(InputError, match=r"'height'.* e\.g\. --input 1x3x224x224"):
+        _dispatch([*words, "--model", "free.onnx"])
+    _dispatch([*words, "--model", "free.onnx", "--input", "1x3x40x30"])
+    (shown,) = facts_of((tmp_path / "p.html").read_text())["own"]
+    assert shown["macs"][0] == 38 * 28 * 8 * 27
+    assert "--input" not in (tmp_path / "p.html").read_text()

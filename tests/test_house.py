@@ -17,7 +17,7 @@ GROUND = {"__init__", "__main__", "command", "errors", "extras", "interrupts", "
 #: Heavy library -> the only rooms and modules that may import it.
 ROOMS = {
     "PIL": ("files",),
-    "deap": ("search.budgeted.formula",),
+    "deap": ("search.budgeted.formula", "search.budgeted.genetic"),
     "matplotlib": (),
     "onnx": ("backends",),
     "onnx_ir": ("backends",),

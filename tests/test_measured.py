@@ -60,9 +60,9 @@ def test_limits_that_only_unmeasured_designs_meet_are_met_by_those():
 def test_the_front_that_keeps_a_search_inside_certifies_it_too(limits, monkeypatch):
     asked = []
 
-    def counted(tables, objectives, held=()):
+    def counted(tables, objectives, held=(), seen=None):
         asked.append(tuple(held))
-        return exact_front(tables, objectives, held)
+        return exact_front(tables, objectives, held, seen)
 
     monkeypatch.setattr(networks, "exact_front", counted)
     report = search("rpi4b", "nasbench-macro", **limits)

@@ -350,7 +350,7 @@ def test_damaged_models_never_end_in_anything_but_one_line(tmp_path):
 def test_dynamic_axes_are_named_with_the_option_that_helps():
     assert network_of(_convolution(("batch", 3, 8, 8))).macs == 6 * 27 * 64
     dynamic = _convolution(("batch", 3, "height", "width"))
-    with pytest.raises(InputError, match=r"axis 2 \('height'\) of input 'x'.*--input-shape 1x3x"):
+    with pytest.raises(InputError, match=r"axis 2 \('height'\) of input 'x'.*--input 1x3x"):
         network_of(dynamic)
     assert network_of(dynamic, input_shape=(1, 3, 8, 8)).macs == 6 * 27 * 64
     with pytest.raises(UsageError, match="axis 1 of input 'x' 4; in model it is fixed at 3"):

@@ -15,6 +15,8 @@ from flash.estimate import estimate
 from flash.evaluation import evaluate_network
 from flash.metrics.sed import score_network
 from flash.targets import load_target
+from flash.targets.systolic.costs import layer_reports
+from flash.targets.systolic.gemm import gemm_cycles
 
 onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
 
@@ -263,9 +265,57 @@ def test_weights_weigh_what_their_format_says(kind, size):
 def test_an_accelerator_refuses_what_it_has_no_cost_for():
     made = [node("LayerNormalization", ["x", "s"], ["y"])]
     network = network_of(model(made, {"x": [1, 7, 64]}, {"s": normal(64)}))
-    for target in ("systolic", "imc"):
-        with pytest.raises(InputError, match=rf"target {target} has no cost for 'layer_norm'"):
-            evaluate_network(network, load_target(target))
+    with pytest.raises(InputError, match=r"target imc has no cost for 'layer_norm'"):
+        evaluate_network(network, load_target("imc"))
+    made = [node("TopK", ["x", "k"], ["y", "i"])]
+    network = network_of(model(made, {"x": [1, 64]}, {"k": np.array([4])}))
+    with pytest.raises(InputError, match=r"target systolic has no cost for 'sort'"):
+        evaluate_network(network, load_target("systolic"))
+
+
+def _reports(made, inputs, weights=None):
+    """Layers on the array of ``systolic`` by operation; 128 KiB hold activations of 42 KiB."""
+    network = network_of(model(made, inputs, weights or {}))
+    target = load_target("systolic")
+    found = evaluate_network(network, target)
+    reports = layer_reports(network.live().layers, target.hardware, target.chip)
+    assert found.latency_ms[0] == pytest.approx(sum(layer.latency_ms for layer in reports))
+    return found, {layer.op: layer for layer in reports}, target.chip
+
+
+def test_a_product_of_activations_takes_an_array_what_each_of_its_products_takes():
+    """SCALE-Sim's cycles of one M x K by K x N product (``gemm_cycles``), for every head."""
+    made = [node("MatMul", ["q", "k"], ["y"])]
+    found, by_op, chip = _reports(made, {"q": [1, 3, 50, 16], "k": [1, 3, 16, 50]})
+    one = gemm_cycles(50, 50, 16, chip["rows"], chip["cols"], chip["dataflow"])
+    assert by_op["matmul"].compute_cycles == 3 * one
+    assert by_op["matmul"].macs == 3 * 50 * 50 * 16
+    assert found.extrapolated[0]  # no chip that the interval comes from ran attention
+
+
+def test_rows_that_one_set_of_weights_meets_are_one_product():
+    """Windows of a Swin transformer: 4 x 49 rows through the same 32 x 64 weights."""
+    made = [node("MatMul", ["x", "w"], ["y"])]
+    found, by_op, chip = _reports(made, {"x": [4, 49, 32]}, {"w": normal(32, 64)})
+    expected = gemm_cycles(4 * 49, 64, 32, chip["rows"], chip["cols"], chip["dataflow"])
+    assert by_op["linear"].compute_cycles == expected
+    assert not found.extrapolated[0]
+
+
+def test_what_looks_at_a_whole_row_first_takes_four_operations_an_element():
+    made = [node("Softmax", ["x"], ["y"], axis=-1)]
+    _, by_op, chip = _reports(made, {"x": [1, 3, 50, 50]})
+    assert by_op["act"].compute_cycles == -(-4 * 3 * 50 * 50 // chip["cols"])
+    made = [node("LayerNormalization", ["x", "s"], ["y"])]
+    _, by_op, chip = _reports(made, {"x": [1, 7, 64]}, {"s": normal(64)})
+    assert by_op["layer_norm"].compute_cycles == -(-4 * 7 * 64 // chip["cols"])
+
+
+def test_a_batch_of_images_is_refused_by_arrays():
+    made = [node("Conv", ["x", "w"], ["y"])]
+    network = network_of(model(made, {"x": [2, 3, 8, 8]}, {"w": normal(4, 3, 1, 1)}))
+    with pytest.raises(InputError, match="one image at a time, not a batch of 2"):
+        evaluate_network(network, load_target("systolic"))
 
 
 def test_weights_with_two_readers_count_once_in_whatever_form_they_are_read():

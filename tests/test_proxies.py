@@ -308,6 +308,13 @@ def test_tangent_kernel_of_a_linear_model_is_the_images_gram_matrix():
     assert scores["ntk_condition"] == pytest.approx(values[-1] / values[0], rel=1e-4)
     want = math.sqrt(float(images.square().sum()) / 4)
     assert scores["hnas_trace"] == pytest.approx(want, rel=1e-5)
+    both = score_network(network, ["hnas_condition", "hnas_trace"], batch=4)
+    assert both["hnas_trace"] == scores["hnas_trace"]
+    # Gradients of the labelled class's score: its own row of the matrix has the image, others none.
+    _, labels = _probe(network, 4).labelled()
+    same = (labels[:, None] == labels).numpy()
+    values = np.linalg.eigvalsh((images @ images.T).numpy() * same)
+    assert both["hnas_condition"] == pytest.approx(values[-1] / values[0], rel=1e-4)
     with pytest.raises(NoScore, match="singular"):
         condition_number(torch.ones(2, 2))
 

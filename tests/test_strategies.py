@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from searched_table import NAMES, SIZES, accuracies, evaluator, scores, statistics, table
 
+import flash.search.budgeted.hnas as hnas_module
 from flash.errors import UsageError
 from flash.optimize.pareto import non_dominated
 from flash.search.budgeted import (
@@ -30,11 +32,12 @@ from flash.search.budgeted.reinforce import Policy
 
 #: Strategies, the extra they need, and the metrics they are given.
 LEARNING = {
-    "robot": "sklearn", "hnas": "sklearn", "weak": "sklearn", "weak-mlp": "sklearn",
-    "eznas": "deap",
+    "robot": "sklearn", "hnas": "sklearn", "hnas-published": "sklearn", "weak": "sklearn",
+    "weak-mlp": "sklearn", "eznas": "deap",
 }  # fmt: skip
 METRICS = {
-    "hnas": ("deep", "cost"), "aggregate": ("wide", "deep"), "evolution": ("wide", "deep"),
+    "hnas": ("deep", "cost"), "hnas-published": ("deep", "cost"),
+    "aggregate": ("wide", "deep"), "evolution": ("wide", "deep"),
     "evolution-worst": ("wide", "deep"), "tg-nas": ("wide", "deep"),
 }  # fmt: skip
 
@@ -61,7 +64,7 @@ def searched(strategy, budget=20, seed=0, candidates=None):
 
 def test_every_strategy_beats_random_search_at_equal_budget(strategy):
     slow = ("reinforce", "weak-mlp", "ageing", "econas")
-    if strategy in ("random", "hnas", "autoshrink", *slow):
+    if strategy in ("random", "hnas", "hnas-published", "autoshrink", *slow):
         pytest.skip("yardsticks, slow learners, a bound tested below, a search for few MACs")
     seeds = range(5)
     best = [searched(strategy, seed=seed)[0].best.accuracy for seed in seeds]
@@ -101,6 +104,26 @@ def test_released_tournaments_of_pdns_judge_by_another_s_fitness():
     # The best of all wins every fair tournament; as released it is sometimes thrown away.
     assert all(3 in winners for winners in kept[False])
     assert not all(3 in winners for winners in kept[True])
+
+
+def test_hnas_as_published_probes_both_ends_of_nu_in_a_pool_that_grows(monkeypatch):
+    """With nu = 0 the smallest M of the pool leads, with nu = 5,000 the largest."""
+    pytest.importorskip("sklearn")
+    designs = all_designs(SIZES)
+    metric = np.random.default_rng(0).permutation(np.linspace(1.0, 5000.0, len(designs)))
+    candidates = Candidates(SIZES, designs, ("M",), metric[:, None])
+    rows = {tuple(design): row for row, design in enumerate(designs.tolist())}
+
+    def first_five():
+        trainings = TableEvaluator(20, designs, metric)
+        trials = run_strategy("hnas-published", candidates, trainings, 0).trials[:5]
+        return metric[[rows[tuple(trial.design)] for trial in trials]]
+
+    step = 5000 / len(designs)
+    assert np.abs(first_five() - np.linspace(0, 5000, 5)).max() < 2 * step
+    few = dataclasses.replace(hnas_module._PUBLISHED, growth=3)
+    monkeypatch.setattr(hnas_module, "_PUBLISHED", few)
+    assert np.abs(first_five() - np.linspace(0, 5000, 5)).max() > 10 * step
 
 
 def test_hnas_finds_the_best_value_of_its_metric_among_outliers():
@@ -150,7 +173,15 @@ def test_the_same_seed_gives_the_same_search_and_another_another(strategy):
 def test_a_budget_beyond_the_candidates_trains_them_all(strategy):
     found = searched(strategy, 60, candidates=table(METRICS.get(strategy, NAMES), slice(0, 30)))[0]
     assert found.spent <= 30
-    if strategy not in ("pdns", "hnas", "evolution", "evolution-worst", "autoshrink", "tg-nas"):
+    if strategy not in (
+        "pdns",
+        "hnas",
+        "hnas-published",
+        "evolution",
+        "evolution-worst",
+        "autoshrink",
+        "tg-nas",
+    ):
         assert found.spent == 30
 
 

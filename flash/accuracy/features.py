@@ -315,7 +315,7 @@ def cell_sums(table: LayerTable) -> dict[str, Floats]:
     sides = table.active.astype(np.float64)
     for row, layer in enumerate(table.layers):
         sides[row] *= _LOG(np.maximum(layer.out_height, 1))
-    for cell in np.unique(cells[cells >= 0]):
+    for cell in sorted(set(cells[cells >= 0].tolist())):
         rows = cells == cell
         nodes, layers = out[rows & conv].sum(axis=0), table.active[rows & conv].sum(axis=0)
         width = nodes / np.maximum(layers, 1)
@@ -355,7 +355,7 @@ def mean_cell_params(space: SearchSpace, indices: NDArray[np.int64]) -> Floats:
     if len(space.family.stages) == 1:
         return whole
     total, count = np.zeros(table.designs), np.zeros(table.designs)
-    for cell in np.unique(cells[cells >= 0]):
+    for cell in sorted(set(cells[cells >= 0].tolist())):
         own = params[cells == cell].sum(axis=0)
         total += _LOG(np.maximum(own, 1))
         count += own > 0

@@ -7,6 +7,7 @@ are fitted on its scale, and the intervals of all models are made on it.
 
 from __future__ import annotations
 
+import statistics
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -60,7 +61,7 @@ class Saturation:
     def of(samples: Samples) -> Saturation:
         """The scale of these samples, of which more than half may be equal."""
         accuracy = samples.accuracy
-        best, middle = float(np.max(accuracy)), float(np.median(accuracy))
+        best, middle = float(np.max(accuracy)), statistics.median(accuracy.tolist())
         above = best - middle if best > middle else max(float(np.ptp(accuracy)), 1.0)
         return Saturation(best + above, samples.bounds)
 

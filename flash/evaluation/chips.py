@@ -44,8 +44,8 @@ def separable_on_chips(
 
     Its first stage owns the hardware variables and holds what a chip costs whatever the network
     (``ChipFamily.own_costs``); every other stage reads them. Where the target is not ``exact``,
-    costs are lower bounds, the tighter the more layers know each other: stages of one cell are then
-    one stage, if its table stays small. ``metric`` and ``index`` are those of ``separable``.
+    costs are lower bounds, the tighter the more layers know each other: neighbouring stages are
+    then one (``_neighbours_joined``). ``metric`` and ``index`` are those of ``separable``.
     """
     base = family.target(int(np.argmax(family.possible)))
     network = separable(space, base, metric, index)
@@ -57,7 +57,7 @@ def separable_on_chips(
     chip |= {name: _every_chip(family, values).reshape(shape) for name, values in own.items()}
     stages = [StageTable("chip", (), hardware, chip)]
     most = 0 if base.exact else _MOST_JOINED // len(family.possible)
-    for stage, names in _cells_joined(space, network, most):
+    for stage, names in _neighbours_joined(space, network, most):
         tail = next(iter(stage.values.values())).shape
         found = family.stage_costs(_stage_table(space, stage, names))
         values: dict[str, Floats] = {}
@@ -83,11 +83,36 @@ def _every_chip(family: ChipFamily, values: Floats) -> Floats:
     return every
 
 
+def _neighbours_joined(
+    space: SearchSpace, network: SeparableProblem, most: int
+) -> list[tuple[StageTable, set[str]]]:
+    """The stages, neighbours as one where that table has at most ``most`` entries; and the names of
+    the space's stages that each is.
+
+    Neighbours are stages of one cell, and a stage that chooses nothing (a stem) with what follows
+    it, at the end with what it follows.
+    """
+    parts: list[tuple[StageTable, set[str]]] = []
+    for stage, names in _cells_joined(space, network, most):
+        before = parts[-1][0] if parts else stage
+        joined = None
+        if parts and not before.owns:
+            joined = _joined(network, [before, stage], most)
+        if joined is None:
+            parts.append((stage, names))
+        else:
+            parts[-1] = (joined, parts[-1][1] | names)
+    if len(parts) > 1 and not parts[-1][0].owns:
+        last = _joined(network, [stage for stage, _ in parts[-2:]], most)
+        if last is not None:
+            parts[-2:] = [(last, parts[-2][1] | parts[-1][1])]
+    return parts
+
+
 def _cells_joined(
     space: SearchSpace, network: SeparableProblem, most: int
 ) -> Iterator[tuple[StageTable, set[str]]]:
-    """The stages, those of one cell as one where its table has at most ``most`` entries; and the
-    names of the space's stages that each is."""
+    """As ``_neighbours_joined``, but only those of one cell."""
     cells = {stage.cell[0]: stage.cell for stage in space.family.stages if len(stage.cell) > 1}
     stages = list(network.stages)
     while stages:

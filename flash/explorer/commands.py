@@ -9,7 +9,7 @@ __all__ = ["search_words"]
 #: Options whose values decide nothing that the page does not decide: limits, and where files go.
 _LEFT_OUT = frozenset(
     {"--max-latency", "--max-energy", "--max-memory", "--max-area", "--min-score", "--min-accuracy"}
-    | {"--json", "--out", "--html", "--export", "--model", "--model-accuracy"}
+    | {"--json", "--out", "--html", "--export", "--model", "--model-accuracy", "--input"}
 )
 _FLAGS = frozenset({"--quiet", "--verbose"})
 

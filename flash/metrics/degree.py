@@ -38,7 +38,7 @@ def nn_degree(table: LayerTable) -> NDArray[np.float64]:
     out = table["out_channels"] * table.live
     links = table["skip"] * out
     total = np.zeros(table.designs)
-    for cell in np.unique(cells[cells >= 0]):
+    for cell in sorted(set(cells[cells >= 0].tolist())):
         rows = cells == cell
         nodes = out[rows & conv].sum(axis=0)
         layers = table.live[rows & conv].sum(axis=0)

@@ -30,8 +30,12 @@ _DRAWN = 400
 class Confining(Protocol):
     """What ``confine`` asks of a search."""
 
-    def front(self, tables: SeparableProblem, limits: Sequence[Limit]) -> OptimizerResult:
+    def front(
+        self, tables: SeparableProblem, limits: Sequence[Limit], before: OptimizerResult | None
+    ) -> OptimizerResult:
         """The exact front under the search's own limits and these.
+
+        before: the same under fewer limits.
 
         Raises ``InfeasibleError`` where no design holds them.
         """
@@ -76,7 +80,7 @@ def confine(
     start: what was found under fewer conditions; it is kept where no design holds all.
     """
     try:
-        given = start or Confined(tables, front=search.front(tables, ()))
+        given = start or Confined(tables, front=search.front(tables, (), None))
         given = _held(given, always, search)
     except InfeasibleError:
         # Without a start the search itself says why.
@@ -103,7 +107,7 @@ def _held(found: Confined, conditions: Sequence[Condition], search: Confining) -
         if not taken:
             break
         found = _limited(found, [left[k] for k in taken])
-        found = replace(found, front=search.front(found.tables, found.limits))
+        found = replace(found, front=search.front(found.tables, found.limits, found.front))
     return found
 
 

@@ -31,10 +31,10 @@ from flash.optimize.many_states import FEW_OPTIONS, ManyStates, Pieces
 from flash.optimize.merging import Merge, Piece
 from flash.optimize.objectives import Limit, Objective, Scalar, values_of, within
 from flash.optimize.optimizer import Optimizer
-from flash.optimize.outlook import Outlook
+from flash.optimize.outlook import Incumbents, Outlook
 from flash.optimize.pareto import non_dominated
 from flash.optimize.result import OptimizerResult
-from flash.optimize.scouting import scout
+from flash.optimize.scouting import incumbents, scout
 from flash.spaces.stage_tables import Floats, SeparableProblem
 
 __all__ = ["EXACT", "exact_best", "exact_front", "least_possible"]
@@ -228,9 +228,16 @@ class _Search:
 
 
 def exact_front(
-    problem: SeparableProblem, objectives: Sequence[Objective], limits: Sequence[Limit] = ()
+    problem: SeparableProblem,
+    objectives: Sequence[Objective],
+    limits: Sequence[Limit] = (),
+    seen: Ints | None = None,
 ) -> OptimizerResult:
     """The exact Pareto front: every design of the space is dominated by one of it, or equal to it.
+
+    seen: good designs, shape (k, variables), say of a front under fewer limits: with one or two
+          objectives those within the limits spare the work on whatever they beat. They do not
+          change the front.
 
     Designs are sorted by the first objective, best first. Raises ``InfeasibleError`` if no
     design meets the limits, ``UsageError`` if the problem does not separate.
@@ -240,8 +247,8 @@ def exact_front(
     began = time.perf_counter()
     search = _Search(problem, objectives, limits)
     one_by_one = _few_enough(problem, search)
-    if not one_by_one and len(objectives) <= 2 and search.states > _MANY_STATES:
-        search.outlook.known = scout(problem, objectives, limits)
+    if not one_by_one and len(objectives) <= 2:
+        search.outlook.known = _known(search, objectives, limits, seen)
     indices = _every_design(problem) if one_by_one else search.run()
     held = values_of(problem, indices, [limit.quantity for limit in limits])
     indices = indices[within(held, limits)]
@@ -264,6 +271,16 @@ def exact_front(
         True,
         f"exact over {problem.size:.3g} designs" + ", each evaluated" * one_by_one,
     )
+
+
+def _known(
+    search: _Search, objectives: Sequence[Objective], limits: Sequence[Limit], seen: Ints | None
+) -> Incumbents | None:
+    """Designs within the limits to rule out others by; None where there are none."""
+    found = None if seen is None else incumbents(search.problem, objectives, limits, seen)
+    if found is None and search.states > _MANY_STATES:
+        return scout(search.problem, objectives, limits)
+    return found
 
 
 def exact_best(

@@ -2,7 +2,8 @@
 
 Arrays of values have shape (designs, objectives); ``signs`` is +1 for an objective to
 minimise and -1 for one to maximise. Two objectives are handled here; three and more by
-moocore (C; Lopez-Ibanez et al.), imported only then because its import takes 0.3 s.
+moocore (C; Lopez-Ibanez et al.), imported only then, without its tools to fetch data sets, which
+take nine tenths of its import.
 
 Values are compared exactly as they are, no tolerance. Of equal rows the first is kept.
 """
@@ -15,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.errors import UsageError
+from flash.extras import postpone
 from flash.spaces.stage_tables import Floats
 
 __all__ = [
     "distance_to_ideal",
+    "each_once",
     "hypervolume",
     "non_dominated",
     "non_dominated_within",
@@ -27,6 +30,8 @@ __all__ = [
 
 Flags = NDArray[np.bool_]
 
+#: The functions of moocore that are used here -> their module in it.
+_MOOCORE = {"hypervolume": "_moocore", "is_nondominated": "_moocore"}
 #: From this many points on it pays to drop the hopeless before sorting.
 _MANY = 2048
 
@@ -48,15 +53,23 @@ def non_dominated(values: Floats, signs: Sequence[float] | None = None) -> Flags
         return _best_of_line(points)
     if dimensions == 2:
         return _staircase(points[:, 0], points[:, 1])
+    postpone("moocore", _MOOCORE)
     import moocore  # noqa: PLC0415 (slow to import)
 
     if dimensions > 3 and len(points) > _MANY:
         # It divides by the first coordinate, points of one value at once: few values, few steps.
         sample = points[:: len(points) // _MANY]
-        values_of = [len(np.unique(column)) for column in sample.T]
+        values_of = [len(each_once(column)) for column in sample.T]
         points = points[:, np.argsort(values_of, kind="stable")]
     mask: Flags = moocore.is_nondominated(np.ascontiguousarray(points))
     return mask
+
+
+def each_once(values: Floats) -> Floats:
+    """The values sorted, each once; ``np.unique`` imports ``numpy.ma`` for that."""
+    ascending: Floats = np.sort(values)
+    new: Flags = np.append(True, ascending[1:] != ascending[:-1])
+    return np.compress(new[: len(ascending)], ascending)
 
 
 def non_dominated_within(values: Floats, groups: NDArray[np.int64]) -> Flags:
@@ -135,6 +148,7 @@ def hypervolume(values: Floats, signs: Sequence[float], reference: Floats) -> fl
         # Slabs from each point to the next; the staircase falls from left to right.
         widths = np.append(front[1:, 0], corner[0]) - front[:, 0]
         return float(np.sum(widths * (corner[1] - front[:, 1])))
+    postpone("moocore", _MOOCORE)
     import moocore  # noqa: PLC0415 (slow to import)
 
     return float(moocore.hypervolume(np.ascontiguousarray(points), ref=corner))

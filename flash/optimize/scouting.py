@@ -18,7 +18,7 @@ from flash.optimize.outlook import Incumbents
 from flash.optimize.polish import spread, steps
 from flash.spaces.stage_tables import Floats, SeparableProblem
 
-__all__ = ["scout"]
+__all__ = ["incumbents", "scout"]
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -57,7 +57,20 @@ def scout(
     around = np.concatenate([around, 2 * around])
     signs = [of.sign for of in objectives]
     front, _ = spread(drawn, values, score, allowed, signs, around, tops, _SWEEPS)
-    front = front[meets(problem, front, limits)]  # by the numbers that count
-    if not len(front):
+    return incumbents(problem, objectives, limits, front)
+
+
+def incumbents(
+    problem: SeparableProblem,
+    objectives: Sequence[Objective],
+    limits: Sequence[Limit],
+    designs: Ints,
+) -> Incumbents | None:
+    """Those of the designs that are within the limits, by the numbers that count; None if none is.
+
+    objectives: one or two.
+    """
+    designs = designs[meets(problem, designs, limits)]
+    if not len(designs):
         return None
-    return Incumbents(values_of(problem, front, objectives) * signs)
+    return Incumbents(values_of(problem, designs, objectives) * [of.sign for of in objectives])

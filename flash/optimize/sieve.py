@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from flash.optimize.pareto import each_once
 from flash.spaces.stage_tables import Floats
 
 __all__ = ["Sieve"]
@@ -43,7 +44,7 @@ class Sieve:
     def __init__(self, points: Floats, expected: int, kept: int = -1) -> None:
         entries = min(max(expected // _ASKED, _FEWEST), _MOST)
         sample = points[:: max(1, len(points) // _SAMPLE)]
-        distinct = [np.unique(column) for column in sample.T]
+        distinct = [each_once(column) for column in sample.T]
         # The coordinate of most values is kept: where there are few, edges tell all of them apart.
         self._kept = int(np.argsort([len(values) for values in distinct], kind="stable")[kept])
         self._ruled = [k for k in range(points.shape[1]) if k != self._kept]

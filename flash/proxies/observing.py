@@ -22,6 +22,7 @@ __all__ = [
     "loss_gradients",
     "per_image_gradients",
     "results_of",
+    "weight_outputs",
 ]
 
 #: Activations whose result is positive exactly where their input is.
@@ -90,7 +91,7 @@ def block_ends(network: Network) -> list[int]:
 
 
 @contextmanager
-def _weight_outputs(module: TorchNetwork) -> Iterator[list[torch.Tensor]]:
+def weight_outputs(module: TorchNetwork) -> Iterator[list[torch.Tensor]]:
     """Results of convolutions and linear layers before batch norm, filled as the module runs."""
     seen: list[torch.Tensor] = []
 
@@ -130,7 +131,7 @@ def loss_gradients(probe: Probe, draw: int = 0) -> LossGradients:
         images, labels = probe.labelled(draw)
         twice = draw == 0 and "jacob_cov" in probe.asked
         images.requires_grad_(twice)
-        with _weight_outputs(module) as outputs:
+        with weight_outputs(module) as outputs:
             scores = class_scores(module(images))
         loss = functional.cross_entropy(scores, labels)
         found = torch.autograd.grad(loss, [*kernels, *outputs], retain_graph=twice)

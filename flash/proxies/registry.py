@@ -85,6 +85,7 @@ def _own(
 
 _AZ = "Lee & Ham, AZ-NAS, CVPR 2024"
 _EPROXY = "Li et al., Eproxy, 2022 (arXiv 2210.09459)"
+_HNAS = "Shu et al., HNAS, NeurIPS 2022"
 _EZNAS = "Akhauri et al., EZNAS, NeurIPS 2022"
 _INTRAIN = "InTrain, CVPR 2026"
 _SWAP = "Peng et al., SWAP-NAS, ICLR 2024"
@@ -150,7 +151,8 @@ PROXIES: Registry[Proxy] = Registry(
             _own("grasp", "grasp", "backward", 64, "Wang et al., GraSP, ICLR 2020"),
             _own("eproxy", "eproxy", "several backwards", 16, f"{_EPROXY}; its targets are ours"),
             _own("ntk_condition", "te_nas", "backward an image", 16, _TE, rising=False),
-            _own("hnas_trace", "hnas", "backward an image", 16, "Shu et al., HNAS, NeurIPS 2022"),
+            _own("hnas_trace", "hnas", "backward an image", 16, _HNAS),
+            _own("hnas_condition", "hnas", "backward an image", 16, _HNAS, rising=False),
         )
     },
 )

@@ -17,12 +17,12 @@ import re
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from flash import __version__
 from flash.errors import InputError
+from flash.extras import installed_version
 from flash.files.reading import read_json
 from flash.files.writing import point_link
 
@@ -68,7 +68,7 @@ def run_text(run: Run, contents: Mapping[str, str | bytes]) -> str:
         "command": list(run.command),
         "flash": __version__,
         "python": platform.python_version(),
-        "libraries": {name: metadata.version(name) for name in _LIBRARIES},
+        "libraries": {name: installed_version(name) for name in _LIBRARIES},
         "machine": platform.machine(),
         "began": run.began.isoformat(timespec="seconds"),
         "seconds": round(max(time.time() - run.began.timestamp(), 0.0), 3),

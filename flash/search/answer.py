@@ -84,7 +84,7 @@ def _page(options: argparse.Namespace, request: Request, outcome: Outcome) -> st
         return ""
     from flash.search.page import front_page, own_models  # noqa: PLC0415 (seldom asked for)
 
-    own = own_models(request, options.model or (), options.model_accuracy)
+    own = own_models(request, options.model or (), options.model_accuracy, options.input)
     return front_page(request, outcome, own, options.words)
 
 

@@ -37,6 +37,8 @@ def main(arguments: Sequence[str]) -> None:
         raise UsageError("--json and --out need a name")
     if (options.model or options.model_accuracy) and options.html is None:
         raise UsageError("--model is shown on the page of the front: add --html")
+    if options.input and not options.model:
+        raise UsageError("--input has the sizes of a --model's input: add the model")
     if options.export:
         from flash.export import find_formats  # noqa: PLC0415 (another verb, seldom asked for)
 
@@ -136,7 +138,11 @@ def _add_answer(parser: CommandParser) -> None:
     )
     add("--model", action="append", metavar="M.onnx", help="your own model, on that page too")
     add("--model-accuracy", metavar="91%", help="its accuracy, which only you know")
+    add("--input", metavar="NAME=1x3x224x224", action="append", default=[],
+        help="sizes of an input of those models; without NAME= of their only one")  # fmt: skip
     add("--export", metavar="F,G", help="the balanced design too, as flash.export --format writes")
     add("--json", metavar="FILE", help="write the JSON document to FILE, or to stdout with '-'")
-    add("--quiet", action="store_true", help="the picks and the certificate, nothing else")
-    add("--verbose", action="store_true", help="more of the front, and where each number is from")
+    alone = parser.add_mutually_exclusive_group().add_argument
+    alone("--quiet", action="store_true", help="the picks and the certificate, nothing else")
+    more = "more of the front, and where each number is from"
+    alone("--verbose", action="store_true", help=more)

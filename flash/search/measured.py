@@ -21,8 +21,9 @@ from flash.targets.base import MeasuredRange, SumLimit
 
 __all__ = ["FrontOf", "Measured", "Priced"]
 
-#: The exact front by these tables and, beside the search's own, these limits.
-FrontOf = Callable[[SeparableProblem, Sequence[Limit]], OptimizerResult]
+#: The exact front by these tables and, beside the search's own, these limits; the last is a front
+#: under fewer limits.
+FrontOf = Callable[[SeparableProblem, Sequence[Limit], OptimizerResult | None], OptimizerResult]
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,11 @@ class Measured:
         every = (one for conditions in target.measured for one in conditions)
         return tuple(dict.fromkeys(name for one in every for name in one.weights))
 
-    def front(self, tables: SeparableProblem, limits: Sequence[Limit]) -> OptimizerResult:
+    def front(
+        self, tables: SeparableProblem, limits: Sequence[Limit], before: OptimizerResult | None
+    ) -> OptimizerResult:
         """The exact front."""
-        return self.front_of(tables, limits)
+        return self.front_of(tables, limits, before)
 
     def outside(self, found: OptimizerResult) -> bool:
         """Whether the target was measured on nothing like one of the designs."""

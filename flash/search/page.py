@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from flash.errors import UsageError
 from flash.explorer import OwnModel, Source, explorer_html, search_words
-from flash.quantities import quantity
+from flash.quantities import parse_only_input, quantity
 from flash.report.chip import chip_svg
 from flash.search.pipeline import Outcome
 from flash.search.request import Request
@@ -32,11 +32,15 @@ def front_page(
 
 
 def own_models(
-    request: Request, models: Sequence[str], accuracy: str | None = None
+    request: Request,
+    models: Sequence[str],
+    accuracy: str | None = None,
+    inputs: Sequence[str] = (),
 ) -> list[OwnModel]:
     """Models of the user's priced on the target of the search.
 
     accuracy: of the one model, as its user types it; flash cannot know it.
+    inputs:   sizes of their inputs, as on the command line (``parse_only_input``).
 
     Raises ``InputError`` for a file that is no model, ``UsageError`` for an accuracy of several.
     """
@@ -52,9 +56,11 @@ def own_models(
     if accuracy is not None:
         value = quantity("accuracy").parse(accuracy, "--model-accuracy")
         known["accuracy"] = (value, value, value)
+    only, by_name = parse_only_input(None, inputs)
     rows = estimate(
-        models=models, target=request.target, runtime=request.runtime, hardware=request.hardware
-    )
+        models=models, target=request.target, runtime=request.runtime, hardware=request.hardware,
+        input_shape=only, inputs=by_name,
+    )  # fmt: skip
     return [OwnModel(str(row["design"]), {**_costs(row), **known}) for row in rows]
 
 

@@ -21,6 +21,7 @@ from flash.search.loading import load_problem
 from flash.search.measured import Measured, Priced
 from flash.search.objective import Criteria, Goal, choose_criteria, choose_goal
 from flash.search.problem import Effort, Problem
+from flash.search.problem.base import Ints
 from flash.search.request import OPTIMIZER, SHORTLIST, Request
 from flash.spaces.stage_tables import Floats
 from flash.targets.chips import Given
@@ -303,9 +304,12 @@ def stay_inside(setup: Setup, request: Request) -> tuple[Setup, float | None]:
         return setup, None
     criteria = setup.criteria
 
-    def front(tables: SeparableProblem, limits: Sequence[Limit]) -> OptimizerResult:
+    def front(
+        tables: SeparableProblem, limits: Sequence[Limit], before: OptimizerResult | None
+    ) -> OptimizerResult:
         inside = replace(setup, tables=tables, binding=tuple(limits))
-        return _optimised(inside, request, "exact")
+        seen = None if before is None else before.indices
+        return _optimised(inside, request, "exact", seen=seen)
 
     measured = Measured(problem, tables, front)
     always = [(limit, tables) for limit in criteria.within]
@@ -353,6 +357,7 @@ def _optimised(
     *,
     every: bool = False,
     known: Floats | None = None,
+    seen: Ints | None = None,
 ) -> OptimizerResult:
     problem, goal, tables, criteria = setup.problem, setup.goal, setup.tables, setup.criteria
     effort = Effort(
@@ -365,6 +370,7 @@ def _optimised(
         goal.most,
         every,
         known,
+        seen,
     )
     within = criteria.within if setup.binding is None else setup.binding
     limits = (*criteria.bounds, *within, *goal.limits(problem, tables))

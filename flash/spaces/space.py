@@ -272,7 +272,9 @@ def alike(
     for name in family.branches:
         own = values[name]
         if isinstance(own, np.ndarray):
-            groups = [rows[own[rows] == v] for rows in groups for v in np.unique(own[rows])]
+            groups = [
+                rows[own[rows] == v] for rows in groups for v in sorted(set(own[rows].tolist()))
+            ]
     for group in groups:
         for start in range(0, len(group), at_once):
             rows = group[start : start + at_once]

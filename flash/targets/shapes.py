@@ -52,10 +52,10 @@ def distinct_layers(
     # Takes as long to import as everything else of flash, which most targets do without.
     from scipy.sparse import csr_array  # noqa: PLC0415
 
-    kinds: dict[tuple[str, bool], list[int]] = {}
+    kinds: dict[tuple[object, ...], list[int]] = {}
     for row, layer in enumerate(table.layers):
         if present[row].any():
-            kinds.setdefault((layer.op, layer.norm or layer.bias), []).append(row)
+            kinds.setdefault(_kind(layer), []).append(row)
     layers: list[Layer] = []
     designs, columns, width = [], [], 0
     for rows in kinds.values():
@@ -70,6 +70,12 @@ def distinct_layers(
         return (), csr_array((table.designs, 0))
     at = np.concatenate(designs), np.concatenate(columns)
     return tuple(layers), csr_array((np.ones(len(at[0])), at), shape=(table.designs, width))
+
+
+def _kind(layer: Layer) -> tuple[object, ...]:
+    """What layers that are priced together share; stacks come from files, one design each."""
+    stack = layer.batch if isinstance(layer.batch, int) else None
+    return layer.op, layer.norm or layer.bias, stack
 
 
 def sizes_of(layer: Layer, present: NDArray[np.bool_]) -> NDArray[np.int64]:

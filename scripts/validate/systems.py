@@ -4,12 +4,13 @@
         [--seeds 20] [--cells 60] [--mlp 1] [--supernet FOLDER] [--out FILE]
 
 Parts: cells (counts of DARTS and NAS-Bench-101), searches (RoBoT, HNAS, REINFORCE, random, weak
-predictors), pdns, shrink (AutoShrink), econas, graph (TG-NAS), swap (who dies in evolution),
-proxies (EZNAS-A, InTrain: needs the extra torch), az (AZ-NAS), zico, eproxy, encoders (ZeroLM),
-recurrent, labels, supernet (read from the --work of scripts/validate/supernet.py), claim (FLASH's
-own: SHGO against reinforcement learning). Trainings are look-ups in NAS-Bench-201; of each search
-the 200-epoch TEST accuracy of the design with the best objective is shown. Seconds are those of
-processor time for the whole row, the benchmark's loading apart. Ten minutes on one core."""
+predictors), hnas (its own metrics), pdns, shrink (AutoShrink), econas, graph (TG-NAS), swap (who
+dies in evolution), proxies (EZNAS-A, InTrain: needs the extra torch), evolve (EZNAS's own
+evolution), az (AZ-NAS), zico, eproxy, encoders (ZeroLM), recurrent, labels, supernet (read from
+the --work of scripts/validate/supernet.py), claim (FLASH's own: SHGO against reinforcement
+learning). Trainings are look-ups in NAS-Bench-201; of each search the 200-epoch TEST accuracy of
+the design with the best objective is shown. Seconds are those of processor time for the whole row,
+the benchmark's loading apart. Ten minutes on one core."""
 
 from __future__ import annotations
 
@@ -41,6 +42,7 @@ from flash.search.budgeted import (
 )
 from flash.search.budgeted.autoshrink import shrink_score
 from flash.search.budgeted.evolution import evolution
+from flash.search.budgeted.formula import tau_of
 from flash.search.budgeted.pdns import novelty_search
 from flash.search.budgeted.reinforce import Policy
 from flash.search.budgeted.robot import unit_interval
@@ -174,6 +176,49 @@ def searches_part(options: argparse.Namespace, bench: Benchmark) -> list[Row]:
             _searched(bench, f"{strategy}, a baseline", strategy, ("rank_score",), 100, seeds,
                       (93.04, 69.68, 42.94), none, "a baseline", own=True)
         )  # fmt: skip
+    return rows
+
+
+def hnas_part(options: argparse.Namespace, bench: Benchmark) -> list[Row]:
+    """HNAS on its own two metrics, worked out for ``--cells`` random cells of the full size.
+
+    A second and a quarter of a core a cell, kept in ``--hnas`` as they come. Both protocols, and
+    each with the trace alone: what the condition number and what the growing pool are worth.
+    """
+    from flash.proxies.job import Setting  # noqa: PLC0415 (the extra torch)
+    from flash.proxies.many import score_networks  # noqa: PLC0415 (the extra torch)
+
+    names = ("hnas_trace", "hnas_condition")
+    chosen = np.random.default_rng(21).permutation(len(bench.designs))[: options.cells]
+    began = time.process_time()
+    networks = [bench.space.network(bench.designs[row]) for row in chosen]
+    found = score_networks(networks, names, Setting(seed=0), cache=options.hnas).values
+    seconds = time.process_time() - began
+    scores = np.stack([found["hnas_trace"], np.nan_to_num(found["hnas_condition"], nan=1e5)], 1)
+    known = np.isfinite(scores).all(axis=1)
+    designs, rows_of = bench.designs[chosen[known]], chosen[known]
+    published, deviation = (94.04, 71.75, 45.91), (0.21, 1.04, 0.88)
+    rows = []
+    for strategy in ("hnas-published", "hnas"):
+        for count, what in ((2, "trace and condition"), (1, "trace alone")):
+            candidates = Candidates([5] * 6, designs, names[:count], scores[known][:, :count])
+            tests = np.empty((options.seeds, len(DATASETS)))
+            for seed in range(options.seeds):
+                spent = TableEvaluator(20, bench.designs, bench.accuracy[TWELVE])
+                trials = run_strategy(strategy, candidates, spent, seed).trials
+                tried = [bench.row(trial.design) for trial in trials]
+                best = tried[int(np.argmax(bench.accuracy[TWELVE][tried]))]
+                tests[seed] = [bench.accuracy[f"{name}_test"][best] for name in DATASETS]
+            close = tests.mean(axis=0) >= np.array(published) - np.array(deviation)
+            best_there = [bench.accuracy[f"{name}_test"][rows_of].max() for name in DATASETS]
+            shown = " / ".join(f"{value:.2f}" for value in best_there)
+            rows.append(
+                Row(f"HNAS (`{strategy}`), {what}", "94.04 ± .21 / 71.75 ± 1.04 / 45.91 ± .88",
+                    " / ".join(spread(column) for column in tests.T)
+                    + f" (the best of these cells {shown})",
+                    f"{options.seeds} x 20, {len(designs):,} cells", seconds / 4,
+                    bool(close.all()), "short of the published deviation")
+            )  # fmt: skip
     return rows
 
 
@@ -542,6 +587,51 @@ def eproxy_part(options: argparse.Namespace, bench: Benchmark) -> list[Row]:
     return found
 
 
+def evolve_part(options: argparse.Namespace, bench: Benchmark) -> list[Row]:
+    """EZNAS's evolution over real tensors on 20 cells, judged on 60 others beside random formulas.
+
+    One cell a group on images of 16 x 16. Random formulas are as many as evolution judged; of
+    both the best on the 20 cells is taken. Accepted where evolution's is better in the mean of
+    five seeds.
+    """
+    sys.path.append(str(Path(__file__).resolve().parents[1]))
+    import evolve_proxy as ez  # noqa: PLC0415 (a script that is no validation)
+    import torch  # noqa: PLC0415 (an extra)
+
+    from flash.proxies.probe import NoScore  # noqa: PLC0415
+
+    torch.set_num_threads(1)
+    began = time.process_time()
+    shape = replace(bench.space.family.shape, height=16, width=16)
+    space = replace(bench.space, family=type(bench.space.family)(shape, 10, {"cells": 1}))
+    units, rows = [], list[int]()
+    for row in np.random.default_rng(11).permutation(len(bench.designs)).tolist():
+        network = space.network(bench.designs[row])
+        try:
+            units.append(ez.units_of(network, 4, 0))
+        except NoScore:  # no convolution reads a ReLU
+            continue
+        rows.append(row)
+        if len(rows) == 80:
+            break
+    accuracy = bench.accuracy["cifar10_test"][rows]
+    fit, others = ez.Ranked(units[:20], accuracy[:20]), ez.Ranked(units[20:], accuracy[20:])
+    found = np.array([
+        [ez.least_tau(tree, [others]) for tree in ez.evolve([fit], 50, 15, seed)]
+        for seed in range(5)
+    ])  # fmt: skip
+    evolved, by_chance = found.mean(axis=0)
+    count = np.array([float(len(of)) for of in others.units])
+    return [
+        Row("EZNAS's evolution, over real tensors (`scripts/evolve_proxy.py`), on cells it did not "
+            "see", "better than random formulas",
+            f"tau {evolved:.3f}, the best of as many random formulas {by_chance:.3f}, better in "
+            f"{(found[:, 0] > found[:, 1]).sum()} of 5 seeds; number of units "
+            f"{tau_of(count, others.accuracy):.3f}", "5 seeds, 20 + 60 cells",
+            time.process_time() - began, bool(evolved > by_chance), "no better than random")
+    ]  # fmt: skip
+
+
 def _units(network: Network) -> int:
     """ReLU-Conv-BN units of the whole network, dead branches included."""
     rectified = {n for n, layer in enumerate(network.layers) if layer.act == "relu"}
@@ -730,12 +820,14 @@ PARTS: dict[str, Callable[[argparse.Namespace, Benchmark], list[Row]]] = {
     "claim": claim_part,
     "searches": searches_part,
     "pdns": pdns_part,
+    "hnas": hnas_part,
     "shrink": shrink_part,
     "econas": econas_part,
     "graph": graph_part,
     "swap": swap_part,
     "labels": labels_part,
     "proxies": proxies_part,
+    "evolve": evolve_part,
     "az": az_part,
     "zico": zico_part,
     "eproxy": eproxy_part,
@@ -753,6 +845,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--cells", type=int, default=60)
     parser.add_argument("--tasks", type=int, default=8, help="of Eproxy, 10 s each")
+    parser.add_argument("--hnas", type=Path, help="file that keeps the metrics of part hnas")
     parser.add_argument("--mlp", type=int, default=1, help="draws of the wide MLP, 60 s each")
     parser.add_argument("--supernet", type=Path, help="--work of scripts/validate/supernet.py")
     parser.add_argument("--out", type=Path, help="also write the table to this file")

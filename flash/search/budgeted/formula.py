@@ -8,7 +8,6 @@ functions are defined everywhere, so every tree is a valid formula.
 from __future__ import annotations
 
 import functools
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,11 +16,10 @@ import numpy as np
 
 from flash.extras import need
 from flash.search.budgeted.candidates import Floats, LayerStatistics
+from flash.search.budgeted.genetic import fittest
 
-__all__ = ["Formula", "evolve", "ingredients"]
+__all__ = ["Formula", "evolve", "ingredients", "tau_of"]
 
-#: Functions and statistics in a formula at most; longer ones are not looked at.
-_MOST_NODES = 24
 #: Kendall's tau that a node has to earn: a formula is to be read, and short ones generalise.
 _PER_NODE = 0.002
 #: Bound on every intermediate value, so that products and squares stay finite.
@@ -170,61 +168,11 @@ def evolve(
     The first generation holds every single ingredient, and the best so far always survives:
     the result is never worse than the best ingredient on the networks it was evolved on.
     """
-    gp = need("deap.gp", "strategies", "the eznas search")
+    first = [f"{reduce}({name})" for name in statistics.names for reduce in _OVER_LAYERS]
+
+    def fitness(tree: Any) -> float:
+        return tau_of(_evaluate(tree, statistics), accuracy) - _PER_NODE * len(tree)
+
     grammar = _primitives(statistics.names)
-    state = random.getstate()  # DEAP draws from Python's generator
-    random.seed(int(rng.integers(2**31)))
-    try:
-        trees = [
-            gp.PrimitiveTree.from_string(f"{reduce}({name})", grammar)
-            for name in statistics.names
-            for reduce in _OVER_LAYERS
-        ]
-        trees += [
-            gp.PrimitiveTree(gp.genHalfAndHalf(grammar, 2, 4, _Network)) for _ in range(population)
-        ]
-        judged = _judge(trees, {}, statistics, accuracy)
-        for _ in range(generations):
-            alive = sorted(judged, key=lambda one: -one[0])[:population]
-            children = [_child(alive, grammar, gp) for _ in range(population)]
-            seen = {str(tree): fit for fit, tree in alive}
-            judged = alive + _judge(children, seen, statistics, accuracy)
-    finally:
-        random.setstate(state)
-    _, tree = max(judged, key=lambda one: one[0])
+    _, tree = fittest(grammar, first, fitness, rng, population, generations)
     return Formula(str(tree), tau_of(_evaluate(tree, statistics), accuracy), tree)
-
-
-def _judge(
-    trees: Sequence[Any],
-    seen: dict[str, float],
-    statistics: LayerStatistics,
-    accuracy: Floats,
-) -> list[tuple[float, Any]]:
-    """(fitness, tree) of trees not seen before."""
-    judged = []
-    for tree in trees:
-        text = str(tree)
-        if text in seen or len(tree) > _MOST_NODES:
-            continue
-        seen[text] = tau_of(_evaluate(tree, statistics), accuracy) - _PER_NODE * len(tree)
-        judged.append((seen[text], tree))
-    return judged
-
-
-def _child(alive: Sequence[tuple[float, Any]], grammar: Any, gp: Any) -> Any:
-    """Crossover of two tournament winners, or a mutant of one."""
-
-    def winner() -> Any:
-        drawn = [random.randrange(len(alive)) for _ in range(4)]
-        return gp.PrimitiveTree(alive[min(drawn)][1])
-
-    if random.random() < 0.6:
-        return gp.cxOnePoint(winner(), winner())[0]
-    if random.random() < 0.5:
-        return gp.mutNodeReplacement(winner(), grammar)[0]
-
-    def sprout(pset: Any, type_: Any) -> Any:
-        return gp.genHalfAndHalf(pset, 0, 2, type_)
-
-    return gp.mutUniform(winner(), sprout, grammar)[0]

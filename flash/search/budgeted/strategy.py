@@ -57,6 +57,7 @@ STRATEGIES: Registry[Strategy] = Registry(
         "evolution-worst": "flash.search.budgeted.evolution:EVOLUTION_WORST",
         "eznas": "flash.search.budgeted.eznas:EZNAS",
         "hnas": "flash.search.budgeted.hnas:HNAS",
+        "hnas-published": "flash.search.budgeted.hnas:HNAS_PUBLISHED",
         "pdns": "flash.search.budgeted.pdns:PDNS",
         "random": "flash.search.budgeted.aggregate:RANDOM",
         "reinforce": "flash.search.budgeted.reinforce:REINFORCE",

@@ -45,6 +45,7 @@ class Effort:
     every:           all designs of the front, however many.
     rivals:          objectives of designs of other problems: what one of them dominates is left
                      out where hardware is searched.
+    seen:            good designs that may be within the limits, to spare work on what they beat.
     """
 
     optimizer: str
@@ -56,6 +57,7 @@ class Effort:
     most: Mapping[str, float] = field(default_factory=dict)
     every: bool = False
     rivals: Floats | None = None
+    seen: Ints | None = None
 
 
 class DesignSpace(Protocol):

@@ -150,7 +150,7 @@ class Networks:
                 return real_values(tables, designs, self.evaluate(designs), of)
 
             return bounded_front(tables, objectives, limits, price, more)
-        exact = effort.exact or exact_front(tables, objectives, limits)
+        exact = effort.exact or exact_front(tables, objectives, limits, effort.seen)
         if effort.optimizer == "exact":
             return exact
         return _certified(tables, heuristic, limits, exact, effort.optimizer)

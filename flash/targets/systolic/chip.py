@@ -88,9 +88,8 @@ def _checked(variables: Variables) -> dict[str, Any]:
     for name, value in variables.items():
         low, high = known[name]
         if np.min(value) < low or np.max(value) > high:
-            raise UsageError(
-                f"{name} must lie in {low} to {high}, got {np.min(value)} to {np.max(value)}"
-            )
+            given = " to ".join(str(end) for end in dict.fromkeys((np.min(value), np.max(value))))
+            raise UsageError(f"{name} must lie in {low} to {high}, got {given}")
     return dict(variables)
 
 

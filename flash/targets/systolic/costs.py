@@ -7,11 +7,15 @@ first fold. Layers run one after the other, one image at a time.
 Energy: MACs with the registers they pass, SRAM and DRAM accesses, operations of the vector
 unit, and leakage of the whole chip while the network runs. DRAM counts its accesses only.
 
+A product of two activations (attention) runs on the array like any other, its second matrix where
+weights go; that matrix is no weight, so ``keeps_weights`` does not hold it.
+
 The vector unit (ours) has one lane a column: it adds, pools, normalises and activates at one
-operation a lane and cycle. Activations of a convolution happen while its results drain and
-take no time. Joining and cutting channels is addressing and free; padding them is not, so an ADD
-network whose skips are as wide as its blocks, which need no padding, can be predicted faster (by
-4 % at most) than one with fewer skip channels. Nothing else that is larger is.
+operation a lane and cycle; what looks at all of a row first (softmax, layer norm) takes four an
+element: two to reduce, two to apply. Activations of a convolution happen while its results drain
+and take no time. Joining and cutting channels is addressing and free; padding them is not, so an
+ADD network whose skips are as wide as its blocks, which need no padding, can be predicted faster
+(by 4 % at most) than one with fewer skip channels. Nothing else that is larger is.
 
 On the chip (where ``keeps_activations``): a tensor that fits half of the input buffer never
 goes to DRAM. Each layer decides that from the tensor's own size, so costs stay additive over
@@ -28,7 +32,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.spaces.layers import Layer, layer_macs, out_elements, weight_elements
+from flash.spaces.layers import Layer, in_elements, layer_macs, out_elements
 from flash.spaces.table import LayerTable
 from flash.targets.shapes import distinct_layers
 from flash.targets.systolic.chip import Chip, Variables, sum_bits_of
@@ -45,6 +49,8 @@ Floats = NDArray[np.float64]
 _ADDRESSING = ("concat", "slice", "input", "output")
 #: Bias and batch norm folded into one offset a channel.
 _OFFSET_BYTES = 4
+#: Operations an element of what looks at all of a row first; ours.
+_PASSES_OF_A_NORM = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +195,7 @@ def layer_reports(
 
 # ------------------------------------------------------------------------------- the layers
 def _layer_cost(layer: Layer, chip: Chip, zeros: Zeros | None = None) -> Spent:
-    if layer.op in ("conv", "linear"):
+    if layer.op in ("conv", "linear", "matmul"):
         if chip.stationary is not None:
             return passes_cost(layer, chip, chip.stationary, zeros)
         return _product_cost(layer, chip)
@@ -200,7 +206,11 @@ def _layer_cost(layer: Layer, chip: Chip, zeros: Zeros | None = None) -> Spent:
 
 def _product_cost(layer: Layer, chip: Chip) -> Spent:
     array, bits, gemm = chip.array, chip.bits, gemm_of(layer)
-    kept_in = chip.keeps(layer.in_channels * layer.in_height * layer.in_width)
+    if layer.op == "matmul":
+        kept_in = chip.keeps(gemm.groups * gemm.inputs)
+        held = chip.keeps(gemm.groups * gemm.weights)
+    else:
+        kept_in, held = chip.keeps(in_elements(layer)), chip.keeps_weights
     outputs = out_elements(layer)
     kept_out = chip.keeps(outputs)
     compute = gemm.groups * gemm_cycles(
@@ -208,7 +218,7 @@ def _product_cost(layer: Layer, chip: Chip) -> Spent:
     )
     from_dram = gemm._replace(
         inputs=np.where(kept_in, 0, gemm.inputs),
-        weights=0 if chip.keeps_weights else gemm.weights,
+        weights=np.where(held, 0, gemm.weights),
     )
     moved = gemm_traffic(from_dram, array)
     has_offsets = (layer.norm or layer.bias) and not chip.keeps_weights
@@ -248,7 +258,7 @@ def _product_cost(layer: Layer, chip: Chip) -> Spent:
         )
         + moved.fill_bytes / chip.bytes_per_cycle,
         dram_bytes=dram_bytes,
-        mac_pj=weight_elements(layer) * gemm.m * chip.mac_pj,
+        mac_pj=gemm.groups * gemm.m * gemm.n * gemm.k * chip.mac_pj,
         sram_pj=sram_pj,
         dram_pj=dram_bytes * chip.dram_pj_per_byte,
         vector_pj=outputs * chip.vector_pj,
@@ -256,14 +266,18 @@ def _product_cost(layer: Layer, chip: Chip) -> Spent:
 
 
 def _vector_cost(layer: Layer, chip: Chip) -> Spent:
-    one_operand = layer.in_channels * layer.in_height * layer.in_width
+    one_operand = layer.in_channels * layer.in_height * layer.in_width * layer.batch
     operands = layer.operands if layer.op == "add" else 1
     outputs = out_elements(layer)
     operations = outputs
     if layer.op in ("max_pool", "avg_pool"):
         operations = outputs * layer.kernel_height * layer.kernel_width
-    if layer.op == "global_pool":
+    if layer.op == "gather":  # of a table only what is looked up is read
+        one_operand = outputs
+    if layer.op in ("global_pool", "reduce"):
         operations = one_operand
+    elif layer.op == "layer_norm" or layer.act.endswith("softmax"):
+        operations = _PASSES_OF_A_NORM * one_operand
     elif layer.op == "add":
         operations = outputs * (operands - 1)
     read_bits = np.where(chip.keeps(one_operand), 0, one_operand) * operands * chip.bits

@@ -105,11 +105,17 @@ class Traffic(NamedTuple):
 
 
 def gemm_of(layer: Layer) -> Gemm:
-    """The matrix products of a ``conv`` or ``linear`` layer."""
-    if layer.op == "linear":
+    """The matrix products of a ``conv``, ``linear`` or ``matmul`` layer.
+
+    Of a product of two activations the second takes the weights' place; a stack of them is as many
+    products, while a stack that one set of weights meets is one product of more rows.
+    """
+    if layer.op in ("linear", "matmul"):
         n, k = layer.out_channels, layer.in_channels
-        rows = layer.out_height * layer.out_width
-        return Gemm(rows, n, k, 1, rows * k, n * k)
+        rows, stack = layer.out_height * layer.out_width, layer.batch
+        if layer.op == "linear":
+            rows, stack = rows * stack, 1
+        return Gemm(rows, n, k, stack, rows * k, n * k)
     window = layer.kernel_height * layer.kernel_width
     m = layer.out_height * layer.out_width
     n = layer.out_channels // layer.groups

@@ -41,7 +41,8 @@ def passes_cost(
 
     zeros: the chip's ``zeros_percent`` for both if not given.
     """
-    columns = [*_shape(layer), layer.groups, chip.rows, chip.cols, chip.batch, chip.bits]
+    groups = layer.batch if layer.op == "matmul" else layer.groups
+    columns = [*_shape(layer), groups, chip.rows, chip.cols, chip.batch, chip.bits]
     inside, outside = (chip.zeros, chip.zeros) if zeros is None else zeros
     every = np.broadcast_arrays(*columns, inside, outside, chip.bytes_per_cycle)
     table = np.stack([column.ravel() for column in every], axis=1)
@@ -68,8 +69,8 @@ def passes_cost(
 def _shape(layer: Layer) -> tuple[Any, ...]:
     """The columns of ``Shape`` for a convolution, or a matrix product as one of 1 x 1."""
     groups = layer.groups
-    if layer.op == "linear":
-        rows = layer.out_height * layer.out_width
+    if layer.op in ("linear", "matmul"):
+        rows = layer.out_height * layer.out_width * (layer.batch if layer.op == "linear" else 1)
         return layer.in_channels, layer.out_channels, rows, 1, rows, 1, 1, 1, 1
     return (
         layer.in_channels // groups,

@@ -26,6 +26,9 @@ __all__ = ["MAC_MODELS", "SystolicTarget"]
 
 #: Models of a MAC whose disagreement is the interval of the energy.
 MAC_MODELS: Final = ("aladdin", "horowitz")
+#: Operations priced besides those that families emit.
+_OF_TRANSFORMERS: Final = ("matmul", "layer_norm", "reduce", "gather", "resize")
+_ALSO: Final = ("input", "output", *_OF_TRANSFORMERS)
 #: Formats that files are stored in -> bits of the operands that compute them.
 _STORED_BITS: Final = MappingProxyType({"int8": 8, "fp16": 16})
 
@@ -110,7 +113,7 @@ class SystolicTarget:
 
     def costs(self, table: LayerTable, totals: Mapping[str, Floats] | None = None) -> Costs:
         """Costs; intervals of the errors in the profile, for energy over the models of a MAC."""
-        refuse_foreign(table, self.name, ("input", "output"))
+        refuse_foreign(table, self.name, _ALSO)
         found = self._costs(table, self.hardware) | dict(totals or {})
         latency, energy = found["latency_ms"], found["energy_mj"]
         energies = [energy]
@@ -119,10 +122,12 @@ class SystolicTarget:
                 energies.append(self._dynamic_mj(table, model) + self._leakage_mj(latency))
         area = np.full(table.designs, float(systolic_area_mm2(self.hardware, self.chip)))
         hardware = self.hardware
+        # The chips that the intervals come from ran convolutional networks.
+        foreign = np.isin(table.ops, _OF_TRANSFORMERS)
         return Costs(
             (latency, self._latency_low(table) * latency, hardware.latency_high * latency),
             (energy, np.minimum.reduce(energies), np.maximum.reduce(energies)),
-            np.zeros(table.designs, dtype=np.bool_),
+            np.asarray(table.live[foreign].any(axis=0)),
             (area, area / (1 + hardware.area_error), area / (1 - hardware.area_error)),
         )
 

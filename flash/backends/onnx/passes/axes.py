@@ -147,7 +147,7 @@ def _refuse_free(
     axis_name = graph.axis_names[first][axis]
     named = f" ('{axis_name}')" if axis_name else ""
     others = "".join(f", one of '{name}' too" for name in [*free][1:])
-    how = "--input-shape 1x3x224x224"
+    how = "--input 1x3x224x224"
     if len(graph.inputs) > 1:
         how = " ".join(f"--input {name}={_example(graph, name)}" for name in free)
         if values := choices(graph):
