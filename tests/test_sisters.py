@@ -1,5 +1,6 @@
 """Boards with the cores of a known one: few runs, or the clock alone."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,10 @@ from flash.errors import InputError, UsageError
 from flash.fit import fit
 from flash.fitting.sisters import at_clock, half_width
 from flash.fitting.workload import workload
+from flash.spaces.network import GraphEmitter
 from flash.spaces.space import load_space
+from flash.targets.processor.costs import network_features
+from flash.targets.processor.intervals import latency_interval
 from flash.targets.processor.profile import load_profile
 from flash.targets.processor.profile_file import write_profile
 
@@ -64,6 +68,39 @@ def test_few_runs_say_what_they_can_fix_and_how_wrong_they_may_be(tmp_path: Path
     write_profile(report.profile, path)
     assert load_profile(str(path)) == report.profile
     assert half_width(1) > half_width(3) > half_width(5)
+
+
+@pytest.mark.parametrize("known", ["rpi4b", "x86-zen4"])
+def test_what_was_measured_on_a_sister_lies_inside_its_profile(known: str, tmp_path: Path) -> None:
+    """Whatever the known board's networks were, and not what is far from both."""
+    network = GraphEmitter()
+    x = network.source(3, 2, 2)
+    small = network.network(x, network.linear(network.global_pool(network.conv(x, 4)), 2))
+    file = tmp_path / "m.jsonl"
+    header = {"schema": "flash.measurements/1", "device": {}, "runtime": {"name": "r"}}
+    record = {"network": {"workload": "3x2x2: conv k3 4; gap; linear 2"}}
+    latency = {"median": 0.1, "p10": 0.1, "p90": 0.1, "runs": 9}
+    lines = [
+        header | {"threads": 1, "precision": "fp32", "batch": 1},
+        record | {"latency_ms": latency},
+    ]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    profile = fit([file], "b", prior=known).profile
+    inside = network_features(small, profile)
+    assert not latency_interval(np.array([0.1]), inside, profile)[2][0]
+    before = load_profile(known)
+    assert latency_interval(np.array([0.1]), network_features(small, before), before)[2][0]
+
+
+def test_runs_of_several_images_at_once_are_no_runs_of_one(tmp_path: Path) -> None:
+    file = tmp_path / "m.jsonl"
+    header = {"schema": "flash.measurements/1", "device": {}, "runtime": {}, "threads": 1}
+    latency = {"median": 0.1, "p10": 0.1, "p90": 0.1, "runs": 9}
+    record = {"network": {"workload": "3x8x8: conv k3 4; gap; linear 2"}, "latency_ms": latency}
+    lines = [header | {"precision": "fp32", "batch": 4}, record]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    with pytest.raises(InputError, match="4 images at a time"):
+        fit([file], "b", prior="rpi3b")
 
 
 def test_without_a_sister_few_runs_are_refused(tmp_path: Path) -> None:

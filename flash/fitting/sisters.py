@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.fitting.fit import fit_one
-from flash.fitting.fitted import rounded, significant
+from flash.fitting.fitted import bounding_box_of, classes_of, rounded, significant
 from flash.fitting.learning import Learned
 from flash.fitting.prior import PARAMETERS, Prior, pack
-from flash.fitting.workload import workload
+from flash.fitting.workload import Workload, workload
 from flash.spaces.network import Network
+from flash.targets.processor.kernels import KERNEL_CLASSES
 from flash.targets.processor.profile import Coefficients, Interval, Runtime, Variant
 
 __all__ = [
@@ -93,6 +94,20 @@ def sister_interval(known: Interval, runs: int) -> Interval:
     )
 
 
+def _with_own(known: Interval, load: Workload) -> Interval:
+    """The interval of a sister, inside which its own networks lie besides the known board's.
+
+    load: the networks that were measured on it.
+    """
+    own, classes = bounding_box_of(load), {*known.classes, *classes_of(load)}
+    box = {
+        name: (min(low, own[name][0]), max(high, own[name][1]))
+        for name, (low, high) in known.bounding_box.items()
+    }
+    measured = tuple(name for name in KERNEL_CLASSES if name in classes) if known.classes else ()
+    return replace(known, bounding_box=box, classes=measured)
+
+
 def learn_sister(
     networks: Sequence[Network], latency_ms: Floats, known: Runtime, element_bytes: int = 4
 ) -> Learned:
@@ -111,7 +126,7 @@ def learn_sister(
         {},
         expected_figures(runs),
         {},
-        sister_interval(known.interval, runs),
+        _with_own(sister_interval(known.interval, runs), load),
         None,
         None,
         (),

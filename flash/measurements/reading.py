@@ -118,6 +118,7 @@ def read_measurements(
     spaces: dict[str, SearchSpace] = {}
     for record in found.records:
         try:
+            _refuse_batch(found.header.get("batch"), record.network)
             rows.append(_measured(record, path, spaces))
         except (BadRecord, FlashError) as error:
             tally.unusable(record.line, error)
@@ -129,6 +130,16 @@ def read_measurements(
             + (f"; {problems[0]}" if problems else "")
         )
     return Measurements(path, found.header, tuple(rows), tally.problems)
+
+
+def _refuse_batch(images: Any, network: Mapping[str, Any]) -> None:
+    """Raise ``BadRecord`` for a run of several images, unless it says the sizes of its inputs:
+    networks are read as of one."""
+    if isinstance(images, int) and images > 1 and not network.get("input_shapes"):
+        raise BadRecord(
+            f"it was measured with {images} images at a time, and networks are priced for one: "
+            "measure with --batch 1"
+        )
 
 
 def _measured(record: Record, path: Path, spaces: dict[str, SearchSpace]) -> Measured:
