@@ -7,7 +7,9 @@ of live operations once and keeps the scores by the cell's number (base 5).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,6 +98,18 @@ def _live(operations: Ints) -> Flags:
     )
 
 
+class _Part(NamedTuple):
+    """Of a node's spectrum what comes from one source, in the cells that have it.
+
+    source: its row in ``made`` of ``_Batch._cell``.  rows: the cells, ascending.
+    gains:  of the linear routes from there, shape (cells, SIZE); None where it ends here itself.
+    """
+
+    source: int
+    rows: Ints
+    gains: Floats | None
+
+
 class _Batch:
     """Cells of live operations only, shape (n, 6), each repeated in three groups."""
 
@@ -109,6 +123,7 @@ class _Batch:
             1: ~(on[:, 1] | on[:, 3]) & (self.depth[:, 1] >= 0),
             2: ~(on[:, 3] | on[:, 4]) & (self.depth[:, 2] >= 0),
         }
+        self.made = np.empty((_NODES + len(_EDGES), len(operations), SIZE))
         self.variance = np.zeros((_GROUPS, cells, _NODES, len(operations)))
         self.sed, self.capacity, self.thinness = np.zeros((3, len(operations)))
 
@@ -152,7 +167,7 @@ class _Batch:
         filters = np.stack(
             [route_filter([((3, 3),) * p for p in range(_NODES) if s >> p & 1]) for s in range(16)]
         )
-        gains = {(a, b): filters[sets] for (a, b), sets in self._pairs(self._route_sets()).items()}
+        parts = self._parts(filters)
         x = np.broadcast_to(IMAGE, (n, SIZE))
         positions = height * width
         image = window_entropy(IMAGE, 3, 3)
@@ -164,7 +179,7 @@ class _Batch:
                 positions, channels = height * width, 2 * channels
                 x = self._reduction(x, channels, positions)
             for cell in range(self.cells):
-                x = self._cell(x, gains, group, cell, channels, positions)
+                x = self._cell(x, parts, group, cell, channels, positions)
 
     def _count(
         self,
@@ -179,14 +194,36 @@ class _Batch:
         self.capacity += np.sqrt(links * np.sqrt(shares)) * positions**POSITIONS
         self.thinness += shares / read
 
-    @staticmethod
-    def _pairs(sets: Ints) -> dict[tuple[int, int], Ints]:
-        return {(a, b): sets[:, a, b] for b in range(1, _NODES) for a in range(b)}
+    def _parts(self, filters: Floats) -> list[list[_Part]]:
+        """What each node is the sum of.
+
+        filters: power gains by sets of routes, shape (16, SIZE).
+        """
+        sets = self._route_sets()
+        parts: list[list[_Part]] = [[] for _ in range(_NODES)]
+        for node in range(1, _NODES):
+            for source, end in enumerate((*range(_NODES), *(b for _, b in _EDGES))):
+                if end > node or (end == node and source < _NODES):
+                    continue
+                there = np.ones(len(self.ops), dtype=np.bool_)
+                if source:
+                    there = (
+                        self.conv[:, source - _NODES] if source >= _NODES else self.meets[source]
+                    )
+                for between, met in self.meets.items():
+                    if end <= between < node and source != between:
+                        there = there & ~met  # what follows sees that node alone
+                if end == node:
+                    parts[node].append(_Part(source, np.flatnonzero(there), None))
+                else:
+                    rows = np.flatnonzero(sets[:, end, node] * there)
+                    parts[node].append(_Part(source, rows, filters[sets[rows, end, node]]))
+        return parts
 
     def _cell(
         self,
         x: Floats,
-        gains: dict[tuple[int, int], Floats],
+        parts: Sequence[Sequence[_Part]],
         group: int,
         cell: int,
         channels: int,
@@ -195,7 +232,8 @@ class _Batch:
         """The cell's output covariance; adds what its convolutions read and write."""
         n, weight = len(self.ops), _weight(channels, positions)
         # Spectra of the sources: nodes that all paths pass, then what each edge's convolution made.
-        made = np.zeros((_NODES + len(_EDGES), n, SIZE))
+        # Of each only the rows of its parts are written and read.
+        made = self.made
         made[0] = frequencies(x)
         brought = np.zeros((_NODES, len(made), n))
         entropies = np.zeros((_NODES, n))
@@ -203,16 +241,14 @@ class _Batch:
             spectrum = made[0]
             if node:
                 spectrum = np.zeros_like(x)
-                for source, end in enumerate((*range(_NODES), *(b for _, b in _EDGES))):
-                    if end < node or (end == node and source >= _NODES):
-                        through = 1.0 if end == node else gains[end, node]
-                        part = through * made[source]
-                        brought[node, source] = part @ _VARIANCE
-                        spectrum = spectrum + part
+                for source, rows, gains in parts[node]:
+                    part = made[source][rows]
+                    if gains is not None:
+                        part *= gains
+                    brought[node, source][rows] = part @ _VARIANCE
+                    spectrum[rows] += part
                 if node in self.meets:
-                    # What follows sees this node alone, as one source.
-                    made[:, self.meets[node]] = 0.0
-                    made[node] = np.where(self.meets[node][:, None], spectrum, 0.0)
+                    made[node][self.meets[node]] = spectrum[self.meets[node]]
             x = lags(spectrum)
             self.variance[group, cell, node] = x[:, 0]
             if node == _NODES - 1:
@@ -224,7 +260,8 @@ class _Batch:
             wide = (self.ops[rows][:, out] == _CONV3).any(axis=1)
             entropies[node, rows[wide]] = window_entropy(r[wide], 3, 3)
             for e in out:
-                made[_NODES + e][rows] = written * self.conv[rows, e][:, None]
+                own = self.conv[rows, e]
+                made[_NODES + e][rows[own]] = written[own]
         shares = self._shares(brought)
         for e, (a, _) in enumerate(_EDGES):
             conv = self.conv[:, e]
