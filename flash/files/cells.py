@@ -14,6 +14,8 @@ from typing import Any, Final
 __all__ = ["csv_text", "safe_cell"]
 
 _FORMULA: Final = ("=", "+", "-", "@")
+#: Types whose values stand in a cell as Python writes them.
+_NUMBERS: Final = frozenset({float, int})
 
 
 def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
@@ -23,7 +25,7 @@ def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
     names = list(records[0])
     # Most cells are numbers: module csv would look at each of their characters.
     rows = (
-        [repr(v) if type(v := record[name]) is float else _field(v) for name in names]
+        [repr(v) if type(v := record[name]) in _NUMBERS else _field(v) for name in names]
         for record in records
     )
     lines = [",".join(row) or '""' for row in chain([map(_field, names)], rows)]

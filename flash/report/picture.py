@@ -76,6 +76,11 @@ def front_svg(
     return _Picture(report, background, marks).draw()
 
 
+def _cell(point: tuple[float, float]) -> tuple[int, int]:
+    """Which cell of the grid of 4 px a point is in, by column and row."""
+    return round(point[0] / 4), round(point[1] / 4)
+
+
 class _Picture:
     """One drawing; pieces are added from back to front."""
 
@@ -275,7 +280,7 @@ class _Picture:
         inner = Box(self.plot.left, self.plot.top, self.plot.right, self.plot.bottom)
         # On a grid of 4 px: what a label hides is a matter of area, not of how many lie there.
         marks = [self._pixel(design) for design in self.report.front] + self._between()
-        seen = sorted({(round(x / 4) * 4.0, round(y / 4) * 4.0) for x, y in marks})
+        seen = sorted({(cell_x * 4.0, cell_y * 4.0) for cell_x, cell_y in map(_cell, marks)})
         labels = place_labels(points, sizes, inner, seen)
         for (x, y), place, (name, value) in zip(points, labels, texts, strict=True):
             self.parts.append(f'<circle class="picked" cx="{x:.1f}" cy="{y:.1f}" r="7"/>')
@@ -297,6 +302,9 @@ class _Picture:
         """Pixels along the step line, which labels should not hide either."""
         corners, points = self._steps(), []
         for (x1, y1), (x2, y2) in zip(corners, corners[1:], strict=False):
+            if _cell((x1, y1)) == _cell((x2, y2)):  # so is all between them
+                points.append((x1, y1))
+                continue
             points += [(x1 + k * (x2 - x1) / 16, y1) for k in range(17)]
             points += [(x2, y1 + k * (y2 - y1) / 16) for k in range(17)]
         return points
