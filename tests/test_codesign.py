@@ -12,6 +12,8 @@ from flash.errors import InfeasibleError, UsageError
 from flash.evaluation import evaluate_on_chips, separable_on_chips
 from flash.optimize import (
     Effort,
+    Limit,
+    Objective,
     exact_front,
     hypervolume_gap,
     meets,
@@ -385,6 +387,47 @@ def test_planar_fronts_are_the_exact_ones_of_each_choice(small):
         exact = exact_front(nested.relaxed(np.array([choice]), signs), objectives)
         got = values_of(problem, own, objectives)
         assert np.unique(got, axis=0) == pytest.approx(np.unique(exact.values, axis=0), rel=1e-12)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+def test_planar_fronts_under_limits_on_other_sums_are_the_exact_ones_of_each_choice(share, small):
+    space = _joint("systolic", _GIVEN["systolic"], small)
+    problem = _tables(space)
+    nested = Nested(problem, len(space.free), space.possible, space.size)
+    objectives = [objective(name) for name in _NAMES[:2]]
+    every = problem.evaluate(_every(space))
+    limits = [
+        Limit(objective("weight_kb"), float(np.quantile(every["weight_kb"], share))),
+        Limit(Objective("energy_mj", "max"), float(np.quantile(every["energy_mj"], 0.3))),
+    ]
+    signs = {"energy_mj": -1.0, "weight_kb": 1.0} | {of.name: of.sign for of in objectives}
+    choices = np.flatnonzero(space.possible)
+    designs, _ = PlanarFronts(nested, objectives, limits).of(choices, np.zeros((0, 2)))
+    assert meets(problem, designs, limits).all()
+    for choice in choices:
+        own = designs[space.split(designs)[0] == choice]
+        try:
+            exact = exact_front(nested.relaxed(np.array([choice]), signs), objectives, limits)
+        except InfeasibleError:
+            assert not len(own)
+            continue
+        got = values_of(problem, own, objectives)
+        assert np.unique(got, axis=0) == pytest.approx(np.unique(exact.values, axis=0), rel=1e-12)
+
+
+def test_a_limit_on_a_sum_that_is_no_objective_leaves_the_front_of_all_chips_exact(small):
+    space = _joint("systolic", _GIVEN["systolic"], small)
+    priced = _priced(space, _every(space))
+    most = float(np.median(priced.energy_mj[0]))
+    report = search(
+        "systolic", small, hardware=_GIVEN["systolic"], metric="nn_degree", max_energy_mj=most
+    )
+    values = _values(priced)[priced.energy_mj[0] <= most]
+    best = values[non_dominated(values, _SIGNS)]
+    best = best[written_apart(best, _SIGNS)]
+    got = np.array([[d.quantity(name) for name in _NAMES] for d in report.front])
+    assert report.optimizer.certified
+    assert np.sort(got, axis=0) == pytest.approx(np.sort(best, axis=0), rel=1e-9)
 
 
 def test_planar_fronts_leave_out_what_a_known_design_dominates(small):

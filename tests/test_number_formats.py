@@ -64,13 +64,14 @@ def _every(space, hardware):
     bits = np.array([chip["bits"] for chip in joint.chips])[chips]
     accuracy = np.empty(len(indices))
     memory = np.empty(len(indices))
+    outside = np.zeros(len(indices), dtype=np.bool_)
     for width in np.unique(bits):
         own = bits == width
-        model = accuracy_of(joint.network, int(width))
-        accuracy[own] = model.predict(joint.network, networks[own]).value
+        predicted = accuracy_of(joint.network, int(width)).predict(joint.network, networks[own])
+        accuracy[own], outside[own] = predicted.value, predicted.outside
         memory[own] = (found.weight_kb + found.activation_kb)[own]
     costs = {n: found.quantity(n) for n in ("latency_ms", "energy_mj", "area_mm2")}
-    return bits, {"accuracy": accuracy, "memory_kb": memory, **costs}
+    return bits, {"accuracy": accuracy, "memory_kb": memory, "outside": outside, **costs}
 
 
 def _front(columns, signs):
@@ -181,10 +182,17 @@ def test_the_same_search_over_formats_writes_the_same_bytes(small):
     assert first == second
 
 
-def test_only_designs_like_those_trained_are_shown_whatever_their_format(small):
+def test_the_front_is_that_of_the_designs_like_those_trained_whatever_their_format(small):
     report = search("systolic", small, hardware=_CHIPS)
     assert not any(design.accuracy.extrapolated for design in report.front)
-    assert "beyond the trained networks" in report.optimizer.message
+    assert "searched are those with no more" in report.optimizer.message
+    assert any(note.startswith("searched are networks with no more") for note in report.notes)
+    names = ("accuracy", "latency_ms", "area_mm2")
+    signs = [_SIGNS[name] for name in names]
+    _, every = _every(small, _CHIPS)
+    best = _front([every[name][~every["outside"]] for name in names], signs)
+    got = np.array([[_of(design, name) for name in names] for design in report.front])
+    assert all(_as_good(got, row, signs).any() for row in best)
 
 
 def test_bits_that_are_given_are_not_searched(small):

@@ -23,7 +23,7 @@ from flash.evaluation.designs import (
 )
 from flash.optimize.chain import aligned
 from flash.spaces.space import SearchSpace
-from flash.spaces.stage_tables import Combine, Floats, SeparableProblem, StageTable
+from flash.spaces.stage_tables import Combine, Floats, Quantities, SeparableProblem, StageTable
 from flash.spaces.table import LayerTable, TableEmitter
 from flash.targets import ChipFamily
 
@@ -38,17 +38,24 @@ _IMPOSSIBLE = 1e9
 
 
 def separable_on_chips(
-    space: SearchSpace, family: ChipFamily, metric: str, index: CellScore | None = None
+    space: SearchSpace,
+    family: ChipFamily,
+    metric: str,
+    index: CellScore | None = None,
+    more: Quantities | None = None,
+    names: Sequence[str] = (),
+    cells: Quantities | None = None,
+    cell_names: Sequence[str] = (),
 ) -> SeparableProblem:
     """The separable problem of hardware and network variables together.
 
     Its first stage owns the hardware variables and holds what a chip costs whatever the network
     (``ChipFamily.own_costs``); every other stage reads them. Where the target is not ``exact``,
     costs are lower bounds, the tighter the more layers know each other: neighbouring stages are
-    then one (``_neighbours_joined``). ``metric`` and ``index`` are those of ``separable``.
+    then one (``_neighbours_joined``). The other arguments are those of ``separable``.
     """
     base = family.target(int(np.argmax(family.possible)))
-    network = separable(space, base, metric, index)
+    network = separable(space, base, metric, index, more, names, (), cells, cell_names)
     shape = tuple(len(values) for values in family.grid.free.values())
     hardware = tuple(range(len(shape)))
     own = family.own_costs()
@@ -57,9 +64,9 @@ def separable_on_chips(
     chip |= {name: _every_chip(family, values).reshape(shape) for name, values in own.items()}
     stages = [StageTable("chip", (), hardware, chip)]
     most = 0 if base.exact else _MOST_JOINED // len(family.possible)
-    for stage, names in _neighbours_joined(space, network, most):
+    for stage, parts in _neighbours_joined(space, network, most):
         tail = next(iter(stage.values.values())).shape
-        found = family.stage_costs(_stage_table(space, stage, names))
+        found = family.stage_costs(_stage_table(space, stage, parts))
         values: dict[str, Floats] = {}
         for name in combine:
             if name in own:

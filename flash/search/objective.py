@@ -49,6 +49,8 @@ __all__ = ["Criteria", "Goal", "choose_criteria", "choose_goal"]
 
 #: Sums over layers of which one over the other is a network's mean width.
 _MEAN = ("channels", "convs")
+#: What a mean width within limits makes at most zero: below the least, above the most.
+_WIDTH = ("too_narrow", "too_wide")
 #: Sums in another order differ by less, as a share.
 _SLACK = 1e-12
 #: What designs within limits that nobody gave do.
@@ -145,6 +147,14 @@ class Goal:
         """The limits of ``cells``."""
         return _within_ends(self.cells)
 
+    def only(self, name: str) -> Goal:
+        """With the limits on one quantity alone."""
+        sizes, cells = (
+            {own: ends for own, ends in every.items() if own == name}
+            for every in (self.sizes, self.cells)
+        )
+        return replace(self, sizes=sizes, cells=cells, width=self.width if name in _WIDTH else None)
+
     @property
     def sums(self) -> tuple[str, ...]:
         """Sums over layers that the limits need beside the metric."""
@@ -159,14 +169,15 @@ class Goal:
         stages = []
         for stage in tables.stages:
             channels, convs = (stage.values[name] for name in _MEAN)
-            values = {"too_narrow": least * convs - channels, "too_wide": channels - most * convs}
+            beyond = (least * convs - channels, channels - most * convs)
+            values = dict(zip(_WIDTH, beyond, strict=True))
             stages.append(replace(stage, values={**stage.values, **values}))
-        combine: dict[str, Combine] = {**tables.combine, "too_narrow": "sum", "too_wide": "sum"}
+        combine: dict[str, Combine] = {**tables.combine, **dict.fromkeys(_WIDTH, "sum")}
         return replace(tables, stages=tuple(stages), combine=combine)
 
     def width_limits(self) -> tuple[Limit, ...]:
         """The limits of ``width``."""
-        names = ("too_narrow", "too_wide") if self.width else ()
+        names = _WIDTH if self.width else ()
         return tuple(Limit(Objective(name, "min"), 0.0, _TRAINED) for name in names)
 
     @property

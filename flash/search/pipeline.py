@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from flash.accuracy.storage import narrow_to_trained
 from flash.errors import InfeasibleError, UsageError
@@ -25,6 +26,9 @@ from flash.search.problem.base import Ints
 from flash.search.request import OPTIMIZER, SHORTLIST, Request
 from flash.spaces.stage_tables import Floats
 from flash.targets.chips import Given
+
+if TYPE_CHECKING:
+    from flash.search.formats import Part
 
 __all__ = ["Outcome", "Setup", "prepare", "run", "search"]
 
@@ -190,6 +194,7 @@ def _of_one(request: Request, problem: Problem) -> _Found:
         if request.extrapolate:
             raise
         setup, measured, found = _searched(request, problem, closely=False)
+    found = replace(found, message=found.message + _searched_only([setup]))
     screened = screen_front(setup, found, request)
     proxy = screened.scores.get(request.proxy)
     front = evaluate_front(
@@ -218,21 +223,46 @@ def _of_all(request: Request, problem: Problem) -> _Found:
     Raises ``InfeasibleError`` where none has a design within the limits.
     """
     from flash.search.formats import (  # noqa: PLC0415 (accelerators)
-        Part,
         front_of_all,
         in_words,
         of_all,
-        rivals,
     )
 
     if request.certify_seconds is not None:
         seconds = request.certify_seconds / len(problem.bits)
         request = replace(request, certify_seconds=seconds)
+    try:
+        setups, parts = _parts(request, problem, closely=True)
+    except InfeasibleError:
+        if request.extrapolate:
+            raise
+        setups, parts = _parts(request, problem, closely=False)
+    whole = problem.of_networks(setups[0].problem.networks)
+    result, left = of_all(parts, whole.space.size, single=request.single)
+    fronts = [
+        evaluate_front(part.problem, part.tables, part.goal, part.result, None, request.seed)
+        for part in left
+    ]
+    notes = dict.fromkeys(note for setup in setups for note in setup.goal.notes)
+    result = replace(result, message=result.message + _searched_only(setups))
+    told = (f"{part.problem.bits[0]} bits: {part.result.message}" for part in parts)
+    setup = replace(
+        setups[0],
+        problem=whole,
+        goal=replace(in_words(setup.goal for setup in setups), notes=(*notes, *told)),
+    )
+    return _Found(setup, None, Screened(result), front_of_all(whole, left, fronts))
+
+
+def _parts(request: Request, problem: Problem, *, closely: bool) -> tuple[list[Setup], list[Part]]:
+    """Each number format with what it was searched with, and those that have a design."""
+    from flash.search.formats import Part, rivals  # noqa: PLC0415 (accelerators)
+
     parts: list[Part] = []
     setups: list[Setup] = []
     errors: list[str] = []
     for bits in problem.bits:
-        setup = prepare(request, problem.of_bits(bits))
+        setup = prepare(request, problem.of_bits(bits), closely=closely)
         setups.append(setup)
         try:
             known = rivals(parts, setup.goal, setup.tables, setup.criteria.objectives, request)
@@ -243,20 +273,14 @@ def _of_all(request: Request, problem: Problem) -> _Found:
         parts.append(Part(setup.problem, setup.goal, setup.tables, found))
     if not parts:
         raise InfeasibleError("; ".join(errors))
-    whole = problem.of_networks(setups[0].problem.networks)
-    result, left = of_all(parts, whole.space.size, single=request.single)
-    fronts = [
-        evaluate_front(part.problem, part.tables, part.goal, part.result, None, request.seed)
-        for part in left
-    ]
-    notes = (note for setup in setups for note in setup.goal.notes)
-    told = (f"{part.problem.bits[0]} bits: {part.result.message}" for part in parts)
-    setup = replace(
-        setups[0],
-        problem=whole,
-        goal=replace(in_words(setup.goal for setup in setups), notes=(*notes, *told)),
-    )
-    return _Found(setup, None, Screened(result), front_of_all(whole, left, fronts))
+    return setups, parts
+
+
+def _searched_only(setups: Sequence[Setup]) -> str:
+    """What to add to the message of a joint search whose networks are limited."""
+    joint = [setup for setup in setups if not setup.problem.one_chip]
+    limits = dict.fromkeys(limit.quantity.name for x in joint for limit in x.criteria.within)
+    return f"; searched are those with no more {' or '.join(limits)} than trained" if limits else ""
 
 
 def prepare(
@@ -288,9 +312,16 @@ def prepare(
     if metric is None and (request.proxy or budgeted):
         metric = problem.own_metric
     goal = choose_goal(problem, metric, request.min_accuracy_percent, bits, closely=closely)
+    closest: tuple[Limit, ...] = ()
+    # Where costs are bounds, what is missing is bounded without a limit, and little.
+    if closely and problem.target.exact and not (leaves or problem.one_chip or request.single):
+        from flash.search.closest import limited_to_trained  # noqa: PLC0415 (accelerators)
+
+        goal, closest = limited_to_trained(problem, goal, request)
     cells = tuple(goal.cells)
     tables = goal.with_width(problem.tables(goal.metric, goal.index, goal.sums, sums, cells))
-    return Setup(problem, goal, tables, choose_criteria(problem, goal, tables, request))
+    criteria = choose_criteria(problem, goal, tables, request)
+    return Setup(problem, goal, tables, replace(criteria, within=closest) if closest else criteria)
 
 
 def stay_inside(setup: Setup, request: Request) -> tuple[Setup, float | None]:

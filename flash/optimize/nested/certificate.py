@@ -151,19 +151,24 @@ class _Branching:
     # -------------------------------------------------------------------- two objectives decide
     def _own_values(self) -> dict[Objective, Floats] | None:
         """Objectives and limited quantities that are the choice's own; None if ``planar`` can't."""
-        limited = [limit.quantity for limit in self.limits]
         own = {}
-        for of in dict.fromkeys((*self.objectives, *limited)):
+        for of in dict.fromkeys((*self.objectives, *(limit.quantity for limit in self.limits))):
             values = self.nested.own(of)
             if values is not None:
                 own[of] = values
         within = [of for of in self.objectives if of not in own]
+        combine = self.nested.problem.combine
         separate = all(
-            len(of.quantities) == 1 and self.nested.problem.combine[of.quantities[0]] == "sum"
-            for of in within
+            len(of.quantities) == 1 and combine[of.quantities[0]] == "sum"
+            for of in (*within, *(limit.quantity for limit in self._sums(own)))
         )
-        known = all(of in own or of in within for of in limited)
-        return own if len(within) == 2 and separate and known else None
+        return own if len(within) == 2 and separate else None
+
+    def _sums(self, own: Mapping[Objective, Floats]) -> list[Limit]:
+        """The limits on neither an objective nor what is the choice's own."""
+        return [
+            x for x in self.limits if x.quantity not in own if x.quantity not in self.objectives
+        ]
 
     def _in_order(self, choices: Ints, own: dict[Objective, Floats]) -> list[_Group]:
         """Settle choices, those best in their own objectives first; the groups left open."""
@@ -174,7 +179,8 @@ class _Branching:
         outer = [k for k, of in enumerate(self.objectives) if of in own]
         keys = [self.signs[k] * own[self.objectives[k]][choices] for k in outer]
         choices = choices[np.lexsort(keys[::-1])] if keys else choices
-        fronts = PlanarFronts(self.nested, [self.objectives[k] for k in within])
+        objectives = [self.objectives[k] for k in within]
+        fronts = PlanarFronts(self.nested, objectives, self._sums(own))
         done = 0
         while done < len(choices) and self.budget.left:
             block = choices[done : done + fronts.block]

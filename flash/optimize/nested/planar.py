@@ -8,6 +8,9 @@ the stages, as ``SeparableProblem.evaluate`` forms them.
 Partial designs are dropped too where no completion reaches below the *ceiling*, the staircase of
 designs already known that are no worse in all that is the choice's own (a chip's area). What can
 still follow is told by a few corners for each state, each as good as the best of some completions.
+
+Limited sums that are none of the objectives (a network's MACs) tell partial designs apart as well,
+as far as completions may break them: one that is dominated stays if it has less of such a sum.
 """
 
 from __future__ import annotations
@@ -20,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.optimize.chain import Step, aligned, chain
-from flash.optimize.nested.problem import Nested
-from flash.optimize.objectives import Objective
+from flash.optimize.nested.problem import Nested, signs_of
+from flash.optimize.objectives import Limit, Objective
 from flash.optimize.pareto import non_dominated
 from flash.spaces.stage_tables import Floats
 
@@ -34,6 +37,8 @@ _BLOCK = 12
 _SLICES = 64
 #: Corners by which completions from one state are told.
 _CORNERS = 8
+#: Sets of partial designs with little of the limited sums, by which others are dropped.
+_LEVELS = 12
 #: Bounds are relaxed by this share: sums are formed in another order than designs' own.
 _SLACK = 1e-12
 
@@ -42,7 +47,7 @@ _SLACK = 1e-12
 class _Partial:
     """Partial designs sorted by group: a group is a choice and a state of the chain.
 
-    values: (2, n), small is good.  parents, options: how each came about.
+    values: (2 + limited sums, n), small is good.  parents, options: how each came about.
     """
 
     group: Ints
@@ -58,13 +63,18 @@ class _Partial:
 
 
 class PlanarFronts:
-    """The fronts of choices over two objectives, each one sum over stages."""
+    """The fronts of choices over two objectives, each one sum over stages.
+
+    limits: on other sums.
+    """
 
     block = _BLOCK
 
-    def __init__(self, nested: Nested, objectives: Sequence[Objective]) -> None:
-        signs = {of.quantities[0]: of.sign for of in objectives}
-        self.nested, self.objectives = nested, objectives
+    def __init__(
+        self, nested: Nested, objectives: Sequence[Objective], limits: Sequence[Limit] = ()
+    ) -> None:
+        signs = signs_of(objectives, limits)
+        self.nested, self.objectives, self.limits = nested, objectives, limits
         self.steps = chain(nested.relaxed(np.flatnonzero(nested.possible)[:1], signs))
 
     def of(self, choices: Ints, known: Floats) -> tuple[Ints, int]:
@@ -73,7 +83,8 @@ class PlanarFronts:
         known: (designs, 2) values of the objectives; what one of them dominates may be left out.
         """
         signs = np.array([of.sign for of in self.objectives])
-        found = _Block(self.nested, choices, self.steps, self.objectives, _Ceiling(known * signs))
+        ceiling = _Ceiling(known * signs)
+        found = _Block(self.nested, choices, self.steps, self.objectives, self.limits, ceiling)
         return found.run(), found.looked_at
 
 
@@ -118,10 +129,13 @@ class _Block:
         choices: Ints,
         steps: Sequence[Step],
         objectives: Sequence[Objective],
+        limits: Sequence[Limit],
         ceiling: _Ceiling,
     ) -> None:
         self.nested, self.choices, self.steps = nested, choices, steps
-        self.objectives, self.ceiling = objectives, ceiling
+        self.sums = [*objectives, *(limit.quantity for limit in limits)]
+        self.bounds = np.array([limit.quantity.sign * limit.bound for limit in limits])[:, None]
+        self.ceiling = ceiling
         self.sizes = nested.problem.sizes[nested.outer :]
         self.looked_at = 0
         self.options = [self._options(step, number) for number, step in enumerate(steps)]
@@ -130,12 +144,46 @@ class _Block:
         """The designs, indices of the whole problem."""
         count = len(self.choices)
         none = np.zeros(count, dtype=np.int64)
-        layers = [_Partial(np.arange(count), np.zeros((2, count)), none, none)]
-        for options, rest in zip(self.options, self._corners()[1:], strict=True):
+        layers = [_Partial(np.arange(count), np.zeros((len(self.sums), count)), none, none)]
+        follows = zip(self.options, self._corners()[1:], self._ends()[1:], strict=True)
+        for options, rest, ends in follows:
             found = self._products(layers[-1].group, layers[-1].values, options)
-            found = found.rows(_staircases(found.group, found.values))
+            if len(self.bounds):
+                found = self._within(found, *ends)
+            else:
+                found = found.rows(_staircases(found.group, found.values))
             layers.append(found.rows(self._promising(found, rest)))
         return self._recover(layers)
+
+    def _within(self, found: _Partial, least: Floats, most: Floats) -> _Partial:
+        """Partial designs that may hold the limits, without those that others beat for certain.
+
+        least, most: (limited sums, groups) what the stages to come add.
+        """
+        sums, least, most = found.values[2:], least[:, found.group], most[:, found.group]
+        # Sums are in another order than designs' own, but for those that nothing is added to.
+        slack = _SLACK * (np.abs(self.bounds) + np.abs(sums) + np.abs(most) + np.abs(least))
+        slack[:, :] = np.where((least == 0) & (most == 0), 0.0, slack)
+        hold = np.flatnonzero((sums + least <= self.bounds + slack).all(axis=0))
+        # Below this, every completion holds the limit: how far below is of no interest.
+        safe = self.bounds - most - slack
+        level = np.maximum(sums, safe)[:, hold]
+        return found.rows(hold[_levelled(found.group[hold], found.values[:2, hold], level)])
+
+    def _ends(self) -> list[tuple[Floats, Floats]]:
+        """Before each stage, and after the last: the least and the most of each limited sum that
+        can follow from each (choice, state)."""
+        none = np.zeros((len(self.bounds), len(self.choices)))
+        ends = [(none, none)]
+        for options in reversed(self.options):
+            least, most = (options.values[2:] + end[:, options.after] for end in ends[-1])
+            ends.append(
+                (
+                    np.minimum.reduceat(least, options.starts[:-1], axis=1),
+                    np.maximum.reduceat(most, options.starts[:-1], axis=1),
+                )
+            )
+        return ends[::-1]
 
     def _products(self, group: Ints, values: Floats, options: _Options) -> _Partial:
         """Every partial design with every option of its state."""
@@ -154,7 +202,7 @@ class _Block:
         many = np.diff(starts)[found.group]
         rows = np.repeat(np.arange(len(many)), many)
         which = np.arange(len(rows)) + np.repeat(starts[found.group] - np.cumsum(many) + many, many)
-        hopeless = self.ceiling.above(found.values[:, rows] + rest.values[:, which])
+        hopeless = self.ceiling.above(found.values[:2, rows] + rest.values[:, which])
         return np.unique(rows[~hopeless])
 
     def _corners(self) -> list[_Partial]:
@@ -170,7 +218,7 @@ class _Block:
                 starts[options.after] - np.cumsum(many) + many, many
             )
             group = np.repeat(np.arange(len(options.starts) - 1), np.diff(options.starts))[rows]
-            found = _Partial(group, options.values[:, rows] + last.values[:, which], rows, rows)
+            found = _Partial(group, options.values[:2, rows] + last.values[:, which], rows, rows)
             corners.append(_coarse(found.rows(_staircases(found.group, found.values))))
         return corners[::-1]
 
@@ -184,13 +232,14 @@ class _Block:
         )
         place = (*step.table.reads, *step.table.owns)
         count = len(self.choices)
-        values = np.empty((2, count * before * kept * dropped))
-        for row, of in enumerate(self.objectives):
+        values = np.empty((len(self.sums), count * before * kept * dropped))
+        for row, of in enumerate(self.sums):
             table = nested.table(stage, of.quantities[0])[self.choices]
             # The choice is one more variable, in front of all others.
             wide = np.broadcast_to(aligned(table, (-1, *place), (-1, *axes)), (count, *full))
             values[row] = of.sign * wide.ravel()
-        useful = _staircases(np.repeat(np.arange(count * before * kept), dropped), values)
+        group = np.repeat(np.arange(count * before * kept), dropped)
+        useful = _levelled(group, values[:2], values[2:])
         both = (*step.before, *step.kept)
         following = np.zeros(before * kept, dtype=np.int64)
         if step.after:
@@ -240,8 +289,53 @@ def _staircases(group: Ints, values: Floats) -> Ints:
     return kept
 
 
-def _below_slices(group: Ints, values: Floats) -> Ints:
-    """Rows below the least second value of all slices of their group with less of the first."""
+def _levelled(group: Ints, values: Floats, level: Floats) -> Ints:
+    """Rows, by group and rising first value, without such as others of their group dominate.
+
+    level: (sums, rows) of which none may be more. All are found that one of ``_LEVELS`` sets of
+    rows with no more of these sums than one of them dominates; a few others stay.
+    """
+    if not level.size:
+        return _staircases(group, values)
+    if len(group) > 1 << 12:
+        least = np.full((len(level), int(group.max()) + 1), np.inf)
+        for own, sums in zip(least, level, strict=True):
+            np.minimum.at(own, group, sums)
+        lowest = np.all(level <= least[:, group], axis=0)
+        near = _below_slices(group, values, lowest)
+        return near[_sorted_levelled(group[near], values[:, near], level[:, near])]
+    return _sorted_levelled(group, values, level)
+
+
+def _sorted_levelled(group: Ints, values: Floats, level: Floats) -> Ints:
+    """``_levelled`` of rows that are worth sorting."""
+    ranks = np.unique(values[1], return_inverse=True)[1]
+    total = sum((sums - sums.min()) / max(np.ptp(sums), 1e-300) for sums in level)
+    rows = np.lexsort((total, ranks, values[0], group))
+    first = np.flatnonzero(np.diff(group[rows], prepend=-1))
+    size = np.diff(first, append=len(rows))
+    rising = np.lexsort((total, group))
+    own = np.cumsum(np.diff(group[rows], prepend=-1) != 0) - 1
+    far = len(group) + 1
+    for turn in range(_LEVELS):
+        sample = level[:, rising[first + size * turn // _LEVELS]][:, own]
+        here = level[:, rows]
+        rank = ranks[rows] - own * far
+        # A running minimum that begins anew with each group: lower groups are far above.
+        dominating = np.where(np.all(here <= sample, axis=0), rank, far - 1 - own * far)
+        least = np.minimum.accumulate(dominating)
+        keep = np.any(here < sample, axis=0)
+        keep[:1] = True
+        keep[1:] |= least[:-1] > rank[1:]
+        rows, own = rows[keep], own[keep]
+    return rows
+
+
+def _below_slices(group: Ints, values: Floats, best: NDArray[np.bool_] | None = None) -> Ints:
+    """Rows below the least second value of all slices of their group with less of the first.
+
+    best: rows of which that least value is, of all where it is not given.
+    """
     x, y = values
     groups = int(group.max()) + 1
     low, high = np.full(groups, np.inf), np.full(groups, -np.inf)
@@ -252,7 +346,10 @@ def _below_slices(group: Ints, values: Floats) -> Ints:
     at = np.minimum(((x - low[group]) / width[group]).astype(np.int64), _SLICES - 1)
     least = np.full(groups * _SLICES, np.inf)
     place = group * _SLICES + at
-    np.minimum.at(least, place, y)
+    if best is None:
+        np.minimum.at(least, place, y)
+    else:
+        np.minimum.at(least, place[best], y[best])
     before = np.full((groups, _SLICES), np.inf)
     before[:, 1:] = np.minimum.accumulate(least.reshape(groups, _SLICES), axis=1)[:, :-1]
     return np.flatnonzero(y < before.ravel()[place])

@@ -170,6 +170,9 @@ class Problem(Protocol):
     def among_all(self, part: Problem, indices: Ints) -> Ints:
         """Designs of ``of_bits(...)`` as designs of this problem."""
 
+    def on_default_chip(self) -> Problem:
+        """The networks on the profile's default chip, where hardware is searched; else the same."""
+
     @property
     def own_metric(self) -> str:
         """The score maximised where the user names none."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from flash.accuracy.features import layer_sums, sums_over_cells
 from flash.evaluation import CellScore, Evaluation, evaluate_on_chips, separable_on_chips
 from flash.optimize import Limit, Objective, OptimizerResult, SeparableProblem, within
 from flash.optimize.infeasibility import all_at_once, best_of_any_chip, least_area
@@ -19,6 +20,7 @@ from flash.search.problem.networks import Networks
 from flash.search.problem.relaxation import real_values
 from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import Floats
+from flash.spaces.table import LayerTable
 from flash.targets import drawn_chip
 
 __all__ = ["NetworksAndChips"]
@@ -80,6 +82,10 @@ class NetworksAndChips:
         chip: Problem = Networks(self.space.network, self.space.family.target(0))
         return chip
 
+    def on_default_chip(self) -> Networks:
+        """The networks on the profile's default chip; what was given of it is as given."""
+        return Networks(self.space.network, self.space.family.example)
+
     def among_all(self, part: Problem, indices: Ints) -> Ints:
         """By the hardware of each design."""
         return np.stack(
@@ -101,8 +107,15 @@ class NetworksAndChips:
         sums: Sequence[str] = (),
         cells: Sequence[str] = (),
     ) -> SeparableProblem:
-        """Stage tables over hardware and network variables; the rest is for one chip only."""
-        return separable_on_chips(self.space.network, self.space.family, metric, index)
+        """Stage tables over hardware and network variables; ``sums`` are for one chip only."""
+        space, further = self.space.network, sums_over_cells if cells else None
+
+        def layers(table: LayerTable) -> Mapping[str, Floats]:
+            return layer_sums(space, table)
+
+        more = layers if sizes else None
+        family = self.space.family
+        return separable_on_chips(space, family, metric, index, more, sizes, further, cells)
 
     def of_networks(self, networks: SearchSpace) -> NetworksAndChips:
         """The same with other networks."""

@@ -70,6 +70,10 @@ class Networks:
         """The same: there is nothing to choose."""
         return indices
 
+    def on_default_chip(self) -> Networks:
+        """The same: the chip is given."""
+        return self
+
     @property
     def own_metric(self) -> str:
         """The space's own."""
