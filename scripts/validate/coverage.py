@@ -150,7 +150,7 @@ def derived() -> None:
 
 def suites() -> None:
     """x86 machines: kinds of their suites left out."""
-    for name in ("x86-avx512", "x86-epyc", "x86-avx2", "x86-zen4"):
+    for name in ("x86-avx512", "x86-epyc", "x86-avx2", "x86-zen4", "x86-xeon"):
         files = sorted((ROOT / "hw_profiles" / "measurements").glob(f"{name}-*.jsonl"))
         report = fit(files, name)
         for runtime, found in report.learned.items():

@@ -2,11 +2,11 @@
 
     python scripts/validate/x86.py [--machine x86-avx2] [--graphs DIR] [--write FILE.toml]
 
-``x86-epyc`` (Zen 5, AVX-512), ``x86-zen4`` and ``x86-avx2`` (Zen 3) are fitted to a suite of flash
-(chains, blocks, designs of its spaces) measured on one thread of a virtual machine that others
-used, in processor time (``flash profile --processor-time``): a thread that is stopped does not age.
-Networks of ``any_model.py`` were measured the same way and take no part in the fit; their latencies
-are in ``MACHINE-any-model.csv``. Printed are the errors by kind and how many lie inside the
+``x86-epyc`` (Zen 5, AVX-512), ``x86-zen4``, ``x86-avx2`` (Zen 3) and ``x86-xeon`` are fitted to a
+suite of flash (chains, blocks, designs of its spaces) measured on one thread of a virtual machine
+that others used, in processor time (``flash profile --processor-time``): a thread that is stopped
+does not age. Networks of ``any_model.py`` were measured the same way and take no part in the fit;
+their latencies are in ``MACHINE-any-model.csv``. Printed are errors by kind and how many lie in the
 interval that the other kinds' errors give. ``--write`` writes the profile with the interval of
 these errors and those of the suite's own networks together.
 
@@ -53,6 +53,7 @@ MACHINES = {
     "x86-epyc": "x86_64, AMD EPYC (Zen 5, AVX-512), one thread of a virtual machine",
     "x86-avx2": "x86_64, AMD EPYC (Zen 3, AVX2), one thread of a virtual machine",
     "x86-zen4": "x86_64, AMD EPYC (Zen 4, AVX-512), one thread of a virtual machine",
+    "x86-xeon": "x86_64, Intel Xeon (AVX-512, AMX), one thread of a virtual machine",
 }
 #: Precision -> the column of its latencies.
 COLUMNS = {"fp32": "latency_ms", "int8": "int8_ms", "int8_dynamic": "int8_dynamic_ms"}

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from flash.spaces.layers import Ints, Layer, in_elements, layer_macs, out_elements
 from flash.targets.processor.work import (
+    CHOICE_ELEMENTS,
     CONVERSION_WORK,
     FUSED_WORK,
     GATE_WORK,
@@ -270,6 +271,7 @@ def kernel_of(layer: Layer, fusion: str = "conv", lanes: int = LANES[0]) -> Kern
         computed: Any = layer.out_channels * area
         if by_path:
             computed = computed + _of_rows(computed, layer, SOFTMAX_ROW)
+            computed = computed + CHOICE_ELEMENTS * (layer.act == "where_constant")
         converted = fusion == "ort" and layer.out_format == "int8"
         if converted and layer.act not in _IN_INTEGERS:
             return Kernel(_ACTIVATION, computed, slow + CONVERSION_WORK, 1, elements, 0, 1)

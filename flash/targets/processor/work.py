@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Final
 
 __all__ = [
+    "CHOICE_ELEMENTS",
     "CONVERSION_WORK",
     "FUSED_WORK",
     "GATE_WORK",
@@ -70,16 +71,18 @@ SLOW_ACTIVATIONS: Final[Mapping[str, int]] = {
     "tanh": 10,
 }
 #: Of ``SLOW_ACTIVATIONS``, what is otherwise where code paths are told apart: softmax without what
-#: a row costs besides. A choice by a mask that is known takes 0.8 ns.
+#: a row costs besides. A choice by a mask that is known takes 0.65 ns, and 5.3 us a kernel: as much
+#: as ``CHOICE_ELEMENTS``.
 WORK_IN_BLOCKS: Final[Mapping[str, int]] = {
     "silu": 15,
     "gelu": 30,
     "softmax": 10,
-    "where_constant": 32,
+    "where_constant": 27,
 }
+CHOICE_ELEMENTS: Final = 8000
 #: Elements that a row costs besides its own, where rows are normalised (11 ns) or a softmax is
 #: taken of them (8 ns), and work of an element normalised (0.41 ns). This and the next five:
-#: onnxruntime 1.32 on one thread of a Sapphire Rapids, whose sigmoid and erf do 41 GMAC/s by the
+#: onnxruntime 1.32 on one thread of a Xeon with AMX, whose sigmoid and erf do 41 GMAC/s by the
 #: numbers above and pools 40; rows of 16 to 1,024.
 NORM_ROW: Final = 27
 SOFTMAX_ROW: Final = 33
@@ -93,7 +96,7 @@ PLAIN_POOL_WORK: Final = 47
 TAP_WORK: Final = 21
 TAP_ROW_WORK: Final = 51
 #: What it takes to bring a value from integers to floats and back, around an activation that is
-#: computed in floats: 0.7 ns (Sapphire Rapids, four networks).
+#: computed in floats: 0.7 ns (Xeon with AMX, four networks).
 CONVERSION_WORK: Final = 29
 #: What an activation takes that a convolution does itself, an output, at the convolution's rate.
 #: onnxruntime runs all but ReLU over each row that it has computed. Measured with 1.32 on one
