@@ -90,6 +90,12 @@ ROWS = (
         _search("--target", "rpi3b", "--optimizer", "exact"),
         "1.0 x, 62 MiB",
     ),
+    Row(
+        "search rpi3b alone, instructions",
+        _inside("instructions"),
+        "1000000000 instructions",
+        long=True,
+    ),
     Row("flash --help", ("-m", "flash", "--help"), "0.06 s"),
     Row("flash search --help", ("-m", "flash", "search", "--help"), "0.12 s"),
     *(

@@ -11,6 +11,9 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -79,6 +82,30 @@ def exact_huge() -> Told:
     began = time.process_time()
     found = exact_front(problem, [objective(name) for name in names])
     return {"cpu_s": time.process_time() - began, "designs": len(found)}
+
+
+# --------------------------------------------------------------------------------- processes
+_SEARCHES = "from flash.search import search\nfor _ in range({}): search('rpi3b')"
+
+
+def instructions() -> Told:
+    """Instructions of one search, imports left out: of two in a process less those of one.
+
+    As valgrind counts them; what a first search keeps for later ones is left out too.
+    """
+
+    def counted(searches: int) -> int:
+        options = ["--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
+        done = subprocess.run(
+            ["valgrind", *options, sys.executable, "-c", _SEARCHES.format(searches)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        (count,) = re.findall(r"I\s+refs:\s+([\d,]+)", done.stderr)
+        return int(count.replace(",", ""))
+
+    return {"instructions": counted(2) - counted(1)}
 
 
 # --------------------------------------------------------------------------------- estimates
@@ -239,6 +266,7 @@ _ROWS: dict[str, Callable[[Path], Told]] = {
     "estimate_100k": _estimate,
     "estimate_million": _estimate,
     "macro": lambda _: macro(),
+    "instructions": lambda _: instructions(),
     "onnx_vgg19": _read_onnx,
     "onnx_resnet50": _read_onnx,
     "proxies_together": lambda _: proxies_together(),
