@@ -311,6 +311,39 @@ def test_what_looks_at_a_whole_row_first_takes_four_operations_an_element():
     assert by_op["layer_norm"].compute_cycles == -(-4 * 7 * 64 // chip["cols"])
 
 
+def test_a_transposed_convolution_is_a_product_of_its_input_positions():
+    """8 x 8 positions of 16 channels, each spread over 3 x 3 of 4 channels: 64 x 16 by 16 x 36."""
+    made = [node("ConvTranspose", ["x", "w"], ["y"], strides=[2, 2], pads=[1, 1, 1, 1])]
+    weights = {"w": normal(16, 4, 3, 3)}
+    found, by_op, chip = _reports(made, {"x": [1, 16, 8, 8]}, weights)
+    expected = gemm_cycles(64, 36, 16, chip["rows"], chip["cols"], chip["dataflow"])
+    assert by_op["conv_transpose"].compute_cycles == expected
+    assert by_op["conv_transpose"].macs == 64 * 16 * 36
+    assert found.extrapolated[0]
+    on_eyeriss = evaluate_network(
+        network_of(model(made, {"x": [1, 16, 8, 8]}, weights)), load_target("eyeriss-like")
+    )
+    assert on_eyeriss.latency_ms[0] > 0
+
+
+@pytest.mark.parametrize(
+    ("made", "inputs", "weights", "moved"),
+    [
+        (("Gather", {"axis": 1}), {"x": [1, 50, 192]}, {"i": np.array(0)}, 192),
+        (("Gather", {"axis": 1}), {"x": [1, 50, 192]}, {"i": np.arange(16)}, 16 * 192),
+    ],
+)
+@pytest.mark.parametrize("target", ["systolic", "eyeriss-like"])
+def test_what_is_looked_up_costs_an_array_no_more_than_a_copy_of_it(
+    made, inputs, weights, moved, target
+):
+    op, attributes = made
+    network = network_of(model([node(op, ["x", "i"], ["y"], **attributes)], inputs, weights))
+    chip = load_target(target)
+    (report,) = layer_reports(network.live().layers, chip.hardware, chip.chip)
+    assert report.compute_cycles == -(-moved // chip.chip["cols"])
+
+
 def test_a_batch_of_images_is_refused_by_arrays():
     made = [node("Conv", ["x", "w"], ["y"])]
     network = network_of(model(made, {"x": [2, 3, 8, 8]}, {"w": normal(4, 3, 1, 1)}))

@@ -12,7 +12,7 @@ __all__ = ["refuse_foreign"]
 
 _KNOWN = frozenset((*ELEMENTWISE, "conv", "linear", "max_pool", "avg_pool", "global_pool"))
 #: Operations whose batch is one of images.
-_OF_IMAGES = ("conv", "max_pool", "avg_pool", "global_pool")
+_OF_IMAGES = ("conv", "conv_transpose", "max_pool", "avg_pool", "global_pool")
 
 
 def refuse_foreign(table: LayerTable, target: str, also: Collection[str] = ()) -> None:

@@ -8,7 +8,8 @@ Energy: MACs with the registers they pass, SRAM and DRAM accesses, operations of
 unit, and leakage of the whole chip while the network runs. DRAM counts its accesses only.
 
 A product of two activations (attention) runs on the array like any other, its second matrix where
-weights go; that matrix is no weight, so ``keeps_weights`` does not hold it.
+weights go; that matrix is no weight, so ``keeps_weights`` does not hold it. What a transposed
+convolution's windows overlap is added as its results drain.
 
 The vector unit (ours) has one lane a column: it adds, pools, normalises and activates at one
 operation a lane and cycle; what looks at all of a row first (softmax, layer norm) takes four an
@@ -47,6 +48,8 @@ Floats = NDArray[np.float64]
 
 #: Layers that only change where data is found.
 _ADDRESSING = ("concat", "slice", "input", "output")
+#: Layers that the array computes.
+_PRODUCTS = ("conv", "linear", "matmul", "conv_transpose")
 #: Bias and batch norm folded into one offset a channel.
 _OFFSET_BYTES = 4
 #: Operations an element of what looks at all of a row first; ours.
@@ -195,7 +198,7 @@ def layer_reports(
 
 # ------------------------------------------------------------------------------- the layers
 def _layer_cost(layer: Layer, chip: Chip, zeros: Zeros | None = None) -> Spent:
-    if layer.op in ("conv", "linear", "matmul"):
+    if layer.op in _PRODUCTS:
         if chip.stationary is not None:
             return passes_cost(layer, chip, chip.stationary, zeros)
         return _product_cost(layer, chip)
@@ -212,6 +215,7 @@ def _product_cost(layer: Layer, chip: Chip) -> Spent:
     else:
         kept_in, held = chip.keeps(in_elements(layer)), chip.keeps_weights
     outputs = out_elements(layer)
+    added = np.maximum(gemm.groups * gemm.m * gemm.n - outputs, 0)  # overlapping windows
     kept_out = chip.keeps(outputs)
     compute = gemm.groups * gemm_cycles(
         gemm.m, gemm.n, gemm.k, array.rows, array.cols, array.dataflow
@@ -261,7 +265,7 @@ def _product_cost(layer: Layer, chip: Chip) -> Spent:
         mac_pj=gemm.groups * gemm.m * gemm.n * gemm.k * chip.mac_pj,
         sram_pj=sram_pj,
         dram_pj=dram_bytes * chip.dram_pj_per_byte,
-        vector_pj=outputs * chip.vector_pj,
+        vector_pj=(outputs + added) * chip.vector_pj,
     )
 
 
@@ -271,10 +275,12 @@ def _vector_cost(layer: Layer, chip: Chip) -> Spent:
     outputs = out_elements(layer)
     operations = outputs
     if layer.op in ("max_pool", "avg_pool"):
-        operations = outputs * layer.kernel_height * layer.kernel_width
+        operations = outputs
     if layer.op == "gather":  # of a table only what is looked up is read
         one_operand = outputs
-    if layer.op in ("global_pool", "reduce"):
+    if layer.op in ("max_pool", "avg_pool"):
+        operations = outputs * layer.kernel_height * layer.kernel_width
+    elif layer.op in ("global_pool", "reduce"):
         operations = one_operand
     elif layer.op == "layer_norm" or layer.act.endswith("softmax"):
         operations = _PASSES_OF_A_NORM * one_operand

@@ -105,9 +105,11 @@ class Traffic(NamedTuple):
 
 
 def gemm_of(layer: Layer) -> Gemm:
-    """The matrix products of a ``conv``, ``linear`` or ``matmul`` layer.
+    """The matrix products of a ``conv``, ``linear``, ``matmul`` or ``conv_transpose`` layer.
 
-    Of a product of two activations the second takes the weights' place; a stack of them is as many
+    A transposed convolution spreads each input position over a window: a product of all positions
+    with a matrix of ``window`` columns an output channel, whose overlaps are then added. Of a
+    product of two activations the second takes the weights' place; a stack of them is as many
     products, while a stack that one set of weights meets is one product of more rows.
     """
     if layer.op in ("linear", "matmul"):
@@ -117,6 +119,10 @@ def gemm_of(layer: Layer) -> Gemm:
             rows, stack = rows * stack, 1
         return Gemm(rows, n, k, stack, rows * k, n * k)
     window = layer.kernel_height * layer.kernel_width
+    if layer.op == "conv_transpose":
+        m, k = layer.in_height * layer.in_width, layer.in_channels // layer.groups
+        n = layer.out_channels // layer.groups * window
+        return Gemm(m, n, k, layer.groups, m * k, n * k)
     m = layer.out_height * layer.out_width
     n = layer.out_channels // layer.groups
     k = layer.in_channels // layer.groups * window

@@ -72,6 +72,14 @@ def _shape(layer: Layer) -> tuple[Any, ...]:
     if layer.op in ("linear", "matmul"):
         rows = layer.out_height * layer.out_width * (layer.batch if layer.op == "linear" else 1)
         return layer.in_channels, layer.out_channels, rows, 1, rows, 1, 1, 1, 1
+    if layer.op == "conv_transpose":  # each position spread over a window, which is then added up
+        window = layer.kernel_height * layer.kernel_width
+        filters, height, width = (
+            layer.out_channels // groups * window,
+            layer.in_height,
+            layer.in_width,
+        )
+        return layer.in_channels // groups, filters, height, width, height, width, 1, 1, 1
     return (
         layer.in_channels // groups,
         layer.out_channels // groups,

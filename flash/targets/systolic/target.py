@@ -27,8 +27,8 @@ __all__ = ["MAC_MODELS", "SystolicTarget"]
 #: Models of a MAC whose disagreement is the interval of the energy.
 MAC_MODELS: Final = ("aladdin", "horowitz")
 #: Operations priced besides those that families emit.
-_OF_TRANSFORMERS: Final = ("matmul", "layer_norm", "reduce", "gather", "resize")
-_ALSO: Final = ("input", "output", *_OF_TRANSFORMERS)
+_FROM_FILES: Final = ("matmul", "conv_transpose", "layer_norm", "reduce", "gather", "resize")
+_ALSO: Final = ("input", "output", *_FROM_FILES)
 #: Formats that files are stored in -> bits of the operands that compute them.
 _STORED_BITS: Final = MappingProxyType({"int8": 8, "fp16": 16})
 
@@ -122,8 +122,8 @@ class SystolicTarget:
                 energies.append(self._dynamic_mj(table, model) + self._leakage_mj(latency))
         area = np.full(table.designs, float(systolic_area_mm2(self.hardware, self.chip)))
         hardware = self.hardware
-        # The chips that the intervals come from ran convolutional networks.
-        foreign = np.isin(table.ops, _OF_TRANSFORMERS)
+        # The chips that the intervals come from ran convolutional networks that classify.
+        foreign = np.isin(table.ops, _FROM_FILES)
         return Costs(
             (latency, self._latency_low(table) * latency, hardware.latency_high * latency),
             (energy, np.minimum.reduce(energies), np.maximum.reduce(energies)),
