@@ -126,6 +126,28 @@ def test_searches_on_two_targets_say_what_differs(here):
     assert "inputs" not in compare("a", "b").differs
 
 
+@pytest.mark.parametrize("sides", ["ab", "ba"])
+def test_a_search_by_accuracy_is_compared_with_one_by_a_score(here, capsys, sides):
+    _dispatch([*WORDS, "--out", "a", "--space", "cifar10-concat"])
+    _dispatch([*WORDS, "--out", "b"])
+    found = compare(*sides)
+    picks = [name.partition(":")[0] for name in dict.fromkeys(row["what"] for row in found.rows)]
+    both = {"fastest", "balanced"}
+    assert set(picks) == {*both, "most accurate", "best score"} and set(picks[:2]) == both
+    own, other = ("a", "b") if sides == "ab" else ("b", "a")
+    for label, side in (("most accurate", own), ("best score", other)):
+        rows = [row for row in found.rows if row["what"].startswith(label)]
+        assert {row["quantity"] for row in rows} >= {"latency_ms", "params"}
+        for row in rows:
+            lacking = "b" if side == "a" else "a"
+            assert row[side] is not None and row[lacking] is None and row["ratio"] is None
+    capsys.readouterr()
+    _dispatch(["compare", *sides])
+    lines = capsys.readouterr().out.splitlines()
+    (header,) = [line for line in lines if line.startswith("most accurate: ")]
+    assert header.endswith(" | -") if sides == "ab" else header.startswith("most accurate: - | ")
+
+
 def test_columns_of_a_comparison_stay_apart_however_long_their_numbers():
     long = {"a": 123456.0, "a_low": 100001.0, "a_high": 234567.0}
     row = {"what": "fastest", "quantity": "latency_ms", "ratio": 1.0, "apart": False}

@@ -116,17 +116,27 @@ def compare(a: str | Path, b: str | Path) -> Comparison:
     places = [_report_file(Path(side)) for side in (a, b)]
     first, second = (read_search(read_input(place), str(place)) for place in places)
     runs = [read_run(place.parent) for place in places]
-    rows = []
-    for label, left in first.picked:
-        right = dict(second.picked)[label]
-        values = [_quantities(design) for design in (left, right)]
-        rows += _rows(f"{label}: {left.short} | {right.short}", *values)
+    rows = _picks(first, second)
     names = [
         f"{report.space.name} on {report.target['name']}, {len(report.front):,} designs ({place})"
         for report, place in zip((first, second), places, strict=True)
     ]
     made = _made(first, second, runs)
     return Comparison(names[0], names[1], tuple(rows), made, _common(first, second))
+
+
+def _picks(a: SearchReport, b: SearchReport) -> list[Mapping[str, Any]]:
+    """The picks of two searches by name; one that only one search has stands beside nothing.
+
+    A search that predicts accuracy picks its most accurate design, one by a score its best score.
+    """
+    left, right = dict(a.picked), dict(b.picked)
+    rows: list[Mapping[str, Any]] = []
+    for label in dict.fromkeys((*left, *right)):
+        designs = left.get(label), right.get(label)
+        shorts = " | ".join("-" if design is None else design.short for design in designs)
+        rows += _rows(f"{label}: {shorts}", *map(_quantities, designs))
+    return rows
 
 
 def _report_file(place: Path) -> Path:
@@ -204,8 +214,8 @@ def _common(a: SearchReport, b: SearchReport) -> dict[str, float]:
     return facts
 
 
-def _quantities(design: DesignReport) -> dict[str, Interval | float | None]:
-    return {name: design.estimate(name) for name in _COMPARED}
+def _quantities(design: DesignReport | None) -> dict[str, Interval | float | None]:
+    return {name: None if design is None else design.estimate(name) for name in _COMPARED}
 
 
 # --------------------------------------------------------------------------------------- models
