@@ -370,6 +370,20 @@ def test_wrong_arguments_are_one_line(models, tmp_path, capsys, monkeypatch, wor
     assert not (tmp_path / "flash-shrink").exists()
 
 
+def test_each_model_has_a_folder_of_its_own(models, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("dscnn", "resnet"):
+        file = models(name)[0].with_name(f"{name}.onnx")
+        words = ["shrink", str(file), "--max-latency", "70%", "--quiet"]
+        assert run_command(_dispatch, words) == 0
+    for name in ("dscnn", "resnet"):
+        folder = tmp_path / "flash-shrink" / name
+        assert json.loads((folder / "shrink.json").read_text())["model"] == name
+        here = {path.name for path in folder.iterdir()}
+        assert here >= {"front.json", "front.csv", "front.svg", f"{name}.toml", f"{name}.onnx"}
+    assert {path.name for path in (tmp_path / "flash-shrink").iterdir()} == {"dscnn", "resnet"}
+
+
 def test_a_model_in_which_nothing_varies_says_why(tmp_path, capsys):
     """Weights that nodes compute are nobody's to choose among (the ONNX package's light models)."""
     value = onnx.helper.make_tensor("value", onnx.TensorProto.FLOAT, [1], [0.5])

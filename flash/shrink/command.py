@@ -102,7 +102,7 @@ def _parser() -> CommandParser:
     add("--measured", metavar="80ms", help="what the model takes on the target, to show beside")
     add("--input-shape", metavar="1x3x224x224", help="sizes of the model's only input")
     add("--input", metavar="NAME=1x3x224x224", action="append", default=[], help="of one by name")
-    add("--out", default="flash-shrink", metavar="DIR", help="folder for the files (%(default)s)")
+    add("--out", metavar="DIR", help="folder for the files (flash-shrink/NAME, after the model)")
     add("--seed", default="0", metavar="N", help="seed of everything random (%(default)s)")
     add("--json", metavar="FILE", help="write the JSON document to FILE, or to stdout with '-'")
     add("--quiet", action="store_true", help="without the list of files")

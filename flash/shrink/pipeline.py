@@ -42,6 +42,8 @@ _MOST_INPUTS: Final = 256
 _NOISE_INPUTS: Final = 8
 #: Searches under a lowered limit, where a file costs more than its space says.
 _TRIES: Final = 3
+#: Where each model gets a folder of its own, unless another place is given.
+_FOLDER: Final = Path("flash-shrink")
 #: Digits of a name that a file may have.
 _LONGEST_NAME: Final = 80
 
@@ -64,7 +66,7 @@ def shrink(
     design: str | None = None,
     data: str | Path | None = None,
     measured_ms: float | None = None,
-    out: str | Path = "flash-shrink",
+    out: str | Path | None = None,
     seed: int = 0,
 ) -> ShrinkReport:
     """Find the model's own smaller variants for ``target``, and write the best within the limits.
@@ -82,25 +84,29 @@ def shrink(
             the model on them, and its channels are scaled to vary as the model's do.
     measured_ms: what the model takes on the target, to show beside what is predicted.
 
+    out:    folder for the files; ``flash-shrink/NAME``, after the model, if not given.
+
     Writes into ``out``: the space (``NAME.toml``, ``NAME.graph.json`` and the model itself), which
     ``flash.search`` takes; ``front.json``, ``front.csv``, ``front.svg``; the variant as ``.onnx``
-    and its weights as ``.pt``; ``shrink.json``.
+    and its weights as ``.pt``; ``shrink.json``. Files of these names that are there are replaced.
 
     Raises ``InputError`` for a model that cannot be used, ``InfeasibleError`` if no variant meets
     the limits, ``UsageError`` for arguments that cannot be.
     """
     _check(max_latency_ms, max_latency_share, importance, data, metric)
-    check_folder(Path(out))
+    name = _name(model)
+    place = _FOLDER / name if out is None else Path(out)
+    check_folder(place)
     device = load_target(target, runtime)
     how = _openness(device, sides)
-    variants, name = _read(model, example_input, (input_shape, inputs), how)
+    variants = _read(model, example_input, (input_shape, inputs), how)
     read = _inputs(variants, data, seed)
     if importance == "taylor":
         variants = _by_data(variants, how, read)
     with scratch_folder("shrink") as folder:
-        place = folder / "space"  # the folder above is locked as long as it is in use
-        contents = _space_files(variants, name, place)
-        file = str(place / f"{name}.toml")
+        inner = folder / "space"  # the folder above is locked as long as it is in use
+        contents = _space_files(variants, name, inner)
+        file = str(inner / f"{name}.toml")
         space = load_space(file)
         original = _candidate(space, device, space.design(variants.largest), metric)
         if max_latency_share is not None:
@@ -125,7 +131,7 @@ def shrink(
         report, chosen = _within(front, choose, max_latency_ms, file_ms)
     variant = make_variant(variants, chosen.design, (chosen.params, chosen.macs), read, name)
     found = _report(name, space, variants, report, (original, chosen, variant), measured_ms)
-    files = write_folder(out, contents | _result_files(found, report, original, variant))
+    files = write_folder(place, contents | _result_files(found, report, original, variant))
     return replace(found, files=files)
 
 
@@ -255,17 +261,16 @@ def _read(
     example_input: Any,
     sizes: tuple[Sequence[int] | None, Mapping[str, Sequence[int]] | None],
     how: Open,
-) -> tuple[Variants, str]:
+) -> Variants:
     from flash.backends import variants_of, variants_of_file  # noqa: PLC0415 (an extra)
 
     if isinstance(model, str | Path):
-        return variants_of_file(model, *sizes, how), _file_name(Path(model).stem)
+        return variants_of_file(model, *sizes, how)
     if example_input is None:
         raise UsageError("a torch module needs example_input: a tensor of the shape to price")
     from flash.backends import module_model  # noqa: PLC0415 (an extra)
 
-    name = type(model).__name__
-    return variants_of(module_model(model, example_input), name, how), _file_name(name)
+    return variants_of(module_model(model, example_input), type(model).__name__, how)
 
 
 def _by_data(variants: Variants, how: Open, data: Inputs) -> Variants:
@@ -275,7 +280,9 @@ def _by_data(variants: Variants, how: Open, data: Inputs) -> Variants:
     return reopened(variants, replace(how, worth=taylor_importance(variants.content, data.values)))
 
 
-def _file_name(text: str) -> str:
+def _name(model: Any) -> str:
+    """What the files of a model are called: after its file, or the class of a torch module."""
+    text = Path(model).stem if isinstance(model, str | Path) else type(model).__name__
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip(".-")[:_LONGEST_NAME] or "model"
 
 
