@@ -125,14 +125,33 @@ def test_held_out_rows_judge_the_fit_and_are_not_fitted(place, capsys):
     assert document["held_out"]["networks"] == 10 and document["held_out"]["rmse"] < 1.5
 
 
-def test_designs_beyond_the_spaces_values_teach_too(place):
+def test_designs_beyond_the_spaces_values_teach_too(place, capsys):
     table = rows(place)
     names = [row["design"] for row in table]
     names[0] = "w=7,18,30 d=3,4,5 t=0,1,2"
     write_table(place, names, [float(row["accuracy"]) for row in table])
     assert command(place) == 0
+    assert "outside   1 of the 30 designs" in capsys.readouterr().out
     model = accuracy_of(load_space(str(place / "out.toml")))
     assert model.box.ranges["w1"][0] == 7 and model.provenance.networks == 30
+
+
+def test_designs_outside_the_space_are_counted_and_named(place, capsys):
+    table = rows(place)
+    names, values = [row["design"] for row in table], [row["accuracy"] for row in table]
+    write_table(place, names, values)
+    assert command(place) == 0 and "\noutside" not in capsys.readouterr().out
+    names[4], names[9] = "w=9,18,30 d=3,4,5 t=0,1,2", "w=8,16,32 d=3,3,77 t=0,0,0"
+    write_table(place, names, values)
+    assert command(place) == 0
+    (line,) = [x for x in capsys.readouterr().out.splitlines() if x.startswith("outside")]
+    assert "2 of the 30 designs" in line
+    assert "line 6 (w1=9" in line and "line 11 (d3=77)" in line
+    assert "w1=9 is not in space cifar10-concat; w1 is one of 8, 12," in line
+    assert command(place, "--json", "-") == 0
+    first, second = json.loads(capsys.readouterr().out)["outside"]
+    assert (first["line"], first["design"], first["values"]["w1"]) == (6, names[4], 9)
+    assert (second["line"], second["values"]) == (11, {"d3": 77})
 
 
 @pytest.mark.parametrize(

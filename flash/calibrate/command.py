@@ -82,6 +82,7 @@ class Calibration(Result):
             "rows": [asdict(row) for row in self.outcome.rows],
             "trained_now": len(self.outcome.trained),
             "failed": [{"design": text, "reason": why} for text, why in self.outcome.failed],
+            "outside": [],
             "model": None
             if model is None
             else {"kind": model.regression.kind} | asdict(model.provenance),

@@ -13,13 +13,15 @@ from flash.accuracy.calibration import AccuracyModel
 from flash.accuracy.level import Level
 from flash.accuracy.trend import Trend, depth_and_width_trend
 from flash.calibrate.fitting import HeldOut, judged, write_space
-from flash.calibrate.trained import TrainedTable, fit_table, read_trained
+from flash.calibrate.trained import Outside, TrainedTable, fit_table, read_trained
 from flash.report.base import Result
 from flash.spaces.space import load_space
 
 __all__ = ["SCHEMA", "TableCalibration", "calibrate_from_table"]
 
 SCHEMA = "flash.calibration/1"
+#: So many designs outside the space are told one by one; the JSON document has all.
+_MOST_LINES = 5
 
 
 @dataclass(frozen=True, repr=False)
@@ -30,6 +32,7 @@ class TableCalibration(Result):
     held_out: how it does on the others; None with fewer than 2.
     file:     the space's file with the model.
     trend:    what the model says of depth and width.
+    outside:  designs of the table that have values which the space does not take; fitted as well.
     """
 
     space: str
@@ -38,6 +41,7 @@ class TableCalibration(Result):
     held_out: HeldOut | None
     file: Path
     trend: Trend
+    outside: tuple[Outside, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """As plain values, schema ``flash.calibration/1``."""
@@ -50,6 +54,7 @@ class TableCalibration(Result):
             "rows": self.to_records(),
             "trained_now": 0,
             "failed": [{"design": name, "reason": "no accuracy"} for name in table.failed],
+            "outside": [asdict(one) for one in self.outside],
             "model": {"kind": self.model.regression.kind} | asdict(self.model.provenance),
             "held_out": None if self.held_out is None else asdict(self.held_out),
             "trend": asdict(self.trend),
@@ -78,13 +83,31 @@ class TableCalibration(Result):
             f"trained   {len(table.names)} networks with an accuracy in {table.path}{without}, "
             f"{int(table.held_out.sum())} of them held out{self._repeated()}; "
             f"{table.accuracy.min():.2f} to {table.accuracy.max():.2f} %{scale}",
-            f"model     {self.model.statement}",
         ]
+        lines += self._outside()
+        lines.append(f"model     {self.model.statement}")
         if self.held_out is not None:
             lines.append(f"held out  {self.held_out}")
         lines += self.model.careful_lines
         lines += self.trend.lines()
         return [*lines, f"files     {self.file}"]
+
+    def _outside(self) -> list[str]:
+        """How many designs are outside the space, and which, for people."""
+        if not self.outside:
+            return []
+        count, first = len(self.outside), self.outside[0]
+        told = [
+            f"line {one.line} ({' '.join(f'{k}={v}' for k, v in one.values.items())})"
+            for one in self.outside[:_MOST_LINES]
+        ]
+        if count > _MOST_LINES:
+            told.append(f"{count - _MOST_LINES} more (--json: all)")
+        return [
+            f"outside   {count} of the {len(self.table.names)} designs have values that the space "
+            f"does not take and are used as well: {', '.join(told)}; {first.reason}. A slip there "
+            "spoils the model: look at them"
+        ]
 
     def _repeated(self) -> str:
         """How many rows are of a design that an earlier row has, for people."""
@@ -113,7 +136,7 @@ def calibrate_from_table(
     file = Path(out) if out else Path("flash-calibration") / f"{found.name}.toml"
     write_space(space, file, model)
     judgement, trend = _judged(table, space, model), depth_and_width_trend(found, model)
-    return TableCalibration(found.name, table, model, judgement, file, trend)
+    return TableCalibration(found.name, table, model, judgement, file, trend, table.outside(found))
 
 
 def _judged(table: TrainedTable, space: str, model: AccuracyModel) -> HeldOut | None:

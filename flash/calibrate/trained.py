@@ -32,7 +32,7 @@ from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import Floats
 from flash.training.results import SPLITS
 
-__all__ = ["TrainedTable", "fit_table", "read_trained"]
+__all__ = ["Outside", "TrainedTable", "fit_table", "read_trained"]
 
 Ints = NDArray[np.int64]
 #: Of what a column says so many different things are quoted.
@@ -40,10 +40,23 @@ _MOST_QUOTED = 3
 
 
 @dataclass(frozen=True)
+class Outside:
+    """A design of a table that has values which its space does not take.
+
+    line: of the table. values: those, by variable. reason: the first of them, and what it may be.
+    """
+
+    line: int
+    design: str
+    values: dict[str, int]
+    reason: str
+
+
+@dataclass(frozen=True)
 class TrainedTable:
     """A table of trained networks, without the trainings that failed.
 
-    names:     of the networks, as the table has them.
+    names:     of the networks, as the table has them. lines: their numbers in it.
     accuracy:  per cent, shape (networks,).
     held_out:  which of them are not fitted.
     designs:   their values, shape (networks, variables), where they are designs; they may lie
@@ -56,6 +69,7 @@ class TrainedTable:
 
     path: Path
     names: tuple[str, ...]
+    lines: tuple[int, ...]
     accuracy: Floats
     held_out: NDArray[np.bool_]
     designs: Ints | None
@@ -63,6 +77,23 @@ class TrainedTable:
     failed: tuple[str, ...]
     fractions: bool
     about: dict[str, str]
+
+    def outside(self, space: SearchSpace) -> tuple[Outside, ...]:
+        """The designs that have values which the space does not take, in the table's order."""
+        if self.designs is None:
+            return ()
+        own = np.stack(
+            [np.isin(self.designs[:, k], grid) for k, grid in enumerate(space.grids)], axis=1
+        )
+        found = []
+        for k in np.flatnonzero(~own.all(axis=1)).tolist():
+            named = zip(space.variables, self.designs[k].tolist(), own[k].tolist(), strict=True)
+            values = {name: value for name, value, ok in named if not ok}
+            try:
+                space.encode(self.designs[k : k + 1])
+            except SpaceError as error:
+                found.append(Outside(self.lines[k], self.names[k], values, str(error)))
+        return tuple(found)
 
     def widened(self, space: SearchSpace) -> SearchSpace:
         """The space with every value of the table's designs among its own."""
@@ -100,6 +131,7 @@ def read_trained(path: Path, space: SearchSpace) -> TrainedTable:
     return TrainedTable(
         path=path,
         names=tuple(names[k] for k in kept),
+        lines=tuple(lines[k][0] for k in kept),
         accuracy=accuracy[known],
         held_out=np.array([_split(lines[k][1], places[k]) == "held_out" for k in kept]),
         designs=designs,
