@@ -39,6 +39,8 @@ def limited_to_trained(
 
     The goal as it is, and no limit, where none adds a design to those inside.
     """
+    if goal.model is None or not goal.inside:
+        return goal, ()
     chip = problem.on_default_chip()
     least, bits = request.min_accuracy_percent, problem.bits[0]
     close = choose_goal(chip, request.metric, least, bits, closely=True)
