@@ -173,6 +173,40 @@ def test_a_wrong_row_is_one_line_with_its_number(place, capsys, row, message):
 
 
 @pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "table.csv: empty"),
+        ("\n \n", "table.csv: empty"),
+        ("arch,top1\nx,70\n", "expected the columns accuracy, and design or onnx; got 'arch,top1'"),
+        ("design;accuracy\nx;70,5\n", "separate columns by commas, decimals by points"),
+        ("design\taccuracy\nx\t70.5\n", "separate columns by commas, decimals by points"),
+        ("design,onnx,accuracy\nx,y,70\n", "got 'design,onnx,accuracy'"),
+    ],
+)
+def test_other_columns_are_quoted_and_other_separators_named(place, capsys, text, message):
+    (place / "table.csv").write_text(text)
+    assert command(place) == 4
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert ("separate columns" in error) == (message.startswith("separate"))
+
+
+def test_per_cents_may_be_written_as_such(place, capsys):
+    table = rows(place)
+    names, values = ([row[column] for row in table] for column in ("design", "accuracy"))
+    assert command(place) == 0
+    plain = capsys.readouterr().out
+    write_table(place, names, [f"{value}%" for value in values])
+    text = (place / "table.csv").read_text()
+    (place / "table.csv").write_text("\ufeff" + text.replace("design,accuracy", "design, accuracy"))
+    assert command(place) == 0
+    assert capsys.readouterr().out == plain
+    write_table(place, names, [f"{float(value) / 100} %" for value in values])
+    assert command(place) == 4
+    assert "fractions" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         (("--data", "images"), 2, "--data is for trainings; leave it out with --trained"),

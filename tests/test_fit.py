@@ -90,8 +90,12 @@ def test_tables_name_published_networks_and_onnx_files(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="leave --space out"):
         read_measurements(file, "cifar10-add", fewest=3)
     both = csv_file(tmp_path / "b.csv", ["a,b,1"], "network,design,latency_ms")
-    with pytest.raises(InputError, match="expected the columns"):
+    with pytest.raises(InputError, match=r"expected the columns .*latency_ms'$"):
         read_measurements(both)
+    for mark in ";", "\t":
+        other = csv_file(tmp_path / "o.csv", [f"a{mark}1,5"], f"network{mark}latency_ms")
+        with pytest.raises(InputError, match="separate columns by commas, decimals by points"):
+            read_measurements(other)
     report = fit([file], "sister", prior="rpi3b")
     assert report.profile.runtime.provenance.networks == 3
 

@@ -31,15 +31,17 @@ def read_accuracy_cells(
     places: file and line of each cell, for messages.
     chance: accuracy of a network that guesses, per cent.
 
-    A table none of whose values is over 1 has fractions. Raises ``InputError`` for a cell that is
-    no number, values below 0 or over 100, and fractions beside per cents.
+    A table none of whose values is over 1 has fractions, unless a cell says per cent (``76.5%``).
+    Raises ``InputError`` for a cell that is no number, values below 0 or over 100, and fractions
+    beside per cents.
     """
     values = np.array([_number(cell, at) for cell, at in zip(cells, places, strict=True)])
     for value, at in zip(values.tolist(), places, strict=True):
         if not (math.isnan(value) or 0 <= value <= 100):
             raise InputError(f"{at}: expected an accuracy from 0 to 100 per cent, got {value:g}")
     known = values[~np.isnan(values)]
-    if not len(known) or known.max() <= 1:
+    per_cent = any(cell.rstrip().endswith("%") for cell in cells)
+    if not len(known) or (known.max() <= 1 and not per_cent):
         return values * 100.0, bool(len(known))
     tiny = (values > 0) & (values <= 1)
     below_chance = tiny & (values < chance / 2)
@@ -56,7 +58,7 @@ def _number(cell: str, at: str) -> float:
     text = cell.strip()
     if not text:
         return math.nan
-    value = number_of(text)
+    value = number_of(text.removesuffix("%"))
     if math.isnan(value) and text.lower() != "nan":
         raise InputError(f"{at}: the accuracy {cell!r} is no number")
     return value

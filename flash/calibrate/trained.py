@@ -25,8 +25,8 @@ from flash.accuracy.calibration import AccuracyModel, fit_networks, fit_space
 from flash.accuracy.level import Level
 from flash.accuracy.tables import read_accuracy_cells
 from flash.accuracy.task import Task
-from flash.errors import InputError, SpaceError, UsageError
-from flash.files.reading import read_text
+from flash.errors import InputError, SpaceError, UsageError, shown
+from flash.files.reading import read_text, separator_hint
 from flash.spaces.network import Network
 from flash.spaces.space import SearchSpace
 from flash.spaces.stage_tables import Floats
@@ -178,10 +178,17 @@ def fit_table(space: SearchSpace, table: TrainedTable, level: Level | None = Non
 def _lines(path: Path) -> list[tuple[int, dict[str, str]]]:
     """Line number and cells of each row; one at least, with the columns that are needed."""
     try:
-        reader = csv.DictReader(io.StringIO(read_text(path)), strict=True)
-        names = reader.fieldnames or ()
+        text = read_text(path).removeprefix("\ufeff")  # the mark of UTF-8 that spreadsheets write
+        if not text.strip():
+            raise InputError(f"{path}: empty")
+        reader = csv.DictReader(io.StringIO(text), strict=True)
+        names = reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
         if "accuracy" not in names or len({"design", "onnx"}.intersection(names)) != 1:
-            raise InputError(f"{path}: expected the columns accuracy, and design or onnx")
+            got = ",".join(names)
+            raise InputError(
+                f"{path}: expected the columns accuracy, and design or onnx; got {shown(got)}"
+                f"{separator_hint(got)}"
+            )
         lines = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
         raise InputError(f"{path}, line {reader.line_num}: {error}") from None

@@ -41,6 +41,7 @@ __all__ = [
     "read_lines",
     "read_text",
     "read_toml",
+    "separator_hint",
 ]
 
 #: A path that these errors befall names nothing.
@@ -170,6 +171,16 @@ def parse_json(text: str, source: str | Path, kind: type[InputError] = InputErro
         raise kind(f"{source}: not valid JSON at {place}: {error.msg}") from None
     except (ValueError, RecursionError) as error:
         raise kind(f"{source}: not valid JSON: {_why(error)}") from None
+
+
+def separator_hint(header: str) -> str:
+    """What to do about a table whose first line is separated by other marks than commas.
+
+    >>> separator_hint("design;accuracy"), separator_hint("arch,top1")
+    ('; separate columns by commas, decimals by points', '')
+    """
+    others = any(mark in header for mark in ";\t")
+    return "; separate columns by commas, decimals by points" * others
 
 
 _TOO_DEEP = f"lists or tables nested too deeply, more than {NESTING}"

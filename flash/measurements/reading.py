@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.errors import FlashError, InputError, UsageError, shown
-from flash.files.reading import read_lines
+from flash.files.reading import read_lines, separator_hint
 from flash.measurements.records import (
     WRONG_UNITS,
     BadRecord,
@@ -198,6 +198,7 @@ def _csv_records(lines: Iterable[str], path: Path, space_name: str) -> RecordFil
         raise InputError(
             f"{path}:1: expected the columns design,latency_ms[,energy_mj] (of a --space), or "
             f"network,latency_ms[,energy_mj], got {shown(','.join(header))}"
+            f"{separator_hint(','.join(header))}"
         )
     if "design" in header and not space_name:
         raise UsageError(f"{path} holds designs of a space: name it with --space")
