@@ -49,6 +49,22 @@ def test_each_run_has_a_folder_and_a_manifest_of_what_made_it(here, capsys):
     assert command_of(second)[:2] == ["flash", "search"]
 
 
+def test_a_front_written_to_a_file_says_where_and_makes_no_folder(here, capsys):
+    words = [word for word in WORDS if word != "--quiet"]
+    _dispatch([*words, "--json", "mine.json"])
+    told = capsys.readouterr().out.splitlines()
+    assert "written to mine.json" in told
+    assert "next: flash export mine.json --format onnx (more: --verbose)" in told
+    assert [path.name for path in here.iterdir()] == ["mine.json"]
+    _dispatch([*words, "--json", "mine.json", "--verbose"])
+    assert "mine.json" in capsys.readouterr().out
+    _dispatch([*words, "--json", "sub.json", "--out", "o", "--html", "page.html"])
+    text = " ".join(capsys.readouterr().out.split())
+    told = text.partition("written to ")[2].partition(" next:")[0]
+    assert told.startswith("o: front.json, ")
+    assert told.endswith(", and to page.html, and to sub.json")
+
+
 def test_what_an_earlier_run_left_in_a_folder_goes_and_what_is_others_stays(here):
     _dispatch([*WORDS, "--out", "o", "--html"])
     page = here / "o/front.html"

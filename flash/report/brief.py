@@ -233,9 +233,11 @@ def _next(files: Sequence[str | Path]) -> list[str]:
     front = next((path for path in map(Path, files) if path.suffix == ".json"), None)
     if front is None:
         return ["next: --verbose shows more of the front and where each number comes from"]
-    names = ", ".join(Path(path).name for path in files)
+    beside = [path.name for path in map(Path, files) if path.parent == front.parent]
+    apart = [str(path) for path in map(Path, files) if path.parent != front.parent]
+    places = [str(front)] if len(beside) == 1 else [f"{front.parent}: {', '.join(beside)}"]
     return [
-        f"written to {front.parent}: {names}",
+        f"written to {', and to '.join([*places, *apart])}",
         f"next: flash export {front} --format onnx (more: --verbose)",
     ]
 

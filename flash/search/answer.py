@@ -43,6 +43,8 @@ def search_and_write(options: argparse.Namespace, request: Request) -> None:
         html = ""
     if kept:
         written = (*_keep(options, request, outcome, html, began), *written)
+    if options.json and options.json != "-":
+        written += (Path(options.json),)
     if options.json != "-":
         print_report(report, files=written, quiet=options.quiet, verbose=options.verbose)
 

@@ -141,7 +141,8 @@ def _add_answer(parser: CommandParser) -> None:
     add("--input", metavar="NAME=1x3x224x224", action="append", default=[],
         help="sizes of an input of those models; without NAME= of their only one")  # fmt: skip
     add("--export", metavar="F,G", help="the balanced design too, as flash.export --format writes")
-    add("--json", metavar="FILE", help="write the JSON document to FILE, or to stdout with '-'")
+    add("--json", metavar="FILE", help="write the JSON document to FILE, or to stdout with '-'; "
+        "no folder then, unless --out or --export asks for one")  # fmt: skip
     alone = parser.add_mutually_exclusive_group().add_argument
     alone("--quiet", action="store_true", help="the picks and the certificate, nothing else")
     more = "more of the front, and where each number is from"
