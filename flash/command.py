@@ -44,12 +44,21 @@ Exit codes: 0 done, 1 the disk or the output failed, 2 wrong arguments, 3 a limi
 _RESULTS = ("csv", "json", "markdown")
 
 
+def _typed(command: str) -> str:
+    """How the user calls a command: ``flash search``, or the module that Python was told to run."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    module = "" if spec is None else spec.name.removesuffix(".__main__")
+    if module.partition(".")[0] != "flash":
+        return f"flash {command}"
+    return f"python -m {module}" + f" {command}" * (module != f"flash.{command}")
+
+
 class CommandParser(argparse.ArgumentParser):
     """An argument parser whose errors are one line, with the closest option."""
 
     def __init__(self, command: str, description: str, epilog: str = "") -> None:
         super().__init__(
-            prog=f"python -m flash.{command}",
+            prog=_typed(command),
             description=description,
             epilog=f"{epilog}\n{EXIT_CODES}".lstrip(),
             allow_abbrev=False,

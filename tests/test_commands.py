@@ -316,3 +316,22 @@ def test_estimate_by_one_metric_keeps_the_order_and_needs_no_target(tmp_path, ca
     assert float(rows[0]["sed"]) == 0 < float(rows[1]["sed"])
     assert _run("estimate", *options[:-3], "sad") == 2
     assert "did you mean 'sed'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["-m", "flash.search"], "python -m flash.search"),
+        (["-m", "flash", "search"], "python -m flash search"),
+        (["-m", "flash", "check"], "python -m flash check"),
+        (["-m", "flash", "doctor"], "python -m flash doctor"),
+        (["-m", "flash.info", "compare"], "python -m flash.info compare"),
+        (["-c", "from flash.__main__ import main; exit(main())", "compare"], "flash compare"),
+        (["-c", "from flash.__main__ import main; exit(main())", "check"], "flash check"),
+    ],
+)
+def test_help_is_pointed_to_as_the_command_was_typed(words, shown):
+    words = [sys.executable, *words, "--no-such-option"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert f"(see {shown} --help)" in done.stderr

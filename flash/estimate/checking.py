@@ -251,7 +251,6 @@ def _parser() -> CommandParser:
     parser = CommandParser(
         "check", "Do models keep limits on targets? Exit code 0 if all do, 3 if one does not."
     )
-    parser.prog = "flash check"
     add = parser.add_argument
     add("models", nargs="+", metavar="MODEL.onnx", help="networks as ONNX files")
     add_model_options(parser)

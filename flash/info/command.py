@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def list_main(arguments: Sequence[str]) -> None:
     """``flash list``; raises ``UsageError`` for an unknown topic, with the closest."""
-    parser = CommandParser("info list", "Everything of a kind that flash knows by name.")
+    parser = CommandParser("list", "Everything of a kind that flash knows by name.")
     parser.add_argument("topic", nargs="?", metavar="TOPIC", help=", ".join(TOPICS))
     parser.add_argument("--json", action="store_true", help="a JSON document instead of a table")
     options = parser.parse_args(arguments)
@@ -42,7 +42,7 @@ def list_main(arguments: Sequence[str]) -> None:
 def doctor_main(arguments: Sequence[str]) -> None:
     """``flash doctor``."""
     parser = CommandParser(
-        "info doctor", "Versions, extras, devices and sensors, and what would mend what is missing."
+        "doctor", "Versions, extras, devices and sensors, and what would mend what is missing."
     )
     parser.add_argument("--json", action="store_true", help="a JSON document instead of a text")
     options = parser.parse_args(arguments)
@@ -53,7 +53,7 @@ def doctor_main(arguments: Sequence[str]) -> None:
 def compare_main(arguments: Sequence[str]) -> None:
     """``flash compare``; raises ``InputError`` for what is neither a search nor a model."""
     parser = CommandParser(
-        "info compare",
+        "compare",
         "Two searches, or two ONNX models, side by side.",
         "A and B are folders of runs (flash-out/latest), their front.json, or both ONNX files.",
     )
