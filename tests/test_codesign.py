@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +30,10 @@ from flash.optimize.nested.planar import PlanarFronts
 from flash.report.reading import read_search
 from flash.search import search
 from flash.search.picks import written_apart
+from flash.search.pipeline import run
 from flash.search.problem.joint_space import joint_space
+from flash.search.request import Request
+from flash.search.waiting import silent, teller
 from flash.spaces.space import load_space
 from flash.spaces.table import TableEmitter
 from flash.targets import load_hardware
@@ -446,3 +451,33 @@ def test_planar_fronts_leave_out_what_a_known_design_dominates(small):
     assert fewer < looked_at
     assert {tuple(row) for row in values[~beaten]} <= {tuple(row) for row in rest}
     assert len(rest) < len(values)
+
+
+def test_whoever_waits_for_chips_hears_how_far_it_is(small):
+    heard = []
+    for target in ("systolic", "imc"):
+        heard.clear()
+        run(Request(target=target, space=small, hardware=_GIVEN[target], tell=heard.append))
+        assert heard[-1] == 1.0 and all(0 <= share <= 1 for share in heard)
+        assert heard == sorted(heard)
+
+
+class _Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_line_counts_on_a_terminal_after_two_seconds_and_goes_when_done(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("flash.search.waiting.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("sys.stderr", _Terminal())
+    tell = teller(quiet=False)
+    tell(0.1)
+    now[0] = 4.0
+    tell(0.25)
+    assert "chips settled: 25 %, about 12 s left" in sys.stderr.getvalue()
+    tell(1.0)
+    assert sys.stderr.getvalue().endswith("\r")
+    assert teller(quiet=True) is silent
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    assert teller(quiet=False) is silent

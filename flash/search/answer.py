@@ -18,6 +18,7 @@ from flash.report.runs import Run, dated_folder, point_latest
 from flash.report.table import print_report
 from flash.search.pipeline import Outcome, prepare, run
 from flash.search.request import OPTIMIZER, Request
+from flash.search.waiting import teller
 
 __all__ = ["requested", "search_and_write", "spend_budget_on"]
 
@@ -146,4 +147,5 @@ def requested(options: argparse.Namespace) -> Request:
         certify_seconds=given(parse_number, "certify-seconds"),
         shortlist=given(parse_whole, "shortlist"),
         scoring=options_from(options),
+        tell=teller(quiet=options.quiet),
     )

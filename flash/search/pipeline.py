@@ -402,6 +402,7 @@ def _optimised(
         every,
         known,
         seen,
+        request.tell,
     )
     within = criteria.within if setup.binding is None else setup.binding
     limits = (*criteria.bounds, *within, *goal.limits(problem, tables))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from flash.errors import UsageError, did_you_mean
 from flash.optimize.optimizer import OPTIMIZERS
 from flash.proxies.options import ProxyOptions, is_proxy, refuse_unused
+from flash.search.waiting import Tell, silent
 
 if TYPE_CHECKING:
     from flash.targets.chips import Given
@@ -43,6 +44,8 @@ PICKS = (
 class Request:
     """The arguments of ``flash.search.search``, see there.
 
+    tell: hears the share of a long certificate that is done, 0 to 1 (for each number format).
+
     Raises ``UsageError`` for an optimizer, objective, limit, seed or size that cannot be.
     """
 
@@ -66,6 +69,7 @@ class Request:
     certify_seconds: float | None = None
     shortlist: int | None = None
     scoring: ProxyOptions = field(default_factory=ProxyOptions)
+    tell: Tell = silent
 
     def __post_init__(self) -> None:
         if isinstance(self.objectives, str):

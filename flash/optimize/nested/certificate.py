@@ -44,10 +44,14 @@ Price = Callable[[Ints], tuple[Floats, NDArray[np.bool_]]]
 
 @dataclass
 class Budget:
-    """What a certificate may spend: partial designs looked at, or seconds where a user says so."""
+    """What a certificate may spend: partial designs looked at, or seconds where a user says so.
+
+    tell: hears the share of the work that is done, 0 to 1.
+    """
 
     partial_designs: int
     seconds: float | None = None
+    tell: Callable[[float], None] = lambda share: None
     spent: int = 0
     began: float = 0.0
 
@@ -61,6 +65,13 @@ class Budget:
         if self.seconds is None:
             return self.spent < self.partial_designs
         return self.elapsed < self.seconds
+
+    @property
+    def share(self) -> float:
+        """The share that is spent, 0 to 1."""
+        whole = self.partial_designs if self.seconds is None else self.seconds
+        spent = self.spent if self.seconds is None else self.elapsed
+        return min(spent / whole, 1.0) if whole else 1.0
 
     @property
     def elapsed(self) -> float:
@@ -194,6 +205,7 @@ class _Branching:
             self.solved += len(block)
             self._learn(designs)
             done += len(block)
+            self.budget.tell(done / len(choices))
         rest = choices[done:]
         bound = self._relaxed(rest) if len(rest) else None
         return [] if bound is None else [_Group(rest, bound)]
@@ -204,6 +216,8 @@ class _Branching:
         while groups and self.budget.left:
             groups.sort(key=lambda group: self._uncovered(group.bound))
             groups = [*groups[:-1], *self._split(groups[-1])]
+            self.budget.tell(self.budget.share)
+        self.budget.tell(1.0)
         return groups
 
     def _relaxed(self, choices: Ints) -> Floats | None:

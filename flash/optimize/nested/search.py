@@ -44,6 +44,7 @@ class How:
     most:    objective -> the most of it that designs of the front may have, where costs are bounds.
     every:   all designs of the front, not ``SHOWN`` of them.
     rivals:  values of designs of other problems; what one of them dominates is left out.
+    tell:    hears the share of the certificate's work that is done, 0 to 1.
     """
 
     optimizer: str
@@ -54,6 +55,7 @@ class How:
     most: Mapping[str, float] = field(default_factory=dict)
     every: bool = False
     rivals: Floats | None = None
+    tell: Callable[[float], None] = lambda share: None
 
 
 def search_nested(
@@ -69,7 +71,7 @@ def search_nested(
     Raises ``InfeasibleError`` if no choice has a design within the limits.
     """
     exact, problem = price is None, nested.problem
-    budget = Budget(_PARTIAL_DESIGNS, how.seconds)
+    budget = Budget(_PARTIAL_DESIGNS, how.seconds, how.tell)
     product = ratio(objectives, how.utility)
     start = _heuristic(nested, objectives, limits, how, exact)
     price = _looked_up(problem, objectives, limits) if price is None else price

@@ -46,6 +46,7 @@ class Effort:
     rivals:          objectives of designs of other problems: what one of them dominates is left
                      out where hardware is searched.
     seen:            good designs that may be within the limits, to spare work on what they beat.
+    tell:            hears the share of a long certificate that is done, 0 to 1.
     """
 
     optimizer: str
@@ -58,6 +59,7 @@ class Effort:
     every: bool = False
     rivals: Floats | None = None
     seen: Ints | None = None
+    tell: Callable[[float], None] = lambda share: None
 
 
 class DesignSpace(Protocol):

@@ -184,6 +184,7 @@ class NetworksAndChips:
                 effort.most,
                 effort.every,
                 effort.rivals,
+                effort.tell,
             ),
             None if self.target.exact else price,
         )
