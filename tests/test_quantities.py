@@ -149,3 +149,22 @@ def test_a_shown_latency_reads_back_within_its_rounding(latency_ms):
 
 def test_the_examples_in_the_documentation_hold():
     assert doctest.testmod(q).failed == 0
+
+
+@pytest.mark.parametrize("named", ["", "x="])
+@pytest.mark.parametrize(
+    ("sizes", "why"),
+    [
+        ("1x3x99999999999x9", "expected sizes up to 999,999,999, one is too large"),
+        ("0x3x8x8", "expected sizes of 1 or more, got 0"),
+        ("1x00x8", "expected sizes of 1 or more, got 0"),
+    ],
+)
+def test_sizes_that_cannot_be_are_told_apart_from_what_are_no_sizes(named, sizes, why):
+    with pytest.raises(UsageError, match=why) as refused:
+        q.parse_only_input(None, [named + sizes])
+    assert str(refused.value).startswith(f"--input {named.rstrip('=')}".rstrip() + f" {sizes}: ")
+    with pytest.raises(UsageError, match=why):
+        q.parse_only_input(sizes, [])
+    with pytest.raises(UsageError, match="expected (sizes such as |NAME=)1x3x224x224"):
+        q.parse_only_input(None, [f"{named}1x3xbig"])

@@ -31,7 +31,11 @@ _NUMBER = re.compile(
     r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,3})?"
 )
 _COUNT = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([kMG])")
+#: Digits of the largest size of an input.
+_SIZE_DIGITS = 9
 _SIZES = re.compile(r"[1-9][0-9]{0,8}(?:x[1-9][0-9]{0,8}){1,15}")
+#: What is meant as sizes, whether each can be one or not.
+_SIZES_MEANT = re.compile(r"[0-9]+(?:x[0-9]+){1,15}")
 _FACTORS = {"k": 1e3, "M": 1e6, "G": 1e9}
 #: Seeds fit into 63 bits, as NumPy's and torch's generators take them.
 _LARGEST_SEED = 10**18 - 1
@@ -87,6 +91,11 @@ def parse_sizes(text: str, option: str = "") -> tuple[int, ...]:
     """Two or more sizes above zero joined by ``x``: ``1x3x224x224``."""
     if _SIZES.fullmatch(text):
         return tuple(int(size) for size in text.split("x"))
+    for size in text.split("x") if _SIZES_MEANT.fullmatch(text) else ():
+        if not size.strip("0"):
+            raise _refused(text, option, "sizes of 1 or more, got 0")
+        if len(size.lstrip("0")) > _SIZE_DIGITS:
+            raise _refused(text, option, f"sizes up to {10**_SIZE_DIGITS - 1:,}, one is too large")
     raise _refused(text, option, "sizes such as 1x3x224x224")
 
 
@@ -101,7 +110,7 @@ def parse_inputs(texts: Iterable[str], unnamed: bool = False) -> dict[str, tuple
     found: dict[str, tuple[int, ...]] = {}
     for text in texts:
         name, equals, sizes = text.rpartition("=")
-        if not name and (equals or not unnamed or not _SIZES.fullmatch(sizes)):
+        if not name and (equals or not unnamed or not _SIZES_MEANT.fullmatch(sizes)):
             raise UsageError(f"--input {shown(text)}: expected NAME=1x3x224x224")
         option = f"--input {name}".rstrip()
         if name in found:
