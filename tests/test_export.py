@@ -13,6 +13,7 @@ import pytest
 
 from flash.command import run_command
 from flash.errors import FlashError
+from flash.estimate import command as estimate_command
 from flash.export import command as export_command
 from flash.export import export
 from flash.extras import install_command
@@ -332,6 +333,17 @@ def test_a_report_that_is_not_what_it_says_is_refused(front, change, message, tm
     assert message in error
     assert error.count("\n") == 1
     assert not (tmp_path / "build").exists()
+
+
+def test_a_list_of_estimates_is_told_from_a_front(tmp_path, capsys):
+    (tmp_path / "designs.txt").write_text("w=8,16,32 d=3,3,3 t=0,0,0\n")
+    place = tmp_path / "estimates.json"
+    words = ["--space", "cifar10-concat", "--designs", tmp_path / "designs.txt", "--json", place]
+    assert run_command(estimate_command.main, [str(word) for word in words]) == 0
+    assert _export(place, "--out", tmp_path / "build") == 4
+    error = capsys.readouterr().err
+    assert f"{place}: is a list of estimates, as flash estimate writes it, not the front" in error
+    assert "[{" not in error and error.count("\n") == 1
 
 
 def test_a_missing_report_is_named(tmp_path, capsys):

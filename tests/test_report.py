@@ -216,7 +216,8 @@ def with_design(**changes: Any) -> str:
         ("", "not valid JSON at line 1, column 1"),
         (make_report(3).to_json()[:-200], "not valid JSON at line"),
         ("[" * 100_000, "not valid JSON"),
-        ("[]", "the document must be an object, got []"),
+        ("[]", "is a list, not the front of a search"),
+        ("5", "the document must be an object, got 5"),
         (
             '{"schema": "flash.search/9"}',
             "expected schema = \"flash.search/1\", got 'flash.search/9'",

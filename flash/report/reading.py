@@ -43,11 +43,21 @@ def read_search(text: str, source: str = "search report") -> SearchReport:
 
     Raises ``InputError`` in one line that begins with ``source`` for anything else.
     """
-    document = _in_kilobytes(parse_json(text, source))
+    document = parse_json(text, source)
+    if isinstance(document, list):
+        raise InputError(f"{source}: is {_kind(document)}, not the front of a search (front.json)")
+    document = _in_kilobytes(document)
     try:
         return _search(Section.of(document, InputError))
     except (InputError, ValueError) as error:
         raise InputError(f"{source}: {error}") from None
+
+
+def _kind(rows: list[Any]) -> str:
+    """What a list is, in words: ``flash estimate --json`` writes a row a design or file."""
+    if rows and all(isinstance(row, dict) and "design" in row for row in rows):
+        return "a list of estimates, as flash estimate writes it"
+    return "a list"
 
 
 def _in_kilobytes(document: Any) -> Any:
