@@ -111,6 +111,7 @@ def test_layers_as_csv_are_a_row_each(files, capsys):
         (["--target", "rpi4b", "--sort", "speed"], "--sort speed"),
         (["--sort", "latency"], "needs a --target"),
         (["--target", "rpi4b,"], "single commas"),
+        (["--target", "rpi4b, rpi4b"], "--target: rpi4b is given twice"),
         (["--input", "x"], "NAME=1x3x224x224"),
         (["--input", "x=1x3x8x8", "--input", "x=1x3x8x8"], "given twice"),
         (["--csv", "-", "--table"], "one of --csv"),
@@ -120,6 +121,14 @@ def test_options_that_mean_nothing_are_refused(files, arguments, message, capsys
     assert _estimate(files[0], *arguments) == 2
     printed = capsys.readouterr()
     assert printed.out == "" and message in printed.err
+
+
+def test_a_target_given_twice_is_refused_by_every_door(files, capsys):
+    words = [str(files[0]), "--target", "rpi4b,rpi3b,rpi4b", "--max-latency", "1s"]
+    assert run_command(checking.main, words) == 2
+    assert "--target: rpi4b is given twice" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="rpi4b is given twice"):
+        estimate(files[0], target=["rpi4b", "rpi4b"])
 
 
 def test_sizes_are_given_by_name_and_contradictions_are_named(files, capsys):

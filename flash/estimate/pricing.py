@@ -161,6 +161,8 @@ def load_targets(
     """The targets named: a name, several with commas between, or a sequence of names.
 
     family: of the networks, for which a target may have a runtime of its own.
+
+    Raises ``UsageError`` for a name that is empty or given twice.
     """
     names = target.split(",") if isinstance(target, str) else list(target or ())
     names = [name.strip() for name in names]
@@ -169,7 +171,10 @@ def load_targets(
     if not names and (hardware is not None or runtime):
         what = "--runtime" if runtime else "hardware variables"
         raise UsageError(f"{what} need a target, e.g. --target systolic")
-    return [load_target(name, runtime, hardware, family) for name in dict.fromkeys(names)]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise UsageError(f"--target: {name} is given twice")
+    return [load_target(name, runtime, hardware, family) for name in names]
 
 
 def _given_models(
