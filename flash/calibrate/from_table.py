@@ -104,8 +104,8 @@ class TableCalibration(Result):
         if count > _MOST_LINES:
             told.append(f"{count - _MOST_LINES} more (--json: all)")
         return [
-            f"outside   {count} of the {len(self.table.names)} designs have values that the space "
-            f"does not take and are used as well: {', '.join(told)}; {first.reason}. A slip there "
+            f"outside   {count} of the {len(self.table.names)} designs, by values that the space "
+            f"does not take (used as well): {', '.join(told)}; {first.reason}. A slip there "
             "spoils the model: look at them"
         ]
 
