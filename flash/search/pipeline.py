@@ -24,6 +24,7 @@ from flash.search.objective import Criteria, Goal, choose_criteria, choose_goal
 from flash.search.problem import Effort, Problem
 from flash.search.problem.base import Ints
 from flash.search.request import OPTIMIZER, SHORTLIST, Request
+from flash.search.waiting import Tell, silent
 from flash.spaces.stage_tables import Floats
 from flash.targets.chips import Given
 
@@ -59,6 +60,7 @@ def search(
     certify_seconds: float | None = None,
     shortlist: int | None = None,
     scoring: ProxyOptions | None = None,
+    tell: Tell = silent,
 ) -> SearchReport:
     """Search ``space`` for Pareto designs on ``target``.
 
@@ -86,6 +88,8 @@ def search(
     shortlist:     designs that a metric that runs the network scores, to pick anew; 64 if not
                    given.
     scoring:       how it scores them.
+    tell:          hears the share of a long certificate that is done, 0 to 1, where hardware is
+                   searched; it begins again for each number format.
 
     Raises ``UsageError``, ``SpaceError``, ``ProfileError`` or ``InfeasibleError``.
 
@@ -114,6 +118,7 @@ def search(
         certify_seconds=certify_seconds,
         shortlist=shortlist,
         scoring=scoring or ProxyOptions(),
+        tell=tell,
     )
     return run(request).report
 
