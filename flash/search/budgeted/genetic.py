@@ -29,7 +29,7 @@ def fittest(
 
     grammar: DEAP's typed set of primitives.
     first:   trees, as text, that the first generation holds beside ``population`` random ones.
-    fitness: of a tree; each tree is asked for once.
+    fitness: of a tree; one that has died may be asked for again.
 
     Children come of tournament winners by crossover or mutation, and the best so far always
     survives: the result is never worse than the best of ``first``.
