@@ -3,7 +3,7 @@
     python scripts/validate/accelerators.py [--scalesim-python PYTHON] [--zigzag-python PYTHON]
         [--hwcomponents-python PYTHON] [--verbose]
 
-Runs the checks of imc.py, systolic.py, systolic_chips.py, zigzag.py, zigzag_networks.py,
+Runs the checks of imc.py, systolic.py, systolic_chips.py, chips.py, zigzag.py, zigzag_networks.py,
 accelforge_layers.py and components.py and prints what each was held against, its limit, and
 whether it held it. What the checks themselves print comes first with --verbose.
 Third-party data lie in ``shared/data/accelerators`` beside the repository (or in FLASH_SHARED);
@@ -25,6 +25,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import accelforge_layers
+import chips
 import components
 import imc
 import systolic
@@ -62,6 +63,8 @@ def checks(
          data),
         ("systolic: Eyeriss, layer by layer", "time 10 %, power 15 %, DRAM x1.5",
          systolic_chips.check_eyeriss, ""),
+        ("systolic: every chip left out once", "profiles hold what the chips give",
+         chips.check_errors, ""),
         ("systolic: ZigZag's best mappings", "DRAM bytes 10 %, time above its own",
          lambda: zigzag.compare(zigzag_python or "", None), mapper),
         ("mapper: ZigZag, two networks", "10 % of cycles, energy; as good",

@@ -6,11 +6,13 @@ Latencies (``recorded/chips.csv``, ``chip-times.csv``), areas (``chip-areas.csv`
 (``chip-powers.csv``) of arrays that compute convolutions as products: published over modelled, by
 kind. Chips of one maker and design are one kind. The interval is that of a new kind
 (``flash.fitting.intervals.new_kind_factors``); with each kind left out, that of the others is held
-against it. What the ``[errors]`` of the profiles hold must be what these tables give.
+against it. What the ``[errors]`` of ``systolic`` and ``edge-tpu-like`` hold must be what these
+tables give, in two digits; exit code 1 if not.
 
 Where the shape of an array is not published its multipliers stand in a square or two; what else is
 a guess stands in the column ``guessed``. Networks with convolutions in groups (depthwise ones) are
-apart: the model computes group by group. Exit code 1 if a profile says otherwise.
+apart: the model computes group by group. Beside them published compute-in-memory macros
+(``imc-macros.csv``) and the crossbar of ``imc``: shown, no interval comes from them.
 """
 
 from __future__ import annotations
@@ -30,7 +32,10 @@ from flash.fitting.intervals import new_kind_factors
 from flash.spaces.layers import Layer, layer_params
 from flash.spaces.network import GraphEmitter
 from flash.spaces.reference import reference_network
+from flash.spaces.table import TableEmitter
 from flash.targets.components.technology import area_scale
+from flash.targets.imc.model import evaluate, prepare
+from flash.targets.imc.profile import load_imc
 from flash.targets.systolic.chip import systolic_area_mm2
 from flash.targets.systolic.costs import LayerReport, layer_reports
 from flash.targets.systolic.profile import SystolicHardware, load_systolic
@@ -39,6 +44,9 @@ Floats = NDArray[np.float64]
 RECORDED: Final = Path(__file__).resolve().parent / "recorded"
 #: The dataflow of all these chips but Eyeriss: weights wait, inputs pass.
 WEIGHT_STATIONARY: Final = 1
+#: Parts of a tile that are its crossbar's: what a published macro holds.
+CROSSBAR: Final = ("dac", "input_register", "sample_hold", "shift_add", "output_register", "array",
+                   "adc")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +116,8 @@ def times() -> list[Held]:
     chips = {row["chip"]: row for row in read("chips.csv")}
     found = []
     for row in read("chip-times.csv"):
+        if row["left_out"]:
+            continue
         chip = chips[row["chip"]]
         profile = "edge-tpu-like" if chip["chip"] == "edge-tpu" else "systolic"
         reports = reports_of(chip, row["workload"], load_systolic(profile))
@@ -118,7 +128,7 @@ def times() -> list[Held]:
 
 
 def at_node(node_nm: float) -> SystolicHardware:
-    """The profile with the factors of area that NVDLA gives at 16 nm, else those at 28 nm scaled."""
+    """A profile with the factors of area that NVDLA gives: at 16 nm, else those at 28 nm scaled."""
     if node_nm == 16:
         return load_systolic("systolic")
     hardware = load_systolic("edge-tpu-like")
@@ -144,13 +154,12 @@ def areas() -> list[Held]:
 
 
 def energies() -> list[Held]:
-    """Published power over the model's, DRAM left out of both, while the workload runs."""
+    """Published power times time over the model's energy, DRAM left out of both."""
     found = []
     for row in read("chip-powers.csv"):
         reports = reports_of(row, row["workload"], at_node(float(row["node_nm"])))
-        spent = sum(x.energy_mj - x.dram_uj / 1e3 for x in reports)
-        modelled = spent / sum(x.latency_ms for x in reports) * 1e3
-        ratio = float(row["milliwatt"]) / modelled
+        modelled_mj = sum(x.energy_mj - x.dram_uj / 1e3 for x in reports)
+        ratio = float(row["milliwatt"]) * float(row["ms"]) * 1e-3 / modelled_mj
         found.append(Held(row["kind"], row["chip"], row["workload"], ratio))
     return found
 
@@ -186,18 +195,94 @@ def show(title: str, held: Sequence[Held], verbose: bool) -> tuple[float, float]
     return low, high
 
 
+def derived(verbose: bool = False) -> dict[str, float]:
+    """The ``[errors]`` that the recorded tables give, by their names in a profile."""
+    latencies = times()
+    ends = {
+        ("latency_low", "latency_high"): show(
+            "Latency", [x for x in latencies if not x.grouped], verbose
+        ),
+        ("latency_low_grouped", "latency_high_grouped"): show(
+            "Latency with convolutions in groups", [x for x in latencies if x.grouped], verbose
+        ),
+        ("area_low", "area_high"): show("Area", areas(), verbose),
+        ("energy_low", "energy_high"): show("Energy without DRAM", energies(), verbose),
+    }
+    return {
+        name: float(f"{end:.2g}")
+        for names, found in ends.items()
+        for name, end in zip(names, found, strict=True)
+    }
+
+
+def check_errors(verbose: bool = False) -> bool:
+    """Whether the profiles hold the intervals that the recorded tables give."""
+    wanted, good = derived(verbose), True
+    for profile in ("systolic", "edge-tpu-like"):
+        hardware = load_systolic(profile)
+        for name, value in wanted.items():
+            held = getattr(hardware, name)
+            if held != value:
+                good = False
+                print(f"MISSED: {profile} has {name} = {held}, the tables give {value:g}")
+    return good
+
+
+def macros_over_model(row: Mapping[str, str], profile: str, adc: str) -> tuple[float, float, float]:
+    """Energy of a MAC, area and time of one product: a published macro's over the crossbar's.
+
+    A matrix of the macro's size in a crossbar of its cells, inputs one bit at a time as the profile
+    has them; area with all cells, energy with those that take part.
+    """
+    hardware = load_imc(profile)
+    bits, columns, rows = int(row["weight_bits"]), int(row["columns"]), int(row["rows"])
+    precision = replace(
+        hardware.precision, weight_bits=bits, activation_bits=int(row["input_bits"])
+    )
+    hardware = replace(hardware, precision=precision)
+    chip = {
+        **hardware.default, "node_nm": int(row["node_nm"]), "rows": rows, "columns": columns,
+        "adc_bits": int(row["adc_bits"]), "columns_per_adc": int(row["columns_per_adc"]),
+        "cell_bits": 1, "crossbars_per_tile": 1, "mvm_limit": 1,
+    }  # fmt: skip
+    e = TableEmitter(1)
+    table = e.table(e.linear(e.source(rows, 1, 1), columns // bits))
+    spent = evaluate(prepare(table, hardware, chip, "least"), adc)
+    pj = sum(float(np.sum(spent.energy_pj[name])) for name in CROSSBAR)
+    whole = evaluate(
+        prepare(table, hardware, {**chip, "rows": int(row["cell_rows"])}, "least"), adc
+    )
+    mm2 = sum(float(np.ravel(whole.parts_mm2[name])[0]) for name in CROSSBAR)
+    pj_per_mac = 2 / float(row["tops_per_watt"])
+    return (
+        pj_per_mac / (pj / (rows * (columns // bits))),
+        float(row["area_mm2"]) / (mm2 * int(row["macros"])),
+        float(row["ns_per_product"]) / float(spent.compute_ns.sum()),
+    )
+
+
+def show_macros() -> None:
+    print("\nCompute-in-memory macros (SRAM): published over the crossbar of imc, of all its")
+    print("converters, and of imc-neurosim: energy of a MAC, area, time of a product")
+    for row in read("imc-macros.csv"):
+        models = load_imc("imc").settings.adc_models
+        found = np.array([macros_over_model(row, "imc", adc) for adc in models])
+        ends = ", ".join(
+            f"{a:.2f} to {b:.2f}" for a, b in zip(found.min(0), found.max(0), strict=True)
+        )
+        own = ", ".join(f"{x:.2f}" for x in macros_over_model(row, "imc-neurosim", "flash"))
+        print(f"  {row['macro']:24s}{ends};  {own}")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--verbose", action="store_true", help="print every figure")
     verbose = parser.parse_args().verbose
-    latencies = times()
-    show("Latency", [x for x in latencies if not x.grouped], verbose)
-    show("Latency with convolutions in groups", [x for x in latencies if x.grouped], verbose)
-    show("Area", areas(), verbose)
-    show("Energy without DRAM", energies(), verbose)
-    return 0
+    good = check_errors(verbose)
+    show_macros()
+    return 0 if good else 1
 
 
 if __name__ == "__main__":

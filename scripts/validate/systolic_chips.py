@@ -4,12 +4,11 @@
 
 1. NVDLA's seven configurations: a fit with each point left out, and the shipped model.
 2. SRAM area and energy against runs of CACTI 7.
-3. NVDLA's and an Edge TPU's latencies beside the model's, each source left out.
-4. Eyeriss: AlexNet and VGG-16 layer by layer: time, power, DRAM traffic; area.
+3. Eyeriss: AlexNet and VGG-16 layer by layer: time, power, DRAM traffic; area.
 
-Third-party data lie in ``shared/data`` beside the repository (or in FLASH_SHARED). Exit code
-1 if NVDLA's area and average power exceed 10 %, SRAM areas 12 %, Eyeriss its limits, or a published
-time lies outside the interval of the profile ``systolic``.
+The intervals of the profiles, from all chips: ``chips.py``. Third-party data lie in ``shared/data``
+beside the repository (or in FLASH_SHARED). Exit code 1 if NVDLA's area and average power exceed
+10 %, SRAM areas 12 %, or Eyeriss its limits.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import argparse
 import csv
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -27,7 +26,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from flash.spaces.layers import Layer, layer_params
 from flash.spaces.reference import reference_network
 from flash.targets.components import component
 from flash.targets.systolic.chip import systolic_area_mm2
@@ -123,85 +121,6 @@ def show_shipped() -> None:
         )
 
 
-#: Least and most of ZigZag's best mappings over the model (10 layers, ``zigzag.py``).
-ZIGZAG: Final = (0.74, 1.32)
-#: ms an inference on Google's Dev Board: coral.ai/docs/edgetpu/benchmarks, table 1. Of its networks
-#: those whose version is known and whose input size ``reference_network`` has.
-CORAL: Final = {
-    "mobilenet_v1": 2.4, "mobilenet_v2": 2.6, "googlenet_torchvision": 4.1,
-    "densenet121": 25.0, "vgg16": 343.0, "vgg19": 357.0,
-}  # fmt: skip
-#: Bytes of weights that stay in the Edge TPU from one image to the next, of larger networks none
-#: (here): about 8 MB (coral.ai), of which the program takes some.
-CORAL_KEPT: Final = 7.5e6
-
-
-def edge_tpu_over_model() -> dict[str, tuple[float, float, bool]]:
-    """Network -> published over modelled time on ``edge-tpu-like``, the share of the model's time
-    in convolutions in groups, and whether weights stay on the chip.
-
-    The shape of the array is a guess of the profile's, and part of the error.
-    """
-    profile = load_systolic("edge-tpu-like")
-    chip = {name: values[0] for name, values in profile.variables.items()}
-    found = {}
-    for name, published in CORAL.items():
-        layers = reference_network(name).live().layers
-        weights = sum(float(layer_params(x)) for x in layers)
-        hardware = replace(profile, keeps_weights=weights < CORAL_KEPT)
-        reports = layer_reports(layers, hardware, chip)
-        grouped = {x.name for x in layers if x.op == "conv" and np.max(x.groups) > 1}
-        whole = sum(x.latency_ms for x in reports)
-        share = sum(x.latency_ms for x in reports if x.name in grouped) / whole
-        found[name] = published / whole, share, hardware.keeps_weights
-    return found
-
-
-def check_ranges() -> bool:
-    """The ``[errors]`` of ``systolic`` hold what they name; and do the others foretell a chip?
-
-    Published over modelled time of NVDLA's seven sizes, with each dataflow: its own is weight
-    stationary, so only that row says how far the model is off. The same of an Edge TPU. Then each
-    source left out: how many of its figures, of networks without convolutions in groups, lie in
-    the range of the others.
-    """
-    rows = read("nvdla_primer_table.csv")
-    network = reference_network("resnet50").live().layers
-    print("\nResNet-50 on NVDLA's seven sizes, published time over the model's:")
-    ratios: dict[str, list[float]] = {}
-    for number, dataflow in enumerate(("os", "ws", "is")):
-        ratios[dataflow] = [_nvdla_over_model(network, row, number) for row in rows]
-        print(f"  {dataflow} " + " ".join(f"{ratio:5.2f}" for ratio in ratios[dataflow]))
-    print("Edge TPU (Coral Dev Board), published time over that of edge-tpu-like:")
-    edge = edge_tpu_over_model()
-    for name, (ratio, share, kept) in edge.items():
-        weights = "stay" if kept else "from the host"
-        print(f"  {name:22s}{ratio:5.2f}   {share:4.0%} of it in groups, weights {weights}")
-    grouped = [ratio for ratio, share, _ in edge.values() if share]
-    plain = [ratio for ratio, share, _ in edge.values() if not share]
-    sources = {"NVDLA": ratios["ws"], "ZigZag": list(ZIGZAG), "Edge TPU": plain}
-    for name, own in sources.items():
-        others = [r for other, found in sources.items() if other != name for r in found]
-        inside = sum(min(others) <= ratio <= max(others) for ratio in own)
-        print(
-            f"  {name} left out: {inside} of {len(own)} in {min(others):.2f} to {max(others):.2f}"
-        )
-    every = [ratio for found in sources.values() for ratio in found]
-    good = True
-    for profile in ("systolic", "edge-tpu-like"):
-        hardware = load_systolic(profile)
-        good &= hardware.latency_low <= min(every) and max(every) <= hardware.latency_high
-        good &= (hardware.latency_low_grouped or 1.0) <= min(grouped)
-    return good
-
-
-def _nvdla_over_model(network: Sequence[Layer], row: Mapping[str, float], dataflow: int) -> float:
-    hardware = replace(load_systolic("systolic"), dram_gb_s=row["sdram_GBps"])
-    found = layer_reports(network, hardware, _nvdla_chip(row, dataflow))
-    time_ms = sum(x.latency_ms for x in found)
-    return 1e3 / row["resnet50_int8_fps_1GHz"] / time_ms
-
-
 def check_cacti() -> bool:
     rows = read("cacti7_sram_hwcomponents.csv")
     print("\nSRAM against CACTI 7, 1 to 4096 KiB at 65, 45, 32 and 22 nm (ours over CACTI's):")
@@ -295,7 +214,6 @@ def main() -> int:
         return 0
     good = check_nvdla()
     show_shipped()
-    good &= check_ranges()
     good &= check_cacti()
     good &= check_eyeriss()
     return 0 if good else 1

@@ -73,10 +73,13 @@ class SystolicHardware:
     sram_factor:        area of a buffer over that of its bare macro.
     control_mm2:        what is there once.
     pe_scratchpad_bytes: memory in each processing element, read once a MAC.
-    latency_low, latency_high: least and most of others' latencies over this model's.
-    latency_low_grouped: the least of networks with convolutions in groups (depthwise ones), which
-                        an array of this kind computes group by group; None where it is no other.
-    area_error:         largest error of the area on a chip that was left out, as a share.
+    latency_low, latency_high: between which factors of this model's the latency of a chip not
+                        seen lies.
+    latency_low_grouped, latency_high_grouped: the same of networks with convolutions in groups
+                        (depthwise ones), which this model computes group by group; None where they
+                        are no others.
+    area_low, area_high, energy_low, energy_high: the same of area and energy; of energy None where
+                        only models of a MAC are compared.
     row_stationary:     the array's elements and ports where the dataflow is "rs"; else None. Such
                         profiles have two variables more: ``batch``, images that share weights,
                         and ``zeros_percent``, of the activations.
@@ -107,8 +110,12 @@ class SystolicHardware:
     pe_scratchpad_bytes: float
     latency_low: float
     latency_high: float
-    area_error: float
+    area_low: float
+    area_high: float
     latency_low_grouped: float | None = None
+    latency_high_grouped: float | None = None
+    energy_low: float | None = None
+    energy_high: float | None = None
     row_stationary: RowStationary | None = None
 
     @property
@@ -168,14 +175,21 @@ _SECTIONS: Mapping[str, Mapping[str, Any]] = {
     "errors": {
         "latency_low": (0.01, 1.0),
         "latency_high": (1.0, 100.0),
-        "area_error": (0.0, 0.99),
     },
 }
 
 
 #: Figures that a profile may leave out.
 _OPTIONAL: Mapping[str, Mapping[str, tuple[float, float]]] = {
-    "errors": {"latency_low_grouped": (0.01, 1.0)}
+    "errors": {
+        "latency_low_grouped": (0.01, 1.0),
+        "latency_high_grouped": (1.0, 100.0),
+        "area_low": (0.01, 1.0),
+        "area_high": (1.0, 100.0),
+        "area_error": (0.0, 0.99),  # older: 1 / (1 + error) to 1 / (1 - error)
+        "energy_low": (0.01, 1.0),
+        "energy_high": (1.0, 100.0),
+    }
 }
 #: Smallest and largest of each figure of a row-stationary array.
 _ROW_STATIONARY: Mapping[str, tuple[float, float]] = {
@@ -208,6 +222,7 @@ def read_systolic(top: Section) -> SystolicHardware:
         raise ProfileError(
             f"memory.input_share, weight_share and sum_share must add up to 1, got {shares:g}"
         )
+    _area_ends(top.section("errors"), constants, sources)
     stationary = _row_stationary(top, sources)
     grids = read_grids(top.section("variables"), VARIABLES, WORDS)
     if stationary is not None:
@@ -222,6 +237,21 @@ def read_systolic(top: Section) -> SystolicHardware:
         row_stationary=stationary,
         **constants,
     )
+
+
+def _area_ends(errors: Section, constants: dict[str, Any], sources: dict[str, str]) -> None:
+    """Both ends of the area's interval, or the one error of older profiles."""
+    error = constants.pop("area_error", None)
+    if error is not None and "area_low" not in constants and "area_high" not in constants:
+        constants |= {"area_low": 1 / (1 + error), "area_high": 1 / (1 - error)}
+        sources |= dict.fromkeys(("area_low", "area_high"), sources.pop("area_error"))
+    elif error is not None:
+        errors.refuse("area_error", "stands for area_low and area_high, which are there too")
+    for key in ("area_low", "area_high"):
+        if key not in constants:
+            errors.refuse(key, "is missing")
+    if ("energy_low" in constants) != ("energy_high" in constants):
+        errors.refuse("energy_low", "and energy_high go together")
 
 
 def _row_stationary(top: Section, sources: dict[str, str]) -> RowStationary | None:

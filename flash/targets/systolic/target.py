@@ -44,7 +44,6 @@ class SystolicTarget:
     chip: Mapping[str, int]
     named: bool = False
 
-    energy_how: str = f"published figures of a MAC ({', '.join(MAC_MODELS)})"
     exact: bool = True
 
     def __post_init__(self) -> None:
@@ -62,9 +61,16 @@ class SystolicTarget:
         return self.hardware.sources["latency_low"]
 
     @property
+    def energy_how(self) -> str:
+        """The models of a MAC compared, and what chips take over this model."""
+        compared = f"published figures of a MAC ({', '.join(MAC_MODELS)})"
+        source = self.hardware.sources.get("energy_low")
+        return f"{compared}; {source}" if source else compared
+
+    @property
     def area_how(self) -> str:
-        """Where the error of the area comes from."""
-        return self.hardware.sources["area_error"]
+        """Where the interval of the area comes from."""
+        return self.hardware.sources["area_low"]
 
     @property
     def weight_bytes(self) -> float:
@@ -112,7 +118,7 @@ class SystolicTarget:
         }
 
     def costs(self, table: LayerTable, totals: Mapping[str, Floats] | None = None) -> Costs:
-        """Costs; intervals of the errors in the profile, for energy over the models of a MAC."""
+        """Costs; intervals are the profile's, of energy at least over the models of a MAC."""
         refuse_foreign(table, self.name, _ALSO)
         found = self._costs(table, self.hardware) | dict(totals or {})
         latency, energy = found["latency_ms"], found["energy_mj"]
@@ -120,24 +126,27 @@ class SystolicTarget:
         for model in MAC_MODELS:
             if model != self.hardware.mac_model:
                 energies.append(self._dynamic_mj(table, model) + self._leakage_mj(latency))
-        area = np.full(table.designs, float(systolic_area_mm2(self.hardware, self.chip)))
         hardware = self.hardware
+        energies += [end * energy for end in (hardware.energy_low, hardware.energy_high) if end]
+        area = np.full(table.designs, float(systolic_area_mm2(hardware, self.chip)))
+        low, high = self._latency_factors(table)
         # The chips that the intervals come from ran convolutional networks that classify.
         foreign = np.isin(table.ops, _FROM_FILES)
         return Costs(
-            (latency, self._latency_low(table) * latency, hardware.latency_high * latency),
+            (latency, low * latency, high * latency),
             (energy, np.minimum.reduce(energies), np.maximum.reduce(energies)),
             np.asarray(table.live[foreign].any(axis=0)),
-            (area, area / (1 + hardware.area_error), area / (1 - hardware.area_error)),
+            (area, hardware.area_low * area, hardware.area_high * area),
         )
 
-    def _latency_low(self, table: LayerTable) -> Floats:
-        """Least of others' latencies over this model's, of every design."""
-        low, grouped = self.hardware.latency_low, self.hardware.latency_low_grouped
-        if grouped is None:
-            return np.full(table.designs, low)
+    def _latency_factors(self, table: LayerTable) -> tuple[Floats, Floats]:
+        """Least and most of others' latencies over this model's, of every design."""
+        h = self.hardware
         in_groups = (table.ops == "conv")[:, None] & (table["groups"] > 1) & table.live
-        return np.where(in_groups.any(axis=0), grouped, low)
+        grouped = in_groups.any(axis=0)
+        low = h.latency_low if h.latency_low_grouped is None else h.latency_low_grouped
+        high = h.latency_high if h.latency_high_grouped is None else h.latency_high_grouped
+        return np.where(grouped, low, h.latency_low), np.where(grouped, high, h.latency_high)
 
     def stage_costs(self, table: LayerTable) -> Mapping[str, Floats]:
         """Latency and energy, additive, and the chip's area."""
