@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.spaces.layers import INPUT, Tensor
+from flash.spaces.layers import INPUT, ZEROS, Tensor, layer_params, out_elements
 from flash.spaces.table import LayerTable
 
 __all__ = ["IN_PLACE", "parameter_count", "peak_activation_bytes", "peak_activation_elements"]
@@ -20,7 +20,11 @@ IN_PLACE: Final = ("act", "add", "mul", "norm")
 
 def parameter_count(table: LayerTable) -> NDArray[np.int64]:
     """Trainable parameters a design has to keep, shape (designs,)."""
-    total: NDArray[np.int64] = table.params.sum(axis=0)
+    total = np.zeros(table.designs, dtype=np.int64)
+    for layer, active in zip(table.layers, table.active, strict=True):
+        params = layer_params(layer)
+        if not (isinstance(params, int) and params == 0):
+            total += params * active
     return total
 
 
@@ -53,58 +57,74 @@ def peak_activation_bytes(
 
 
 def _peak(table: LayerTable, element_size: NDArray[Any] | None = None) -> NDArray[Any]:
-    """element_size: of each row's result; the last is that of what comes from outside."""
-    rows, designs = len(table), table.designs
-    column = np.arange(designs)
-    active = table.active
-    places = _Places(column)
+    """element_size: of each row's result; the last is that of what comes from outside.
+
+    Rows are gone through from the last to the first: what is read and was not seen yet is read
+    there for the last time, and is alive from there on up to the row that makes it.
+    """
+    rows = len(table)
+    places = _Places(table.designs)
     # One extra row, the last, stands for the tensor that comes from outside.
-    last_use = np.broadcast_to(np.arange(rows + 1)[:, None], (rows + 1, designs)).copy()
-    last_use[rows] = -1
-    size = np.zeros((rows + 1, designs), dtype=np.int64)
-    size[:rows] = table.out_elements
+    size: NDArray[Any] = np.zeros((rows + 1, table.designs), dtype=np.int64)
     for row, layer in enumerate(table.layers):
-        for x in layer.inputs:
-            reads = _read(active[row], x)
-            if isinstance(x.producer, int):
-                if x.producer >= INPUT:
-                    np.copyto(last_use[x.producer], row, where=reads)
-            else:
-                last_use.reshape(-1)[places.of(x)[reads]] = row
-            if table.passers is None and places.may_be_outside(x):
-                outside = reads & (np.asarray(x.producer) == INPUT)
-                elements = x.channels * x.height * x.width
-                size[rows] = np.where(outside, elements, size[rows])
-    last_use[np.asarray(table.output.producer), column] = rows - 1
+        np.multiply(out_elements(layer), table.active[row], out=size[row])
+    if table.passers is None:
+        size[rows] = _outside(table, places)
     if element_size is not None:
         size = size * element_size[:, None]
-    change = np.zeros((rows + 2, designs), dtype=size.dtype)
-    change[:rows] = size[:rows]
-    change[0] += size[rows] * (last_use[rows] >= 0)
-    for span in table.passers.spans if table.passers is not None else ():
-        # Of a span the last element size is that of what comes from outside.
-        elements = span.elements * (1 if element_size is None else element_size[-1])
-        alive = span.last >= span.first
-        change[span.first] += (elements * alive).astype(change.dtype)
-        change[span.last + 1, column] -= (elements * alive).astype(change.dtype)
-    ends = last_use + _kept_for_reader(table, last_use, size, places)
-    ends *= designs
-    ends += column
-    size[last_use < 0] = 0  # what nobody reads from outside
-    np.subtract.at(change.reshape(-1), ends.reshape(-1), size.reshape(-1))
-    alive = np.zeros(designs, dtype=change.dtype)
-    peak = np.zeros(designs, dtype=change.dtype)
-    for row in range(rows):
-        alive += change[row]
-        np.maximum(peak, alive, out=peak)
+    passing = _passing(table, size.dtype, 1 if element_size is None else element_size[-1])
+    alive = _Alive(size, places)
+    peak = np.zeros(table.designs, dtype=size.dtype)
+    for row in range(rows - 1, -1, -1):
+        layer, active = table.layers[row], table.active[row]
+        written = size[row]
+        if layer.op in IN_PLACE:
+            written = written * ~alive.over_an_operand(table, row)
+        if row == rows - 1:  # what is returned is alive up to here
+            alive.read(table.output, np.asarray(table.output.producer) >= INPUT)
+        alive.make(row)
+        for x in layer.inputs:
+            alive.read(x, _reads(active, x))
+        during = alive.elements + written
+        np.maximum(peak, during if passing is None else during + passing[row], out=peak)
     return peak
+
+
+def _outside(table: LayerTable, places: _Places) -> NDArray[np.int64]:
+    """Elements of the tensor that comes from outside, as its last reader has it: (designs,)."""
+    size = np.zeros(table.designs, dtype=np.int64)
+    for row, layer in enumerate(table.layers):
+        for x in layer.inputs:
+            if places.may_be_outside(x):
+                outside = _reads(table.active[row], x) & (np.asarray(x.producer) == INPUT)
+                size = np.where(outside, x.channels * x.height * x.width, size)
+    return size
+
+
+def _passing(table: LayerTable, dtype: np.dtype[Any], element_size: Any) -> NDArray[Any] | None:
+    """(rows, designs) what passes the recorded stages; None where nobody follows it."""
+    if table.passers is None:
+        return None
+    change = np.zeros((len(table) + 2, table.designs), dtype=dtype)
+    column = np.arange(table.designs)
+    for span in table.passers.spans:
+        alive = (span.elements * element_size * (span.last >= span.first)).astype(dtype)
+        change[span.first] += alive
+        change[span.last + 1, column] -= alive
+    return np.cumsum(change, axis=0, out=change)
+
+
+def _reads(active: NDArray[np.bool_], x: Tensor) -> NDArray[np.bool_]:
+    """In which of the designs where a layer is ``active`` it reads a tensor that layers make."""
+    reads = active if x.present is True else active & x.present
+    return reads if isinstance(x.producer, int) else reads & (x.producer >= INPUT)
 
 
 class _Places:
     """Where the results that layers read lie in flat arrays of (rows + 1, designs)."""
 
-    def __init__(self, column: NDArray[np.int64]) -> None:
-        self._column = column
+    def __init__(self, designs: int) -> None:
+        self._column = np.arange(designs)
         self._known: dict[int, tuple[NDArray[np.int64], NDArray[np.int64], bool]] = {}
 
     def of(self, x: Tensor) -> NDArray[np.int64]:
@@ -124,38 +144,54 @@ class _Places:
         return found
 
 
-def _read(active: NDArray[np.bool_], x: Tensor) -> NDArray[np.bool_]:
-    """In which of the designs where a layer is ``active`` it reads a tensor that layers make."""
-    reads = active if x.present is True else active & x.present
-    return reads if isinstance(x.producer, int) else reads & (x.producer >= INPUT)
+class _Alive:
+    """What is alive while rows are gone through from the last to the first.
 
-
-def _kept_for_reader(
-    table: LayerTable, last_use: NDArray[np.int64], size: NDArray[Any], places: _Places
-) -> NDArray[np.bool_]:
-    """(rows + 1, designs): false where the last reader of a row's result writes over it.
-
-    The last row is what comes from outside: of a network its input, which stays.
+    size:     of the rows' results and, last, of what comes from outside: (rows + 1, designs).
+    elements: alive in all, shape (designs,).
     """
-    kept = np.ones(last_use.shape, dtype=np.bool_)
-    for row, layer in enumerate(table.layers):
-        if layer.op not in IN_PLACE:
-            continue
-        free = table.active[row]
-        for x in layer.inputs:
-            own = _read(free, x)
-            if isinstance(x.producer, int):
-                made = x.producer
-                if made < INPUT or (made == INPUT and table.has_source):
-                    continue
-                own = own & (last_use[made] == row) & (size[made] == size[row])
-                kept[made] &= ~own
-            else:
-                if table.has_source:
-                    own = own & (x.producer != INPUT)
-                place = places.of(x)
-                own = own & (last_use.reshape(-1).take(place, mode="wrap") == row)
-                own = own & (size.reshape(-1).take(place, mode="wrap") == size[row])
-                kept.reshape(-1)[place[own]] = False
-            free = free & ~own
-    return kept
+
+    def __init__(self, size: NDArray[Any], places: _Places) -> None:
+        self._size, self._places = size, places
+        self._seen = np.zeros(size.shape, dtype=np.bool_)
+        self.elements = np.zeros(size.shape[1], dtype=size.dtype)
+
+    def make(self, row: int) -> None:
+        """Before its row a result is not there."""
+        self.elements -= self._size[row] * self._seen[row]
+
+    def read(self, x: Tensor, reads: NDArray[np.bool_]) -> None:
+        """The designs ``reads`` read a tensor: it is alive where it was not yet."""
+        if isinstance(x.producer, int):
+            if x.producer < INPUT:
+                return
+            new = reads & ~self._seen[x.producer]
+            self._seen[x.producer] |= new
+        else:
+            place = self._places.of(x)
+            before = self._of(self._seen, x)
+            new = reads & ~before
+            self._seen.reshape(-1)[place] = before | new
+        if new.any():
+            self.elements += self._of(self._size, x) * new
+
+    def over_an_operand(self, table: LayerTable, row: int) -> NDArray[np.bool_]:
+        """(designs,) in which the row writes over an operand that nobody reads later.
+
+        Nobody writes over a network's input.
+        """
+        over = np.zeros(table.designs, dtype=np.bool_)
+        for x in table.layers[row].inputs:
+            own = _reads(table.active[row], x) & (
+                x.producer > (INPUT if table.has_source else ZEROS)
+            )
+            own = own & ~self._of(self._seen, x)
+            over |= own & (self._of(self._size, x) == self._size[row])
+        return over
+
+    def _of(self, grid: NDArray[Any], x: Tensor) -> NDArray[Any]:
+        """(designs,) of an array like ``size`` what belongs to a tensor."""
+        if isinstance(x.producer, int):
+            found: NDArray[Any] = grid[x.producer]
+            return found
+        return grid.reshape(-1).take(self._places.of(x), mode="wrap")

@@ -44,8 +44,8 @@ Combine = Literal["sum", "max"]
 
 #: Entries of the largest stage table: some hundred MB of quantities, minutes to fill.
 _MOST_ENTRIES = 1 << 24
-#: Designs tabulated at a time: their layer table takes about 10 MB.
-_TABULATED = 1 << 11
+#: Designs tabulated at a time: the layer table of a network of 500 layers takes some 25 MB.
+_TABULATED = 1 << 12
 
 
 @dataclass(frozen=True)
