@@ -16,14 +16,16 @@ from numpy.typing import NDArray
 
 from flash.metrics.sed.maps import (
     IMAGE,
+    LAGS,
+    PATCH,
     PIXEL_ENTROPY,
     RELU_GAIN,
     SIZE,
     Floats,
     correlation,
-    frequencies,
     lags,
     relu,
+    relu_of_correlation,
     resample,
     route_filter,
     route_operator,
@@ -42,8 +44,17 @@ _NONE, _SKIP, _CONV1, _CONV3, _POOL = range(len(OPERATIONS))
 _EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 _NODES = 4
 _GROUPS = 3
+#: Maps and spectra of cells stay the same when height and width are swapped, so those of their
+#: numbers where height is at most width are kept: place in the whole, and of the whole in these.
+_KEPT = np.flatnonzero(np.triu(np.ones((LAGS, LAGS))))
+_PLACES = np.zeros((LAGS, LAGS), dtype=np.int64)
+_PLACES[np.triu_indices(LAGS)] = np.arange(len(_KEPT))
+_PLACES = np.maximum(_PLACES, _PLACES.T).ravel()
+#: ``lags``, and without what rounding takes below 0 ``frequencies``, of what is kept.
+_TO_LAG = lags(np.eye(len(_KEPT))[:, _PLACES])[:, _KEPT]
+_TO_FREQUENCY = _TO_LAG * PATCH**2
 #: Spectrum -> variance.
-_VARIANCE = lags(np.eye(SIZE))[:, 0]
+_VARIANCE = _TO_LAG[:, 0]
 _POWERS = len(OPERATIONS) ** np.arange(len(_EDGES) - 1, -1, -1)
 
 
@@ -98,11 +109,17 @@ def _live(operations: Ints) -> Flags:
     )
 
 
+def _frequencies(x: Floats) -> Floats:
+    spectrum: Floats = np.maximum(x @ _TO_FREQUENCY, 0.0)
+    return spectrum
+
+
 class _Part(NamedTuple):
     """Of a node's spectrum what comes from one source, in the cells that have it.
 
     source: its row in ``made`` of ``_Batch._cell``.  rows: the cells, ascending.
-    gains:  of the linear routes from there, shape (cells, SIZE); None where it ends here itself.
+    gains:  of the linear routes from there, of the numbers ``_KEPT``, shape (cells, kept); None
+            where it ends here itself.
     """
 
     source: int
@@ -123,7 +140,7 @@ class _Batch:
             1: ~(on[:, 1] | on[:, 3]) & (self.depth[:, 1] >= 0),
             2: ~(on[:, 3] | on[:, 4]) & (self.depth[:, 2] >= 0),
         }
-        self.made = np.empty((_NODES + len(_EDGES), len(operations), SIZE))
+        self.made = np.empty((_NODES + len(_EDGES), len(operations), len(_KEPT)))
         self.variance = np.zeros((_GROUPS, cells, _NODES, len(operations)))
         self.sed, self.capacity, self.thinness = np.zeros((3, len(operations)))
 
@@ -167,8 +184,8 @@ class _Batch:
         filters = np.stack(
             [route_filter([((3, 3),) * p for p in range(_NODES) if s >> p & 1]) for s in range(16)]
         )
-        parts = self._parts(filters)
-        x = np.broadcast_to(IMAGE, (n, SIZE))
+        parts = self._parts(filters[:, _KEPT])
+        x = np.broadcast_to(IMAGE[_KEPT], (n, len(_KEPT)))
         positions = height * width
         image = window_entropy(IMAGE, 3, 3)
         self.sed += _weight(channels, positions) * PIXEL_ENTROPY + _weight(3, positions) * image
@@ -197,7 +214,7 @@ class _Batch:
     def _parts(self, filters: Floats) -> list[list[_Part]]:
         """What each node is the sum of.
 
-        filters: power gains by sets of routes, shape (16, SIZE).
+        filters: power gains by sets of routes, shape (16, kept).
         """
         sets = self._route_sets()
         parts: list[list[_Part]] = [[] for _ in range(_NODES)]
@@ -234,7 +251,7 @@ class _Batch:
         # Spectra of the sources: nodes that all paths pass, then what each edge's convolution made.
         # Of each only the rows of its parts are written and read.
         made = self.made
-        made[0] = frequencies(x)
+        made[0] = _frequencies(x)
         brought = np.zeros((_NODES, len(made), n))
         entropies = np.zeros((_NODES, n))
         for node in range(_NODES):
@@ -242,23 +259,23 @@ class _Batch:
             if node:
                 spectrum = np.zeros_like(x)
                 for source, rows, gains in parts[node]:
-                    part = made[source][rows]
+                    part = made[source].take(rows, axis=0)
                     if gains is not None:
                         part *= gains
                     brought[node, source][rows] = part @ _VARIANCE
                     spectrum[rows] += part
                 if node in self.meets:
                     made[node][self.meets[node]] = spectrum[self.meets[node]]
-            x = lags(spectrum)
+            x = spectrum @ _TO_LAG
             self.variance[group, cell, node] = x[:, 0]
             if node == _NODES - 1:
                 break
             out = [e for e, (a, _) in enumerate(_EDGES) if a == node]
             rows = np.flatnonzero(self.conv[:, out].any(axis=1))
-            r = correlation(relu(correlation(x[rows])))
-            written = frequencies(r)
+            r = correlation(relu_of_correlation(correlation(x.take(rows, axis=0))))
+            written = _frequencies(r)
             wide = (self.ops[rows][:, out] == _CONV3).any(axis=1)
-            entropies[node, rows[wide]] = window_entropy(r[wide], 3, 3)
+            entropies[node, rows[wide]] = window_entropy(r[wide][:, _PLACES], 3, 3)
             for e in out:
                 own = self.conv[rows, e]
                 made[_NODES + e][rows[own]] = written[own]
@@ -291,6 +308,7 @@ class _Batch:
     def _reduction(self, x: Floats, channels: int, positions: int) -> Floats:
         """Residual block that halves the map: two 3x3 convolutions, pooled 1x1 shortcut."""
         narrow, wide = _weight(channels // 2, positions), _weight(channels, positions)
+        x = x[:, _PLACES]
         first = correlation(relu(x))
         second = correlation(relu(resample(first, 2)))
         reads = window_entropy(first, 3, 3), window_entropy(second, 3, 3)
@@ -300,7 +318,7 @@ class _Batch:
         self._count(channels, channels, positions, reads[1], 0.5)
         self._count(channels // 2, channels, positions, PIXEL_ENTROPY, 0.5)
         pooled = resample(x @ route_operator(frozenset({((2, 2),)})), 2)
-        return second + correlation(pooled)
+        return (second + correlation(pooled))[:, _KEPT]
 
     def unbypassed_depth(self) -> Floats:
         """Convolutions on the path that has the fewest: stem, reductions, every cell."""
