@@ -309,7 +309,7 @@ class TableEmitter(Emitter):
             chosen[name] = a if a is b else np.where(condition, a, b)
         if square:
             chosen["width"] = chosen["height"]
-        return replace(new, **chosen)
+        return Tensor(**chosen)
 
 
 def network_table(network: Network) -> LayerTable:

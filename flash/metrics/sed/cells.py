@@ -42,6 +42,8 @@ Flags = NDArray[np.bool_]
 
 _NONE, _SKIP, _CONV1, _CONV3, _POOL = range(len(OPERATIONS))
 _EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
+#: Edge -> pairs of edges that can change places where it is a skip, whose two ends are one tensor.
+_BESIDE_SKIP = {0: ((1, 2), (3, 4)), 5: ((1, 3), (2, 4))}
 _NODES = 4
 _GROUPS = 3
 #: Maps and spectra of cells stay the same when height and width are swapped, so those of their
@@ -73,8 +75,7 @@ def score_cells(cells: int, channels: int, height: int, width: int) -> Scores:
     """
     total = len(OPERATIONS) ** len(_EDGES)
     all_cells = np.arange(total)[:, None] // _POWERS % len(OPERATIONS)
-    pruned = np.where(_live(all_cells), all_cells, _NONE)
-    numbers, which = np.unique(cell_numbers(pruned), return_inverse=True)
+    numbers, which = np.unique(cell_numbers(_alike(all_cells)), return_inverse=True)
     distinct = all_cells[numbers]
     batch = _Batch(distinct, cells)
     batch.walk(channels, height, width)
@@ -92,6 +93,16 @@ def score_cells(cells: int, channels: int, height: int, width: int) -> Scores:
         columns.append(values[which])
         columns[-1].setflags(write=False)
     return Scores(*columns)
+
+
+def _alike(operations: Ints) -> Ints:
+    """Cells that score as these do: live operations only, those beside a skip in falling order."""
+    cells = np.where(_live(operations), operations, _NONE)
+    for skip, pairs in _BESIDE_SKIP.items():
+        for a, b in pairs:
+            turned = (cells[:, skip] == _SKIP) & (cells[:, a] < cells[:, b])
+            cells[turned, a], cells[turned, b] = cells[turned, b], cells[turned, a]
+    return np.where(_live(cells), cells, _NONE)
 
 
 def _live(operations: Ints) -> Flags:
