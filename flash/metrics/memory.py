@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.spaces.layers import INPUT, ZEROS, Tensor, layer_params, out_elements
+from flash.spaces.layers import INPUT, ZEROS, Tensor
 from flash.spaces.table import LayerTable
 
 __all__ = ["IN_PLACE", "parameter_count", "peak_activation_bytes", "peak_activation_elements"]
@@ -20,11 +20,7 @@ IN_PLACE: Final = ("act", "add", "mul", "norm")
 
 def parameter_count(table: LayerTable) -> NDArray[np.int64]:
     """Trainable parameters a design has to keep, shape (designs,)."""
-    total = np.zeros(table.designs, dtype=np.int64)
-    for layer, active in zip(table.layers, table.active, strict=True):
-        params = layer_params(layer)
-        if not (isinstance(params, int) and params == 0):
-            total += params * active
+    total: NDArray[np.int64] = table.params.sum(axis=0)
     return total
 
 
@@ -66,8 +62,7 @@ def _peak(table: LayerTable, element_size: NDArray[Any] | None = None) -> NDArra
     places = _Places(table.designs)
     # One extra row, the last, stands for the tensor that comes from outside.
     size: NDArray[Any] = np.zeros((rows + 1, table.designs), dtype=np.int64)
-    for row, layer in enumerate(table.layers):
-        np.multiply(out_elements(layer), table.active[row], out=size[row])
+    size[:rows] = table.out_elements
     if table.passers is None:
         size[rows] = _outside(table, places)
     if element_size is not None:

@@ -16,7 +16,6 @@ from flash.report.chip import ChipView
 from flash.report.data import OptimizerSummary, Picks, SpaceSummary
 from flash.report.design import DesignReport
 from flash.report.result import SearchReport
-from flash.search.measured import Priced
 from flash.search.objective import Goal
 from flash.search.picks import DIGITS, Choice, written_apart
 from flash.search.problem import Problem
@@ -78,18 +77,16 @@ def evaluate_front(
     result: OptimizerResult,
     proxy: Floats | None,
     seed: int,
-    priced: Priced | None = None,
 ) -> Front:
     """Evaluate the designs of ``result``, and random ones for the picture, drawn with ``seed``.
 
     Where stage tables are exact, the costs are the sums that limits were checked on. ``proxy``
-    is the score by which the front was picked anew, if it was; ``priced`` may hold its costs.
+    is the score by which the front was picked anew, if it was.
 
     Raises ``InfeasibleError`` if no design reaches the limit on accuracy.
     """
     indices = result.indices
-    costs = None if priced is None else priced.of(indices, tables)
-    costs = problem.evaluate(indices, tables) if costs is None else costs
+    costs = problem.evaluate(indices, tables)
     latency_ms, metric = _random(problem, goal, tables, seed)
     score = costs.sums[goal.metric]
     accuracy = goal.predict(problem, indices, score)

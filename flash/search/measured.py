@@ -7,19 +7,19 @@ A target may tell by sums over layers whether a network is like those that it wa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.evaluation import Evaluation, sum_name
+from flash.evaluation import sum_name
 from flash.optimize import Limit, Objective, OptimizerResult, SeparableProblem
 from flash.search.problem import Problem
 from flash.search.problem.base import Ints
 from flash.spaces.stage_tables import Combine
 from flash.targets.base import MeasuredRange, SumLimit
 
-__all__ = ["FrontOf", "Measured", "Priced"]
+__all__ = ["FrontOf", "Measured"]
 
 #: The exact front by these tables and, beside the search's own, these limits; the last is a front
 #: under fewer limits.
@@ -27,31 +27,15 @@ FrontOf = Callable[[SeparableProblem, Sequence[Limit], OptimizerResult | None], 
 
 
 @dataclass(frozen=True)
-class Priced:
-    """Designs, and everything about them by these tables."""
-
-    tables: SeparableProblem
-    indices: Ints
-    found: Evaluation
-
-    def of(self, indices: Ints, tables: SeparableProblem) -> Evaluation | None:
-        """The same of other designs, where they are these."""
-        same = self.tables is tables and np.array_equal(self.indices, indices)
-        return self.found if same else None
-
-
-@dataclass
 class Measured:
     """The ranges of a target, as ``flash.optimize.confine`` asks for them.
 
     tables: of the problem, with the sums that it ``needs``, without limits of ranges.
-    priced: the front last asked about.
     """
 
     problem: Problem
     tables: SeparableProblem
     front_of: FrontOf
-    priced: Priced | None = field(default=None, init=False)
 
     @staticmethod
     def possible(problem: Problem, tables: SeparableProblem) -> bool:
@@ -75,10 +59,12 @@ class Measured:
 
     def outside(self, found: OptimizerResult) -> bool:
         """Whether the target was measured on nothing like one of the designs."""
-        if not isinstance(self.problem.target, MeasuredRange):
+        target, names = self.problem.target, self.needs(self.problem)
+        if not isinstance(target, MeasuredRange):
             return False
-        costs = self.problem.evaluate(found.indices, self.tables)
-        self.priced = Priced(self.tables, found.indices, costs)
+        called = {sum_name(name): name for name in names} | {q: q for q in target.quantities}
+        sums = self.tables.evaluate(found.indices, *called)
+        costs = target.costs_of_sums({called[name]: own for name, own in sums.items()})
         return bool(costs.extrapolated.any())
 
     def ranges(self) -> Iterator[tuple[SeparableProblem, Sequence[Limit]]]:

@@ -19,7 +19,7 @@ from flash.report.chip import ChipView
 from flash.report.result import SearchReport
 from flash.search.front import Background, Front, Screened, evaluate_front, report_on
 from flash.search.loading import load_problem
-from flash.search.measured import Measured, Priced
+from flash.search.measured import Measured
 from flash.search.objective import Criteria, Goal, choose_criteria, choose_goal
 from flash.search.problem import Effort, Problem
 from flash.search.problem.base import Ints
@@ -130,7 +130,6 @@ class Setup:
     exact:  the exact front of just these, where it is known already.
     binding: of ``criteria.within`` those that this front would break without them, where they are
             known: the others would only take time.
-    priced: everything about a front that may be the one found.
     """
 
     problem: Problem
@@ -139,7 +138,6 @@ class Setup:
     criteria: Criteria
     exact: OptimizerResult | None = None
     binding: tuple[Limit, ...] | None = None
-    priced: Priced | None = None
 
     def limits(self) -> dict[str, float]:
         """The user's own limits as reports show them: quantity -> bound in its unit."""
@@ -203,13 +201,7 @@ def _of_one(request: Request, problem: Problem) -> _Found:
     screened = screen_front(setup, found, request)
     proxy = screened.scores.get(request.proxy)
     front = evaluate_front(
-        setup.problem,
-        setup.tables,
-        setup.goal,
-        screened.result,
-        proxy,
-        request.seed,
-        setup.priced,
+        setup.problem, setup.tables, setup.goal, screened.result, proxy, request.seed
     )
     return _Found(setup, measured, screened, front)
 
@@ -365,7 +357,6 @@ def stay_inside(setup: Setup, request: Request) -> tuple[Setup, float | None]:
         criteria=replace(criteria, within=(*criteria.within, *ranges)),
         exact=exact,
         binding=found.limits,
-        priced=measured.priced,
     )
     return inside, found.share
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -105,6 +105,13 @@ class LayerTable:
             grid[row] = value
         return grid
 
+    def _counts(self, count: Callable[[Layer], Ints]) -> NDArray[np.int64]:
+        """(rows, designs) what ``count`` tells of a layer, 0 where it is inactive."""
+        grid = np.empty((len(self), self.designs), dtype=np.int64)
+        for own, layer, active in zip(grid, self.layers, self.active, strict=True):
+            np.multiply(count(layer), active, out=own)
+        return grid
+
     def __getitem__(self, column: str) -> NDArray[np.int64]:
         if column not in _COLUMNS:
             raise KeyError(column)
@@ -173,22 +180,22 @@ class LayerTable:
     @cached_property
     def macs(self) -> NDArray[np.int64]:
         """(rows, designs) multiply-accumulates, 0 where inactive."""
-        return self._integers([layer_macs(x) for x in self.layers]) * self.active
+        return self._counts(layer_macs)
 
     @cached_property
     def params(self) -> NDArray[np.int64]:
         """(rows, designs) trainable parameters, 0 where inactive."""
-        return self._integers([layer_params(x) for x in self.layers]) * self.active
+        return self._counts(layer_params)
 
     @cached_property
     def in_elements(self) -> NDArray[np.int64]:
         """(rows, designs) activation elements read, 0 where inactive."""
-        return self._integers([in_elements(x) for x in self.layers]) * self.active
+        return self._counts(in_elements)
 
     @cached_property
     def out_elements(self) -> NDArray[np.int64]:
         """(rows, designs) activation elements written, 0 where inactive."""
-        return self._integers([out_elements(x) for x in self.layers]) * self.active
+        return self._counts(out_elements)
 
 
 class TableEmitter(Emitter):

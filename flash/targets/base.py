@@ -198,7 +198,8 @@ class MeasuredRange(SummedCosts, Protocol):
     def measured(self) -> Sequence[Sequence[SumLimit]]:
         """Sets of conditions; ``Costs.extrapolated`` is false of a network that meets one set.
 
-        Sufficient, not necessary: a search that must stay inside takes them as limits.
+        Sufficient, not necessary: a search that must stay inside takes them as limits. With the
+        costs themselves, the sums they weigh are all that ``costs_of_sums`` needs.
         """
 
 
