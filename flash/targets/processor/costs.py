@@ -339,7 +339,7 @@ def _layer_totals(
         if missing:
             if times is None:
                 times = kernel_ms(kernel, variant.coefficients, element_bytes) * weight
-            yield "unmeasured_ms", times * np.isin(kernel.kind, missing)
+            yield "unmeasured_ms", times * _among(kernel.kind, missing)
     if "measured_ms" in wanted and runtime.kernels is not None and is_rated(layer, classes):
         if times is None:
             times = kernel_ms(kernel, variant.coefficients, element_bytes) * weight
@@ -352,7 +352,12 @@ def _layer_totals(
         macs = kernel.weights * kernel.positions
         yield "macs", macs
         if "conv_macs" in wanted:
-            yield "conv_macs", macs * np.isin(kernel.kind, _CONVOLUTIONS)
+            yield "conv_macs", macs * _among(kernel.kind, _CONVOLUTIONS)
+
+
+def _among(kind: Ints, classes: Sequence[int]) -> Flags:
+    """Whether a kernel's class, or each design's, is one of these."""
+    return kind in classes if isinstance(kind, int) else np.isin(kind, classes)
 
 
 def _energy_mj(totals: Mapping[str, Floats], profile: Profile) -> Floats:
