@@ -20,7 +20,6 @@ from flash.metrics.sed.maps import (
     PATCH,
     PIXEL_ENTROPY,
     RELU_GAIN,
-    SIZE,
     Floats,
     correlation,
     lags,
@@ -49,9 +48,9 @@ _GROUPS = 3
 #: Maps and spectra of cells stay the same when height and width are swapped, so those of their
 #: numbers where height is at most width are kept: place in the whole, and of the whole in these.
 _KEPT = np.flatnonzero(np.triu(np.ones((LAGS, LAGS))))
-_PLACES = np.zeros((LAGS, LAGS), dtype=np.int64)
-_PLACES[np.triu_indices(LAGS)] = np.arange(len(_KEPT))
-_PLACES = np.maximum(_PLACES, _PLACES.T).ravel()
+_TRIANGLE = np.zeros((LAGS, LAGS), dtype=np.int64)
+_TRIANGLE[np.triu_indices(LAGS)] = np.arange(len(_KEPT))
+_PLACES = np.maximum(_TRIANGLE, _TRIANGLE.T).ravel()
 #: ``lags``, and without what rounding takes below 0 ``frequencies``, of what is kept.
 _TO_LAG = lags(np.eye(len(_KEPT))[:, _PLACES])[:, _KEPT]
 _TO_FREQUENCY = _TO_LAG * PATCH**2

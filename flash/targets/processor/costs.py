@@ -256,7 +256,7 @@ def _totals(table: LayerTable, profile: Profile, wanted: Sequence[str]) -> dict[
             ran[key] = _executed(table, *key)
         alike: dict[tuple[object, ...], list[tuple[str, Any]]] = {}
         for layer, runs in ran[key]:
-            share = 1.0 if runs is True else runs.astype(np.float64)
+            share = 1.0 if runs is True else np.asarray(runs, dtype=np.float64)
             for name, value in _known_totals(layer, profile, variant, asked, alike):
                 totals[name] += value * share
         if "latency_ms" in asked and table.has_source:
