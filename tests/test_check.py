@@ -112,6 +112,7 @@ def test_layers_as_csv_are_a_row_each(files, capsys):
         (["--sort", "latency"], "needs a --target"),
         (["--target", "rpi4b,"], "single commas"),
         (["--target", "rpi4b, rpi4b"], "--target: rpi4b is given twice"),
+        (["--target", "rpi4b,rpi4b:tflite"], "rpi4b and rpi4b:tflite are both rpi4b:tflite"),
         (["--input", "x"], "NAME=1x3x224x224"),
         (["--input", "x=1x3x8x8", "--input", "x=1x3x8x8"], "given twice"),
         (["--csv", "-", "--table"], "one of --csv"),

@@ -162,7 +162,7 @@ def load_targets(
 
     family: of the networks, for which a target may have a runtime of its own.
 
-    Raises ``UsageError`` for a name that is empty or given twice.
+    Raises ``UsageError`` for a name that is empty or given twice, by itself or as its runtime.
     """
     names = target.split(",") if isinstance(target, str) else list(target or ())
     names = [name.strip() for name in names]
@@ -174,7 +174,13 @@ def load_targets(
     for number, name in enumerate(names):
         if name in names[:number]:
             raise UsageError(f"--target: {name} is given twice")
-    return [load_target(name, runtime, hardware, family) for name in names]
+    targets = [load_target(name, runtime, hardware, family) for name in names]
+    shown = [target_name(own) for own in targets]
+    for number, name in enumerate(shown):
+        if name in shown[:number]:
+            first = names[shown.index(name)]
+            raise UsageError(f"--target: {first} and {names[number]} are both {name}")
+    return targets
 
 
 def _given_models(

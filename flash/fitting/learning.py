@@ -55,6 +55,7 @@ class Learned:
                with several kernels, where there are enough; None of too few networks to leave any
                out. coverage_of_kinds: the same for kinds left out, in the interval for unlike
                networks made from the other kinds' errors; None of one kind.
+    far:       log residuals of each kind by fits without it, of networks with several kernels.
     """
 
     variants: tuple[Variant, ...]
@@ -65,6 +66,7 @@ class Learned:
     interval: Interval
     coverage: float | None
     coverage_of_kinds: float | None
+    far: dict[str, Floats]
     baselines: tuple[Baseline, ...]
     energy: Energy | None
     energy_figures: dict[str, float] | None
@@ -146,6 +148,7 @@ def learn(
         interval,
         _coverage(residuals, folds, whole),
         of_kinds,
+        {k: far[[k == other for other in families]] for k in sorted(set(families))},
         tuple(rows),
         energy,
         energy_figures,

@@ -129,6 +129,7 @@ def learn_sister(
         _with_own(sister_interval(known.interval, runs), load),
         None,
         None,
+        {},
         (),
         None,
         None,
