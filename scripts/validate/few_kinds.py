@@ -10,6 +10,7 @@ with 90 % on average are those of ``flash.fitting.fitted``. Detectors need YOLOB
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Iterator
 from itertools import combinations
@@ -63,11 +64,15 @@ def covered(far: dict[str, Floats], count: int) -> Floats:
             shares.append(
                 [np.mean((far[kind] >= p * low) & (far[kind] <= p * high)) for p in POWERS]
             )
-    return np.mean(shares, axis=0)
+    mean: Floats = np.array(shares).mean(axis=0)
+    return mean
 
 
 def main() -> int:
     """Print a line a suite and number of kinds, and their means."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     print("kinds known, power:", *(f"{p:6.1f}" for p in POWERS))
     rows: dict[int, list[Floats]] = {1: [], 2: []}
     for name, far in suites():
