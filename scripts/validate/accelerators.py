@@ -63,7 +63,7 @@ def checks(
          data),
         ("systolic: Eyeriss, layer by layer", "time 10 %, power 15 %, DRAM x1.5",
          systolic_chips.check_eyeriss, ""),
-        ("systolic: every chip left out once", "profiles hold what the chips give",
+        ("systolic: chips left out by kind", "profiles hold what the chips give",
          chips.check_errors, ""),
         ("systolic: ZigZag's best mappings", "DRAM bytes 10 %, time above its own",
          lambda: zigzag.compare(zigzag_python or "", None), mapper),
