@@ -205,6 +205,26 @@ def test_several_inputs_are_bound_by_name_and_axes_of_one_name_agree():
     assert network_of(given, inputs={"a": (2, 5, 4)}).macs == 2 * 5 * 12
 
 
+@pytest.mark.parametrize(("stated", "example"), [
+    (["n", 1, 48, "width"], "1x1x48x224"), (["n", "c", "height", "width"], "1x3x224x224"),
+    (["n", 15, "time"], "1x15x128"), ([2, "batch", 64], "2x1x64"),
+])  # fmt: skip
+def test_an_example_of_sizes_keeps_those_that_the_file_states(stated, example):
+    given = model([node("Relu", ["x"], ["y"])], {"x": stated})
+    with pytest.raises(InputError, match=rf"e\.g\. --input {example}$"):
+        network_of(given)
+
+
+def test_a_recurrent_state_of_another_batch_is_refused():
+    weights = {"w": normal(1, 32, 6), "r": normal(1, 32, 8)}
+    made = [node("LSTM", ["x", "w", "r", "", "", "h", "c"], ["y"], hidden_size=8)]
+    state = {"h": [1, "batch", 8], "c": [1, "batch", 8]}
+    given = model(made, {"x": [5, 3, 6], **state}, weights)
+    assert network_of(given, inputs={"h": (1, 3, 8), "c": (1, 3, 8)}).macs == 15 * 32 * 14
+    with pytest.raises(InputError, match="state is for a batch of 128, its input one of 3"):
+        network_of(given, inputs={"h": (1, 128, 8), "c": (1, 128, 8)})
+
+
 def test_several_outputs_stay_alive_to_the_end():
     made = [
         node("Conv", ["x", "w"], ["a"], pads=[1] * 4), node("Relu", ["a"], ["b"]),

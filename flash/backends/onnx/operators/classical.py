@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import log2, prod
 from typing import Any
 
-from flash.backends.onnx.ir.graph import Node
+from flash.backends.onnx.ir.graph import FLOATS, Node
 from flash.backends.onnx.ir.mapper import Mapper
 
 __all__ = ["linear", "support_vectors", "trees"]
@@ -20,10 +20,11 @@ def trees(mapper: Mapper, node: Node) -> None:
     Parameters are thresholds and leaf weights. A row walks down each tree; the depth is taken as
     that of a balanced tree, log2 of its leaves.
     """
-    attributes = node.attributes
+    attributes, stored = node.attributes, "fp32"
     if node.op.endswith("TreeEnsemble"):
         count, branches = len(attributes["tree_roots"]), len(attributes["nodes_featureids"])
         leaves = _elements(attributes["leaf_weights"])
+        stored = FLOATS.get(attributes["leaf_weights"].data_type, stored)
     else:
         modes = attributes["nodes_modes"]
         leaves = sum(mode == b"LEAF" for mode in modes)
@@ -32,7 +33,8 @@ def trees(mapper: Mapper, node: Node) -> None:
         leaves = max(leaves, len(weights))
     rows = prod(mapper.shape(node.input(0))[:-1]) or 1
     depth = 1 + log2(max(leaves / max(count, 1), 1))
-    _record(mapper, node, rows * (int(count * depth) * _READ_A_STEP), branches + leaves, "trees")
+    read, params = rows * (int(count * depth) * _READ_A_STEP), branches + leaves
+    _record(mapper, node, read, params, "trees", format="" if stored == "fp32" else stored)
 
 
 def linear(mapper: Mapper, node: Node) -> None:

@@ -21,7 +21,14 @@ def recurrent(mapper: Mapper, node: Node) -> None:
     """
     x, weights = mapper.shape(node.input(0)), mapper.shape(node.input(1))
     computed = [name for name in node.inputs[1:3] if not mapper.is_constant(name)]
-    steps, batch, features = (x[1], x[0], x[2]) if node.attributes.get("layout") else x
+    batch_first = bool(node.attributes.get("layout"))
+    steps, batch, features = (x[1], x[0], x[2]) if batch_first else x
+    for state in filter(None, node.inputs[5:7]):
+        own = mapper.shape(state)[0 if batch_first else 1]
+        if own != batch:
+            raise mapper.refusal(
+                node, f"its state is for a batch of {own}, its input one of {batch}"
+            )
     # Quantized dynamically its matrices are turned: what the state is, an attribute says.
     hidden = int(node.attributes.get("hidden_size", mapper.shape(node.input(2))[-1]))
     directions = weights[0]

@@ -8,6 +8,7 @@ elements. What is given of other names is what the user says of tensors (``graph
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import count
 from typing import Final
 
 import numpy as np
@@ -147,7 +148,7 @@ def _refuse_free(
     axis_name = graph.axis_names[first][axis]
     named = f" ('{axis_name}')" if axis_name else ""
     others = "".join(f", one of '{name}' too" for name in [*free][1:])
-    how = "--input 1x3x224x224"
+    how = f"--input {_example(graph, first)}"
     if len(graph.inputs) > 1:
         how = " ".join(f"--input {name}={_example(graph, name)}" for name in free)
         if values := choices(graph):
@@ -168,6 +169,10 @@ def choices(graph: Graph) -> str:
 
 
 def _example(graph: Graph, name: str) -> str:
-    """Sizes that an input may have: what it states, 1 for the batch, 128 for what is free."""
+    """Sizes that an input may have: what it states, and for what is free those of an image of four
+    axes; of others 1 for a batch (first, or second where the first is stated: the layers of a
+    recurrent state) and 128."""
     dims = graph.inputs[name][0]
-    return "x".join(str(d if d is not None else 128 if k else 1) for k, d in enumerate(dims))
+    batch = 1 if len(dims) == 3 and dims[0] is not None and dims[2] is not None else 0
+    usual = (1, 3, 224, 224) if len(dims) == 4 else (1 if k == batch else 128 for k in count())
+    return "x".join(str(u if d is None else d) for d, u in zip(dims, usual, strict=False))
