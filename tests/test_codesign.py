@@ -27,6 +27,7 @@ from flash.optimize import (
 )
 from flash.optimize.nested import Budget, Nested, certified_front
 from flash.optimize.nested.planar import PlanarFronts
+from flash.report.brief import render_brief
 from flash.report.reading import read_search
 from flash.search import search
 from flash.search.picks import written_apart
@@ -481,3 +482,13 @@ def test_a_line_counts_on_a_terminal_after_two_seconds_and_goes_when_done(monkey
     assert teller(quiet=True) is silent
     monkeypatch.setattr("sys.stderr", io.StringIO())
     assert teller(quiet=False) is silent
+
+
+def test_another_score_than_the_spaces_own_is_named_on_the_screen():
+    chips = "rows=8,cols=8,buffer_kib=128,frequency_mhz=1000,bits=8"
+    report = search("systolic", "nasbench-macro", hardware=chips)
+    assert report.score == "nn_degree"
+    assert any(
+        "nn_degree or nn_mass" in note and "in place of capacity" in note for note in report.notes
+    )
+    assert "NN-Degree is searched in place of capacity" in " ".join(render_brief(report).split())

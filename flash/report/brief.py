@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from flash.quantities import count_in_words, format_number, quantity
 from flash.report.columns import breakable, rows_of
-from flash.report.data import AccuracyStatus
+from flash.report.data import IN_PLACE_OF, AccuracyStatus
 from flash.report.interval import Interval
 
 if TYPE_CHECKING:
@@ -161,6 +161,8 @@ def _beliefs(report: SearchReport) -> list[str]:
     """What to believe: what the figures rest on, how many designs lie outside of that."""
     basis = report.target.get("basis")
     known = [f"{basis}{_power(report)}"] if isinstance(basis, str) and basis else []
+    other = [note for note in report.notes if note.startswith(IN_PLACE_OF)]
+    known += [f"{quantity(report.score).label} is {note}" for note in other]
     return [*_level(report.accuracy, report.objectives), *known, *_outside(report)]
 
 

@@ -19,6 +19,7 @@ from flash.report.design import DesignReport
 from flash.report.interval import finite
 
 __all__ = [
+    "IN_PLACE_OF",
     "SCHEMA",
     "AccuracyStatus",
     "OptimizerSummary",
@@ -28,6 +29,8 @@ __all__ = [
 ]
 
 SCHEMA = "flash.search/1"
+#: How the note begins that says which score of the space a search did not take.
+IN_PLACE_OF = "searched in place of "
 
 
 @dataclass(frozen=True)

@@ -34,11 +34,11 @@ from flash.accuracy.features import size_problem
 from flash.accuracy.storage import accuracy_of, why_no_accuracy, words_on_bits
 from flash.errors import InfeasibleError, UsageError, did_you_mean
 from flash.evaluation import UNCONNECTED, CellScore
-from flash.metrics import METRICS
+from flash.metrics import METRICS, own_metric
 from flash.optimize import Limit, Objective, SeparableProblem, exact_front, objective
 from flash.optimize.infeasibility import accuracy_unreached, front_unreached
 from flash.proxies.options import proxy_names
-from flash.report.data import AccuracyStatus
+from flash.report.data import IN_PLACE_OF, AccuracyStatus
 from flash.search.problem import Problem
 from flash.search.problem.base import Ints
 from flash.search.request import COSTS, Request
@@ -291,11 +291,18 @@ def choose_goal(
     rising = "" if model is None else model.metric
     within = model is not None and inside and problem.one_chip
     words = "" if model is None else words_on_bits(bits, model)
-    notes = (words,) if words else ()
+    notes: tuple[str, ...] = (words,) if words else ()
     if metric is None and problem.stands_for_accuracy(rising):
         chosen, shown_as, why = rising, "accuracy", ""
     else:
         chosen = shown_as = _checked(problem, metric or problem.own_metric)
+        own = own_metric(networks).name
+        if metric is None and own != chosen:
+            searched = " or ".join(_with_hardware())
+            notes += (
+                f"{IN_PLACE_OF}{own}, the score of this space: only {searched} can be searched "
+                f"together with hardware; --hardware default takes {own}",
+            )
     rises = rising == chosen
     known = model.trained_sizes.items() if model is not None and within else ()
     sizes = {
@@ -321,12 +328,16 @@ def _checked(problem: Problem, metric: str) -> str:
         hint = did_you_mean(metric, (*METRICS, *proxy_names()))
         raise UsageError(f"unknown metric '{metric}'{hint}")
     if not problem.one_chip and not METRICS[metric].per_cell:
-        known = [name for name, member in METRICS.items() if member.per_cell]
         raise UsageError(
             f"--metric {metric} cannot be searched together with hardware; fix the chip with "
-            f"--hardware default, or take {' or '.join(known)}"
+            f"--hardware default, or take {' or '.join(_with_hardware())}"
         )
     return metric
+
+
+def _with_hardware() -> list[str]:
+    """The metrics that can be searched together with hardware."""
+    return [name for name, member in METRICS.items() if member.per_cell]
 
 
 @dataclass(frozen=True)
