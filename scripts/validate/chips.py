@@ -11,14 +11,16 @@ tables give, in two digits; exit code 1 if not.
 
 Where the shape of an array is not published its multipliers stand in a square or two; what else is
 a guess stands in the column ``guessed``. Networks with convolutions in groups (depthwise ones) are
-apart: the model computes group by group. Beside them published compute-in-memory macros
-(``imc-macros.csv``) and the crossbar of ``imc``: shown, no interval comes from them.
+apart: the model computes group by group. Beside them, shown, no interval comes from them: published
+compute-in-memory macros (``imc-macros.csv``) and the crossbar of ``imc``; EIE, which skips zeros;
+MAESTRO, a model (both of ``shared/data`` beside the repository, left out where that is absent).
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -42,11 +44,18 @@ from flash.targets.systolic.profile import SystolicHardware, load_systolic
 
 Floats = NDArray[np.float64]
 RECORDED: Final = Path(__file__).resolve().parent / "recorded"
+_BESIDE = Path(__file__).resolve().parents[3] / "shared"
+SHARED: Final = Path(os.environ.get("FLASH_SHARED", _BESIDE)) / "data" / "accelerators"
 #: The dataflow of all these chips but Eyeriss: weights wait, inputs pass.
 WEIGHT_STATIONARY: Final = 1
 #: Parts of a tile that are its crossbar's: what a published macro holds.
 CROSSBAR: Final = ("dac", "input_register", "sample_hold", "shift_add", "output_register", "array",
                    "adc")  # fmt: skip
+#: Inputs and outputs of EIE's layers, in the order of its table: fully connected ones of AlexNet
+#: and VGG-16, and NeuralTalk's.
+EIE_LAYERS: Final = ((9216, 4096), (4096, 4096), (4096, 1000), (25088, 4096), (4096, 4096),
+                     (4096, 1000), (4096, 600), (600, 8791), (1201, 2400))  # fmt: skip
+MAESTRO_NETWORKS: Final = {"Resnet50": "resnet50", "MobileNetV2": "mobilenet_v2_1.0_224"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +283,76 @@ def show_macros() -> None:
         print(f"  {row['macro']:24s}{ends};  {own}")
 
 
+def show_sparse(folder: Path) -> None:
+    """EIE's measured layers over its own ideal and over an array of as many multipliers.
+
+    The shapes of the nine layers are those of the paper's benchmarks (AlexNet, VGG-16, NeuralTalk).
+    """
+    path = folder / "eie_measured_fc_layers_us.csv"
+    if not path.exists():
+        print(f"\nSKIPPED EIE: no {path.name} on this machine")
+        return
+    with path.open(encoding="utf-8", newline="") as stream:
+        named = {row.pop("Layer"): row for row in csv.DictReader(stream)}
+    actual, ideal = named["Actual Time"], named["Theoretical Time"]
+    print(
+        "\nEIE (64 multipliers, 800 MHz, sparse): measured over its ideal, and over dense weights"
+    )
+    print("and inputs on an array of as many multipliers whose memory costs nothing")
+    chip = {"rows": 8, "cols": 8, "buffer_kib": 8192, "bits": 16, "frequency_mhz": 800}
+    for name, (inputs, outputs) in zip(actual, EIE_LAYERS, strict=True):
+        (report,) = layer_reports(
+            layers_of(f"product 1 {inputs} {outputs} 1"),
+            replace(load_systolic("systolic"), keeps_weights=True),
+            {**chip, "dataflow": WEIGHT_STATIONARY},
+        )
+        us = float(actual[name])
+        dense = us / (report.compute_cycles / chip["frequency_mhz"])
+        print(f"  {name:12s} {us / float(ideal[name]):5.2f}  {dense:7.4f}")
+
+
+def show_models(folder: Path) -> None:
+    """MAESTRO's cycles over ours, layers of equal MACs and weights on as many multipliers."""
+    path = folder / "maestro_layers.csv"
+    if not path.exists():
+        print(f"\nSKIPPED MAESTRO: no {path.name} on this machine")
+        return
+    with path.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    print("\nMAESTRO's table (a model): its cycles over ours of 1 x 1 convolutions, and its MACs a")
+    print("cycle and multiplier in the others, of which more than one each is none that it has")
+    for config in dict.fromkeys(row["config"] for row in rows):
+        if "_ws_" not in config:
+            continue
+        network, _, _, elements = config.replace("pe", "").split("_")
+        side = int(np.sqrt(int(elements)))
+        chip = {"rows": side, "cols": side, "buffer_kib": 512, "bits": 8, "frequency_mhz": 1000}
+        layers = [x for x in layers_of(MAESTRO_NETWORKS[network]) if x.op == "conv"]
+        reports = layer_reports(
+            layers, load_systolic("systolic"), {**chip, "dataflow": WEIGHT_STATIONARY}
+        )
+        own = {
+            (r.macs, r.macs // int(np.ravel(x.out_height * x.out_width)[0])): r.compute_cycles
+            for x, r in zip(layers, reports, strict=True)
+            if np.max(x.kernel_height) == 1
+        }
+        ratios, busy = [], []
+        for row in rows:
+            if row["config"] != config:
+                continue
+            macs, cycles = int(float(row["Num MACs"])), float(row["Runtime (Cycles)"])
+            key = (macs, int(float(row["Num Total Weight Pixels"])))
+            if key in own:
+                ratios.append(cycles / own[key])
+            else:
+                busy.append(macs / cycles / int(elements))
+        print(
+            f"  {config:26s}{len(ratios):3d} of 1 x 1: median {np.median(ratios):.2f} "
+            f"({min(ratios):.2f} to {max(ratios):.2f}); "
+            f"others {min(busy):.2f} to {max(busy):.2f}"
+        )
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -282,6 +361,8 @@ def main() -> int:
     verbose = parser.parse_args().verbose
     good = check_errors(verbose)
     show_macros()
+    show_sparse(SHARED)
+    show_models(SHARED)
     return 0 if good else 1
 
 
