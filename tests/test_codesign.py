@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import sys
@@ -74,6 +75,12 @@ def small(tmp_path):
 
 def _joint(name, given=None, space="cifar10-concat"):
     return joint_space(load_space(space), load_hardware(name), given)
+
+
+def _thinned(space, most):
+    """With at most so many values of each variable, from the least on."""
+    grids = tuple(grid[:: -(-len(grid) // most)] for grid in space.grids)
+    return dataclasses.replace(space, grids=grids)
 
 
 def _tables(space):
@@ -155,7 +162,8 @@ def test_imc_tables_are_those_of_whole_cells_and_of_stages_that_choose_nothing_b
 
 @pytest.mark.parametrize("name", ["cifar10-add", "cifar10-mobilenet-v2"])
 def test_every_stage_of_imc_tables_has_a_choice_and_bounds_the_placement(name, rng):
-    space = _joint("imc", _GIVEN["imc"], name)
+    # All values of each variable take 13 s of tabulating and check the same.
+    space = joint_space(_thinned(load_space(name), 5), load_hardware("imc"), _GIVEN["imc"])
     tables = _tables(space)
     assert all(stage.owns for stage in tables.stages)
     indices = space.sample(60, rng)
