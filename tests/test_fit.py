@@ -101,6 +101,65 @@ def test_tables_name_published_networks_and_onnx_files(tmp_path: Path) -> None:
     assert report.profile.runtime.provenance.networks == 3
 
 
+def test_columns_of_a_setting_are_used_and_others_are_named(tmp_path: Path) -> None:
+    lines = [f"{row},{4},INT8,me" for row in rows(20)]
+    file = csv_file(tmp_path / "m.csv", lines, "Design,Latency_ms,threads,precision,who")
+    report = fit([file], "b", space="cifar10-add", baselines=False)
+    runtime = report.profile.runtime
+    assert (runtime.threads, runtime.precision) == (4, "int8")
+    assert report.problems == (f"{file}:1: columns not read: who",)
+    mixed = [f"{row},{threads}" for row, threads in zip(rows(20), [1, 4] * 10, strict=True)]
+    file = csv_file(tmp_path / "t.csv", mixed, "design,latency_ms,threads")
+    with pytest.raises(InputError, match="the column threads has the values 1, 4: "):
+        read_measurements(file, "cifar10-add")
+    twice = csv_file(tmp_path / "w.csv", ["a,1,2"], "network,latency_ms,Latency_ms")
+    with pytest.raises(InputError, match="the column latency_ms is there twice"):
+        read_measurements(twice)
+
+
+def test_an_onnx_file_of_a_table_is_priced_at_its_batch(tmp_path: Path) -> None:
+    from flash.backends import network_model, random_weights  # noqa: PLC0415
+
+    network = NETWORKS[0]
+    model = network_model(network, random_weights(network, 0), "small")
+    (tmp_path / "small.onnx").write_bytes(model.SerializeToString())
+    lines = ["small.onnx,2.5,1", "small.onnx,18,8", "mobilenet_v2_0.5_128,3,"]
+    file = csv_file(tmp_path / "t.csv", lines, "network,latency_ms,batch")
+    found = read_measurements(file, fewest=3)
+    assert [row.network.macs for row in found.rows[:2]] == [network.macs, 8 * network.macs]
+    lines[2] = "mobilenet_v2_0.5_128,3,8"
+    file = csv_file(tmp_path / "t.csv", lines, "network,latency_ms,batch")
+    with pytest.raises(InputError, match="with 8 images at a time, and networks are priced for"):
+        read_measurements(file, fewest=3)
+
+
+def test_a_row_without_a_latency_was_not_measured(tmp_path: Path) -> None:
+    empty = [f'"{CHAIN.describe(d)}",' for d in DESIGNS[12:]]
+    file = csv_file(tmp_path / "m.csv", [*empty, *rows(12)])
+    found = read_measurements(file, "cifar10-add")
+    assert len(found.rows) == 12
+    assert found.problems == (
+        f"{file}:2: lines 2, 3, 4, 5, 6 and 7 more: latency_ms is empty, so not measured",
+    )
+    none = csv_file(tmp_path / "n.csv", [])
+    with pytest.raises(InputError, match="holds no measurement below its header$"):
+        read_measurements(none, "cifar10-add")
+    four = csv_file(tmp_path / "f.csv", rows(4))
+    with pytest.raises(InputError, match="4 networks can be used, .* or --prior NAME "):
+        read_measurements(four, "cifar10-add")
+
+
+def test_latencies_that_are_all_the_same_and_far_apart_for_one_network_are_doubted(
+    tmp_path: Path,
+) -> None:
+    same = [f'"{CHAIN.describe(d)}",5' for d in DESIGNS[:12]]
+    file = csv_file(tmp_path / "m.csv", [*same, same[0] + "0"])
+    doubts = fit([file], "b", space="cifar10-add", baselines=False).doubts
+    assert len(doubts) == 2
+    assert "took 10 times as long as in line 2" in doubts[0]
+    assert "all 12 latencies are 5 ms, of networks of" in doubts[1]
+
+
 # -------------------------------------------------------------------------- bad measurements
 @pytest.mark.parametrize(
     ("bad", "message"),
@@ -111,7 +170,7 @@ def test_tables_name_published_networks_and_onnx_files(tmp_path: Path) -> None:
         ("{d},3ms", "write a number without a unit"),
         ("{d}", "cut off"),
         ("w=7,1.0", "cut off|w"),
-        ("{first},2.0", "was measured before, in line 2"),
+        ("{first},2e4", "was measured before, in line 2"),
     ],
 )
 def test_a_bad_row_is_named_and_left_out(tmp_path: Path, bad: str, message: str) -> None:

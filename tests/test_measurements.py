@@ -64,7 +64,11 @@ def test_a_repetition_that_is_no_later_pass_is_told_and_the_faster_counts():
     found = read_records(Path("m.jsonl"), _file(again))
     assert [record.latency_ms for record in found.records] == [2.0]
     (problem,) = found.tally.problems
-    assert problem.startswith("m.jsonl:3: 'n' was measured before, in line 2: the faster")
+    assert problem == (
+        "m.jsonl:2: 'n' was measured again, in line 3: the faster of the two counts, line 3"
+    )
+    (doubt,) = found.tally.doubts
+    assert doubt.startswith("m.jsonl:3: 'n' took 1/1.5 of what it took in line 2: is it the same")
     assert found.tally.bad == 0
 
 

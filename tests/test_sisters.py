@@ -70,6 +70,28 @@ def test_few_runs_say_what_they_can_fix_and_how_wrong_they_may_be(tmp_path: Path
     assert half_width(1) > half_width(3) > half_width(5)
 
 
+def test_runs_that_contradict_the_known_board_say_so_and_widen_the_interval(
+    tmp_path: Path,
+) -> None:
+    alike = fit([measured(tmp_path / "a.csv", 4)], "b", prior="rpi3b", space="cifar10-add")
+    assert not alike.doubts and not alike.learned["measured"].contradicted
+    lines = (tmp_path / "a.csv").read_text().splitlines()
+    factors = 0.2, 1.0, 5.0, 25.0
+    wrong = [
+        f"{line.rsplit(',', 1)[0]},{float(line.rsplit(',', 1)[1]) * factor:.6g}"
+        for line, factor in zip(lines[1:], factors, strict=True)
+    ]
+    (tmp_path / "w.csv").write_text("\n".join([lines[0], *wrong]) + "\n", encoding="utf-8")
+    report = fit([tmp_path / "w.csv"], "b", prior="rpi3b", space="cifar10-add")
+    assert any("the runs contradict the prior: " in doubt for doubt in report.doubts)
+    interval, learned = report.profile.runtime.interval, report.learned["measured"]
+    assert learned.contradicted >= 3
+    assert interval.high > 5 and interval.outside_high > interval.high
+    assert report.profile.runtime.provenance.held_out == "each network"
+    # What is said of its error is what was seen, not what other boards had.
+    assert learned.figures["median_error_percent"] > 100 * (1 - 1 / 1.6)
+
+
 @pytest.mark.parametrize("known", ["rpi4b", "x86-zen4"])
 def test_what_was_measured_on_a_sister_lies_inside_its_profile(known: str, tmp_path: Path) -> None:
     """Whatever the known board's networks were, and not what is far from both."""

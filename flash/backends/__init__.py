@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from flash.backends.onnx.suite_model import (
         WEIGHTS_FILE,
         Region,
+        batch_shapes,
         outside_files,
         suite_models,
         tensor_names,
@@ -69,6 +70,7 @@ __all__ = [
     "Tracker",
     "Tuning",
     "Variants",
+    "batch_shapes",
     "block_network",
     "described_model",
     "detection_model",
@@ -133,6 +135,7 @@ _HOMES = {
     "taylor_importance": ("torch.taylor", "torch"),
     "reopened": ("onnx.variants.model", "onnx"),
     "variant_of": ("onnx.variants.model", "onnx"),
+    "batch_shapes": ("onnx.suite_model", "onnx"),
     "block_network": ("onnx.blocks", "onnx"),
     "described_model": ("onnx.head", "onnx"),
     "detection_model": ("onnx.detection", "onnx"),

@@ -44,6 +44,8 @@ from flash.targets.processor.profile_file import profile_text
 __all__ = ["FitReport", "main", "fit"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+#: Networks this many times apart in multiply-accumulates take different times.
+_UNLIKE = 2.0
 #: So many times what is expected a latency looks like one of another unit.
 _DOUBTED = 20.0
 
@@ -92,6 +94,7 @@ def fit(
     _one_device(files)
     for file in files:
         problems += file.problems
+        doubts += file.doubts
         precision = _precision(file)
         own = _runtime_name(file, runtimes)
         progress(f"{own}: {len(file.rows)} networks")
@@ -114,6 +117,13 @@ def fit(
             )
         learned[own] = found
         doubts += _doubts(file, found.latency_ms(networks, BYTES[precision]), sister)
+        if found.contradicted and prior is not None:
+            doubts.append(
+                f"{file.path}: the runs contradict the prior: {found.contradicted} of "
+                f"{len(networks)} lie outside what {prior} and the other runs let expect, and the "
+                f"interval is widened to hold them; is it a board with the same cores? {FEW_RUNS} "
+                "runs or more fit a board of its own"
+            )
         runtimes[own] = _runtime(own, file, found, precision, power_w)
         if found.coverage is None and sister is not None:
             runtimes[own] = replace(runtimes[own], kernels=sister.kernels)
@@ -145,6 +155,12 @@ def _doubts(file: Measurements, predicted: Floats, sister: Runtime | None) -> li
         for row, own in zip(file.rows, ratio.tolist(), strict=True)
         if not 1 / _DOUBTED < own / usual < _DOUBTED
     ]
+    macs = [row.network.macs for row in file.rows]
+    if len(macs) > 1 and np.ptp(file.latency_ms) == 0 and max(macs) >= _UNLIKE * min(macs):
+        doubts.append(
+            f"{file.path}: all {len(macs)} latencies are {file.latency_ms[0]:g} ms, of networks "
+            f"of {min(macs):,} to {max(macs):,} multiply-accumulates: is it the right column?"
+        )
     if sister is not None:
         there_ms = latency_by(sister.variants, [row.network for row in file.rows])
         there = float(np.median(file.latency_ms / there_ms))
@@ -305,7 +321,7 @@ def _runtime(
     kinds = len(found.kinds)
     main, *others = found.variants
     how = "each network" if len(file.rows) <= FOLDS else "10 folds"
-    if found.coverage is None:
+    if found.coverage is None and not found.contradicted:
         how = "other boards of the same cores, from as many runs"
     return Runtime(
         name=name,

@@ -160,9 +160,11 @@ def _few_runs(runtime: Runtime, found: Learned) -> list[str]:
     """What few runs of a sister board can fix, and what they cannot."""
     runs = runtime.provenance.networks
     fixed = "its speed" if runs < 3 else "its speed and what a kernel costs"
+    whose = "that of other boards from as many runs"
+    if found.contradicted:
+        whose = "as far as these runs lie from what the prior and the others let expect"
     return [
-        f"90 % interval x{found.interval.low:g} to x{found.interval.high:g}, that of other boards "
-        "from as many runs",
+        f"90 % interval x{found.interval.low:g} to x{found.interval.high:g}, {whose}",
         f"note: {runs} run{'s' if runs > 1 else ''} can fix {fixed}, the proportions are the sister"
         f" board's; {FEW_RUNS} or more fix all",
     ]

@@ -56,6 +56,8 @@ class Learned:
                out. coverage_of_kinds: the same for kinds left out, in the interval for unlike
                networks made from the other kinds' errors; None of one kind.
     far:       log residuals of each kind by fits without it, of networks with several kernels.
+    contradicted: of few runs and a sister board, how many lie outside what it and the other runs
+               let expect, where that is most of them and the interval was widened for it.
     """
 
     variants: tuple[Variant, ...]
@@ -70,6 +72,7 @@ class Learned:
     baselines: tuple[Baseline, ...]
     energy: Energy | None
     energy_figures: dict[str, float] | None
+    contradicted: int = 0
 
     def latency_ms(self, networks: Sequence[Network], element_bytes: int = 4) -> Floats:
         """Predicted latency of each network, shape (networks,)."""

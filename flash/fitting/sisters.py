@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.fitting.fit import fit_one
-from flash.fitting.fitted import bounding_box_of, classes_of, rounded, significant
+from flash.fitting.fitted import bounding_box_of, classes_of, quality, rounded, significant
 from flash.fitting.learning import Learned
 from flash.fitting.prior import PARAMETERS, Prior, pack
 from flash.fitting.workload import Workload, workload
@@ -27,6 +27,7 @@ from flash.targets.processor.profile import Coefficients, Interval, Runtime, Var
 __all__ = [
     "FEW_RUNS",
     "at_clock",
+    "contradiction",
     "expected_figures",
     "half_width",
     "learn_sister",
@@ -38,6 +39,8 @@ Floats = NDArray[np.float64]
 
 #: From so many runs on, a sister is fitted as any board is, its relative only the prior.
 FEW_RUNS = 10
+#: With fewer runs nothing says that a board is no sister of the known one.
+_FEWEST_JUDGED = 3
 #: Deviation of the logarithm of a coefficient, and of the overhead, once the speed is taken out. Of
 #: (0.05, 0.3), (0.1, 0.5), (0.2, 0.7) and (0.35, 1) the errors of few runs differ by 1 % point.
 _DEVIATION, _OVERHEAD = 0.1, 0.5
@@ -77,9 +80,12 @@ def expected_figures(runs: int) -> dict[str, float]:
     return dict(zip(names, figures, strict=True))
 
 
-def sister_interval(known: Interval, runs: int) -> Interval:
-    """The interval of a sister: as wide as such boards erred, or as the known board's own."""
-    half = half_width(runs)
+def sister_interval(known: Interval, runs: int, half: float | None = None) -> Interval:
+    """The interval of a sister: as wide as such boards erred, or as the known board's own.
+
+    half: half of it, as a logarithm, where the runs say that it is wider.
+    """
+    half = half_width(runs) if half is None else half
     low, high = min(math.exp(-half), known.low), max(math.exp(half), known.high)
     outside = (
         min(low / math.exp(half), known.outside_low),
@@ -113,27 +119,55 @@ def learn_sister(
 ) -> Learned:
     """A board from fewer than ``FEW_RUNS`` runs, and a board with the same cores.
 
-    It is taken to run and merge what the known board's runtime does. Too few runs to leave any
-    out: errors and interval are those of other boards from as many runs.
+    It is taken to run and merge what the known board's runtime does. Too few runs to judge by:
+    errors and interval are those of other boards from as many runs. Where most of three runs and
+    more lie outside it, each predicted from the others, they contradict the known board, and the
+    interval is widened until it holds all.
     """
     load = workload(networks, known.executes, element_bytes, known.fusion, known.lanes)
     fitted, _ = fit_one(load, latency_ms, sister_prior(known.coefficients))
     variant = Variant(1.0, known.executes, known.fusion, known.lanes, rounded(fitted))
     runs = len(latency_ms)
+    half, contradicted, predicted = contradiction(load, latency_ms, known.coefficients)
     return Learned(
         (variant,),
         {"sister board": 1.0},
         {},
-        expected_figures(runs),
+        quality(latency_ms, predicted) if contradicted else expected_figures(runs),
         {},
-        _with_own(sister_interval(known.interval, runs), load),
+        _with_own(sister_interval(known.interval, runs, half), load),
         None,
         None,
         {},
         (),
         None,
         None,
+        contradicted,
     )
+
+
+def contradiction(
+    load: Workload, latency_ms: Floats, known: Coefficients
+) -> tuple[float, int, Floats]:
+    """Half of the interval, as a logarithm; how many runs contradict the known board; what it and
+    the other runs let expect of each (ms).
+
+    That is none where not most of at least ``_FEWEST_JUDGED`` runs lie outside the interval; else
+    the interval holds all of them.
+    """
+    runs = np.arange(len(latency_ms))
+    if len(runs) < _FEWEST_JUDGED:
+        return half_width(len(runs)), 0, latency_ms
+    prior, predicted = sister_prior(known), np.zeros(len(runs))
+    for run in runs:
+        others = runs[runs != run]
+        fitted, _ = fit_one(load.subset(others), latency_ms[others], prior)
+        predicted[run] = load.subset(runs[[run]]).latency_ms(fitted)[0]
+    errors = np.abs(np.log(latency_ms / predicted))
+    outside = int((errors > half_width(len(others))).sum())
+    if 2 * outside <= len(runs):
+        return half_width(len(runs)), 0, predicted
+    return float(errors.max()), outside, predicted
 
 
 def at_clock(known: Coefficients, factor: float) -> Coefficients:

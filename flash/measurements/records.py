@@ -110,6 +110,8 @@ class Tally:
         self.path = path
         self.total = self.bad = self._more = 0
         self._found: list[tuple[int, str]] = []
+        self._doubted: list[tuple[int, str]] = []
+        self._unusable: tuple[int, str] | None = None
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -117,10 +119,24 @@ class Tally:
         more = (f"{self.path}: and {self._more:,} lines more",) if self._more else ()
         return (*(f"{self.path}:{line}: {why}" for line, why in sorted(self._found)), *more)
 
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """The same of lines that count and look wrong."""
+        return tuple(f"{self.path}:{line}: {why}" for line, why in self._doubted)
+
     def unusable(self, line: int, why: object) -> None:
         """Count a line that cannot be used."""
         self.bad += 1
+        self._unusable = min(self._unusable or (line, f"{why}"), (line, f"{why}"))
         self.note(line, f"{why}")
+
+    @property
+    def worst(self) -> str:
+        """The first line that cannot be used; else the first of which something is to be known."""
+        if self._unusable is not None:
+            line, why = self._unusable
+            return f"{self.path}:{line}: {why}"
+        return self.problems[0] if self.problems else ""
 
     def note(self, line: int, why: str, always: bool = False) -> None:
         """What the reader should know of a line that does no harm."""
@@ -129,13 +145,20 @@ class Tally:
         else:
             self._more += 1
 
+    def doubt(self, line: int, why: str) -> None:
+        """What looks wrong about a line that counts."""
+        if len(self._doubted) < _MOST_TOLD:
+            self._doubted.append((line, why))
+
     def check(self, kept: int) -> None:
         """Raise ``InputError`` where nothing is kept or too many lines are bad."""
         if kept and self.bad <= _MOST_BAD * self.total:
             return
-        first = self.problems[0] if self.problems else f"{self.path}: holds no measurement"
+        if not self.bad:
+            why = f"; {self.worst}" if self.worst else ""
+            raise InputError(f"{self.path}: holds no measurement below its header{why}")
         raise InputError(
-            f"{self.bad} of {self.total} rows cannot be used, too many to leave out; {first}"
+            f"{self.bad} of {self.total} rows cannot be used, too many to leave out; {self.worst}"
         )
 
 
@@ -318,6 +341,7 @@ def put_together(
     have been joined by mistake.
     """
     found: dict[str, Record] = {}
+    counting: dict[str, int] = {}  # the line of the fastest, where several were told
     bound = _NO_BOUND
     for record in records:
         key = record.key
@@ -330,11 +354,8 @@ def put_together(
         if before is record:
             continue
         if not record.later:
-            tally.note(
-                record.line,
-                f"{_named(record.network)} was measured before, in line {before.line}: the faster "
-                "of the two counts",
-            )
+            line = counting.get(key, before.line)
+            counting[key] = _told_twice(before, line, record, tally)
         found[key] = _merged(before, record)
     if most is not None and len(found) > most:
         bound = _least(found, most)
@@ -346,6 +367,33 @@ def put_together(
             always=True,
         )
     return tuple(found.values())
+
+
+#: Measurements of one network this many times apart are of two settings, or one is wrong (ours).
+_FAR_APART: Final = 1.5
+
+
+def _told_twice(before: Record, line: int, record: Record, tally: Tally) -> int:
+    """Say which of two measurements of a network counts; returns its line.
+
+    line: of what counted before.
+    """
+    name, faster = _named(record.network), record.latency_ms < before.latency_ms
+    lines = (line, record.line) if faster else (record.line, line)
+    tally.note(
+        lines[0],
+        f"{name} was measured {'again' if faster else 'before'}, in line {lines[1]}: the faster of "
+        f"the two counts, line {lines[1]}",
+    )
+    apart = max(record.latency_ms / before.latency_ms, before.latency_ms / record.latency_ms)
+    if apart >= _FAR_APART:
+        took = f"1/{apart:.3g} of what it took" if faster else f"{apart:.3g} times as long as"
+        tally.doubt(
+            record.line,
+            f"{name} took {took} in line {line}: is it the same network at the same setting, and "
+            "was the device busy?",
+        )
+    return lines[1]
 
 
 #: Above every rank.

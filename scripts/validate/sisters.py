@@ -33,7 +33,7 @@ from raspberry_pi_data import (  # noqa: E402
 from flash.fitting.fit import fit_one  # noqa: E402
 from flash.fitting.fitted import quality  # noqa: E402
 from flash.fitting.prior import data_sheet_prior  # noqa: E402
-from flash.fitting.sisters import at_clock, half_width, sister_prior  # noqa: E402
+from flash.fitting.sisters import at_clock, contradiction, half_width, sister_prior  # noqa: E402
 from flash.fitting.workload import Workload, workload  # noqa: E402
 from flash.spaces.reference import reference_network  # noqa: E402
 from flash.targets.processor.profile import Coefficients  # noqa: E402
@@ -160,6 +160,30 @@ def runs(boards: Sequence[Board]) -> None:
         )
 
 
+def contradictions(boards: Sequence[Board]) -> None:
+    """How often runs contradict a known board, and how much the interval then covers."""
+    strangers = [(a, b) for a in boards for b in boards if {a.core, b.core} == {"A53", "A76"}]
+    for title, chosen in (("same core", list(pairs(boards))), ("A53 and A76", strangers)):
+        for count in (3, 5):
+            told, covered = [], []
+            for board, known in chosen:
+                for seed in range(SEED, SEED + DRAWS // 4):
+                    order = np.random.default_rng(seed).permutation(len(board.latency_ms))
+                    a, b = order[:count], order[count:]
+                    own, ms = board.load.subset(a), board.latency_ms
+                    half, outside, _ = contradiction(own, ms[a], known.fitted)
+                    fitted, _ = fit_one(own, ms[a], sister_prior(known.fitted))
+                    ratio = ms[b] / board.load.subset(b).latency_ms(fitted)
+                    told.append(outside > 0)
+                    covered.append(np.mean(np.abs(np.log(ratio)) <= half))
+            own_cover = np.array(covered)[np.array(told)]
+            then = f", then it covers {own_cover.mean():.0%}" if len(own_cover) else ""
+            print(
+                f"{title}, {count} runs: the prior is contradicted in {np.mean(told):.0%} of draws"
+                f"{then}; all intervals cover {np.mean(covered):.0%}"
+            )
+
+
 def by_the_clock(boards: Sequence[Board]) -> Iterator[tuple[Board, Floats]]:
     """A53 boards, and measured over predicted by another one's profile at their clock."""
     for board in boards:
@@ -203,6 +227,7 @@ def main(arguments: Sequence[str]) -> int:
         return 4
     boards = read_boards()
     runs(boards)
+    contradictions(boards)
     clocks(boards)
     return 0
 

@@ -34,7 +34,14 @@ from flash.errors import InputError
 from flash.spaces.layers import Layer
 from flash.spaces.network import Network
 
-__all__ = ["WEIGHTS_FILE", "Region", "outside_files", "suite_models", "tensor_names"]
+__all__ = [
+    "WEIGHTS_FILE",
+    "Region",
+    "batch_shapes",
+    "outside_files",
+    "suite_models",
+    "tensor_names",
+]
 
 #: Name of the file, beside the model.
 WEIGHTS_FILE: Final = "weights.bin"
@@ -129,6 +136,24 @@ def tensor_names(source: str | Path | bytes) -> tuple[tuple[str, ...], tuple[str
     inputs = [given.name for given in model.graph.input if given.name not in stored]
     nodes = [node for graph in _graphs(model.graph) for node in graph.node]
     return tuple(inputs), tuple(name for node in nodes for name in node.output if name)
+
+
+def batch_shapes(path: str | Path, batch: int) -> dict[str, list[int]]:
+    """Sizes of a model's inputs of two axes and more, by name, with so many of ``batch`` at a time.
+
+    Inputs of which more than the first axis is free are left out. Raises ``InputError`` for what is
+    no model.
+    """
+    model = load_model(path)
+    stored = {tensor.name for tensor in model.graph.initializer}
+    shapes = {
+        given.name: [d.dim_value for d in given.type.tensor_type.shape.dim]
+        for given in model.graph.input
+        if given.name not in stored
+    }
+    return {
+        name: [batch, *dims[1:]] for name, dims in shapes.items() if len(dims) > 1 and all(dims[1:])
+    }
 
 
 def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
