@@ -17,6 +17,7 @@ from flash.plugins import Registry, registry
 from flash.proxies.registry import AGGREGATES, PROXIES
 from flash.report import Result
 from flash.spaces.family import FAMILIES
+from flash.spaces.reference import reference_names, reference_network
 from flash.spaces.space import load_space
 from flash.targets import KINDS, load_hardware
 
@@ -137,6 +138,25 @@ def _spaces() -> Iterator[Entry]:
         yield Entry(name, space.description + shown, "flash", facts)
 
 
+#: Published networks that are called by more than a name.
+_SIZED = {
+    "mobilenet_v1": "mobilenet_v1_0.5_160: another width, another side",
+    "mobilenet_v2": "mobilenet_v2_0.75_160: another width, another side",
+    "yolo8n": "yolo5s_320, yolo6m-d33w5_160, ...: versions 3 to 8, sizes, sides",
+}
+
+
+def _networks() -> Iterator[Entry]:
+    for name in (*reference_names(), "yolo8n"):
+        network = reference_network(name)
+        facts = {"params": network.params, "macs": network.macs}
+        source = network.source
+        sides = "x".join(str(int(n)) for n in (source.channels, source.height, source.width))
+        words = f"{network.macs / 1e6:,.0f} million MACs, {network.params / 1e6:.2f} million"
+        more = f"; also {_SIZED[name]}" if name in _SIZED else ""
+        yield Entry(name, f"{words} parameters, images of {sides}{more}", "flash", facts)
+
+
 def _metrics() -> Iterator[Entry]:
     for name in METRICS:
         yield _loaded(
@@ -223,6 +243,7 @@ TOPICS: Mapping[str, Callable[[], Iterator[Entry]]] = MappingProxyType(
         "targets": _targets,
         "runtimes": _runtimes,
         "spaces": _spaces,
+        "networks": _networks,
         "metrics": _metrics,
         "proxies": _proxies,
         "strategies": _strategies,
