@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.spaces.layers import INPUT, ZEROS, Tensor
+from flash.spaces.layers import INPUT, ZEROS, Tensor, out_elements
 from flash.spaces.table import LayerTable
 
 __all__ = ["IN_PLACE", "parameter_count", "peak_activation_bytes", "peak_activation_elements"]
@@ -62,7 +62,8 @@ def _peak(table: LayerTable, element_size: NDArray[Any] | None = None) -> NDArra
     places = _Places(table.designs)
     # One extra row, the last, stands for the tensor that comes from outside.
     size: NDArray[Any] = np.zeros((rows + 1, table.designs), dtype=np.int64)
-    size[:rows] = table.out_elements
+    for row, layer in enumerate(table.layers):
+        np.multiply(out_elements(layer), table.active[row], out=size[row])
     if table.passers is None:
         size[rows] = _outside(table, places)
     if element_size is not None:
