@@ -183,6 +183,20 @@ def test_a_model_that_contradicts_full_training_is_told(sign, word):
     assert len(trend.lines()) == (2 if word else 1)
 
 
+def test_depth_that_hurts_without_shortcuts_alone_contradicts_nothing():
+    space = load_space("cifar10-mobilenet-v2")
+    designs = sample_designs(space, 25, 0)
+    named = dict(zip(space.variables, space.decode(designs).T, strict=True))
+    stages = range(1, 8)
+    bare = sum(named[f"depth{k}"] * (1 - named[f"skip{k}"]) for k in stages)
+    whole = sum(named[f"depth{k}"] * named[f"skip{k}"] for k in stages)
+    accuracy = 70 - bare + 0.5 * whole
+    for effect, told in ((accuracy, False), (70 - bare - whole, True)):
+        model = fit_space(space, designs, effect.astype(float), **PROVENANCE)
+        found = depth_and_width_trend(space, model)
+        assert bool(found.contradiction) is told and (found.depth < 0) is told
+
+
 def test_long_trainings_of_the_same_images_are_anchors_and_of_others_are_not():
     space = load_space(ADD)
     rows = [row(RESNETS[b], 80 + b) for b in (3, 5, 7)]
