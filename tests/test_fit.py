@@ -32,7 +32,7 @@ from flash.spaces.network import GraphEmitter, Network
 from flash.spaces.space import load_space
 from flash.targets.processor.costs import network_costs, network_features
 from flash.targets.processor.intervals import latency_interval
-from flash.targets.processor.kernels import KERNEL_CLASSES
+from flash.targets.processor.kernels import CALL, KERNEL_CLASSES
 from flash.targets.processor.profile import load_profile
 from flash.targets.processor.profile_file import profile_text, write_profile
 
@@ -158,6 +158,28 @@ def test_latencies_that_are_all_the_same_and_far_apart_for_one_network_are_doubt
     assert len(doubts) == 2
     assert "took 10 times as long as in line 2" in doubts[0]
     assert "all 12 latencies are 5 ms, of networks of" in doubts[1]
+
+
+def test_a_constant_of_a_run_is_not_taken_for_the_last_layer() -> None:
+    """Classifiers run one linear layer each: what others with many of them take is found too."""
+    constant_ms = 3 * float(np.median(LATENCY_MS))
+    ms = LATENCY_MS + constant_ms
+    found = learn(NETWORKS, ["net"] * 24, ms, None, unknown_prior(), baselines=False)
+    fitted = sum(v.weight * v.coefficients.overhead_us[CALL] for v in found.variants) / 1e3
+    assert fitted == pytest.approx(constant_ms, rel=0.3)
+    network = GraphEmitter()
+    x = source = network.source(64, 1, 1)
+    for _ in range(12):
+        x = network.linear(x, 64)
+    many = network.network(source, x)
+    truth = workload([many], "used").latency_ms(TRUTH)[0] + constant_ms
+    assert found.latency_ms([many])[0] == pytest.approx(truth, rel=0.5)
+
+
+def test_work_costs_something_where_networks_lie_far_apart() -> None:
+    names = {c.name for c in selection.candidates(unknown_prior(), macs=[10**6, 10**8])}
+    near = {c.name for c in selection.candidates(unknown_prior(), macs=[10**6, 10**7])}
+    assert near - names == {"launches", "launches, convolutions alike"}
 
 
 # -------------------------------------------------------------------------- bad measurements

@@ -9,6 +9,7 @@ from typing import Any
 from flash.fitting.learning import Learned
 from flash.fitting.sisters import FEW_RUNS
 from flash.report.base import Result
+from flash.targets.processor.kernels import CALL
 from flash.targets.processor.profile import Profile, Runtime
 from flash.targets.processor.profile_file import profile_text
 
@@ -17,6 +18,8 @@ __all__ = ["FitReport"]
 _SCHEMA = "flash.fit/1"
 #: An interval that ends above so many times the prediction decides between no designs.
 _WIDE = 2.0
+#: A rate (GMAC/s) at which work takes no time.
+_NO_WORK = 1e8
 _VARIANT_FIELDS = ("weight", "executes", "fusion", "lanes")
 
 
@@ -98,6 +101,11 @@ class FitReport(Result):
             lines.append(
                 f"note: {runtime.provenance.networks} networks leave more than a factor of "
                 f"{_WIDE:g} open: profile more of them, or for longer (flash profile --budget 5min)"
+            )
+        if all(min(v.coefficients.gmac_s[:CALL]) >= _NO_WORK for v in found.variants):
+            lines.append(
+                "note: the number of kernels alone explains these networks, work costs nothing in "
+                "this profile: it says nothing of wider ones (profile some)"
             )
         if found.coverage_of_kinds is not None:
             lines.append(

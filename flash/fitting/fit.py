@@ -12,6 +12,7 @@ runtime was never measured on (dense 3x3 kernels, say) it so learns from the oth
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -131,8 +132,8 @@ class _Problem:
         ties = np.zeros((len(prior.ties), width))
         ratios = np.zeros(len(prior.ties))
         for k, (a, b, ratio, deviation) in enumerate(prior.ties):
-            ties[k, PARAMETERS.index(a)] = 1.0 / deviation
-            ties[k, PARAMETERS.index(b)] = -1.0 / deviation
+            ties[k, (*PARAMETERS, *EXTRA).index(a)] = 1.0 / deviation
+            ties[k, (*PARAMETERS, *EXTRA).index(b)] = -1.0 / deviation
             ratios[k] = np.log(ratio) / deviation
         self._rows = np.vstack([np.diag(np.concatenate(deviations)), ties])
         self._targets = np.zeros(len(self._rows))
@@ -296,7 +297,8 @@ class _Sensitive:
             for kind, name in enumerate(CLASSES):
                 slopes[len(PARAMETERS) + kind] = overhead * (kinds == KERNEL_CLASSES.index(name))
             cache = len(PARAMETERS) + EXTRA.index("cache_mb")
-            slopes[cache] = -c.cache_mb / c.spill_gb_s * (spilt > 0) * ~bound
+            if math.isfinite(c.cache_mb):
+                slopes[cache] = -c.cache_mb / c.spill_gb_s * (spilt > 0) * ~bound
             slopes[cache + 1] = -spilt * ~bound
             slopes[-1] = overhead * (kinds == CALL)
         return self._of_networks(found), self._load.counts @ slopes.T

@@ -116,7 +116,7 @@ def learn(
     apart = kinds_apart(kinds)
     average = averaged(
         options,
-        candidates(prior, processor=known is not None),
+        candidates(prior, known is not None, [network.macs for network in networks]),
         latency_ms,
         folds,
         list(apart.values()),

@@ -170,13 +170,39 @@ class Prior:
         own[CLASSES.index("recurrent")] = max(overheads, _STEP_DEVIATION)
         return replace(self, median=median, deviation=np.append(self.deviation[:size], own))
 
+    def with_constant(self) -> Prior:
+        """With a constant a run as one more unknown: what a call costs besides its kernels.
 
+        It is expected at so many times what a kernel costs besides its work (``_CALLS``), or where
+        a known board has it. Nothing else of what an extended prior adds is free unless it was.
+        """
+        size = len(PARAMETERS)
+        median, deviation, ties = self.median, self.deviation, self.ties
+        if len(median) == size:
+            nothing = [_ENDLESS, _ENDLESS, *[_NOTHING] * (len(EXTRA) - len(CLASSES) - 2)]
+            median = np.concatenate([median, np.ones(len(CLASSES)), nothing])
+            deviation = np.append(deviation, np.full(len(EXTRA), _FIXED))
+        median, deviation = median.copy(), deviation.copy()
+        at = size + EXTRA.index("call_us")
+        if _known(median[at]):
+            deviation[at] = 1.0
+        else:
+            median[at], deviation[at] = _CALLS * median[PARAMETERS.index("overhead_us")], _FREE
+            ties = (*ties, ("call_us", "overhead_us", _CALLS, _CALLS_DEVIATION))
+        return replace(self, median=median, deviation=deviation, ties=ties)
+
+
+#: A call is expected to cost so many kernels' overheads, with this deviation of the logarithm: an
+#: inference of a processor or a GPU checks and copies inputs, starts threads, waits (ours).
+_CALLS, _CALLS_DEVIATION = 5.0, 1.5
 #: A step of a recurrent layer is no call of a kernel: it is expected to cost this part of one, with
 #: this deviation.
 _STEP, _STEP_DEVIATION = 0.3, 1.0
 #: What a run is expected to cost besides its kernels: a call of onnxruntime from Python takes about
 #: that on a desktop processor. Where nothing is expected, and the deviation that leaves it so.
 _CALL_US, _NOTHING, _FIXED = 5.0, 1e-6, 1e-3
+#: A cache that nothing spills from (MB), and what spills from it (GB/s).
+_ENDLESS = 1e6
 #: Positions of a convolution, and rows of a product, at which half the rate is expected: a gate's
 #: convolution of one position runs at a tenth of it.
 _HALF = (8.0, 2.0)
@@ -331,14 +357,19 @@ def unpack(logarithms: Floats) -> Coefficients:
         reduction_half=half(REDUCTION),
         outputs_half=half(OUTPUTS),
         positions_half=half(POSITIONS),
-        cache_mb=extra.get("cache_mb", math.inf),
-        spill_gb_s=extra.get("spill_gb_s", math.inf),
+        cache_mb=_bounded(extra.get("cache_mb", math.inf)),
+        spill_gb_s=_bounded(extra.get("spill_gb_s", math.inf)),
     )
 
 
 def _known(value: float) -> float:
     """What was fixed at nothing is nothing."""
     return value if value > 2 * _NOTHING else 0.0
+
+
+def _bounded(value: float) -> float:
+    """What nothing spills from has no end."""
+    return value if value < _ENDLESS / 2 else math.inf
 
 
 def pack(c: Coefficients) -> Floats:
@@ -363,7 +394,7 @@ def pack(c: Coefficients) -> Floats:
     # A hand-written profile may hold zeros, which have no logarithm.
     listed = [max(values[p], 1e-6) for p in PARAMETERS]
     # Without a cache, one that nothing spills from.
-    cache = [min(c.cache_mb, 1e6), min(c.spill_gb_s, 1e6)]
+    cache = [min(c.cache_mb, _ENDLESS), min(c.spill_gb_s, _ENDLESS)]
     halves = [c.positions_half[of["pointwise"]], c.positions_half[of["linear"]]]
     few = [*halves, c.overhead_us[CALL]]
     once = [*cache, *(max(x, _NOTHING) for x in few)]
