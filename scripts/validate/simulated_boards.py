@@ -60,7 +60,7 @@ class Board:
         """Of one run."""
         total = self.run_ms
         for fields in kernels_run(network, "used", "conv", 4):
-            k = Kernel(*fields)  # type: ignore[arg-type]
+            k = Kernel(*fields)
             kind = KERNEL_CLASSES[int(k.kind)]
             if int(k.kind) == CALL:
                 continue
