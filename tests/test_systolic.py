@@ -471,7 +471,7 @@ def test_the_interval_of_the_edge_tpu_holds_what_google_published(name, publishe
 @pytest.mark.parametrize("name", ["systolic", "eyeriss-like", "edge-tpu-like"])
 def test_shipped_profiles_give_a_source_for_every_constant(name):
     hardware = load_systolic(name)
-    assert len(hardware.sources) == (25 if hardware.row_stationary is None else 29)
+    assert len(hardware.sources) == (25 if hardware.row_stationary is None else 31)
     assert all(hardware.sources.values())
     assert hardware.provenance == "analytical"
     assert "no measurement" in hardware.provenance_line

@@ -29,6 +29,7 @@ from flash.estimate.pricing import Model, load_targets, price_models, read_model
 from flash.estimate.table import Row, aligned, latency_cell, short
 from flash.files.writing import write_text
 from flash.quantities import (
+    EXTRAPOLATED,
     format_energy,
     format_latency,
     format_memory,
@@ -323,7 +324,7 @@ def _as_markdown(verdicts: Sequence[Verdict], errors: Sequence[FlashError]) -> s
         lines.append("| " + " | ".join(_escaped(cell) for cell in cells) + " |")
     lines += [f"\n⚠️ {_escaped(str(error))}" for error in errors]
     if any(v.estimate.get("extrapolated") for v in verdicts):
-        lines.append("\n\\* unlike anything the cost model was fitted to: its interval is widened")
+        lines.append(f"\n\\* {EXTRAPOLATED}")
     return "\n".join(lines) + "\n"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from flash.quantities import (
+    EXTRAPOLATED,
     format_count,
     format_energy,
     format_latency,
@@ -59,7 +60,7 @@ def estimate_table(rows: Sequence[Row]) -> str:
     cells += [[cell(row) for _, cell in columns] for row in rows]
     text = aligned(cells)
     if any(row.get("extrapolated") for row in rows):
-        text += "* unlike anything the cost model was fitted to: its interval is widened\n"
+        text += f"* {EXTRAPOLATED}\n"
     if any(row.get("accuracy_extrapolated") for row in rows):
         text += "^ unlike the networks that were trained: its interval is widened\n"
     return text

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flash.measurements.records import KernelTime, Record, describe_origin, read_records
-from flash.quantities import format_latency, quantity
+from flash.quantities import EXTRAPOLATED, format_latency, quantity
 
 __all__ = ["Comparison", "comparison_table", "read_comparison"]
 
@@ -96,7 +96,7 @@ def comparison_table(rows: Sequence[Row], provenance: Sequence[str], origin: str
         lines.append("  ".join(words).rstrip())
     lines += ["", "ratio and interval mean something where both name one device and runtime"]
     if any(row.get("extrapolated") for row in rows):
-        lines += ["* unlike anything the cost model was fitted to: its interval is widened"]
+        lines += [f"* {EXTRAPOLATED}"]
     return "\n".join(lines) + "\n"
 
 

@@ -19,6 +19,7 @@ from flash.quantities.registry import (
     quantity,
 )
 from flash.quantities.text import (
+    EXTRAPOLATED,
     count_in_words,
     format_area,
     format_count,
@@ -35,6 +36,7 @@ from flash.quantities.text import (
 )
 
 __all__ = [
+    "EXTRAPOLATED",
     "QUANTITIES",
     "Quantity",
     "Sense",

@@ -19,6 +19,7 @@ from decimal import Decimal
 from flash.errors import UsageError, did_you_mean
 
 __all__ = [
+    "EXTRAPOLATED",
     "count_in_words",
     "format_area",
     "format_count",
@@ -33,6 +34,9 @@ __all__ = [
     "parse_latency_ms",
     "parse_memory_kb",
 ]
+
+#: What a mark beside an estimate says; of fitted models the interval is widened for it.
+EXTRAPOLATED = "unlike anything the cost model was held against: measure one before you rely on it"
 
 
 @dataclass(frozen=True)

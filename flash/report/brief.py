@@ -14,6 +14,7 @@ from flash.quantities import count_in_words, format_number, quantity
 from flash.report.columns import breakable, rows_of
 from flash.report.data import IN_PLACE_OF, AccuracyStatus
 from flash.report.interval import Interval
+from flash.targets.base import ANALYTICAL
 
 if TYPE_CHECKING:
     from flash.report.data import SpaceSummary
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from flash.report.result import SearchReport
 
 __all__ = ["render_brief"]
+
+#: How the note begins that says that nothing is known of what few bits cost.
+_OF_FLOATS = "predicted accuracies are those of floats"
 
 #: Characters of the names of the picks, and the blanks behind them.
 _MARGIN = 15
@@ -163,6 +167,7 @@ def _beliefs(report: SearchReport) -> list[str]:
     known = [f"{basis}{_power(report)}"] if isinstance(basis, str) and basis else []
     other = [note for note in report.notes if note.startswith(IN_PLACE_OF)]
     known += [f"{quantity(report.score).label} is {note}" for note in other]
+    known += [note for note in report.notes if note.startswith(_OF_FLOATS)]
     return [*_level(report.accuracy, report.objectives), *known, *_outside(report)]
 
 
@@ -198,7 +203,8 @@ def _outside(report: SearchReport) -> list[str]:
         return ["; ".join(words) + ": measure or train one before you rely on it"]
     if not report.accuracy.calibrated:
         return [f"{quantity(report.score).label} ranks designs; it is no accuracy"]
-    return ["every design is inside what was measured and trained"]
+    measured = "" if report.target.get("basis") == ANALYTICAL else "measured and "
+    return [f"every design is inside what was {measured}trained"]
 
 
 def _certificate(report: SearchReport) -> str:

@@ -16,6 +16,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from flash.quantities import EXTRAPOLATED
 from flash.report.brief import render_brief
 from flash.report.columns import Column, Row, choose_columns, rows_of
 
@@ -29,7 +30,6 @@ _PIPE_WIDTH = 120
 #: Characters a line of the short form where the output is a file or a pipe, and the least.
 _BRIEF_WIDTH, _LEAST_WIDTH = 80, 60
 #: What the marks in the table mean.
-_EXTRAPOLATED = "* unlike anything the cost model was fitted to: its interval is widened"
 _UNTRAINED = (
     "^ beyond the trained networks: their trend goes on, which nothing confirms; its interval is "
     "widened"
@@ -101,7 +101,7 @@ def render_plain(
 def _below(
     report: SearchReport, rows: Sequence[Row], files: Sequence[str | Path], quiet: bool
 ) -> list[str]:
-    lines = [_EXTRAPOLATED] if any(row.design.extrapolated for row in rows) else []
+    lines = [f"* {EXTRAPOLATED}"] if any(row.design.extrapolated for row in rows) else []
     predicted = (row.design.accuracy for row in rows)
     if any(accuracy is not None and accuracy.extrapolated for accuracy in predicted):
         lines.append(_UNTRAINED)

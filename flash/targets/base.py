@@ -33,7 +33,10 @@ __all__ = [
 Triple = tuple[Floats, Floats, Floats]
 
 #: Of what is computed from published parts and formulas.
-ANALYTICAL: Final = "every figure is analytical: no chip was measured"
+ANALYTICAL: Final = (
+    "every figure is analytical: no chip was measured; brackets are the errors that its profile "
+    "states (--verbose)"
+)
 
 
 @dataclass(frozen=True)

@@ -181,7 +181,7 @@ def check_eyeriss() -> bool:
         }
         found = layer_reports(layers, hardware, chip | {"batch": batch}, zeros)
         print(f"  {name}, batch {batch}: ms, over the active elements' ideal, mW, MiB of DRAM "
-              "(flash / published)")  # fmt: skip
+              "(flash / published), energy without DRAM (published over flash)")  # fmt: skip
         for x, (ms, processing, mw, elements, _, mib) in zip(found, rows, strict=True):
             ideal = x.macs * batch / elements / hardware.variables["frequency_mhz"][0] / 1e3
             ours = x.compute_cycles * batch / hardware.variables["frequency_mhz"][0] / 1e3
@@ -191,6 +191,7 @@ def check_eyeriss() -> bool:
                 f"    {x.name:10s} {x.latency_ms * batch:7.1f} / {ms:6.1f} "
                 f"{ours / ideal:6.2f} / {processing / ideal:4.2f} {power:5.0f} / {mw} "
                 f"{x.dram_bytes * batch / 2**20:6.1f} / {mib:4.1f}"
+                f"  x{ms * mw / (x.latency_ms * batch * power):.2f}"
             )
         time_ms = sum(x.latency_ms for x in found)
         power = sum(x.energy_mj - x.dram_uj / 1e3 for x in found) / time_ms * 1e3
