@@ -169,6 +169,16 @@ def test_imagenet_accuracies_agree_with_other_peoples_trainings():
     assert model.predict(space, without[None]).outside.all()
 
 
+def test_published_mobilenets_come_out_in_order_and_inside():
+    space = load_space("cifar10-mobilenet-v2")
+    published = read_anchors(data_file("models", ADD).parent / "calibration/anchors.csv", space)
+    designs = np.array([space.parse(one.design) for one in published])
+    found = accuracy_of(space).predict(space, designs)
+    assert (np.diff(found.value) > 0).all() and not found.outside.any()
+    for one, low, high in zip(published, found.low, found.high, strict=True):
+        assert low <= one.accuracy <= high
+
+
 # ---------------------------------------------------------------------------------------- trend
 @pytest.mark.parametrize(("sign", "word"), [(1, ""), (-1, "falls with depth")])
 def test_a_model_that_contradicts_full_training_is_told(sign, word):
