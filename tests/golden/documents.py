@@ -175,6 +175,7 @@ DOCUMENTS: Final[Mapping[str, Recipe]] = {
     "search-mobilenet-x86-exact": _search(
         "--target x86-avx512 --space cifar10-mobilenet-v2 --optimizer exact"
     ),
+    "search-keywords-rpi4b": _search("--target rpi4b --space keywords-ds-cnn"),
     "search-concat-systolic": _search(
         "--target systolic --space cifar10-concat --certify-seconds 0"
     ),
