@@ -119,3 +119,11 @@ def test_verbose_has_the_sources_and_quiet_no_next_command(report):
     assert "note: " in shown["verbose"] and "space      " in shown["verbose"]
     assert "next: " not in shown["quiet"]
     assert len(shown["quiet"]) < len(shown["brief"]) < len(shown["verbose"])
+
+
+def test_a_chip_that_nobody_measured_is_not_said_to_be():
+    report = search("systolic", "cifar10-concat", hardware="default,bits=5", optimizer="exact")
+    text = " ".join(render_brief(report).split())
+    assert "brackets are the errors that its profile states" in text
+    assert "every design is inside what was trained" in text
+    assert "those of floats: what 5 bits cost such networks in accuracy is not known" in text
