@@ -15,7 +15,7 @@ from flash.search import command as search_command
 from flash.spaces.family import InputShape
 from flash.spaces.space import load_space
 from flash.supernet import SAMPLERS, Task
-from flash.supernet.network import check_sharing, gated_variables, path_of
+from flash.supernet.network import check_sharing, empty_values, gated_variables, path_of
 from flash.testing import small_space
 from flash.testing.small import SMALL
 from flash.training.images import ImageSet
@@ -57,7 +57,8 @@ def cells():
 
 def task(space, epochs=3):
     sizes = tuple(len(grid) for grid in space.grids)
-    return Task(sizes, gated_variables(space), epochs, space.family.classes)
+    gated, empty = gated_variables(space), empty_values(space)
+    return Task(sizes, gated, epochs, space.family.classes, steps=3, aside=30, empty=empty)
 
 
 def shaken(bank):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from flash.supernet.bank import WeightBank
     from flash.supernet.sampler import Sampler, Seen, Task
     from flash.supernet.scoring import Score, score_shared
-    from flash.supernet.train import RECIPE, Training, train_supernet
+    from flash.supernet.train import RECIPE, Training, task_of, train_supernet
     from flash.supernet.warm import score_warm
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "WeightBank",
     "score_shared",
     "score_warm",
+    "task_of",
     "train_supernet",
 ]
 
@@ -38,7 +39,7 @@ _HOMES = {
     "sampler": (("Sampler", "Seen", "Task"), ""),
     "scoring": (("Score", "score_shared"), "torch"),
     "warm": (("score_warm",), "torch"),
-    "train": (("RECIPE", "Training", "train_supernet"), "torch"),
+    "train": (("RECIPE", "Training", "task_of", "train_supernet"), "torch"),
 }
 
 __getattr__ = lazily(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 
 import numpy as np
@@ -49,6 +50,7 @@ class WeightBank:
         self._stored: dict[str, torch.Tensor] = {}
         sizes = [len(grid) for grid in space.grids]
         self.gates = torch.ones(len(sizes), max(sizes), requires_grad=True)
+        self.gated = True
         self._modules: dict[bytes, SharedNetwork | None] = {}
 
     def module(self, design: NDArray[np.int64]) -> SharedNetwork | None:
@@ -60,6 +62,15 @@ class WeightBank:
             path = path_of(self.space, design)
             self._modules[key] = SharedNetwork(path, self) if path.network.layers else None
         return self._modules[key]
+
+    @contextmanager
+    def without_gates(self) -> Iterator[None]:
+        """Networks do not multiply by the gates, which saves a fifth of a step's time."""
+        self.gated = False
+        try:
+            yield
+        finally:
+            self.gated = True
 
     def part(self, key: str, make: Callable[[], nn.Module]) -> nn.Module:
         """What holds the weights of a key, made where it is not there yet."""
@@ -142,7 +153,7 @@ class SharedNetwork(TorchNetwork):
     def _operation(self, layer: Layer) -> Callable[[list[torch.Tensor]], torch.Tensor]:
         if layer.op == GATE:
             place = self._path.gates[layer.name]
-            return lambda v: v[0] * self._bank.gates[place]
+            return lambda v: v[0] * self._bank.gates[place] if self._bank.gated else v[0]
         if self._bank.binary and layer.op == "conv" and layer.cell >= 0:
             super()._operation(layer)  # makes the part that has the weights
             part: Any = self.get_submodule(layer.name.replace(".", "_"))

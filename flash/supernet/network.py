@@ -14,7 +14,7 @@ from flash.spaces.layers import Flags, Ints, Layer, Tensor
 from flash.spaces.network import GraphEmitter, Network
 from flash.spaces.space import SearchSpace
 
-__all__ = ["GATE", "Path", "check_sharing", "gated_variables", "path_of"]
+__all__ = ["GATE", "Path", "check_sharing", "empty_values", "gated_variables", "path_of"]
 
 #: The operation of a gate, in networks that share weights only.
 GATE = "gate"
@@ -116,11 +116,19 @@ def check_sharing(space: SearchSpace) -> None:
 
 def gated_variables(space: SearchSpace) -> tuple[bool, ...]:
     """Which variables choose an operation, so that its result has a gate."""
-    emitters = [
-        _PlaceEmitter(space.named(np.array([min(k, len(g) - 1) for g in space.grids])))
-        for k in range(max(len(grid) for grid in space.grids))
-    ]
-    for emitter in emitters:
+    return tuple(bool(row.any()) for row in ~empty_values(space))
+
+
+def empty_values(space: SearchSpace) -> NDArray[np.bool_]:
+    """Values without an operation that has a gate, shape (variables, most values of any)."""
+    sizes = np.array([len(grid) for grid in space.grids])
+    found = np.ones((len(sizes), sizes.max()), dtype=np.bool_)
+    for k in range(sizes.max()):
+        design = np.minimum(k, sizes - 1)
+        emitter = _PlaceEmitter(space.named(design))
         space.family.emit(emitter, emitter.design)
-    found = {name for emitter in emitters for name in emitter.gates.values()}
-    return tuple(name in found for name in space.variables)
+        gated = set(emitter.gates.values())
+        for variable, name in enumerate(space.variables):
+            if name in gated:
+                found[variable, design[variable]] = False
+    return found

@@ -33,6 +33,10 @@ class Task:
     gated:   shape (variables,): the variable chooses an operation, whose result has a gate.
     epochs:  passes over the training images, in all.
     classes: of the images.
+    steps:   of an epoch that shows all classes; in a search every second is on validation images.
+    aside:   validation images.
+    empty:   shape (variables, most values of any): the value puts no operation where others put
+             one, as "none" of an edge does; None where no value is such.
     latency_ms: of designs (indices) on the user's target, shape (designs,), where there is one.
     warmed:  the weights were trained before, so that the search begins at once.
     """
@@ -41,6 +45,9 @@ class Task:
     gated: tuple[bool, ...]
     epochs: int
     classes: int
+    steps: int
+    aside: int
+    empty: Flags | None = None
     latency_ms: Callable[[Ints], Floats] | None = None
     warmed: bool = False
 
@@ -53,7 +60,8 @@ class Seen:
     split:    which images the batch is of.
     loss:     cross-entropy.  accuracy: share of the batch classified right, 0 to 1.
     gate_gradient: d loss / d gate, shape (variables, most values of any); a gate multiplies the
-              result of an operation by one. Zero for what was not drawn, or has no gate.
+              result of an operation by one. Zero for what was not drawn, or has no gate, and in
+              steps that train weights.
     """
 
     design: Ints

@@ -47,7 +47,7 @@ def score_shared(
     # Spread over the set, which may be in order of the classes, and so is every batch.
     chosen = torch.linspace(0, len(part.labels) - 1, seen).round().long()
     pieces = max(seen // _BATCH, 1)
-    with torch.no_grad():
+    with torch.no_grad(), bank.without_gates():
         for piece in range(pieces):
             at = chosen[piece::pieces]
             shaped = batches.normal(part.pixels[at])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, cast
@@ -20,8 +21,10 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from flash.errors import UsageError
+from flash.spaces.space import SearchSpace
 from flash.supernet.bank import WeightBank
-from flash.supernet.sampler import Epoch, Sampler, Seen
+from flash.supernet.network import empty_values, gated_variables
+from flash.supernet.sampler import Epoch, Sampler, Seen, Task
 from flash.supernet.scoring import score_shared
 from flash.training.batches import Batches
 from flash.training.checkpoint import read_checkpoint, write_checkpoint
@@ -29,7 +32,7 @@ from flash.training.images import ImageSet
 from flash.training.loop import Diverged
 from flash.training.recipe import Recipe
 
-__all__ = ["RECIPE", "Training", "train_supernet"]
+__all__ = ["RECIPE", "Training", "task_of", "train_supernet"]
 
 #: How shared weights are trained where nothing else is said. Batch, rate and momentum are what
 #: single-path supernets of NAS-Bench-201 are trained with; the few epochs are ours.
@@ -73,6 +76,29 @@ class Training:
     images: int = 0
     checked: int = 0
     seconds: float = 0.0
+
+
+def task_of(
+    space: SearchSpace,
+    images: ImageSet,
+    recipe: Recipe,
+    latency_ms: Callable[[NDArray[np.int64]], NDArray[np.float64]] | None = None,
+    *,
+    warmed: bool = False,
+) -> Task:
+    """What a sampler is to choose among when ``train_supernet`` has these images and recipe."""
+    shown, aside = (len(at) for at in images.split(recipe.validation))
+    return Task(
+        sizes=tuple(len(grid) for grid in space.grids),
+        gated=gated_variables(space),
+        epochs=recipe.epochs,
+        classes=space.family.classes,
+        steps=max(shown // recipe.batch, 1),
+        aside=aside,
+        empty=empty_values(space),
+        latency_ms=latency_ms,
+        warmed=warmed,
+    )
 
 
 def train_supernet(
@@ -190,11 +216,11 @@ def _train_step(
     if module is None:
         return _tell_dead(training, design, labels, "train")
     weights = list(module.parameters())
-    gates = training.bank.gates
-    scores = cast(torch.Tensor, module(shaped))
+    with training.bank.without_gates():
+        scores = cast(torch.Tensor, module(shaped))
     loss = functional.cross_entropy(scores, labels)
-    found = torch.autograd.grad(loss, [*weights, gates], allow_unused=True)
-    for weight, gradient in zip(weights, found, strict=False):
+    found = torch.autograd.grad(loss, weights, allow_unused=True)
+    for weight, gradient in zip(weights, found, strict=True):
         weight.grad = gradient
     torch.nn.utils.clip_grad_norm_(weights, _CLIP)
     group = training.optimizer.param_groups[0]
@@ -207,7 +233,7 @@ def _train_step(
     training.optimizer.step()
     for weight in weights:
         weight.grad = None
-    return _tell(training, design, "train", scores, labels, loss, found[-1])
+    return _tell(training, design, "train", scores, labels, loss, None)
 
 
 def _validation_step(
@@ -224,11 +250,13 @@ def _validation_step(
         _tell_dead(training, design, labels, "validation")
         return len(own)
     shaped = training.batches.normal(part.pixels[at])
-    with torch.set_grad_enabled(training.sampler.needs_gates):
+    gated = training.sampler.needs_gates
+    no_gates = nullcontext() if gated else training.bank.without_gates()
+    with torch.set_grad_enabled(gated), no_gates:
         scores = cast(torch.Tensor, module(shaped.contiguous(memory_format=torch.channels_last)))
         loss = functional.cross_entropy(scores, labels)
     gradient = None
-    if training.sampler.needs_gates:
+    if gated:
         (gradient,) = torch.autograd.grad(loss, [training.bank.gates], allow_unused=True)
     _tell(training, design, "validation", scores, labels, loss, gradient)
     return len(own)

@@ -12,7 +12,7 @@ __all__ = ["SamplerConformance"]
 #: Values of each variable; value k of a variable costs ``_COST[k]`` of loss.
 _SIZES = (4, 4, 3)
 _COST = np.array([0.5, 0.0, 1.0, 0.7])
-_EPOCHS, _STEPS, _CLASSES = 12, 40, 5
+_EPOCHS, _STEPS, _CLASSES, _ASIDE = 12, 40, 5, 1000
 
 
 class SamplerConformance:
@@ -27,7 +27,9 @@ class SamplerConformance:
         raise NotImplementedError
 
     def _new(self, sampler: type[Sampler]) -> Sampler:
-        return sampler(Task(_SIZES, (True,) * len(_SIZES), _EPOCHS, _CLASSES, _latency_ms))
+        gated = (True,) * len(_SIZES)
+        task = Task(_SIZES, gated, _EPOCHS, _CLASSES, _STEPS, _ASIDE, latency_ms=_latency_ms)
+        return sampler(task)
 
     def _run(self, one: Sampler, epochs: range, seed: int = 0) -> list[tuple[int, ...]]:
         """Designs drawn in these epochs."""

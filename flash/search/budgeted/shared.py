@@ -14,9 +14,9 @@ from flash.extras import need
 from flash.search.budgeted.candidates import Floats, Ints
 from flash.search.budgeted.evaluator import Evaluator, Trial
 from flash.spaces.space import SearchSpace
-from flash.supernet.network import check_sharing, gated_variables
+from flash.supernet.network import check_sharing
 from flash.supernet.registry import SAMPLERS
-from flash.supernet.sampler import Epoch, Task
+from flash.supernet.sampler import Epoch
 from flash.training.images import ImageSet
 
 if TYPE_CHECKING:
@@ -75,14 +75,7 @@ class SupernetEvaluator(Evaluator):
             supernet = need("flash.supernet.train", "train", "a supernet")
             banks = need("flash.supernet.bank", "train", "a supernet")
             recipe = supernet.RECIPE.varied(epochs=self._epochs)
-            family = self._trained.family
-            task = Task(
-                tuple(len(grid) for grid in self._trained.grids),
-                gated_variables(self._trained),
-                recipe.epochs,
-                family.classes,
-                self._latency_ms,
-            )
+            task = supernet.task_of(self._trained, self._images, recipe, self._latency_ms)
             self._done = supernet.train_supernet(
                 banks.WeightBank(self._trained, self._seed, binary=self._kind.binary),
                 self._kind(task),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from flash.supernet.sampler import Floats, Seen
+import numpy as np
+
+from flash.supernet.sampler import Floats, Seen, Task
 from flash.supernet.samplers.policy import Policy, chosen
 
 __all__ = ["Advantage"]
@@ -14,12 +16,19 @@ class Advantage(Policy):
     Of each edge one operation is drawn and its result multiplied by a gate a = 1. The credit of
     the edge is ``A_e = a_e dL/da_e``: to first order what the loss gains by removing the edge,
     which is a baseline of its own for every edge. The gradient by the logits is
-    ``A_e (a_e - p_e)``. Published: operations without "none" (its credit is 0 here), 50 of 90
-    epochs on weights only, then training and validation batches in turns, Adam with a mean decay
-    of .5. Ours: fewer epochs, and a rate of Adam that is larger for it.
+    ``A_e (a_e - p_e)``. As in the published code: no "none" among the operations, as it has no
+    credit; 50 of 90 epochs on weights only, then validation and training batches in turns. Ours:
+    fewer epochs, and scales and shifts in the batch norms of operations.
     """
 
     needs_gates = True
+    warm_up = 50 / 90
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        if task.empty is not None:
+            left = self.alive & ~task.empty
+            self.state["alive"] = np.where(left.any(axis=1, keepdims=True), left, self.alive)
 
     def gradient(self, seen: Seen) -> Floats:
         """Each variable by its own credit."""

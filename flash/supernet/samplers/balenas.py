@@ -7,15 +7,14 @@ from typing import Final
 import numpy as np
 
 from flash.supernet.sampler import Floats, Ints, Sampler, Seen, Task
-from flash.supernet.samplers.policy import chosen, softmax
+from flash.supernet.samplers.policy import chosen, rate_of, searching_steps, softmax
 
 __all__ = ["Variational"]
 
-#: Decays of the mean gradient and of its squares, as in Adam; the step; all ours.
-_MEAN, _SQUARE, _RATE = 0.9, 0.999, 0.03
-#: Precision of the prior, and how many batches the data counts for in it: ours.
-_PRIOR: Final = 0.1
-_BATCHES: Final = 10.0
+#: Decays of the mean gradient and of its squares, as in Adam.
+_MEAN, _SQUARE = 0.9, 0.999
+#: Precision of the prior of an alpha: a normal distribution of deviation 1, ours.
+_PRECISION: Final = 1.0
 
 
 class Variational(Sampler):
@@ -24,10 +23,11 @@ class Variational(Sampler):
     Inferred from the method that it cites, Vadam (Khan et al., ICML 2018), as there is no code:
     ``alpha = mu + eps / sqrt(N (s + l))``; with g = d loss / d alpha on validation images
     ``m = b1 m + (1 - b1)(g + l mu)``, ``s = b2 s + (1 - b2) g^2``,
-    ``mu -= rate m' / (sqrt(s') + l)`` (primes: corrected for the start). Ours: a single path, the
-    largest alpha of each edge, in place of the mixture of all; of the gradient through the
-    softmax of alpha only the drawn operation's gate is known, which gives
-    ``g = dL/da_drawn p_drawn (drawn - p)``.
+    ``mu -= rate m' / (sqrt(s') + l)`` (primes: corrected for the start), N the number of validation
+    images and l the precision of the prior over N. Ours: the prior, and the rate, which is that of
+    ``flash.supernet.samplers.policy``; a single path, the largest alpha of each edge, in place of
+    the mixture of all; of the gradient through the softmax of alpha only the drawn operation's gate
+    is known, which gives ``g = dL/da_drawn p_drawn (drawn - p)``.
 
     ``flash.search`` takes the draws as candidates (BaLeNAS-TF: training-free scores choose among
     draws of the final distribution, see scripts/validate/supernet.py).
@@ -48,7 +48,7 @@ class Variational(Sampler):
 
     def draw(self, rng: np.random.Generator) -> Ints:
         """The operation of the largest alpha of each edge."""
-        deviation = 1 / np.sqrt(_BATCHES * (self._squares() + _PRIOR))
+        deviation = 1 / np.sqrt(self.task.aside * self._squares() + _PRECISION)
         noise = rng.standard_normal(self.alive.shape)
         self.state["alpha"] = self.state["mu"] + deviation * noise
         found: Ints = np.where(self.alive, self.state["alpha"], -np.inf).argmax(axis=1)
@@ -62,11 +62,13 @@ class Variational(Sampler):
         p = softmax(np.where(self.alive, state["alpha"], -np.inf))
         by_gate = (drawn * seen.gate_gradient * p).sum(axis=1, keepdims=True)
         g = by_gate * (drawn - p)
+        prior = _PRECISION / self.task.aside
+        rate = rate_of(float(state["steps"][0]) / searching_steps(self), self)
         state["steps"] = state["steps"] + 1
-        state["mean"] = _MEAN * state["mean"] + (1 - _MEAN) * (g + _PRIOR * state["mu"])
+        state["mean"] = _MEAN * state["mean"] + (1 - _MEAN) * (g + prior * state["mu"])
         state["square"] = _SQUARE * state["square"] + (1 - _SQUARE) * g**2
         mean = state["mean"] / (1 - _MEAN ** state["steps"][0])
-        state["mu"] = state["mu"] - _RATE * mean / (np.sqrt(self._squares()) + _PRIOR)
+        state["mu"] = state["mu"] - rate * mean / (np.sqrt(self._squares()) + prior)
 
     def _squares(self) -> Floats:
         steps = max(float(self.state["steps"][0]), 1.0)

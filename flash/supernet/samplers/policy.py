@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import Final
 
@@ -9,19 +10,22 @@ import numpy as np
 
 from flash.supernet.sampler import Floats, Ints, Sampler, Seen, State, Task
 
-__all__ = ["Policy", "chosen", "softmax"]
+__all__ = ["Policy", "chosen", "rate_of", "searching_steps", "softmax"]
 
-#: Step of Adam on the logits. AdvantageNAS publishes 3e-4 for 50 epochs of search with batches of
-#: 64, about 20,000 steps; ours are about a hundredth of that, and longer for it.
-_RATE: Final = 0.03
-#: Adam's decays: of the mean .5 as AdvantageNAS has it, of the squares the usual one.
+#: Sum of Adam's rates over a search in AdvantageNAS' code: 3e-4 along a cosine to 0 over 40 epochs
+#: of 25,000 images in batches of 64. It is how far a logit can go, so fewer steps are longer ones.
+_WAY: Final = 3e-4 * 40 * 25_000 / 64 / 2
+#: Adam's decays: of the mean .5 as in that code, of the squares the usual one.
 _MEAN, _SQUARE, _TINY = 0.5, 0.999, 1e-8
+#: Decay of the logits, part of the gradient, and the largest norm of both: as in that code.
+_DECAY, _CLIP = 0.003, 1.0
 
 
 class Policy(Sampler):
     """p = softmax(theta) of each variable; every validation batch moves theta downhill by Adam.
 
-    A subclass gives the gradient of the expected loss by theta.
+    A subclass gives the gradient of the expected loss by theta. All of Adam's settings are those of
+    AdvantageNAS' published code, for REINFORCE too, but for the rate: its sum over the search is.
     """
 
     def __init__(self, task: Task) -> None:
@@ -46,7 +50,10 @@ class Policy(Sampler):
     def observe(self, seen: Seen) -> None:
         """One step of Adam, by validation batches only."""
         if seen.split == "validation":
-            _adam_step(self.state, self.gradient(seen), _RATE)
+            gradient = self.gradient(seen) + _DECAY * self.state["theta"]
+            gradient = gradient / max(1.0, float(np.linalg.norm(gradient)) / _CLIP)
+            done = float(self.state["steps"][0])
+            _adam_step(self.state, gradient, rate_of(done / searching_steps(self), self))
 
     def result(self) -> Ints:
         """The most probable value of each variable."""
@@ -58,6 +65,17 @@ def chosen(seen: Seen) -> Floats:
     """1 where the design has the value, shape (variables, values)."""
     found: Floats = np.eye(seen.gate_gradient.shape[1])[seen.design]
     return found
+
+
+def searching_steps(sampler: Sampler) -> int:
+    """Steps on validation images in all."""
+    epochs = max(sampler.task.epochs - sampler.weights_only, 1)
+    return max(epochs * (sampler.task.steps // 2), 1)
+
+
+def rate_of(done: float, sampler: Sampler) -> float:
+    """The rate of a logit when this share of the search is done, along a cosine to 0."""
+    return _WAY / searching_steps(sampler) * (1 + math.cos(math.pi * min(done, 1.0)))
 
 
 def _adam_step(state: State, gradient: Floats, rate: float) -> None:

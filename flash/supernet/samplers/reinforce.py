@@ -19,7 +19,8 @@ class Reinforce(Policy):
     """(loss - moving average of losses) times d log p / d theta (Williams, 1992).
 
     The moving average and its .05, and the split into training and validation batches, are those
-    of the baseline in AdvantageNAS' published code (Sato et al., AAAI 2021); the rate is ours.
+    of the baseline in AdvantageNAS' published code (Sato et al., AAAI 2021). That code also lets
+    training batches move the average.
     """
 
     def __init__(self, task: Task) -> None:
