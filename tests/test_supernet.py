@@ -14,7 +14,7 @@ from flash.errors import UsageError
 from flash.search import command as search_command
 from flash.spaces.family import InputShape
 from flash.spaces.space import load_space
-from flash.supernet import SAMPLERS, Task
+from flash.supernet import SAMPLERS, Seen, Task
 from flash.supernet.network import check_sharing, empty_values, gated_variables, path_of
 from flash.testing import small_space
 from flash.testing.small import SMALL
@@ -202,6 +202,66 @@ def test_a_binary_bank_has_binary_filters_inside_cells_alone(cells):
     torch.testing.assert_close(plain.module(dead)(batch), binary.module(dead)(batch))
     weight = torch.tensor([[[[0.5]], [[-1.5]]]])
     torch.testing.assert_close(binarised(weight), torch.tensor([[[[1.0]], [[-1.0]]]]))
+
+
+def test_without_gates_a_network_says_the_same(cells):
+    bank, design = WeightBank(cells), np.array([3, 1, 2, 4, 1, 3])
+    batch = torch.from_numpy(np.random.default_rng(0).standard_normal((4, 3, 8, 8), np.float32))
+    with bank.without_gates():
+        plain = bank.module(design)(batch)
+    gated = bank.module(design)(batch)
+    assert torch.equal(plain, gated)
+    with pytest.raises(RuntimeError, match="not have been used"):
+        torch.autograd.grad(plain.sum(), [bank.gates])
+    assert torch.autograd.grad(gated.sum(), [bank.gates])[0].any()
+
+
+# ------------------------------------------------------------------------------ the samplers
+def seen(design, by_gate):
+    gradient = np.zeros((6, 5))
+    gradient[np.arange(6), design] = by_gate
+    return Seen(design, "validation", 1.0, 0.5, gradient)
+
+
+@pytest.mark.parametrize(("epochs", "steps"), [(4, 20), (30, 312)])
+def test_a_logit_goes_as_far_as_in_the_published_search(epochs, steps, cells):
+    sampler = SAMPLERS["reinforce"](replace(task(cells, epochs), steps=steps, warmed=True))
+    sampler.gradient = lambda one: np.full((6, 5), 0.1)
+    for _ in range(epochs * steps // 2):
+        sampler.observe(seen(np.zeros(6, dtype=np.int64), 0.0))
+    # 40 epochs of 25,000 images in batches of 64, at 3e-4 along a cosine; the gradient keeps its
+    # sign, so every step of Adam is the rate.
+    count = 40 * 25_000 // 64
+    way = sum(3e-4 * (1 + math.cos(math.pi * k / count)) / 2 for k in range(count))
+    np.testing.assert_allclose(-sampler.state["theta"], way, rtol=0.03)
+
+
+def test_advantage_draws_no_empty_operation(cells):
+    sampler, rng = SAMPLERS["advantage"](task(cells)), np.random.default_rng(0)
+    drawn = np.array([sampler.draw(rng) for _ in range(200)])
+    assert set(np.unique(drawn)) == {1, 2, 3, 4}  # 0 is "none"
+    assert not empty_values(cells)[:, 1:].any() and empty_values(cells)[:, 0].all()
+
+
+def test_the_deviation_of_balenas_is_that_of_the_posterior(cells):
+    sampler = SAMPLERS["balenas"](replace(task(cells), aside=500))
+    rng = np.random.default_rng(0)
+    draws = []
+    for _ in range(2000):
+        sampler.draw(rng)
+        draws.append(sampler.state["alpha"])
+    np.testing.assert_allclose(np.std(draws, axis=0), 1.0, rtol=0.1)  # the prior's
+    design, alpha = sampler.draw(rng), sampler.state["alpha"]
+    sampler.observe(seen(design, 2.0))
+    p = np.exp(alpha) / np.exp(alpha).sum(axis=1, keepdims=True)
+    drawn = np.eye(5)[design]
+    slope = 2.0 * (p * drawn).sum(axis=1, keepdims=True) * (drawn - p)
+    mu = sampler.state["mu"].copy()
+    draws = []
+    for _ in range(2000):
+        sampler.draw(rng)
+        draws.append(sampler.state["alpha"] - mu)
+    np.testing.assert_allclose(np.std(draws, axis=0), (500 * slope**2 + 1) ** -0.5, rtol=0.1)
 
 
 # ------------------------------------------------------------------------------ the training
