@@ -18,6 +18,7 @@ from flash.estimate.command import main
 from flash.estimate.pricing import load_targets
 from flash.evaluation import DesignTables, evaluate, measure
 from flash.metrics import scores
+from flash.quantities import format_energy
 from flash.spaces.space import load_space
 from flash.targets import load_target
 
@@ -189,3 +190,29 @@ def test_the_table_of_a_calibrated_spaces_designs_has_their_accuracy(tmp_path, c
     assert "accuracy (90 %)" in title and f"{rows[0]['accuracy']:.1f} (" in first
     assert "%^" not in first and "%^" in second
     assert any(note.startswith("^ unlike the networks that were trained") for note in notes)
+
+
+def test_the_table_shows_the_interval_of_every_cost_and_what_it_rests_on(tmp_path, capsys):
+    (tmp_path / "d.txt").write_text("w=16,32,64 b=3,3,3 t=16,32,64\n")
+    targets = "rpi3b,imc,systolic"
+    words = ["--space", "cifar10-add", "--designs", str(tmp_path / "d.txt"), "--target", targets]
+    assert run_command(main, [*words, "--json", "-"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert run_command(main, [*words, "--table"]) == 0
+    title, *lines, board, chips = capsys.readouterr().out.splitlines()
+    assert all(f"{cost} (interval)" in title for cost in ("latency", "energy", "area"))
+    for row, line in zip(rows, lines, strict=True):
+        assert f"({format_energy(row['energy_low_mj'])} to " in line
+        assert (" mm2 to " in line) == ("area_low_mm2" in row and row["area_low_mm2"] is not None)
+    assert board.startswith("rpi3b:tvm: latency is that of TVM") and "90 % interval" in board
+    assert chips.startswith("imc, systolic: every figure is analytical")
+
+
+def test_the_layers_of_a_crossbar_chip_show_tiles_and_energy(tmp_path, capsys):
+    (tmp_path / "d.txt").write_text("w=16,32,64 b=3,3,3 t=16,32,64\n")
+    words = ["--space", "cifar10-add", "--designs", str(tmp_path / "d.txt"), "--target", "imc"]
+    assert run_command(main, [*words, "--layers", "--table"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (title,) = (line for line in lines if line.startswith("layer"))
+    assert title.split()[4:] == ["tiles", "busy", "energy", "of", "which"]
+    assert any("ADC" in line and " uJ " in line for line in lines)

@@ -66,7 +66,7 @@ class Check:
 
     value:   predicted; judged: what is held against the limit (the far end of the interval where
              a confidence was asked for), in the unit of the quantity's name.
-    verdict: ``pass`` or ``fail``; certain: the whole 90 % interval is on that side.
+    verdict: ``pass`` or ``fail``; certain: the whole interval is on that side.
     """
 
     quantity: str
@@ -303,9 +303,7 @@ def _as_text(verdicts: Sequence[Verdict]) -> str:
     cells = [["verdict", "model", "target", "why"]]
     for v in verdicts:
         decisive = [c for c in v.checks if c.verdict == v.verdict]
-        doubt = (
-            "" if all(c.certain for c in decisive) else "; the limit lies inside the 90 % interval"
-        )
+        doubt = "" if all(c.certain for c in decisive) else "; the limit lies inside its interval"
         why = "; ".join(str(c) for c in decisive) + doubt
         cells.append([v.verdict, short(v.model), v.target, why])
     return aligned(cells)
@@ -313,7 +311,7 @@ def _as_text(verdicts: Sequence[Verdict]) -> str:
 
 def _as_markdown(verdicts: Sequence[Verdict], errors: Sequence[FlashError]) -> str:
     lines = [
-        "| verdict | model | target | latency (90 %) | RAM | flash | limits |",
+        "| verdict | model | target | latency (interval) | RAM | flash | limits |",
         "|---|---|---|---|---|---|---|",
     ]
     for v in verdicts:

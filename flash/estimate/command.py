@@ -31,12 +31,13 @@ from flash.estimate.pricing import (
     load_targets,
     price_models,
     read_models,
+    target_name,
     with_proxy,
 )
 from flash.estimate.report import EstimateReport
 from flash.estimate.sheet import check_sheet, write_sheet
 from flash.estimate.stream import DesignLines, fingerprint, write_designs
-from flash.estimate.table import Row, entropy_table, estimate_table, layer_table
+from flash.estimate.table import Row, basis_lines, entropy_table, estimate_table, layer_table
 from flash.files.cells import csv_text
 from flash.files.writing import write_text
 from flash.measurements.comparison import comparison_table, read_comparison
@@ -106,6 +107,13 @@ def _provenance(options: argparse.Namespace) -> list[str]:
     lines = [str(line) for line in summary["provenance"]]
     about = [line for line in lines if not line.startswith("energy:")]
     return [f"{target.name}, {summary['description']}", *about]
+
+
+def _bases(options: argparse.Namespace) -> dict[str, str]:
+    """Target -> what its costs rest on, in a few words."""
+    targets = load_targets(options.target, options.runtime, options.hardware)
+    found = {target_name(target): target.summary().get("basis") for target in targets}
+    return {name: str(basis) for name, basis in found.items() if basis}
 
 
 def _check_options(options: argparse.Namespace) -> None:
@@ -317,7 +325,7 @@ def _write(options: argparse.Namespace, rows: list[Row]) -> None:
     """Rows as the options say: a table where a person looks, CSV elsewhere."""
     table = options.table or (sys.stdout.isatty() and not (options.csv or options.json))
     if table and not options.metric:
-        sys.stdout.write(estimate_table(rows))
+        sys.stdout.write(estimate_table(rows) + basis_lines(_bases(options)))
         for row in rows if options.layers else ():
             table_of = layer_table if options.target else entropy_table
             sys.stdout.write("\n" + table_of(row))

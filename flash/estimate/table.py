@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from flash.quantities import (
@@ -15,11 +15,15 @@ from flash.quantities import (
     quantity,
 )
 
-__all__ = ["Row", "aligned", "entropy_table", "estimate_table", "layer_table"]
+__all__ = ["Row", "aligned", "basis_lines", "entropy_table", "estimate_table", "layer_table"]
 
 #: A value is None where it is not known; ``layers``, where asked for, is a list of such rows.
 Row = dict[str, Any]
 
+#: Value and ends of what has an interval.
+_LATENCY: Final = ("latency_ms", "latency_low_ms", "latency_high_ms")
+_ENERGY: Final = ("energy_mj", "energy_low_mj", "energy_high_mj")
+_AREA: Final = ("area_mm2", "area_low_mm2", "area_high_mm2")
 #: Layers of a network that its table shows; the others are one line.
 _MOST_LAYERS: Final = 25
 #: The same of blocks: those that take longest, in order of execution.
@@ -36,7 +40,7 @@ _LONGEST_NAME: Final = 40
 
 
 def estimate_table(rows: Sequence[Row]) -> str:
-    """Model, target, accuracy, latency, energy, memory, parameters, MACs: a row each."""
+    """Model, target, accuracy, latency, energy, area, memory, parameters, MACs: a row each."""
     columns: list[tuple[str, Callable[[Row], str]]] = [
         ("model", lambda row: short(str(row["design"])))
     ]
@@ -45,11 +49,14 @@ def estimate_table(rows: Sequence[Row]) -> str:
     if any("accuracy" in row for row in rows):
         columns.append(("accuracy (90 %)", _accuracy_cell))
     if any("latency_ms" in row for row in rows):
-        columns.append(("latency (90 %)", latency_cell))
+        columns.append(("latency (interval)", latency_cell))
     if any("energy_mj" in row for row in rows):
-        columns.append(("energy", lambda row: _cell(row, "energy_mj", format_energy)))
+        columns.append(
+            ("energy (interval)", lambda row: _with_interval(row, _ENERGY, format_energy))
+        )
     if any("area_mm2" in row for row in rows):
-        columns.append(("area", lambda row: _cell(row, "area_mm2", quantity("area_mm2").format)))
+        area = quantity("area_mm2").format
+        columns.append(("area (interval)", lambda row: _with_interval(row, _AREA, area)))
     columns += [
         ("weights", lambda row: format_memory(row["weight_kb"])),
         ("activations", lambda row: format_memory(row["activation_kb"])),
@@ -66,6 +73,14 @@ def estimate_table(rows: Sequence[Row]) -> str:
     return text
 
 
+def basis_lines(basis_of: Mapping[str, str]) -> str:
+    """What the costs of targets rest on; a line a basis, with the targets it is of."""
+    targets_of: dict[str, list[str]] = {}
+    for target, basis in basis_of.items():
+        targets_of.setdefault(basis, []).append(target)
+    return "".join(f"{', '.join(names)}: {basis}\n" for basis, names in targets_of.items())
+
+
 def _accuracy_cell(row: Row) -> str:
     """``93.1 (91.1 to 94.7) %``, with a ``^`` outside what was trained."""
     names = ("accuracy", "accuracy_low", "accuracy_high")
@@ -75,8 +90,7 @@ def _accuracy_cell(row: Row) -> str:
 
 def latency_cell(row: Row) -> str:
     """``12.3 ms (10.1 to 15)``, with a star outside what was fitted."""
-    names = ("latency_ms", "latency_low_ms", "latency_high_ms")
-    text = _with_interval(row, names, format_latency)
+    text = _with_interval(row, _LATENCY, format_latency)
     return f"{text}{'*' if row.get('extrapolated') else ''}" if text else ""
 
 
@@ -93,7 +107,7 @@ def layer_table(row: Row) -> str:
     layers = sorted(row["layers"], key=lambda layer: -layer["latency_ms"])
     measured = any(layer.get("measured_ms") is not None for layer in layers)
     where = f" on {row['target']}" if "target" in row else ""
-    if any("cycles" in layer for layer in layers):
+    if any(name in layer for layer in layers for name in ("cycles", "tiles")):
         return _with_rest(row, where, _chip_cells(layers[:_MOST_LAYERS]), measured)
     more = ["measured"] if measured else []
     cells = [["layer", "operation", "time", *more, "share", "MACs", "bytes", "entropy", "bound by"]]
@@ -146,35 +160,47 @@ def _block_table(blocks: Sequence[Row], measured: bool) -> str:
 
 
 def _chip_cells(layers: Sequence[Row]) -> list[list[str]]:
-    """Cycles and stalls, multipliers at work, bytes moved, energy and its largest components."""
-    titles = ("layer", "operation", "time", "share", "cycles", "stalls", "busy")
-    cells = [[*titles, "SRAM", "DRAM", "energy", "of which"]]
-    for layer in layers:
-        parts = {
-            _ACRONYMS.get(name[:-3], name[:-3].replace("_", " ")): value
-            for name, value in layer.items()
-            if name.endswith("_mj") and name != "energy_mj"
-        }
-        total = layer.get("energy_mj", 0.0)
-        ordered = sorted(parts, key=lambda name: -parts[name]) if total else []
-        shares = [(name, parts[name] / total) for name in ordered[:_MOST_COMPONENTS]]
-        stalls = layer.get("stall_cycles", 0.0) / layer["cycles"] if layer["cycles"] else 0.0
-        cells.append(
-            [
-                short(layer["layer"]),
-                layer["op"],
-                format_latency(layer["latency_ms"]),
-                f"{layer['share']:.1%}",
-                format_count(layer["cycles"]),
-                f"{stalls:.0%}",
-                f"{layer.get('utilisation', 0.0):.0%}",
-                format_memory(layer.get("sram_bytes", 0.0) / 1e3),
-                format_memory(layer.get("dram_bytes", 0.0) / 1e3),
-                format_energy(total),
-                ", ".join(f"{name} {x:.0%}" for name, x in shares if x >= _SHOWN_COMPONENT),
-            ]
-        )
-    return cells
+    """Time and energy with its largest components, and what else the chip's model tells."""
+    known = {name for layer in layers for name in layer}
+    columns = [column for column in _CHIP_COLUMNS if column[1] in known]
+    cells = [[title for title, _, _ in columns]]
+    return cells + [[show(layer) for _, _, show in columns] for layer in layers]
+
+
+def _stalls(layer: Row) -> str:
+    cycles = layer["cycles"]
+    return f"{layer.get('stall_cycles', 0.0) / cycles if cycles else 0.0:.0%}"
+
+
+def _components(layer: Row) -> str:
+    """``DRAM 60 %, SRAM 12 %``: the largest components of the layer's energy."""
+    total = layer["energy_mj"]
+    if not total:
+        return ""
+    parts = {
+        _ACRONYMS.get(name[:-3], name[:-3].replace("_", " ")): value / total
+        for name, value in layer.items()
+        if name.endswith("_mj") and name != "energy_mj"
+    }
+    largest = sorted(parts, key=lambda name: -parts[name])[:_MOST_COMPONENTS]
+    return ", ".join(f"{x} {parts[x]:.0%}" for x in largest if parts[x] >= _SHOWN_COMPONENT)
+
+
+#: Columns of a chip's layers: title, what a layer must have, cell.
+_CHIP_COLUMNS: Final[tuple[tuple[str, str, Callable[[Row], str]], ...]] = (
+    ("layer", "layer", lambda layer: short(layer["layer"])),
+    ("operation", "op", lambda layer: str(layer["op"])),
+    ("time", "latency_ms", lambda layer: format_latency(layer["latency_ms"])),
+    ("share", "share", lambda layer: f"{layer['share']:.1%}"),
+    ("cycles", "cycles", lambda layer: format_count(layer["cycles"])),
+    ("stalls", "cycles", _stalls),
+    ("tiles", "tiles", lambda layer: f"{layer['tiles']:g}"),
+    ("busy", "utilisation", lambda layer: f"{layer['utilisation']:.0%}"),
+    ("SRAM", "sram_bytes", lambda layer: format_memory(layer["sram_bytes"] / 1e3)),
+    ("DRAM", "dram_bytes", lambda layer: format_memory(layer["dram_bytes"] / 1e3)),
+    ("energy", "energy_mj", lambda layer: format_energy(layer["energy_mj"])),
+    ("of which", "energy_mj", _components),
+)
 
 
 def entropy_table(row: Row) -> str:

@@ -164,7 +164,8 @@ def _mark(design: DesignReport, name: str) -> str:
 def _beliefs(report: SearchReport) -> list[str]:
     """What to believe: what the figures rest on, how many designs lie outside of that."""
     basis = report.target.get("basis")
-    known = [f"{basis}{_power(report)}"] if isinstance(basis, str) and basis else []
+    more = " (--verbose)" if basis == ANALYTICAL else ""
+    known = [f"{basis}{more}{_power(report)}"] if isinstance(basis, str) and basis else []
     other = [note for note in report.notes if note.startswith(IN_PLACE_OF)]
     known += [f"{quantity(report.score).label} is {note}" for note in other]
     known += [note for note in report.notes if note.startswith(_OF_FLOATS)]

@@ -35,7 +35,7 @@ Triple = tuple[Floats, Floats, Floats]
 #: Of what is computed from published parts and formulas.
 ANALYTICAL: Final = (
     "every figure is analytical: no chip was measured; brackets are the errors that its profile "
-    "states (--verbose)"
+    "states"
 )
 
 

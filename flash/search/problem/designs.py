@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ from flash.spaces.stage_tables import Floats
 from flash.targets import Triple
 
 __all__ = ["DesignNames", "design_reports", "names_of"]
+
+#: What a design's costs are extrapolated from.
+_FITTED: Final = "fitted networks"
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,10 @@ def design_reports(
     scores = dict(proxies or {})
     if metric not in DesignReport.__dataclass_fields__:
         scores[metric] = values
-    latency = _intervals(found.latency_ms, latency_how, "fitted networks", found.extrapolated)
-    energy = _intervals(found.energy_mj, energy_how) if energy_how else None
+    latency = _intervals(found.latency_ms, latency_how, _FITTED, found.extrapolated)
+    energy = (
+        _intervals(found.energy_mj, energy_how, _FITTED, found.extrapolated) if energy_how else None
+    )
     predicted, accuracy_how = accuracy
     percent = None
     if predicted is not None:
