@@ -20,12 +20,13 @@ from flash.metrics.sed import score_network as sed  # noqa: E402
 from flash.proxies import aggregate, log_rank, score_network  # noqa: E402
 from flash.proxies.az_nas import channel_entropy, transfer_score  # noqa: E402
 from flash.proxies.epsinas import fill, spread  # noqa: E402
+from flash.proxies.hnas import _kernel, hnas_trace  # noqa: E402
 from flash.proxies.images import read_images  # noqa: E402
 from flash.proxies.jacob_cov import correlation_score  # noqa: E402
 from flash.proxies.meco import smallest_eigenvalue  # noqa: E402
 from flash.proxies.naswot import kernel_score  # noqa: E402
 from flash.proxies.observing import block_ends, codes_seen  # noqa: E402
-from flash.proxies.probe import NoScore, Probe  # noqa: E402
+from flash.proxies.probe import NoScore, Probe, weight_layers  # noqa: E402
 from flash.proxies.swap import distinct_patterns, regularised  # noqa: E402
 from flash.proxies.synflow import layer_saliencies  # noqa: E402
 from flash.proxies.te_nas import condition_number, distinct_codes  # noqa: E402
@@ -306,17 +307,43 @@ def test_tangent_kernel_of_a_linear_model_is_the_images_gram_matrix():
     values = np.linalg.eigvalsh((images @ images.T).numpy())
     scores = score_network(network, ["ntk_condition", "hnas_trace"], batch=4)
     assert scores["ntk_condition"] == pytest.approx(values[-1] / values[0], rel=1e-4)
-    want = math.sqrt(float(images.square().sum()) / 4)
+    want = math.sqrt(float(images.square().sum()) / 4 + 1)  # 1: the bias
     assert scores["hnas_trace"] == pytest.approx(want, rel=1e-5)
     both = score_network(network, ["hnas_condition", "hnas_trace"], batch=4)
     assert both["hnas_trace"] == scores["hnas_trace"]
     # Gradients of the labelled class's score: its own row of the matrix has the image, others none.
     _, labels = _probe(network, 4).labelled()
     same = (labels[:, None] == labels).numpy()
-    values = np.linalg.eigvalsh((images @ images.T).numpy() * same)
+    values = np.linalg.eigvalsh((images @ images.T + 1).numpy() * same)
     assert both["hnas_condition"] == pytest.approx(values[-1] / values[0], rel=1e-4)
     with pytest.raises(NoScore, match="singular"):
         condition_number(torch.ones(2, 2))
+
+
+@pytest.mark.parametrize("norm", [False, True])
+def test_hnas_has_each_images_part_of_one_backward_pass(norm):
+    e = GraphEmitter()
+    source = e.source(2, 6, 6)
+    x = e.conv(source, 4, norm=norm)
+    x = e.conv(x, 4, groups=4, norm=norm, bias=not norm, act="")
+    x = e.conv(e.activation(x), 8, stride=2, norm=norm)
+    network = e.network(source, e.linear(e.global_pool(x), 3))
+    probe = _probe(network, 5)
+    kernel = _kernel(probe)
+    images, labels = probe.labelled()
+    module = probe.module()
+    weights = [w for layer in weight_layers(module) for w in layer.parameters()]
+    scores = module(images)[torch.arange(5), labels]
+    rows = [
+        torch.cat([g.flatten() for g in torch.autograd.grad(s, weights, retain_graph=True)])
+        for s in scores
+    ]
+    gradients = torch.stack(rows).double()
+    # The parts of all images are the gradient of the sum; without norms each is its own gradient.
+    assert float(kernel.sum()) == pytest.approx(float(gradients.sum(0).square().sum()), rel=1e-4)
+    exact = gradients @ gradients.T
+    assert torch.allclose(kernel, exact, rtol=1e-4, atol=1e-6) == (not norm)
+    assert hnas_trace(probe) == pytest.approx(math.sqrt(float(kernel.trace()) / 5))
 
 
 def test_thin_copy_has_the_layers_of_the_network_and_few_channels(space, rng):

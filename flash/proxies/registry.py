@@ -150,9 +150,9 @@ PROXIES: Registry[Proxy] = Registry(
             ),
             _own("grasp", "grasp", "backward", 64, "Wang et al., GraSP, ICLR 2020"),
             _own("eproxy", "eproxy", "several backwards", 16, f"{_EPROXY}; its targets are ours"),
+            _own("hnas_trace", "hnas", "backward", 64, _HNAS, version=2),
+            _own("hnas_condition", "hnas", "backward", 64, _HNAS, rising=False, version=2),
             _own("ntk_condition", "te_nas", "backward an image", 16, _TE, rising=False),
-            _own("hnas_trace", "hnas", "backward an image", 16, _HNAS),
-            _own("hnas_condition", "hnas", "backward an image", 16, _HNAS, rising=False),
         )
     },
 )
