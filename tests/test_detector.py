@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from flash.errors import SpaceError, UsageError
+from flash.evaluation import evaluate, evaluate_network, separable
 from flash.metrics import peak_activation_elements
 from flash.spaces.families.detector.styles import STYLES
 from flash.spaces.family import InputShape
@@ -15,6 +16,7 @@ from flash.spaces.reference.detectors import detector_network, detector_values
 from flash.spaces.space import load_space
 from flash.spaces.stage_tables import tabulate
 from flash.spaces.table import network_table
+from flash.targets import load_target
 from flash.testing import FamilyConformance, small_space
 
 #: A design or two of every part of every style, for 64 x 64 images.
@@ -82,12 +84,16 @@ def test_three_maps_of_boxes_and_classes():
     ]
 
 
+def _of_three_styles():
+    """The least two values of each variable, and three styles."""
+    space = load_space("detector-voc")
+    space = space.narrowed([np.arange(min(len(grid), 2)) for grid in space.grids])
+    return replace(space, grids=(space.grids[0], np.array([5, 7, 61]), *space.grids[2:]))
+
+
 def test_tables_of_stages_know_one_style_at_a_time():
     # Two styles in one table keep each other's maps alive: memory that no detector takes.
-    space = load_space("detector-voc").narrowed(
-        [np.arange(min(len(grid), 2)) for grid in load_space("detector-voc").grids]
-    )
-    space = replace(space, grids=(space.grids[0], np.array([5, 7, 61]), *space.grids[2:]))
+    space = _of_three_styles()
     designs = space.sample(60, np.random.default_rng(3))
     tables = tabulate(
         space,
@@ -104,6 +110,15 @@ def test_tables_of_stages_know_one_style_at_a_time():
     peaks = np.array([peak_activation_elements(table)[0] for table in alone])
     assert (found["peak"] <= peaks).all()
     assert (found["peak"] == peaks).mean() > 0.6  # the others hold maps for later stages
+
+
+def test_a_peak_that_was_not_tabulated_is_that_of_the_network():
+    space, target = _of_three_styles(), load_target("rpi4b")
+    designs = space.sample(20, np.random.default_rng(3))
+    tables = separable(space, target, "nn_degree", peaks=False)
+    found = evaluate(space, target, designs, tables).activation_kb
+    alone = [evaluate_network(space.network(design), target) for design in designs]
+    assert found.tolist() == [network.activation_kb[0] for network in alone]
 
 
 def test_names():

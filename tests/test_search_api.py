@@ -143,6 +143,20 @@ def test_reported_numbers_are_those_on_which_limits_were_checked(asked):
         assert low <= value <= high
 
 
+@pytest.mark.parametrize(
+    ("asked", "tabulated"),
+    [
+        ({}, False),
+        ({"max_latency_ms": 20.0}, False),
+        ({"max_memory_kb": 900.0}, True),
+        ({"objectives": ("score", "latency", "memory")}, True),
+    ],
+)
+def test_peak_memory_is_tabulated_where_memory_is_asked_for(asked, tabulated):
+    setup = prepare(Request(target="rpi4b", space="keywords-ds-cnn", **asked))
+    assert ("activation_kb" in setup.tables.combine) is tabulated
+
+
 @pytest.mark.parametrize("limits", [{}, {"max_latency_ms": 5.3}])
 def test_costs_of_placed_tiles_are_those_that_were_compared(limits):
     request = Request(target="imc", hardware="default", optimizer="exact", **limits)

@@ -46,6 +46,8 @@ def separable_on_chips(
     names: Sequence[str] = (),
     cells: Quantities | None = None,
     cell_names: Sequence[str] = (),
+    *,
+    peaks: bool = True,
 ) -> SeparableProblem:
     """The separable problem of hardware and network variables together.
 
@@ -55,7 +57,7 @@ def separable_on_chips(
     then one (``_neighbours_joined``). The other arguments are those of ``separable``.
     """
     base = family.target(int(np.argmax(family.possible)))
-    network = separable(space, base, metric, index, more, names, (), cells, cell_names)
+    network = separable(space, base, metric, index, more, names, (), cells, cell_names, peaks=peaks)
     shape = tuple(len(values) for values in family.grid.free.values())
     hardware = tuple(range(len(shape)))
     own = family.own_costs()

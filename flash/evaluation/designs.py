@@ -284,6 +284,8 @@ def separable(
     sums: Sequence[str] = (),
     cells: Quantities | None = None,
     cell_names: Sequence[str] = (),
+    *,
+    peaks: bool = True,
 ) -> SeparableProblem:
     """The stage tables of ``metric`` and of all costs on the target.
 
@@ -292,6 +294,7 @@ def separable(
     more:  of its quantities of layers those called ``names`` are tabulated too.
     sums:  names of ``flash.targets.base.SummedCosts.sums``: they are tabulated too, each as
            ``sum_name`` calls it.
+    peaks: ``activation_kb`` too, which takes as long as all other costs.
 
     Quantities: the metric, the target's (``latency_ms``, ``energy_mj``, on accelerators
     ``area_mm2``), ``weight_kb`` (sums over stages) and ``activation_kb`` (a maximum). Where the
@@ -321,13 +324,13 @@ def separable(
             **costs,
             **{name: sizes[name] for name in names},
             "weight_kb": _kilobytes(parameter_count(table), target.weight_bytes),
-            "activation_kb": _kilobytes(peak_activation_elements(table), target.activation_bytes),
+            **(_peaks(table, target) if peaks else {}),
         }
 
     combine: dict[str, Combine] = {
         **target.quantities,
         "weight_kb": "sum",
-        "activation_kb": "max",
+        **({"activation_kb": "max"} if peaks else {}),
         **({UNCONNECTED: "sum"} if may_break else {}),
     }
     if not separates(space):
@@ -346,6 +349,11 @@ def separable(
         combine |= dict.fromkeys(cell_names, "sum")
         return tabulate(space, stage_costs, cell_scores, {metric: "sum", **combine})
     return METRICS[metric].tabulated(tabulate(space, stage_costs, None, combine), space)
+
+
+def _peaks(table: LayerTable, target: Target) -> dict[str, Floats]:
+    peak = peak_activation_elements(table)
+    return {"activation_kb": _kilobytes(peak, target.activation_bytes)}
 
 
 def _whole(

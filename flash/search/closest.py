@@ -48,7 +48,8 @@ def limited_to_trained(
     if close.metric != goal.metric or not every:
         return goal, ()
     cells = tuple(close.cells)
-    tables = close.with_width(chip.tables(close.metric, close.index, close.sums, (), cells))
+    tables = chip.tables(close.metric, close.index, close.sums, (), cells, peaks=request.memory)
+    tables = close.with_width(tables)
     objectives = choose_criteria(chip, close, tables, request).objectives
     limit = _closest(tables, objectives, every)
     if limit is None:

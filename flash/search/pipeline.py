@@ -316,7 +316,8 @@ def prepare(
 
         goal, closest = limited_to_trained(problem, goal, request)
     cells = tuple(goal.cells)
-    tables = goal.with_width(problem.tables(goal.metric, goal.index, goal.sums, sums, cells))
+    tables = problem.tables(goal.metric, goal.index, goal.sums, sums, cells, peaks=request.memory)
+    tables = goal.with_width(tables)
     criteria = choose_criteria(problem, goal, tables, request)
     return Setup(problem, goal, tables, replace(criteria, within=closest) if closest else criteria)
 

@@ -150,6 +150,11 @@ class Request:
         return {name: bound for name, bound in given.items() if bound is not None}
 
     @property
+    def memory(self) -> bool:
+        """Memory is an objective, or limited."""
+        return "memory" in self.words or self.max_memory_kb is not None
+
+    @property
     def single(self) -> bool:
         """One design is asked for, not a front."""
         return self.objective is not None

@@ -199,6 +199,8 @@ class Problem(Protocol):
         sizes: Sequence[str] = (),
         sums: Sequence[str] = (),
         cells: Sequence[str] = (),
+        *,
+        peaks: bool = True,
     ) -> SeparableProblem:
         """Stage tables of the metric and of all costs.
 
@@ -206,6 +208,7 @@ class Problem(Protocol):
         sizes: names of ``flash.accuracy.features.layer_sums`` to tabulate too.
         sums:  names of the target's ``sums`` to tabulate too (``flash.evaluation.sum_name``).
         cells: names of ``flash.accuracy.features.sums_over_cells`` to tabulate with ``index``.
+        peaks: ``activation_kb`` too: of use where memory is an objective or limited.
         """
 
     def of_networks(self, networks: SearchSpace) -> Problem:

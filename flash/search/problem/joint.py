@@ -106,6 +106,8 @@ class NetworksAndChips:
         sizes: Sequence[str] = (),
         sums: Sequence[str] = (),
         cells: Sequence[str] = (),
+        *,
+        peaks: bool = True,
     ) -> SeparableProblem:
         """Stage tables over hardware and network variables; ``sums`` are for one chip only."""
         space, further = self.space.network, sums_over_cells if cells else None
@@ -115,7 +117,9 @@ class NetworksAndChips:
 
         more = layers if sizes else None
         family = self.space.family
-        return separable_on_chips(space, family, metric, index, more, sizes, further, cells)
+        return separable_on_chips(
+            space, family, metric, index, more, sizes, further, cells, peaks=peaks
+        )
 
     def of_networks(self, networks: SearchSpace) -> NetworksAndChips:
         """The same with other networks."""

@@ -94,6 +94,8 @@ class Networks:
         sizes: Sequence[str] = (),
         sums: Sequence[str] = (),
         cells: Sequence[str] = (),
+        *,
+        peaks: bool = True,
     ) -> SeparableProblem:
         """Stage tables of the metric and of all costs on the target."""
 
@@ -102,7 +104,18 @@ class Networks:
 
         more = layers if sizes else None
         further = sums_over_cells if cells else None
-        return separable(self.space, self.target, metric, index, more, sizes, sums, further, cells)
+        return separable(
+            self.space,
+            self.target,
+            metric,
+            index,
+            more,
+            sizes,
+            sums,
+            further,
+            cells,
+            peaks=peaks,
+        )
 
     def of_networks(self, networks: SearchSpace) -> Networks:
         """The same with other networks."""
