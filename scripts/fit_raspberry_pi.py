@@ -57,8 +57,8 @@ from flash.fitting.learning import Learned, learn
 from flash.fitting.prior import PARAMETERS, Prior, data_sheet_prior, pack, unpack
 from flash.fitting.workload import Workload, workload
 from flash.targets.processor.costs import kernel_ms
+from flash.targets.processor.kernel_classes import KERNEL_CLASSES
 from flash.targets.processor.kernel_evidence import KernelEvidence, KernelRange
-from flash.targets.processor.kernels import KERNEL_CLASSES
 from flash.targets.processor.profile import (
     Coefficients,
     Device,

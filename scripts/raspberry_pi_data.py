@@ -24,7 +24,8 @@ from flash.spaces.reference import reference_network
 from flash.spaces.table import LayerTable, TableEmitter
 from flash.targets.processor.costs import VIEWS
 from flash.targets.processor.fusion import fused_table
-from flash.targets.processor.kernels import CALL, LANES, Kernel, kernel_of
+from flash.targets.processor.kernel_classes import CALL, LANES, Kernel
+from flash.targets.processor.kernels import kernel_of
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("FLASH_SHARED", ROOT.parent / "shared"))

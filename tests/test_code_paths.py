@@ -11,7 +11,8 @@ from onnx_models import model, node, normal  # noqa: E402
 
 from flash.backends import network_of  # noqa: E402
 from flash.targets.processor.costs import executed_layers  # noqa: E402
-from flash.targets.processor.kernels import Kernel, kernel_of  # noqa: E402
+from flash.targets.processor.kernel_classes import Kernel  # noqa: E402
+from flash.targets.processor.kernels import kernel_of  # noqa: E402
 
 
 def _kernel(given, op, fusion="blocks", lanes=16) -> Kernel:

@@ -32,7 +32,7 @@ from flash.spaces.network import GraphEmitter, Network
 from flash.spaces.space import load_space
 from flash.targets.processor.costs import network_costs, network_features
 from flash.targets.processor.intervals import latency_interval
-from flash.targets.processor.kernels import CALL, KERNEL_CLASSES
+from flash.targets.processor.kernel_classes import CALL, KERNEL_CLASSES
 from flash.targets.processor.profile import load_profile
 from flash.targets.processor.profile_file import profile_text, write_profile
 

@@ -21,7 +21,8 @@ from flash.spaces.space import load_space
 from flash.spaces.table import TableEmitter, network_table
 from flash.targets.processor.costs import costs, executed_layers, network_costs
 from flash.targets.processor.fusion import fused_network, fused_table
-from flash.targets.processor.kernels import KERNEL_CLASSES, REORDER, kernel_of
+from flash.targets.processor.kernel_classes import KERNEL_CLASSES
+from flash.targets.processor.kernels import REORDER, kernel_of
 from flash.targets.processor.layout import reorders, reorders_within_stages
 from flash.targets.processor.profile import EXECUTES, Profile, load_profile
 

@@ -10,8 +10,8 @@ from flash.errors import ProfileError
 from flash.spaces.network import GraphEmitter, Network
 from flash.targets.processor.costs import network_costs, network_features
 from flash.targets.processor.intervals import latency_interval
+from flash.targets.processor.kernel_classes import Kernel
 from flash.targets.processor.kernel_evidence import like_measured
-from flash.targets.processor.kernels import Kernel
 from flash.targets.processor.profile import Profile, load_profile, parse_profile
 from flash.targets.processor.profile_file import profile_text
 

@@ -211,7 +211,8 @@ def test_the_rule_has_the_kernels_of_the_graph_that_is_run(act):
 
 def test_a_map_times_one_value_a_channel_is_a_gate():
     from flash.backends import network_of  # noqa: PLC0415
-    from flash.targets.processor.kernels import KERNEL_CLASSES, kernel_of  # noqa: PLC0415
+    from flash.targets.processor.kernel_classes import KERNEL_CLASSES  # noqa: PLC0415
+    from flash.targets.processor.kernels import kernel_of  # noqa: PLC0415
 
     made = model(
         [
@@ -240,7 +241,8 @@ def test_a_map_times_one_value_a_channel_is_a_gate():
 )
 def test_permuting_axes_costs_where_neighbours_part(sizes, order, apart):
     from flash.backends import network_of  # noqa: PLC0415
-    from flash.targets.processor.kernels import KERNEL_CLASSES, kernel_of  # noqa: PLC0415
+    from flash.targets.processor.kernel_classes import KERNEL_CLASSES  # noqa: PLC0415
+    from flash.targets.processor.kernels import kernel_of  # noqa: PLC0415
 
     made = model([node("Transpose", ["x"], ["y"], perm=order)], {"x": list(sizes)}, {})
     (layer,) = (x for x in network_of(made).layers if x.op == "copy")
@@ -253,7 +255,8 @@ def test_permuting_axes_costs_where_neighbours_part(sizes, order, apart):
 def test_windows_over_three_axes_are_products_of_matrices():
     from flash.backends import network_of  # noqa: PLC0415
     from flash.targets.processor.costs import executed_layers  # noqa: PLC0415
-    from flash.targets.processor.kernels import KERNEL_CLASSES, kernel_of  # noqa: PLC0415
+    from flash.targets.processor.kernel_classes import KERNEL_CLASSES  # noqa: PLC0415
+    from flash.targets.processor.kernels import kernel_of  # noqa: PLC0415
 
     weights = {"w": normal(32, 16, 3, 3, 3)}
     nodes = [

@@ -17,7 +17,8 @@ from flash.spaces.table import network_table
 from flash.targets import load_hardware
 from flash.targets.imc.model import evaluate, prepare
 from flash.targets.processor.costs import BYTES, _executed, kernel_ms
-from flash.targets.processor.kernels import LANES, kernel_of
+from flash.targets.processor.kernel_classes import LANES
+from flash.targets.processor.kernels import kernel_of
 from flash.targets.processor.profile import load_profile
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -24,7 +24,8 @@ from flash.targets.processor.costs import (
     network_features,
 )
 from flash.targets.processor.intervals import energy_interval, latency_interval
-from flash.targets.processor.kernels import KERNEL_CLASSES, kernel_of
+from flash.targets.processor.kernel_classes import KERNEL_CLASSES
+from flash.targets.processor.kernels import kernel_of
 from flash.targets.processor.profile import Coefficients, Profile, load_profile
 from flash.targets.processor.target import ProcessorTarget
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from flash.errors import UsageError
 from flash.fitting.fitted import rounded
 from flash.fitting.sisters import at_clock, expected_figures, sister_interval
-from flash.targets.processor.kernels import KERNEL_CLASSES
+from flash.targets.processor.kernel_classes import KERNEL_CLASSES
 from flash.targets.processor.profile import BYTES, NO_ENERGY, Device, Profile, Runtime
 
 __all__ = ["derived_profile", "with_kernels_in_floats"]

@@ -9,7 +9,7 @@ from typing import Any
 from flash.fitting.learning import Learned
 from flash.fitting.sisters import FEW_RUNS
 from flash.report.base import Result
-from flash.targets.processor.kernels import CALL
+from flash.targets.processor.kernel_classes import CALL
 from flash.targets.processor.profile import Profile, Runtime
 from flash.targets.processor.profile_file import profile_text
 

@@ -35,7 +35,7 @@ from flash.fitting.prior import (
     unpack,
 )
 from flash.fitting.workload import Workload
-from flash.targets.processor.kernels import CALL, KERNEL_CLASSES
+from flash.targets.processor.kernel_classes import CALL, KERNEL_CLASSES
 from flash.targets.processor.profile import Coefficients
 
 __all__ = ["fit_left_out", "fit_one", "fit_runtimes"]

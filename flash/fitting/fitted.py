@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 
 from flash.fitting.intervals import conformal_factors
 from flash.fitting.workload import Workload
-from flash.targets.processor.kernels import KERNEL_CLASSES
+from flash.targets.processor.kernel_classes import KERNEL_CLASSES
 from flash.targets.processor.profile import Coefficients, Interval
 
 __all__ = [

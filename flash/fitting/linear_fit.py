@@ -25,7 +25,7 @@ from scipy.optimize import nnls
 
 from flash.fitting.workload import Workload
 from flash.targets.processor.costs import kernel_ms
-from flash.targets.processor.kernels import BASE_CLASS, CALL, KERNEL_CLASSES
+from flash.targets.processor.kernel_classes import BASE_CLASS, CALL, KERNEL_CLASSES
 from flash.targets.processor.profile import Coefficients
 
 __all__ = ["LinearFit"]

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.targets.processor.kernels import CALL, KERNEL_CLASSES
+from flash.targets.processor.kernel_classes import CALL, KERNEL_CLASSES
 from flash.targets.processor.profile import Coefficients
 
 __all__ = [

@@ -21,7 +21,7 @@ from flash.fitting.learning import Learned
 from flash.fitting.prior import PARAMETERS, Prior, pack
 from flash.fitting.workload import Workload, workload
 from flash.spaces.network import Network
-from flash.targets.processor.kernels import KERNEL_CLASSES
+from flash.targets.processor.kernel_classes import KERNEL_CLASSES
 from flash.targets.processor.profile import Coefficients, Interval, Runtime, Variant
 
 __all__ = [

@@ -18,7 +18,7 @@ import numpy as np
 
 from flash.fitting.workload import Workload, counted, kernels_run
 from flash.spaces.network import Network
-from flash.targets.processor.kernels import LANES
+from flash.targets.processor.kernel_classes import LANES
 from flash.targets.processor.profile import EXECUTES
 
 __all__ = ["Option", "Options", "Structure", "known_structure"]

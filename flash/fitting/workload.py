@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from flash.spaces.network import Network
 from flash.targets.processor.costs import executed_layers, kernel_ms
-from flash.targets.processor.kernels import CALL, KERNEL_CLASSES, LANES, Kernel, kernel_of
+from flash.targets.processor.kernel_classes import CALL, KERNEL_CLASSES, LANES, Kernel
+from flash.targets.processor.kernels import kernel_of
 from flash.targets.processor.profile import Coefficients
 
 __all__ = ["Workload", "counted", "kernels_run", "workload"]

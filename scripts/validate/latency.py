@@ -44,7 +44,7 @@ from raspberry_pi_data import (  # noqa: E402
 from flash.fitting.fit import fit_runtimes  # noqa: E402
 from flash.fitting.fitted import held_out_energy, quality  # noqa: E402
 from flash.fitting.workload import Workload, workload  # noqa: E402
-from flash.targets.processor.kernels import KERNEL_CLASSES  # noqa: E402
+from flash.targets.processor.kernel_classes import KERNEL_CLASSES  # noqa: E402
 
 
 def show(title: str, figures: dict[str, float]) -> None:

@@ -30,7 +30,7 @@ from flash.spaces.reference import reference_names, reference_network
 from flash.spaces.space import load_space
 from flash.targets.processor.costs import network_costs, network_features
 from flash.targets.processor.intervals import latency_interval
-from flash.targets.processor.kernels import CALL, KERNEL_CLASSES, Kernel
+from flash.targets.processor.kernel_classes import CALL, KERNEL_CLASSES, Kernel
 from flash.targets.processor.profile import Profile, load_profile
 
 Floats = NDArray[np.float64]

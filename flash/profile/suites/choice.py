@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from flash.fitting.prior import PARAMETERS, Prior, data_sheet_prior, unpack
 from flash.fitting.workload import Workload, workload
 from flash.profile.suites.pool import KINDS, Candidate
-from flash.targets.processor.kernels import KERNEL_CLASSES
+from flash.targets.processor.kernel_classes import KERNEL_CLASSES
 
 __all__ = ["READINGS", "choose", "expected_ms"]
 

@@ -13,7 +13,8 @@ from flash.targets.processor.costs import (
     layer_totals,
     network_costs,
 )
-from flash.targets.processor.kernels import KERNEL_CLASSES, kernel_of
+from flash.targets.processor.kernel_classes import KERNEL_CLASSES
+from flash.targets.processor.kernels import kernel_of
 from flash.targets.processor.profile import BYTES, NO_ENERGY, Profile
 
 __all__ = ["breakdown"]

@@ -37,15 +37,9 @@ from flash.spaces.layers import Flags, Ints, Layer
 from flash.spaces.network import Network
 from flash.spaces.table import LayerTable
 from flash.targets.processor.fusion import fused_network, fused_table
+from flash.targets.processor.kernel_classes import CALL, KERNEL_CLASSES, LANES, Kernel
 from flash.targets.processor.kernel_evidence import like_measured
-from flash.targets.processor.kernels import (
-    CALL,
-    KERNEL_CLASSES,
-    LANES,
-    Kernel,
-    is_rated,
-    kernel_of,
-)
+from flash.targets.processor.kernels import is_rated, kernel_of
 from flash.targets.processor.profile import (
     BYTES,
     Coefficients,

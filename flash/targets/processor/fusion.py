@@ -53,7 +53,7 @@ from numpy.typing import NDArray
 from flash.spaces.layers import NO_SUM, ZEROS, Flags, Ints, Layer, Tensor
 from flash.spaces.network import Network
 from flash.spaces.table import LayerTable, network_table
-from flash.targets.processor.kernels import LANES
+from flash.targets.processor.kernel_classes import LANES
 from flash.targets.processor.layout import (
     FUSED,
     is_half_clip,

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.files.section import Section
-from flash.targets.processor.kernels import KERNEL_CLASSES, Kernel
+from flash.targets.processor.kernel_classes import KERNEL_CLASSES, Kernel
 
 __all__ = ["ENOUGH", "KernelEvidence", "KernelRange", "like_measured", "read_evidence"]
 

@@ -17,8 +17,8 @@ from typing import Any
 from flash.errors import ProfileError, UsageError, did_you_mean, shown
 from flash.files.reading import parse_toml
 from flash.files.section import Section
+from flash.targets.processor.kernel_classes import BASE_CLASS, CALL, KERNEL_CLASSES, LANES
 from flash.targets.processor.kernel_evidence import read_evidence
-from flash.targets.processor.kernels import BASE_CLASS, CALL, KERNEL_CLASSES, LANES
 from flash.targets.processor.runtime import (
     BOX_FEATURES,
     BYTES,

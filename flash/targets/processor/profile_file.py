@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from flash.files.writing import write_text
+from flash.targets.processor.kernel_classes import CALL, KERNEL_CLASSES, LANES
 from flash.targets.processor.kernel_evidence import KernelEvidence
-from flash.targets.processor.kernels import CALL, KERNEL_CLASSES, LANES
 from flash.targets.processor.profile import (
     FUSIONS,
     NO_ENERGY,

@@ -30,8 +30,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from flash.targets.processor.kernel_classes import KERNEL_CLASSES, LANES
 from flash.targets.processor.kernel_evidence import KernelEvidence
-from flash.targets.processor.kernels import KERNEL_CLASSES, LANES
 
 __all__ = [
     "AS_READ",

@@ -21,7 +21,7 @@ from flash.targets.processor.intervals import (
     measured_limits,
     measured_share,
 )
-from flash.targets.processor.kernels import LANES
+from flash.targets.processor.kernel_classes import LANES
 from flash.targets.processor.profile import BYTES, NO_ENERGY, Profile
 from flash.targets.processor.runtime import AS_READ
 
