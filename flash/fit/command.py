@@ -8,34 +8,36 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
 
 from flash.command import CommandParser, check_place
 from flash.errors import UsageError, shown
 from flash.files.locations import known_names
 from flash.files.writing import write_text
 from flash.fit.derived import derived_profile, with_kernels_in_floats
+from flash.fit.doubts import contradiction, doubts_about
+from flash.fit.header import (
+    check_one_device,
+    described,
+    device_of,
+    precision_of,
+    runtime_name,
+    runtime_of,
+)
 from flash.fit.report import FitReport
-from flash.fitting.learning import Learned, latency_by, learn
+from flash.fitting.learning import Learned, learn
 from flash.fitting.prior import Prior, data_sheet_prior, profile_prior, unknown_prior
-from flash.fitting.selection import FOLDS
 from flash.fitting.sisters import FEW_RUNS, learn_sister
 from flash.fitting.structure import known_structure
-from flash.measurements.reading import FEWEST_NETWORKS, Measurements, read_measurements
+from flash.measurements.reading import FEWEST_NETWORKS, read_measurements
 from flash.quantities import parse_number
-from flash.spaces.stage_tables import Floats
 from flash.targets.processor.profile import (
     BYTES,
     EXECUTES,
     FUSIONS,
-    NO_ENERGY,
-    Device,
     Profile,
-    Provenance,
     Runtime,
     load_profile,
 )
@@ -44,10 +46,6 @@ from flash.targets.processor.profile_file import profile_text
 __all__ = ["FitReport", "main", "fit"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-#: Networks this many times apart in multiply-accumulates take different times.
-_UNLIKE = 2.0
-#: So many times what is expected a latency looks like one of another unit.
-_DOUBTED = 20.0
 
 
 def fit(
@@ -91,14 +89,11 @@ def fit(
     doubts: list[str] = []
     fewest = FEWEST_NETWORKS if sister is None else 1
     files = [read_measurements(path, space, fewest) for path in measurements]
-    _one_device(files)
+    check_one_device(files)
     for file in files:
-        problems += file.problems
-        doubts += file.doubts
-        precision = _precision(file)
-        own = _runtime_name(file, runtimes)
-        progress(f"{own}: {len(file.rows)} networks")
-        networks = [row.network for row in file.rows]
+        own = runtime_name(file, runtimes)
+        networks, precision = [row.network for row in file.rows], precision_of(file)
+        progress(f"{own}: {len(networks)} networks")
         if sister is not None and len(networks) < FEW_RUNS:
             found = learn_sister(networks, file.latency_ms, sister, BYTES[precision])
         else:
@@ -116,64 +111,24 @@ def fit(
                 progress=lambda text, own=own: progress(f"{own}: {text}"),  # type: ignore[misc]
             )
         learned[own] = found
-        doubts += _doubts(file, found.latency_ms(networks, BYTES[precision]), sister)
-        if found.contradicted and prior is not None:
-            doubts.append(
-                f"{file.path}: the runs contradict the prior: {found.contradicted} of "
-                f"{len(networks)} lie outside what {prior} and the other runs let expect, and the "
-                f"interval is widened to hold them; is it a board with the same cores? {FEW_RUNS} "
-                "runs or more fit a board of its own"
-            )
-        runtimes[own] = _runtime(own, file, found, precision, power_w)
+        problems += file.problems
+        predicted = found.latency_ms(networks, BYTES[precision])
+        doubts += [*file.doubts, *doubts_about(file, predicted, sister)]
+        doubts += contradiction(file, found, prior or "")
+        runtime = runtime_of(own, file, found, precision, power_w)
         if found.coverage is None and sister is not None:
-            runtimes[own] = replace(runtimes[own], kernels=sister.kernels)
-        if clock_mhz is not None:
-            runtimes[own] = replace(runtimes[own], clock_mhz=clock_mhz)
+            runtime = replace(runtime, kernels=sister.kernels)
+        runtimes[own] = runtime if clock_mhz is None else replace(runtime, clock_mhz=clock_mhz)
     runtimes = {key: _beside_floats(own, runtimes.values()) for key, own in runtimes.items()}
     profile = Profile(
         name,
-        _described(files[0]),
+        described(files[0]),
         "processor",
-        _device(files[0], peak_gflops, memory_gb_s),
+        device_of(files[0], peak_gflops, memory_gb_s),
         runtimes,
         next(iter(runtimes)),
     )
     return FitReport(profile, learned, tuple(problems), tuple(doubts))
-
-
-def _doubts(file: Measurements, predicted: Floats, sister: Runtime | None) -> list[str]:
-    """Latencies that look like another unit's, for people.
-
-    Those that the rest of the file does not explain, and all of them where a device with the same
-    cores is so much faster or slower.
-    """
-    ratio = file.latency_ms / predicted
-    usual = float(np.median(ratio))
-    doubts = [
-        f"{file.path}, line {row.line}: {row.name} took {_times(own / usual)} what the other "
-        "networks let expect: is it in the same unit, and was the device busy?"
-        for row, own in zip(file.rows, ratio.tolist(), strict=True)
-        if not 1 / _DOUBTED < own / usual < _DOUBTED
-    ]
-    macs = [row.network.macs for row in file.rows]
-    if len(macs) > 1 and np.ptp(file.latency_ms) == 0 and max(macs) >= _UNLIKE * min(macs):
-        doubts.append(
-            f"{file.path}: all {len(macs)} latencies are {file.latency_ms[0]:g} ms, of networks "
-            f"of {min(macs):,} to {max(macs):,} multiply-accumulates: is it the right column?"
-        )
-    if sister is not None:
-        there_ms = latency_by(sister.variants, [row.network for row in file.rows])
-        there = float(np.median(file.latency_ms / there_ms))
-        if not 1 / _DOUBTED < there < _DOUBTED:
-            doubts.append(
-                f"{file.path}: its networks took {_times(there)} what they take on the device of "
-                "--prior: are they in milliseconds?"
-            )
-    return doubts
-
-
-def _times(factor: float) -> str:
-    return f"{factor:.3g} times" if factor >= 1 else f"1/{1 / factor:.3g} of"
 
 
 def _beside_floats(runtime: Runtime, measured: Iterable[Runtime]) -> Runtime:
@@ -196,14 +151,6 @@ def _check(
         raise UsageError("--peak-gflops and --memory-gb-s go together")
     if prior and peak_gflops is not None:
         raise UsageError("give --prior or --peak-gflops, not both")
-
-
-def _precision(file: Measurements) -> str:
-    """The number format of a file's networks."""
-    precision = str(file.header.get("precision", "fp32"))
-    if precision not in BYTES:
-        raise UsageError(f"{file.path}: precision '{precision}' is not one of {', '.join(BYTES)}")
-    return precision
 
 
 def _clock_given(text: str | None) -> float | None:
@@ -238,114 +185,6 @@ def _prior(name: str | None, peak_gflops: float | None, memory_gb_s: float | Non
             raise UsageError("--peak-gflops and --memory-gb-s must be above zero")
         return data_sheet_prior(peak_gflops / 2, memory_gb_s)
     return unknown_prior()
-
-
-# --------------------------------------------------------------------- what a header says
-def _runtime_name(file: Measurements, taken: Mapping[str, Runtime]) -> str:
-    runtime = file.header.get("runtime", {})
-    framework = {"onnxruntime": "ort"}.get(str(runtime.get("name")), str(runtime.get("name", "")))
-    threads = file.header.get("threads")
-    words = [re.sub(r"[^a-z0-9]+", "_", framework.lower()).strip("_") or "measured"]
-    if isinstance(threads, int):
-        words.append(f"{threads}_thread{'s' if threads != 1 else ''}")
-    precision = file.header.get("precision", "fp32")
-    words += [str(precision)] if precision != "fp32" else []
-    name, number = "_".join(words), 2
-    while name in taken:
-        name, number = f"{'_'.join(words)}_{number}", number + 1
-    return name
-
-
-def _described(file: Measurements) -> str:
-    device = file.header.get("device", {})
-    words = [str(device.get(k)) for k in ("model", "cpu") if device.get(k)]
-    return _one_line(", ".join(words)) or f"device of {file.path.name}"
-
-
-def _one_device(files: Sequence[Measurements]) -> None:
-    """Refuse files that say they are of different devices: a profile is of one."""
-    for key in ("model", "cpu"):
-        named = [(f.path, f.header.get("device", {}).get(key)) for f in files]
-        stated = [(path, value) for path, value in named if value]
-        for path, value in stated[1:]:
-            if value != stated[0][1]:
-                raise UsageError(
-                    f"{stated[0][0]} and {path} are of different devices ({stated[0][1]}, {value}):"
-                    " fit a profile to each"
-                )
-
-
-def _device(file: Measurements, peak_gflops: float | None, memory_gb_s: float | None) -> Device:
-    """Facts of the header and those given; a fitted rate is none, and nothing is guessed."""
-    given = file.header.get("device", {})
-    model, cores = given.get("model"), given.get("cores")
-    return Device(
-        # A board without a name gives its architecture as its model.
-        soc=_one_line(str(model)) if model and model != given.get("arch") else "not stated",
-        cpu=_one_line(str(given.get("cpu") or "not stated")),
-        cores=cores if isinstance(cores, int) and cores > 0 else 0,
-        clock_mhz=_clock(file),
-        peak_gflops=peak_gflops or 0.0,
-        memory_gb_s=memory_gb_s or 0.0,
-        sources=("given with the fit",) if peak_gflops else ("the header of the measurements",),
-    )
-
-
-def _clock(file: Measurements) -> float:
-    clock = file.header.get("frequency_mhz")
-    return float(clock) if isinstance(clock, int | float) and clock > 0 else 0.0
-
-
-def _one_line(text: str) -> str:
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
-
-
-def _runtime(
-    name: str, file: Measurements, found: Learned, precision: str, power_w: float | None
-) -> Runtime:
-    header, runtime = file.header, file.header.get("runtime", {})
-    threads = header.get("threads")
-    provider = runtime.get("provider")
-    framework = str(runtime.get("name") or "not stated") + (f" ({provider})" if provider else "")
-    energy = found.energy or (
-        NO_ENERGY
-        if power_w is None
-        else replace(
-            NO_ENERGY,
-            power_w=power_w,
-            low=0.5,
-            high=2.0,
-            how=f"not measured: {power_w:g} W given, taken as right within a factor of two",
-        )
-    )
-    kinds = len(found.kinds)
-    main, *others = found.variants
-    how = "each network" if len(file.rows) <= FOLDS else "10 folds"
-    if found.coverage is None and not found.contradicted:
-        how = "other boards of the same cores, from as many runs"
-    return Runtime(
-        name=name,
-        framework=_one_line(framework),
-        version=_one_line(str(runtime.get("version") or "not stated")),
-        threads=threads if isinstance(threads, int) and threads >= 0 else 0,
-        clock_mhz=_clock(file),
-        precision=precision,
-        executes=main.executes,
-        fusion=main.fusion,
-        lanes=main.lanes,
-        alternatives=tuple(others),
-        coefficients=main.coefficients,
-        interval=found.interval,
-        energy=energy,
-        provenance=Provenance(
-            how="fitted",
-            networks=len(file.rows),
-            held_out=how + (f"; outside, {kinds} kinds left out" if kinds else ""),
-            **found.figures,
-            date=_one_line(str(header.get("date") or "not stated"))[:10],
-            sources=(f"measured: {file.path.name}",),
-        ),
-    )
 
 
 # ----------------------------------------------------------------------------- the command

@@ -1,0 +1,65 @@
+"""What is odd about measurements, told beside the profile that is fitted to them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from flash.fitting.learning import Learned, latency_by
+from flash.fitting.sisters import FEW_RUNS
+from flash.measurements.reading import Measurements
+from flash.spaces.stage_tables import Floats
+from flash.targets.processor.profile import Runtime
+
+__all__ = ["contradiction", "doubts_about"]
+
+#: Networks this many times apart in multiply-accumulates take different times.
+_UNLIKE = 2.0
+#: So many times what is expected a latency looks like one of another unit.
+_DOUBTED = 20.0
+
+
+def doubts_about(file: Measurements, predicted: Floats, sister: Runtime | None) -> list[str]:
+    """Latencies that look like another unit's, for people.
+
+    Those that the rest of the file does not explain, and all of them where a device with the same
+    cores is so much faster or slower.
+    """
+    ratio = file.latency_ms / predicted
+    usual = float(np.median(ratio))
+    doubts = [
+        f"{file.path}, line {row.line}: {row.name} took {_times(own / usual)} what the other "
+        "networks let expect: is it in the same unit, and was the device busy?"
+        for row, own in zip(file.rows, ratio.tolist(), strict=True)
+        if not 1 / _DOUBTED < own / usual < _DOUBTED
+    ]
+    macs = [row.network.macs for row in file.rows]
+    if len(macs) > 1 and np.ptp(file.latency_ms) == 0 and max(macs) >= _UNLIKE * min(macs):
+        doubts.append(
+            f"{file.path}: all {len(macs)} latencies are {file.latency_ms[0]:g} ms, of networks "
+            f"of {min(macs):,} to {max(macs):,} multiply-accumulates: is it the right column?"
+        )
+    if sister is not None:
+        there_ms = latency_by(sister.variants, [row.network for row in file.rows])
+        there = float(np.median(file.latency_ms / there_ms))
+        if not 1 / _DOUBTED < there < _DOUBTED:
+            doubts.append(
+                f"{file.path}: its networks took {_times(there)} what they take on the device of "
+                "--prior: are they in milliseconds?"
+            )
+    return doubts
+
+
+def _times(factor: float) -> str:
+    return f"{factor:.3g} times" if factor >= 1 else f"1/{1 / factor:.3g} of"
+
+
+def contradiction(file: Measurements, found: Learned, prior: str) -> list[str]:
+    """What is said where few runs lie outside what the profile ``prior`` lets expect."""
+    if not found.contradicted:
+        return []
+    return [
+        f"{file.path}: the runs contradict the prior: {found.contradicted} of "
+        f"{len(file.rows)} lie outside what {prior} and the other runs let expect, and the "
+        f"interval is widened to hold them; is it a board with the same cores? {FEW_RUNS} "
+        "runs or more fit a board of its own"
+    ]
