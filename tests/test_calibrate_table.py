@@ -12,6 +12,8 @@ from flash.accuracy import accuracy_of, sample_designs, space_rivals
 from flash.calibrate import calibrate_from_table
 from flash.calibrate.command import main
 from flash.command import run_command
+from flash.report.brief import render_brief
+from flash.search import search
 from flash.spaces.space import load_space
 
 SPACE = "cifar10-concat"
@@ -40,6 +42,14 @@ def command(place, *arguments):
     return run_command(main, [str(word) for word in words])
 
 
+def test_a_model_that_ranks_backwards_says_so(place):
+    found = accuracy_of(load_space(SPACE))
+    backwards = dataclasses.replace(found.provenance, loo_spearman=-0.4)
+    assert not found.why_worthless
+    told = dataclasses.replace(found, provenance=backwards).why_worthless
+    assert "in no order (Spearman -0.40)" in told
+
+
 def rows(place):
     with (place / "table.csv").open(newline="") as file:
         return list(csv.DictReader(file))
@@ -64,6 +74,10 @@ def test_a_model_that_knows_less_than_the_mean_says_so(place, capsys):
     told = capsys.readouterr().out
     assert "careful   networks left out one by one are predicted" in told
     assert "this model cannot rank designs" in told
+    found = search("rpi4b", str(place / "out.toml"))
+    (note,) = (note for note in found.notes if note.startswith("careful with the accuracies"))
+    assert "this model cannot rank designs" in note
+    assert note in " ".join(render_brief(found).split())
     write_table(place, [row["design"] for row in table], [row["accuracy"] for row in table])
     assert command(place) == 0
     assert "careful" not in capsys.readouterr().out

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flash.command import run_command
 from flash.errors import InputError, UsageError
 from flash.estimate import estimate
 from flash.fit import fit
+from flash.fit.command import main
 from flash.fitting import selection
 from flash.fitting.fit import _Problem, _Sensitive, fit_left_out, fit_one
 from flash.fitting.fitted import interval_of, quality
@@ -228,6 +230,20 @@ def test_latencies_that_look_like_another_units_are_named(tmp_path: Path) -> Non
     assert "are they in milliseconds?" in doubt
     fine = csv_file(tmp_path / "f.csv", rows(20))
     assert not fit([fine], "here", prior="rpi4b", space="cifar10-add", baselines=False).doubts
+
+
+def test_a_latency_four_times_too_long_is_named_also_where_it_is_quiet(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = rows(20)
+    name, _, ms = lines[4].rpartition(",")
+    file = csv_file(tmp_path / "m.csv", [*lines[:4], f"{name},{float(ms) * 4:.6g}", *lines[5:]])
+    out = str(tmp_path / "here.toml")
+    words = [str(file), "--name", "here", "--space", "cifar10-add", "--out", out, "--quiet"]
+    assert run_command(main, words) == 0
+    told = capsys.readouterr()
+    assert not told.out and told.err.startswith(f"careful: {file}, line 6: ")
+    assert len(told.err.splitlines()) == 1 and " took " in told.err
 
 
 def test_many_bad_rows_are_refused(tmp_path: Path) -> None:

@@ -268,12 +268,15 @@ class AccuracyModel:
         """
         accuracy = self.samples.accuracy
         guessed = float(np.std(accuracy)) * len(accuracy) / (len(accuracy) - 1)
-        if self.provenance.loo_rmse < guessed:
+        rmse, spearman = self.provenance.loo_rmse, self.provenance.loo_spearman
+        if rmse < guessed and spearman > 0:
             return ""
+        found = f"{rmse:.3g} points off ({guessed:.3g} by the mean of the others)"
+        if rmse < guessed:
+            found = f"in no order (Spearman {spearman:.2f})"
         return (
-            f"networks left out one by one are predicted {self.provenance.loo_rmse:.3g} points "
-            f"off ({guessed:.3g} by the mean of the others): this model cannot rank designs; train "
-            "more networks, or longer"
+            f"networks left out one by one are predicted {found}: this model cannot rank designs; "
+            "train more networks, or longer"
         )
 
     @property

@@ -242,6 +242,8 @@ def main(arguments: Sequence[str]) -> None:
     if sys.stderr is not None:
         for problem in report.problems:
             sys.stderr.write(f"left out: {problem}\n")
+        for doubt in report.doubts if options.quiet or options.json == "-" else ():
+            sys.stderr.write(f"careful: {doubt}\n")
     if options.json == "-":
         sys.stdout.write(report.to_json())
     elif not options.quiet:

@@ -14,6 +14,14 @@ __all__ = ["contradiction", "doubts_about"]
 
 #: Networks this many times apart in multiply-accumulates take different times.
 _UNLIKE = 2.0
+#: A latency is named that is so many times what is expected, or less than that part of it, ...
+_ODD = 3.0
+#: ... and so many standard deviations of the others away, ...
+_APART = 8.0
+#: ... a median absolute deviation, of a normal distribution, being this part of one.
+_MAD = 1.4826
+#: Latencies named so.
+_MOST_NAMED = 5
 #: So many times what is expected a latency looks like one of another unit.
 _DOUBTED = 20.0
 
@@ -25,13 +33,16 @@ def doubts_about(file: Measurements, predicted: Floats, sister: Runtime | None) 
     cores is so much faster or slower.
     """
     ratio = file.latency_ms / predicted
-    usual = float(np.median(ratio))
+    ratio /= np.median(ratio)
+    far = np.abs(np.log(ratio))
+    odd = far > min(max(_APART * _MAD * float(np.median(far)), np.log(_ODD)), np.log(_DOUBTED))
     doubts = [
-        f"{file.path}, line {row.line}: {row.name} took {_times(own / usual)} what the other "
-        "networks let expect: is it in the same unit, and was the device busy?"
-        for row, own in zip(file.rows, ratio.tolist(), strict=True)
-        if not 1 / _DOUBTED < own / usual < _DOUBTED
+        f"{file.path}, line {file.rows[k].line}: {file.rows[k].name} took {_times(ratio[k])} what "
+        "the other networks let expect: is it in the same unit, and was the device busy?"
+        for k in sorted(np.flatnonzero(odd).tolist(), key=lambda k: -far[k])[:_MOST_NAMED]
     ]
+    if more := int(odd.sum()) - len(doubts):
+        doubts.append(f"{file.path}: {more} further networks lie as far from the others")
     macs = [row.network.macs for row in file.rows]
     if len(macs) > 1 and np.ptp(file.latency_ms) == 0 and max(macs) >= _UNLIKE * min(macs):
         doubts.append(

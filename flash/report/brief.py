@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from flash.quantities import count_in_words, format_number, quantity
 from flash.report.columns import breakable, rows_of
-from flash.report.data import IN_PLACE_OF, AccuracyStatus
+from flash.report.data import IN_PLACE_OF, OF_THE_MODEL, AccuracyStatus
 from flash.report.interval import Interval
 from flash.targets.base import ANALYTICAL
 
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = ["render_brief"]
 
+#: What takes the designs too that were not searched.
+_ALL = "(--extrapolate: all)"
+#: A gap is shown as no less than this, in per cent.
+_LEAST_SHOWN = 0.01
 #: How the note begins that says that nothing is known of what few bits cost.
 _OF_FLOATS = "predicted accuracies are those of floats"
 
@@ -103,17 +107,17 @@ def _target(report: SearchReport) -> str:
 
 
 def _inside(space: SpaceSummary) -> list[str]:
-    """Which designs were searched, where not all were: at most one phrase."""
+    """Which designs were searched, where not all were, and what takes all: at most one phrase."""
     trained = (
         space.searched and f"the {count_in_words(space.searched)} like those that were trained"
     )
     if space.measured is None:
-        return [trained] if trained else []
+        return [f"{trained} {_ALL}"] if trained else []
     percent = 100 * space.measured
     share = f"about {percent:.0f} %" if percent >= 1 else "fewer than 1 %"
     if trained:
-        return [f"{share} of {trained}, those like what was measured too"]
-    return [f"{share} of them, those like what was measured"]
+        return [f"{share} of {trained}, those like what was measured too {_ALL}"]
+    return [f"{share} of them, those like what was measured {_ALL}"]
 
 
 def _limits(report: SearchReport) -> str:
@@ -168,7 +172,7 @@ def _beliefs(report: SearchReport) -> list[str]:
     known = [f"{basis}{more}{_power(report)}"] if isinstance(basis, str) and basis else []
     other = [note for note in report.notes if note.startswith(IN_PLACE_OF)]
     known += [f"{quantity(report.score).label} is {note}" for note in other]
-    known += [note for note in report.notes if note.startswith(_OF_FLOATS)]
+    known += [note for note in report.notes if note.startswith((_OF_FLOATS, OF_THE_MODEL))]
     return [*_level(report.accuracy, report.objectives), *known, *_outside(report)]
 
 
@@ -223,7 +227,7 @@ def _certificate(report: SearchReport) -> str:
             words.append(_alone(done.name, done.gap))
         return "; ".join(words)
     if done.gap is not None:
-        share = f"{100 * done.gap:.2g} %"
+        share = f"{max(100 * done.gap, _LEAST_SHOWN):.2g} %"
         words = [f"not certified: at most {share} of any front's hypervolume is missing", *thinned]
         return "; ".join(words)
     return f"not certified: {done.message.split(';')[0] or 'the gap to the optimum is not known'}"

@@ -20,6 +20,7 @@ from flash.report.interval import finite
 
 __all__ = [
     "IN_PLACE_OF",
+    "OF_THE_MODEL",
     "SCHEMA",
     "AccuracyStatus",
     "OptimizerSummary",
@@ -31,6 +32,8 @@ __all__ = [
 SCHEMA = "flash.search/1"
 #: How the note begins that says which score of the space a search did not take.
 IN_PLACE_OF = "searched in place of "
+#: How the note begins that says why the accuracies shown are worth nothing.
+OF_THE_MODEL = "careful with the accuracies shown: "
 
 
 @dataclass(frozen=True)

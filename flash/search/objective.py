@@ -38,7 +38,7 @@ from flash.metrics import METRICS, own_metric
 from flash.optimize import Limit, Objective, SeparableProblem, exact_front, objective
 from flash.optimize.infeasibility import accuracy_unreached, front_unreached
 from flash.proxies.options import proxy_names
-from flash.report.data import IN_PLACE_OF, AccuracyStatus
+from flash.report.data import IN_PLACE_OF, OF_THE_MODEL, AccuracyStatus
 from flash.search.problem import Problem
 from flash.search.problem.base import Ints
 from flash.search.request import COSTS, Request
@@ -292,6 +292,8 @@ def choose_goal(
     within = model is not None and inside and problem.one_chip
     words = "" if model is None else words_on_bits(bits, model)
     notes: tuple[str, ...] = (words,) if words else ()
+    if model is not None and model.why_worthless:
+        notes += (f"{OF_THE_MODEL}{model.why_worthless}",)
     if metric is None and problem.stands_for_accuracy(rising):
         chosen, shown_as, why = rising, "accuracy", ""
     else:
