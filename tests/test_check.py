@@ -77,6 +77,24 @@ def test_a_file_that_one_target_cannot_price_is_named_and_the_others_are_done(
         estimate([path, files[0]], target="imc")
 
 
+def test_published_networks_are_priced_and_checked_by_name(files, tmp_path, monkeypatch, capsys):
+    words = ["resnet18", "mobilenet_v2_0.75_160", files[0], "--target", "rpi4b", "--csv", "-"]
+    assert _estimate(*words) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    # torchvision's count of parameters; TF-slim's of MobileNet v2 x0.75, 2.61 million there.
+    assert rows[0]["design"] == "resnet18" and int(rows[0]["params"]) == 11689512
+    assert int(rows[1]["params"]) == pytest.approx(2.61e6, rel=0.02)
+    assert _check("resnet18", "--target", "rpi4b", "--max-latency", "1ms") == 3
+    assert _estimate("resnet18", "--input-shape", "1x3x64x64") == 2
+    assert _estimate("resnet18", "--target", "x86-zen4", "--optimized-by", "onnxruntime") == 2
+    capsys.readouterr()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "resnet18").write_bytes(files[0].read_bytes())  # a file of that name comes first
+    assert _estimate("resnet18", "--csv", "-") == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert int(row["params"]) == int(rows[2]["params"])
+
+
 def test_layers_add_up_and_say_what_bounds_them(files, capsys):
     (row,) = estimate(files[1], target="x86-avx512", layers=True)
     layers = row["layers"]

@@ -253,7 +253,9 @@ def _parser() -> CommandParser:
         "check", "Do models keep limits on targets? Exit code 0 if all do, 3 if one does not."
     )
     add = parser.add_argument
-    add("models", nargs="+", metavar="MODEL.onnx", help="networks as ONNX files")
+    add(
+        "models", nargs="+", metavar="MODEL.onnx", help="ONNX files, or names (flash list networks)"
+    )
     add_model_options(parser)
     add("--max-latency", metavar="30ms", help="of one inference, as predicted")
     add("--max-energy", metavar="5mJ", help="the same of the energy, where it was measured")

@@ -80,7 +80,9 @@ def _parser() -> CommandParser:
         "estimate", "Metrics of ONNX files or of designs of a space, and their costs on targets."
     )
     add = parser.add_argument
-    add("models", nargs="*", metavar="MODEL.onnx", help="networks as ONNX files")
+    add(
+        "models", nargs="*", metavar="MODEL.onnx", help="ONNX files, or names (flash list networks)"
+    )
     add("--space", metavar="S", help=f"instead: space name or file ({DEFAULT_SPACE})")
     add("--designs", metavar="FILE", help="and its designs, one a line; '-' reads stdin")
     add("--metric", metavar="M", help=f"only this of {', '.join((*_METRICS, *own_proxy_names()))}; "

@@ -48,6 +48,8 @@ class Optimised:
         from flash.backends import optimised_network  # noqa: PLC0415 (an extra)
 
         as_read, blocks = self._of_target(target)
+        if source is None:
+            raise UsageError(f"--optimized-by {self.by}: {name} is no file that it could read")
         if (name, blocks) not in self._made:
             self._made[name, blocks] = optimised_network(
                 source, self.input_shape, self.inputs, blocks=blocks

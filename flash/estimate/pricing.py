@@ -29,6 +29,7 @@ from flash.metrics import network_scores
 from flash.proxies.metric import metric_scores
 from flash.proxies.options import ProxyOptions, refuse_unused
 from flash.spaces.network import Network
+from flash.spaces.reference import is_reference, reference_network
 from flash.spaces.space import load_space
 from flash.spaces.stage_tables import Floats
 from flash.targets import Given, Target, load_target
@@ -56,7 +57,7 @@ _MOST_NAMED = 4
 class Model:
     """A network with the name its rows have.
 
-    source: the ONNX file, or the model in memory, that it was read from.
+    source: the ONNX file, or the model in memory, that it was read from; None of a published one.
     """
 
     name: str
@@ -87,9 +88,10 @@ def estimate(
 
     model:   an ONNX file, several, or a torch module with ``example_input`` (a tensor or a tuple
              of tensors), which PyTorch's exporter turns into the same network as its file.
-    models:  ONNX files; ``design`` is then the file as named here. NN-Mass is None: a file does
-             not say which layers form a cell. A quantized one counts as the network it quantizes;
-             its memory is that of the numbers it stores.
+    models:  ONNX files, or published networks by name (``flash list networks``); ``design`` is then
+             what is given here. NN-Mass is None: a file does not say which layers form a cell. A
+             quantized one counts as the network it quantizes; its memory is that of the numbers it
+             stores.
     designs: instead, of a space: each a JSON object of its variables, ``w1=8 d1=3 ...``, or the
              benchmark's own string; those of a calibrated space have their predicted accuracy.
     target:  a profile's name or file, with a runtime if you like (``rpi4b:tflite``); several as
@@ -209,28 +211,47 @@ def read_models(
 ) -> tuple[list[Model], list[FlashError]]:
     """The models that can be read, in order, and why the others cannot.
 
-    Notes about how a file was read go to standard error.
+    A name that is no file may be that of a published network (``flash.spaces.reference``). Notes
+    about how a file was read go to standard error.
     """
-    from flash.backends import read_onnx  # noqa: PLC0415 (an extra)
-
     read, errors, failed = list[Model](), list[FlashError](), list[str | Path]()
     for path in paths:
         if isinstance(path, Model):
             read.append(path)
             continue
         try:
-            network = read_onnx(path, input_shape, inputs)
+            model = _published(str(path), input_shape) or _from_file(path, input_shape, inputs)
         except FlashError as error:
             errors.append(error)
             failed.append(path)
             continue
-        for note in network.notes:
-            sys.stderr.write(f"note: {path}: {note}\n")
-        read.append(Model(str(path), network, path))
+        read.append(model)
     known = {name for model in read for name in model.network.input_names}
     if unknown := [name for name in inputs or () if name not in known]:
         _refuse_unknown(unknown, known, failed)
     return read, errors
+
+
+def _published(name: str, input_shape: Sequence[int] | None) -> Model | None:
+    """A published network, where there is no file of its name."""
+    if not is_reference(name) or Path(name).exists():
+        return None
+    if input_shape is not None:
+        raise UsageError(f"{name} is a published network with an input of its own, not a file")
+    return Model(name, reference_network(name))
+
+
+def _from_file(
+    path: str | Path,
+    input_shape: Sequence[int] | None,
+    inputs: Mapping[str, Sequence[int]] | None,
+) -> Model:
+    from flash.backends import read_onnx  # noqa: PLC0415 (an extra)
+
+    network = read_onnx(path, input_shape, inputs)
+    for note in network.notes:
+        sys.stderr.write(f"note: {path}: {note}\n")
+    return Model(str(path), network, path)
 
 
 def _refuse_unknown(unknown: Sequence[str], known: set[str], failed: Sequence[str | Path]) -> None:

@@ -16,7 +16,7 @@ from flash.spaces.layers import Tensor
 from flash.spaces.network import GraphEmitter, Network
 from flash.spaces.reference import classic, detectors, mobile
 
-__all__ = ["reference_names", "reference_network"]
+__all__ = ["is_reference", "reference_names", "reference_network"]
 
 Emit = Callable[[Emitter], tuple[Tensor, Tensor]]
 
@@ -53,6 +53,11 @@ def reference_names() -> tuple[str, ...]:
     called as ``flash.spaces.reference.detectors`` says, ``yolo8n_320``.
     """
     return tuple(sorted((*_FIXED, *_SCALED)))
+
+
+def is_reference(name: str) -> bool:
+    """Whether a text has the form of a name that ``reference_network`` knows."""
+    return name in _FIXED or bool(_SCALED_NAME.fullmatch(name)) or name.startswith("yolo")
 
 
 def reference_network(name: str) -> Network:
