@@ -80,10 +80,10 @@ def score_cells(cells: int, channels: int, height: int, width: int) -> Scores:
     batch.walk(channels, height, width)
     found = (
         batch.sed,
-        batch.isometry(),
+        batch.isometry()[batch.shape],
         batch.capacity,
-        batch.thinness,
-        batch.unbypassed_depth(),
+        batch.thinness[batch.shape],
+        batch.unbypassed_depth()[batch.shape],
     )
     dead = ~distinct.any(axis=1)
     columns = []
@@ -138,21 +138,31 @@ class _Part(NamedTuple):
 
 
 class _Batch:
-    """Cells of live operations only, shape (n, 6), each repeated in three groups."""
+    """Cells of live operations only, shape (cells, 6), each repeated in three groups.
+
+    Maps are followed in cells of one shape at once, n in all: what a convolution writes depends on
+    what it reads, not on its kernel. ``sed`` and ``capacity`` are by cell, all else is by shape.
+    """
 
     def __init__(self, operations: Ints, cells: int) -> None:
-        self.ops, self.cells = operations, cells
-        self.conv = (operations == _CONV1) | (operations == _CONV3)
+        self.wide = operations == _CONV3
+        shapes = np.where(operations == _CONV1, _CONV3, operations)
+        _, first, self.shape = np.unique(
+            cell_numbers(shapes), return_index=True, return_inverse=True
+        )
+        self.ops, self.cells = shapes[first], cells
+        self.conv = self.ops == _CONV3
         self.depth = self._depths()
         # Inner nodes all paths pass: no edge jumps over them.
-        on = operations != _NONE
+        on = self.ops != _NONE
         self.meets = {
             1: ~(on[:, 1] | on[:, 3]) & (self.depth[:, 1] >= 0),
             2: ~(on[:, 3] | on[:, 4]) & (self.depth[:, 2] >= 0),
         }
-        self.made = np.empty((_NODES + len(_EDGES), len(operations), len(_KEPT)))
-        self.variance = np.zeros((_GROUPS, cells, _NODES, len(operations)))
-        self.sed, self.capacity, self.thinness = np.zeros((3, len(operations)))
+        self.made = np.empty((_NODES + len(_EDGES), len(self.ops), len(_KEPT)))
+        self.variance = np.zeros((_GROUPS, cells, _NODES, len(self.ops)))
+        self.sed, self.capacity = np.zeros((2, len(operations)))
+        self.thinness = np.zeros(len(self.ops))
 
     def _depths(self) -> Ints:
         """Convolutions on the longest path to each node, -9 and below if none leads there."""
@@ -216,9 +226,11 @@ class _Batch:
         entropy: Floats | float,
         shares: Floats | float,
     ) -> None:
-        """One convolution of all cells; ``shares`` 0 where a cell has none."""
+        """One convolution of all cells: ``entropy`` of each, ``shares`` of shapes, 0 without it."""
         links = read * written * entropy / PIXEL_ENTROPY
-        self.capacity += np.sqrt(links * np.sqrt(shares)) * positions**POSITIONS
+        roots: Floats | float = np.sqrt(shares)
+        own = roots[self.shape] if isinstance(roots, np.ndarray) else roots
+        self.capacity += np.sqrt(links * own) * positions**POSITIONS
         self.thinness += shares / read
 
     def _parts(self, filters: Floats) -> list[list[_Part]]:
@@ -284,16 +296,15 @@ class _Batch:
             rows = np.flatnonzero(self.conv[:, out].any(axis=1))
             r = correlation(relu_of_correlation(correlation(x.take(rows, axis=0))))
             written = _frequencies(r)
-            wide = (self.ops[rows][:, out] == _CONV3).any(axis=1)
-            entropies[node, rows[wide]] = window_entropy(r[wide][:, _PLACES], 3, 3)
+            entropies[node, rows] = window_entropy(r[:, _PLACES], 3, 3)
             for e in out:
                 own = self.conv[rows, e]
                 made[_NODES + e][rows[own]] = written[own]
         shares = self._shares(brought)
         for e, (a, _) in enumerate(_EDGES):
             conv = self.conv[:, e]
-            entropy = np.where(self.ops[:, e] == _CONV3, entropies[a], PIXEL_ENTROPY)
-            self.sed += weight * (entropy + PIXEL_ENTROPY) * conv
+            entropy = np.where(self.wide[:, e], entropies[a][self.shape], PIXEL_ENTROPY)
+            self.sed += weight * (entropy + PIXEL_ENTROPY) * conv[self.shape]
             self._count(channels, channels, positions, entropy, shares[e] * conv)
         return x
 
@@ -321,7 +332,7 @@ class _Batch:
         x = x[:, _PLACES]
         first = correlation(relu(x))
         second = correlation(relu(resample(first, 2)))
-        reads = window_entropy(first, 3, 3), window_entropy(second, 3, 3)
+        reads = [window_entropy(x, 3, 3)[self.shape] for x in (first, second)]
         self.sed += narrow * (reads[0] + PIXEL_ENTROPY) + wide * reads[1]
         self.sed += (2 * wide + narrow) * PIXEL_ENTROPY  # writes; the 1x1 adds no rank
         self._count(channels // 2, channels, positions, reads[0], 0.5)
