@@ -204,8 +204,9 @@ def hnas_part(options: argparse.Namespace, bench: Benchmark) -> list[Row]:
     designs, rows_of = bench.designs[chosen[known]], chosen[known]
     published, deviation = (94.04, 71.75, 45.91), (0.21, 1.04, 0.88)
     rows = []
-    for strategy in ("hnas-published", "hnas"):
-        for count, what in ((2, "trace and condition"), (1, "trace alone")):
+    both = ((2, "trace and condition"), (1, "trace alone"))
+    for strategy in ("hnas-published", "hnas", "random"):
+        for count, what in ((1, "the same cells"),) if strategy == "random" else both:
             candidates = Candidates([5] * 6, designs, names[:count], scores[known][:, :count])
             tests = np.empty((options.seeds, len(DATASETS)))
             for seed in range(options.seeds):
