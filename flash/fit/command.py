@@ -252,8 +252,9 @@ def main(arguments: Sequence[str]) -> None:
     sys.stdout.flush()
     if options.json and options.json != "-":
         write_text(options.json, report.to_json())
+    replaced = ", in place of the file that was there" if Path(out).exists() else ""
     write_text(out, profile_text(report.profile, "Written by flash.fit; its error is below."))
-    progress(f"written: {out}")
+    progress(f"written: {out}{replaced}")
 
 
 def _given(text: str | None, option: str) -> float | None:
