@@ -112,6 +112,32 @@ def test_designs_listed_twice_are_counted(place, capsys):
     )
 
 
+def test_a_design_listed_with_accuracies_far_apart_is_named(place, capsys):
+    table = rows(place)
+    again = [(table[0]["design"], float(table[0]["accuracy"]) - 40), (table[1]["design"], None)]
+    names = [row["design"] for row in table] + [name for name, _ in again]
+    values = [float(row["accuracy"]) for row in table]
+    values += [again[0][1], values[1] + 1.9]  # the second is what another seed gives
+    write_table(place, names, values)
+    assert command(place) == 0
+    told = [x for x in capsys.readouterr().out.splitlines() if "is in lines" in x]
+    assert told == [
+        f"careful   {names[0]} is in lines 2, 32 with {values[0]:.2f} and {values[0] - 40:.2f} %, "
+        "40.00 points apart: is one a slip?"
+    ]
+
+
+def test_searches_say_in_a_sentence_whose_training_it_was(place, capsys):
+    from flash.search.command import main as search  # noqa: PLC0415
+
+    assert command(place) == 0
+    assert "by the table's author, hardware not stated, " in capsys.readouterr().out
+    words = ["--space", place / "out.toml", "--target", "rpi3b", "--out", place / "s"]
+    assert run_command(search, [str(word) for word in words]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "accuracy is that of networks trained by the table's author" in printed
+
+
 def test_fractions_are_read_as_such_and_failed_trainings_left_out(place, capsys):
     table = rows(place)
     accuracies = [float(row["accuracy"]) / 100 for row in table]

@@ -116,6 +116,19 @@ def test_a_table_has_units_and_rows_in_the_order_asked_for(files, capsys):
     assert "bound by" in capsys.readouterr().out
 
 
+def test_a_table_of_some_layers_says_how_all_are_seen(files, tmp_path, capsys):
+    nodes = [node("Relu", [f"x{k}" if k else "x"], [f"x{k + 1}"], f"n{k}") for k in range(29)]
+    nodes.append(node("Sigmoid", ["x29"], ["y"], "n29"))
+    path = tmp_path / "long.onnx"
+    onnx.save(model(nodes, {"x": [1, 3, 32, 32]}, {}), path)
+    assert _estimate(path, "--target", "rpi4b:armnn", "--table", "--layers") == 0
+    more = [x for x in capsys.readouterr().out.splitlines() if "more layers" in x]
+    assert len(more) == 1 and more[0].endswith(" of the time (--layers --csv FILE: all)")
+    assert _estimate(path, "--target", "rpi4b:armnn", "--layers", "--csv", "-") == 0
+    shown = 25 + int(more[0].split()[1])
+    assert len(list(csv.DictReader(io.StringIO(capsys.readouterr().out)))) == shown
+
+
 def test_layers_as_csv_are_a_row_each(files, capsys):
     assert _estimate(files[0], "--target", "rpi4b,x86-avx512", "--layers", "--csv", "-") == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
@@ -244,6 +257,27 @@ def test_a_table_for_a_pull_request_has_a_row_a_verdict(files, tmp_path):
     lines = place.read_text(encoding="utf-8").splitlines()
     assert code == 0 and sum("pass" in line for line in lines) == 4
     assert all(line.count("|") == 8 for line in lines[:6])
+
+
+def test_a_table_for_a_pull_request_has_the_doubts_and_notes_of_the_terminal(
+    files, tmp_path, capsys
+):
+    (row,) = estimate(files[0], target="rpi4b:armnn")
+    limit, place = (row["latency_ms"] + row["latency_high_ms"]) / 2, tmp_path / "check.md"
+    capsys.readouterr()
+    words = [files[0], "--target", "rpi4b:armnn", "--max-latency", f"{limit}ms"]
+    assert _check(*words) == 0
+    terminal = capsys.readouterr()
+    notes = [line for line in terminal.err.splitlines() if line.startswith("note: ")]
+    assert "; the limit lies inside its interval" in terminal.out
+    assert any("without a rate of their own" in note for note in notes)
+    assert _check(*words, "--markdown", place) == 0
+    lines = place.read_text(encoding="utf-8").splitlines()
+    assert lines[2].endswith("; the limit lies inside its interval |")
+    assert [line for line in lines if line.startswith("note: ")] == notes
+    assert check(files[0], target="rpi4b:armnn", max_latency_ms=1e3).notes == tuple(
+        note.removeprefix("note: ") for note in notes
+    )
 
 
 @pytest.mark.parametrize(

@@ -275,6 +275,7 @@ def test_trained_weights_go_round_through_pytorch(front, tmp_path):
         (["--design", "fastest", "--designs", "fastest"], 2, "not both"),
         (["--format", "onxx"], 2, "did you mean 'onnx'"),
         (["--format", "onnx,int8"], 2, "did you mean 'onnx-int8'"),
+        (["--format", "nosuch"], 2, "onnx, onnx-boxes, onnx-int8, onnx-nms, torch, tvm"),
         (["--weights", "none.npz"], 4, "no such file: none.npz"),
         (["--designs", "fastest,balanced", "--weights", "none.npz"], 2, "one at a time"),
         (["--format", "onnx-int8", "--calibration", "none"], 4, "no such file or folder: none"),

@@ -1,6 +1,7 @@
 """flash.fit: measurements are read strictly, fits are physical, errors are honest."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from flash.estimate import estimate
 from flash.fit import fit
 from flash.fit.command import main
 from flash.fitting import selection
+from flash.fitting.baselines import Baseline
 from flash.fitting.fit import _Problem, _Sensitive, fit_left_out, fit_one
 from flash.fitting.fitted import interval_of, quality
 from flash.fitting.learning import learn
@@ -117,6 +119,76 @@ def test_columns_of_a_setting_are_used_and_others_are_named(tmp_path: Path) -> N
     twice = csv_file(tmp_path / "w.csv", ["a,1,2"], "network,latency_ms,Latency_ms")
     with pytest.raises(InputError, match="the column latency_ms is there twice"):
         read_measurements(twice)
+
+
+@pytest.mark.parametrize(
+    ("cell", "words", "name"),
+    [
+        ("onnxruntime  1.17.1", "onnxruntime 1.17.1", "ort"),
+        ("ncnn", "ncnn", "ncnn"),
+        ("Arm NN v22", "Arm NN 22", "arm_nn"),
+        ("", "a runtime not stated", "measured"),
+    ],
+)
+def test_a_table_may_name_its_runtime_and_nobody_reads_not_stated_twice(
+    tmp_path: Path, cell: str, words: str, name: str
+) -> None:
+    lines = [f"{row},{cell}" for row in rows(12)]
+    file = csv_file(tmp_path / "m.csv", lines, "design,latency_ms,runtime")
+    report = fit([file], "b", space="cifar10-add", baselines=False)
+    runtime = report.profile.runtime
+    assert runtime.name == name
+    assert report.profile.summary()["framework"] == words
+    for line in (str(report), report.profile.provenance_line, runtime.basis):
+        assert words in line and "not stated not stated" not in line
+
+
+def test_a_table_of_two_runtimes_is_refused(tmp_path: Path) -> None:
+    mixed = [f"{row},{of}" for row, of in zip(rows(12), ["ncnn", "tflite"] * 6, strict=True)]
+    file = csv_file(tmp_path / "m.csv", mixed, "design,latency_ms,runtime")
+    with pytest.raises(InputError, match="the column runtime has the values ncnn, tflite: "):
+        read_measurements(file, "cifar10-add")
+
+
+def test_a_number_format_that_nothing_runs_in_is_the_files_fault(tmp_path: Path) -> None:
+    file = csv_file(
+        tmp_path / "m.csv", [f"{row},int4" for row in rows(12)], "design,latency_ms,precision"
+    )
+    with pytest.raises(InputError, match="precision 'int4' is not one of fp32, "):
+        fit([file], "b", space="cifar10-add")
+
+
+@pytest.mark.parametrize(("prior", "kind"), [("systolic", "systolic"), ("imc", "imc")])
+def test_a_prior_of_another_kind_of_hardware_is_refused(
+    tmp_path: Path, prior: str, kind: str
+) -> None:
+    file = csv_file(tmp_path / "m.csv", rows(12))
+    with pytest.raises(UsageError, match=f"of kind {kind}; expected a processor's"):
+        fit([file], "b", space="cifar10-add", prior=prior)
+    with pytest.raises(UsageError, match=f"of kind {kind}; expected a processor's"):
+        fit([], "b", prior=prior, clock_mhz=1000.0)
+
+
+def test_enormous_errors_keep_the_columns_of_the_table(tmp_path: Path) -> None:
+    file = csv_file(tmp_path / "m.csv", rows(12))
+    report = fit([file], "b", space="cifar10-add", baselines=False)
+    (name,) = report.learned
+    found = report.learned[name]
+    bad = {"median_error_percent": 1.4, "mape_percent": 327711191516756.6, "spearman": 0.5}
+    worse = Baseline("log MACs", bad | {"median_error_percent": 1000.1})
+    table = str(
+        replace(
+            report,
+            learned={name: replace(found, baselines=(Baseline("linear in MACs", bad), worse))},
+        )
+    )
+    lines = [line for line in table.splitlines() if "linear in MACs" in line or "log MACs" in line]
+    assert [" ".join(line.split()[3 - k :]) for k, line in enumerate(lines)] == [
+        "1.4 % > 1000 % 0.500",
+        "> 1000 % > 1000 % 0.500",
+    ]
+    (title,) = [line for line in table.splitlines() if line.endswith("Spearman")]
+    assert {len(line) for line in lines} == {len(title)}
 
 
 def test_an_onnx_file_of_a_table_is_priced_at_its_batch(tmp_path: Path) -> None:

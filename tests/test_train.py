@@ -6,6 +6,7 @@ import csv
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -84,6 +85,63 @@ def test_class_folders_and_what_travels(tmp_path, folders):
     words = [sys.executable, str(out / "predict.py"), str(tmp_path / "dark.png")]
     found = subprocess.run([*words, str(tmp_path / "light.png")], capture_output=True, text=True)
     assert [line.split()[-1] for line in found.stdout.splitlines()] == ["dark", "light"], found
+
+
+def test_predict_says_in_a_line_what_is_wrong(tmp_path, folders):
+    start = network(tmp_path / "m.onnx", (1, 8, 8), 2)
+    out = tmp_path / "out"
+    train(start, folders, epochs=1, out=out)
+    (tmp_path / "no.png").write_bytes(b"no image")
+    Image.fromarray(np.full((9, 9), 20, np.uint8)).save(tmp_path / "good.png")
+    np.save(tmp_path / "small.npy", np.zeros((3, 3)))
+    (tmp_path / "no.npy").write_bytes(b"no array")
+
+    def predict(*words):
+        program = [sys.executable, str(out / "predict.py"), *words]
+        found = subprocess.run(program, capture_output=True, text=True, cwd=tmp_path)
+        assert "Traceback" not in found.stderr
+        return found.returncode, found.stdout, found.stderr
+
+    code, printed, why = predict()
+    assert code == 2 and not printed and why.count("\n") == 1 and "FILE" in why
+    assert predict("--nosuch", "good.png")[0] == 2
+    code, printed, why = predict("--help")
+    assert code == 0 and not why and "Exit codes: 0 done, 2 wrong" in " ".join(printed.split())
+    for name, reason in (
+        ("none.png", "none.png: No such file or directory"),
+        ("no.png", "no.png: is no image"),
+        (".", ".: Is a directory"),
+        ("no.npy", "no.npy: "),
+        ("small.npy", "an array of shape (3, 3); the model reads (1, 8, 8)"),
+    ):
+        code, printed, why = predict(name, "good.png")  # the other file is done all the same
+        assert code == 4 and printed.startswith("good.png ") and printed.count("\n") == 1
+        assert reason in why and why.count("\n") == 1, why
+    (out / "m-trained.onnx").unlink()
+    code, printed, why = predict("good.png")
+    assert (code, printed) == (4, "") and "beside the model" in why and why.count("\n") == 1
+
+
+def test_the_guides_network_tells_plain_photos_apart(tmp_path):
+    # The images of docs/guide/train.md; of epochs that all have every sample right it once kept the
+    # first, whose outputs for a plain bright photo were 0.01 and -0.02.
+    labels = np.arange(60) % 2
+    noise = np.random.default_rng(0).integers(0, 80, (60, 32, 32, 3))
+    images = (noise + 150 * labels[:, None, None, None]).astype(np.uint8)
+    np.savez(tmp_path / "d.npz", images=images, labels=labels, classes=["dark", "bright"])
+    start = Path(__file__).parents[1] / "examples" / "files" / "mine.onnx"
+    report = train(start, tmp_path / "d.npz", epochs=10, out=tmp_path / "out", precision="fp32")
+    assert report.score[report.best_epoch - 1] == max(report.score) == 1
+    assert report.best_epoch > report.score.index(1) + 1
+    shades = {"dark": 20, "bright": 235}
+    for name, value in shades.items():
+        Image.fromarray(np.full((40, 30, 3), value, np.uint8)).save(tmp_path / f"{name}.png")
+    words = [sys.executable, str(tmp_path / "out" / "predict.py")]
+    found = subprocess.run(
+        [*words, *(str(tmp_path / f"{name}.png") for name in shades)],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert [line.split()[-1] for line in found.stdout.splitlines()] == list(shades), found
 
 
 def test_a_signal_of_several_channels(tmp_path):

@@ -39,6 +39,8 @@ from flash.spaces.stage_tables import Floats
 from flash.spaces.table import LayerTable
 
 __all__ = [
+    "AUTHORS_RECIPE",
+    "NOT_STATED",
     "AccuracyModel",
     "Prediction",
     "Provenance",
@@ -51,6 +53,9 @@ __all__ = [
 
 Ints = NDArray[np.int64]
 
+#: Recipe and hardware of networks that somebody else trained, where nobody says more.
+AUTHORS_RECIPE = "as the table's author trained"
+NOT_STATED = "not stated"
 #: Features of kriging beside the scores.
 _SIZES = ("log_params", "log_macs", "log_depth")
 _SHAPE = ("mean_width", "mean_side", "spread_width", "spread_side")
@@ -240,6 +245,8 @@ class AccuracyModel:
         then = "" if self.drop is None else f", then {self.drop.how}"
         if self.level is not None:
             return f"{self.level.statement}{then}"
+        if self.provenance.recipe == AUTHORS_RECIPE:
+            return f"{self.measure} of networks trained by the table's author{then}"
         name, _, _ = self.provenance.recipe.partition(" (")
         epochs = f", {self.provenance.epochs} epochs" if self.provenance.epochs else ""
         return f"{self.measure} after recipe {name}{epochs}{then}"
@@ -248,15 +255,17 @@ class AccuracyModel:
     def statement(self) -> str:
         """One line: what it was fitted to and how well it predicts what it has not seen."""
         p = self.provenance
-        parts = [f"recipe {p.recipe}"]
+        authors, unknown = p.recipe == AUTHORS_RECIPE, p.hardware == NOT_STATED
+        parts = ["by the table's author" if authors else f"recipe {p.recipe}"]
         parts += [f"{p.epochs} epochs"] if p.epochs else []
         if p.seeds:
             parts.append(f"seed{'s' if len(p.seeds) > 1 else ''} {', '.join(map(str, p.seeds))}")
+        hardware = f"hardware {NOT_STATED}" if unknown else p.hardware
         level = "" if self.level is None else f"{self.level.statement}; "
         level += "" if self.measure == "accuracy" else f"{self.measure}; "
         return (
             f"{level}fitted ({_NAMES[self.regression.kind]}) to {p.networks} networks trained on "
-            f"{p.data}, {', '.join([*parts, p.hardware, p.date])}; "
+            f"{p.data}, {', '.join([*parts, hardware, p.date])}; "
             f"left out one by one: RMSE {p.loo_rmse:.3g} % points, Spearman {p.loo_spearman:.3f}"
         )
 

@@ -24,6 +24,10 @@ SCHEMA = "flash.calibration/1"
 _MOST_LINES = 5
 
 
+#: Accuracies of one design further apart (points) are more than what a seed changes.
+_FAR_APART = 2.0
+
+
 @dataclass(frozen=True, repr=False)
 class TableCalibration(Result):
     """What a calibration from a table came to.
@@ -84,7 +88,7 @@ class TableCalibration(Result):
             f"{int(table.held_out.sum())} of them held out{self._repeated()}; "
             f"{table.accuracy.min():.2f} to {table.accuracy.max():.2f} %{scale}",
         ]
-        lines += self._outside()
+        lines += [*self._outside(), *self._apart()]
         lines.append(f"model     {self.model.statement}")
         if self.held_out is not None:
             lines.append(f"held out  {self.held_out}")
@@ -108,6 +112,24 @@ class TableCalibration(Result):
             f"does not take (used as well): {', '.join(told)}; {first.reason}. A slip there "
             "spoils the model: look at them"
         ]
+
+    def _apart(self) -> list[str]:
+        """Designs listed several times with accuracies that lie apart, a line each, for people."""
+        values: dict[tuple[int, ...], list[int]] = {}
+        for k, design in enumerate([] if self.table.designs is None else self.table.designs):
+            values.setdefault(tuple(design.tolist()), []).append(k)
+        told = []
+        for rows in values.values():
+            given = [float(self.table.accuracy[k]) for k in rows]
+            if max(given) - min(given) > _FAR_APART:
+                lines = ", ".join(str(self.table.lines[k]) for k in rows)
+                told.append(
+                    f"careful   {self.table.names[rows[0]]} is in lines {lines} with "
+                    f"{' and '.join(f'{value:.2f}' for value in given)} %, "
+                    f"{max(given) - min(given):.2f} points apart: is one a slip?"
+                )
+        more = len(told) - _MOST_LINES
+        return told[:_MOST_LINES] + [f"careful   and {more} more such designs"] * (more > 0)
 
     def _repeated(self) -> str:
         """How many rows are of a design that an earlier row has, for people."""

@@ -21,7 +21,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flash.accuracy.calibration import AccuracyModel, fit_networks, fit_space
+from flash.accuracy.calibration import (
+    AUTHORS_RECIPE,
+    NOT_STATED,
+    AccuracyModel,
+    fit_networks,
+    fit_space,
+)
 from flash.accuracy.level import Level
 from flash.accuracy.tables import read_accuracy_cells
 from flash.accuracy.task import Task
@@ -146,8 +152,8 @@ def read_trained(path: Path, space: SearchSpace) -> TrainedTable:
 _SAID = {
     "data": "",
     "measure": "accuracy",
-    "recipe": "as the table's author trained",
-    "hardware": "not stated",
+    "recipe": AUTHORS_RECIPE,
+    "hardware": NOT_STATED,
 }
 
 

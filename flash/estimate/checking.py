@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, overload
 
 from flash.command import CommandParser
 from flash.errors import FlashError, LimitError, UsageError
-from flash.estimate.formats import as_stored
+from flash.estimate.formats import as_stored, tell_note
 from flash.estimate.optimised import Optimised
 from flash.estimate.options import (
     add_model_options,
@@ -25,7 +25,14 @@ from flash.estimate.options import (
     input_sizes,
     only_shape,
 )
-from flash.estimate.pricing import Model, load_targets, price_models, read_models, target_name
+from flash.estimate.pricing import (
+    SHOWN,
+    Model,
+    load_targets,
+    price_models,
+    read_models,
+    target_name,
+)
 from flash.estimate.table import Row, aligned, latency_cell, short
 from flash.files.writing import write_text
 from flash.quantities import (
@@ -108,12 +115,14 @@ class CheckReport(Result, Sequence[Verdict]):
 
     limits:     as given, by quantity; ``confidence``: of the interval whose far end is held.
     errors:     files that could not be read, a line each.
+    notes:      what figures rest on and how files were read, likewise.
     """
 
     verdicts: tuple[Verdict, ...]
     limits: Mapping[str, float]
     confidence: float | None
     errors: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @overload
     def __getitem__(self, index: int) -> Verdict: ...
@@ -153,6 +162,7 @@ class CheckReport(Result, Sequence[Verdict]):
             "passed": self.passed,
             "verdicts": [asdict(v) for v in self.verdicts],
             "errors": list(self.errors),
+            "notes": list(self.notes),
         }
 
 
@@ -199,12 +209,19 @@ def _judged(
     errors: list[FlashError] | None = None,
     optimised: Optimised | None = None,
 ) -> CheckReport:
+    notes = [f"{model.name}: {note}" for model in models for note in model.network.notes]
+
+    def tell(note: str) -> None:
+        notes.append(note)
+        tell_note(note)
+
     verdicts = []
     for model, target in itertools.product(models, targets):
-        for row in price_models([model], [target], optimised=optimised, errors=errors):
-            name = target_name(as_stored(model.name, model.network, target, False))
-            verdicts.append(_judge(row, name, limits, confidence))
-    return CheckReport(tuple(verdicts), limits, confidence, tuple(map(str, errors or ())))
+        for row in price_models([model], [target], (*SHOWN,), False, optimised, errors, tell):
+            stored = as_stored(model.name, model.network, target, lambda _: None)
+            verdicts.append(_judge(row, target_name(stored), limits, confidence))
+    failed = tuple(map(str, errors or ()))
+    return CheckReport(tuple(verdicts), limits, confidence, failed, tuple(notes))
 
 
 def _limits(
@@ -287,7 +304,7 @@ def main(arguments: Sequence[str]) -> None:
     if options.json:
         _put(options.json, verdicts.to_json())
     if options.markdown:
-        _put(options.markdown, _as_markdown(verdicts, errors))
+        _put(options.markdown, _as_markdown(verdicts))
     if "-" not in (options.json, options.markdown) and verdicts:
         sys.stdout.write(_as_text(verdicts))
     end_with(errors)
@@ -304,26 +321,31 @@ def _read(parse: Any, text: str | None, option: str) -> float | None:
 def _as_text(verdicts: Sequence[Verdict]) -> str:
     cells = [["verdict", "model", "target", "why"]]
     for v in verdicts:
-        decisive = [c for c in v.checks if c.verdict == v.verdict]
-        doubt = "" if all(c.certain for c in decisive) else "; the limit lies inside its interval"
-        why = "; ".join(str(c) for c in decisive) + doubt
+        why = "; ".join(str(c) for c in v.checks if c.verdict == v.verdict) + _doubt(v)
         cells.append([v.verdict, short(v.model), v.target, why])
     return aligned(cells)
 
 
-def _as_markdown(verdicts: Sequence[Verdict], errors: Sequence[FlashError]) -> str:
+def _doubt(verdict: Verdict) -> str:
+    """That another verdict is as well possible, for people; empty where it is not."""
+    decisive = (c for c in verdict.checks if c.verdict == verdict.verdict)
+    return "" if all(c.certain for c in decisive) else "; the limit lies inside its interval"
+
+
+def _as_markdown(report: CheckReport) -> str:
     lines = [
         "| verdict | model | target | latency (interval) | RAM | flash | limits |",
         "|---|---|---|---|---|---|---|",
     ]
-    for v in verdicts:
+    for v in report:
         row, mark = v.estimate, "✅ pass" if v.verdict == "pass" else "❌ **fail**"
         memory = (format_memory(row[name]) for name in ("activation_kb", "weight_kb"))
-        limits = "; ".join(str(c) for c in v.checks)
+        limits = "; ".join(str(c) for c in v.checks) + _doubt(v)
         cells = (mark, f"`{v.model}`", v.target, latency_cell(row), *memory, limits)
         lines.append("| " + " | ".join(_escaped(cell) for cell in cells) + " |")
-    lines += [f"\n⚠️ {_escaped(str(error))}" for error in errors]
-    if any(v.estimate.get("extrapolated") for v in verdicts):
+    lines += [f"\n⚠️ {_escaped(error)}" for error in report.errors]
+    lines += [f"\nnote: {_escaped(note)}" for note in report.notes]
+    if any(v.estimate.get("extrapolated") for v in report):
         lines.append(f"\n\\* {EXTRAPOLATED}")
     return "\n".join(lines) + "\n"
 

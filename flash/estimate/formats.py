@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Final
 
 from flash.estimate.designs import target_name
@@ -10,7 +11,7 @@ from flash.spaces.layers import layer_macs
 from flash.spaces.network import Network
 from flash.targets import RunsFormats, Target
 
-__all__ = ["as_stored", "stored_format"]
+__all__ = ["as_stored", "stored_format", "tell_note"]
 
 #: Share of the multiply-accumulates with weights in a format from which on a model counts as
 #: stored in it.
@@ -34,11 +35,18 @@ def stored_format(network: Network) -> str:
     return heaviest if whole and total[heaviest] >= _MOST * whole else "fp32"
 
 
-def as_stored(name: str, network: Network, target: Target, tell: bool = True) -> Target:
+def tell_note(note: str) -> None:
+    """A note on standard error."""
+    sys.stderr.write("".join(c if c.isprintable() else " " for c in f"note: {note}") + "\n")
+
+
+def as_stored(
+    name: str, network: Network, target: Target, tell: Callable[[str], None] = tell_note
+) -> Target:
     """The target with the runtime for the model's number format, and a note where that is not the
     one in use; the same target, and a note, where it has none.
 
-    tell: write the notes, to standard error.
+    tell: takes the notes.
     """
     stored = stored_format(network)
     if stored == "fp32" or not isinstance(target, RunsFormats):
@@ -57,6 +65,5 @@ def as_stored(name: str, network: Network, target: Target, tell: bool = True) ->
         changed = [f"{n}={v}" for n, v in found.chip.items() if v != target.chip[n]]
         runs = " with ".join([target_name(found), *changed])
         note = f"{name} is stored in {words}: priced as {runs} runs it"
-    if tell:
-        sys.stderr.write("".join(c if c.isprintable() else " " for c in f"note: {note}") + "\n")
+    tell(note)
     return found or target

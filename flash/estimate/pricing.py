@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from flash.estimate.designs import (
     read_designs,
     target_name,
 )
-from flash.estimate.formats import as_stored
+from flash.estimate.formats import as_stored, tell_note
 from flash.estimate.layers import block_rows, latency_rows, layer_rows
 from flash.estimate.optimised import Optimised
 from flash.estimate.report import EstimateReport
@@ -279,12 +279,14 @@ def price_models(
     layers: bool = False,
     optimised: Optimised | None = None,
     errors: list[FlashError] | None = None,
+    tell: Callable[[str], None] = tell_note,
 ) -> list[Row]:
     """A row a model and target, models first.
 
     optimised: who makes the graphs that costs are of.
     errors: takes those of models that a target cannot price, which have no row; without it the
             first is raised.
+    tell:   takes notes on what a figure rests on.
     """
     if optimised is not None:
         optimised.check(targets)
@@ -293,13 +295,14 @@ def price_models(
         values = {n: np.array([v]) for n, v in network_scores(model.network, metrics).items()}
         for target in targets or (None,):
             try:
-                rows.append(_priced(model, target, values, layers, optimised, len(targets) > 1))
+                named = len(targets) > 1
+                rows.append(_priced(model, target, values, layers, optimised, named, tell))
             except FlashError as error:
                 where = "" if target is None or model.name in str(error) else f"{model.name}: "
-                named = type(error)(f"{where}{error}")
+                placed = type(error)(f"{where}{error}")
                 if errors is None:
-                    raise named from None
-                errors.append(named)
+                    raise placed from None
+                errors.append(placed)
     return rows
 
 
@@ -310,10 +313,11 @@ def _priced(
     layers: bool,
     optimised: Optimised | None,
     named: bool,
+    tell: Callable[[str], None],
 ) -> Row:
     """The row of a model on a target; named: it says which."""
     network = model.network
-    target = as_stored(model.name, network, asked) if asked else None
+    target = as_stored(model.name, network, asked, tell) if asked else None
     run, pricing = network, target
     if target is not None and optimised is not None:
         run, pricing = optimised.of(model.name, model.source, target)
@@ -322,7 +326,7 @@ def _priced(
         result = _with_costs(result, evaluate_network(run, pricing))
     row = _row(model.name, result, values, target, named)
     if target is not None and pricing is not None:
-        _tell_unrated(model.name, target, latency_rows(run, pricing))
+        _tell_unrated(model.name, target, latency_rows(run, pricing), tell)
     if layers:
         _add_layers(row, layer_rows(network, pricing, run))
     return row
@@ -339,7 +343,9 @@ def _add_layers(row: Row, layers: list[Row]) -> None:
     row["blocks"] = block_rows(layers)
 
 
-def _tell_unrated(name: str, target: Target, layers: Sequence[Row]) -> None:
+def _tell_unrated(
+    name: str, target: Target, layers: Sequence[Row], tell: Callable[[str], None]
+) -> None:
     unrated = [layer for layer in layers if not layer["rated"]]
     share = sum(layer["share"] for layer in unrated)
     if share < _TOLD_SHARE:
@@ -348,9 +354,9 @@ def _tell_unrated(name: str, target: Target, layers: Sequence[Row]) -> None:
     for layer in unrated:
         by_op[layer["op"]] = by_op.get(layer["op"], 0.0) + layer["share"]
     ops = sorted(by_op, key=lambda op: -by_op[op])[:_MOST_NAMED]
-    sys.stderr.write(
-        f"note: {name} on {target.name}: {share:.0%} of the time is in operations or number "
-        f"formats without a rate of their own there ({', '.join(ops)}); its interval is widened\n"
+    tell(
+        f"{name} on {target.name}: {share:.0%} of the time is in operations or number "
+        f"formats without a rate of their own there ({', '.join(ops)}); its interval is widened"
     )
 
 

@@ -26,6 +26,8 @@ _ENERGY: Final = ("energy_mj", "energy_low_mj", "energy_high_mj")
 _AREA: Final = ("area_mm2", "area_low_mm2", "area_high_mm2")
 #: Layers of a network that its table shows; the others are one line.
 _MOST_LAYERS: Final = 25
+#: How to see the others.
+_ALL_LAYERS: Final = "--layers --csv FILE: all"
 #: The same of blocks: those that take longest, in order of execution.
 _MOST_BLOCKS: Final = 15
 #: Components of a layer's energy that are shown, largest first, and the least share of one.
@@ -135,7 +137,7 @@ def _with_rest(row: Row, where: str, cells: list[list[str]], measured: bool) -> 
     text = f"{row['design']}{where}\n{aligned(cells)}"
     if rest:
         share = sum(layer["share"] for layer in rest)
-        text += f"and {len(rest)} more layers, {share:.1%} of the time\n"
+        text += f"and {len(rest)} more layers, {share:.1%} of the time ({_ALL_LAYERS})\n"
     return text + _block_table(row.get("blocks", ()), measured)
 
 
@@ -223,7 +225,7 @@ def entropy_table(row: Row) -> str:
     text = f"{row['design']}\n{aligned(cells)}"
     if rest := layers[_MOST_LAYERS:]:
         share = sum(layer["capacity_share"] for layer in rest)
-        text += f"and {len(rest)} more layers, {share:.1%} of the capacity\n"
+        text += f"and {len(rest)} more layers, {share:.1%} of the capacity ({_ALL_LAYERS})\n"
     return text
 
 

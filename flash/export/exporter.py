@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flash.errors import UsageError
+from flash.errors import UsageError, did_you_mean
 from flash.export.order import Build, Order
 from flash.plugins import Registry
 
@@ -62,5 +62,10 @@ def find_formats(given: str | Sequence[str]) -> list[str]:
     words = given.split(",") if isinstance(given, str) else given
     if not words:
         raise UsageError("name at least one format")
-    EXPORTERS.check(words)
+    for word in words:
+        if word not in EXPORTERS:
+            hint = did_you_mean(word, EXPORTERS)
+            known = ", ".join(sorted(EXPORTERS))
+            listed = "" if known in hint else f"; formats of a design: {known}"
+            raise UsageError(f"unknown format '{word}'{hint}{listed}")
     return list(dict.fromkeys(words))

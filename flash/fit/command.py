@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from flash.command import CommandParser, check_place
-from flash.errors import UsageError, shown
+from flash.errors import ProfileError, UsageError, shown
 from flash.files.locations import known_names
 from flash.files.writing import write_text
 from flash.fit.derived import derived_profile, with_kernels_in_floats
@@ -33,6 +33,7 @@ from flash.fitting.sisters import FEW_RUNS, learn_sister
 from flash.fitting.structure import known_structure
 from flash.measurements.reading import FEWEST_NETWORKS, read_measurements
 from flash.quantities import parse_number
+from flash.targets import load_target
 from flash.targets.processor.profile import (
     BYTES,
     EXECUTES,
@@ -79,9 +80,9 @@ def fit(
         raise UsageError("give a file of measurements (or --prior and --clock: none is needed)")
     _check(name, prior, peak_gflops, memory_gb_s)
     if not measurements and prior is not None and clock_mhz is not None:
-        derived = derived_profile(load_profile(prior), name, clock_mhz)
+        derived = derived_profile(_board(prior), name, clock_mhz)
         return FitReport(derived, {}, ())
-    sister = load_profile(prior).runtime if prior is not None else None
+    sister = _board(prior).runtime if prior is not None else None
     expected, told = _prior(prior, peak_gflops, memory_gb_s), _told(runs)
     learned: dict[str, Learned] = {}
     runtimes: dict[str, Runtime] = {}
@@ -177,9 +178,21 @@ def _told(runs: str | None) -> tuple[str, str] | None:
     return told
 
 
+def _board(prior: str) -> Profile:
+    """The profile of ``--prior``; raises ``UsageError`` for one of another kind of hardware."""
+    try:
+        return load_profile(prior)
+    except ProfileError:
+        kind = load_target(prior).summary()["kind"]  # a file that is no profile says so itself
+        raise UsageError(
+            f"--prior {prior}: a profile of kind {kind}; expected a processor's, of a board with "
+            "the same cores, e.g. rpi3b (flash list targets)"
+        ) from None
+
+
 def _prior(name: str | None, peak_gflops: float | None, memory_gb_s: float | None) -> Prior:
     if name is not None:
-        return profile_prior(load_profile(name).runtime.coefficients)
+        return profile_prior(_board(name).runtime.coefficients)
     if peak_gflops is not None and memory_gb_s is not None:
         if min(peak_gflops, memory_gb_s) <= 0:
             raise UsageError("--peak-gflops and --memory-gb-s must be above zero")

@@ -9,6 +9,7 @@ from flash.fitting.fitted import rounded
 from flash.fitting.sisters import at_clock, expected_figures, sister_interval
 from flash.targets.processor.kernel_classes import KERNEL_CLASSES
 from flash.targets.processor.profile import BYTES, NO_ENERGY, Device, Profile, Runtime
+from flash.targets.processor.runtime import NOT_STATED
 
 __all__ = ["derived_profile", "with_kernels_in_floats"]
 
@@ -38,8 +39,8 @@ def derived_profile(
         raise UsageError(f"--clock: profile {known.name} does not state its own clock")
     facts = device or replace(
         known.device,
-        soc="not stated",
-        cpu="not stated",
+        soc=NOT_STATED,
+        cpu=NOT_STATED,
         cores=0,
         clock_mhz=clock_mhz,
         peak_gflops=0.0,

@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from flash.errors import UsageError
+from flash.errors import InputError, UsageError, shown
 from flash.fitting.learning import Learned
 from flash.fitting.selection import FOLDS
 from flash.measurements.reading import Measurements
 from flash.targets.processor.profile import BYTES, NO_ENERGY, Device, Provenance, Runtime
+from flash.targets.processor.runtime import NOT_STATED
 
 __all__ = [
     "check_one_device",
@@ -64,8 +65,8 @@ def device_of(file: Measurements, peak_gflops: float | None, memory_gb_s: float 
     model, cores = given.get("model"), given.get("cores")
     return Device(
         # A board without a name gives its architecture as its model.
-        soc=_one_line(str(model)) if model and model != given.get("arch") else "not stated",
-        cpu=_one_line(str(given.get("cpu") or "not stated")),
+        soc=_one_line(str(model)) if model and model != given.get("arch") else NOT_STATED,
+        cpu=_one_line(str(given.get("cpu") or NOT_STATED)),
         cores=cores if isinstance(cores, int) and cores > 0 else 0,
         clock_mhz=_clock(file),
         peak_gflops=peak_gflops or 0.0,
@@ -90,7 +91,7 @@ def runtime_of(
     header, runtime = file.header, file.header.get("runtime", {})
     threads = header.get("threads")
     provider = runtime.get("provider")
-    framework = str(runtime.get("name") or "not stated") + (f" ({provider})" if provider else "")
+    framework = str(runtime.get("name") or NOT_STATED) + (f" ({provider})" if provider else "")
     energy = found.energy or (
         NO_ENERGY
         if power_w is None
@@ -110,7 +111,7 @@ def runtime_of(
     return Runtime(
         name=name,
         framework=_one_line(framework),
-        version=_one_line(str(runtime.get("version") or "not stated")),
+        version=_one_line(str(runtime.get("version") or NOT_STATED)),
         threads=threads if isinstance(threads, int) and threads >= 0 else 0,
         clock_mhz=_clock(file),
         precision=precision,
@@ -126,15 +127,17 @@ def runtime_of(
             networks=len(file.rows),
             held_out=how + (f"; outside, {kinds} kinds left out" if kinds else ""),
             **found.figures,
-            date=_one_line(str(header.get("date") or "not stated"))[:10],
+            date=_one_line(str(header.get("date") or NOT_STATED))[:10],
             sources=(f"measured: {file.path.name}",),
         ),
     )
 
 
 def precision_of(file: Measurements) -> str:
-    """The number format of a file's networks."""
+    """The number format of a file's networks; raises ``InputError`` for one that none runs in."""
     precision = str(file.header.get("precision", "fp32"))
     if precision not in BYTES:
-        raise UsageError(f"{file.path}: precision '{precision}' is not one of {', '.join(BYTES)}")
+        raise InputError(
+            f"{file.path}: precision {shown(precision)} is not one of {', '.join(BYTES)}"
+        )
     return precision

@@ -18,6 +18,8 @@ __all__ = ["FitReport"]
 _SCHEMA = "flash.fit/1"
 #: An interval that ends above so many times the prediction decides between no designs.
 _WIDE = 2.0
+#: Greater errors are not told apart (per cent).
+_MOST_PERCENT = 1000
 #: A rate (GMAC/s) at which work takes no time.
 _NO_WORK = 1e8
 _VARIANT_FIELDS = ("weight", "executes", "fusion", "lanes")
@@ -72,7 +74,7 @@ class FitReport(Result):
     def _lines(self, name: str, found: Learned) -> list[str]:
         runtime, interval = self.profile.runtimes[name], found.interval
         lines = [
-            f"{self.profile.name}:{name}   {runtime.framework} {runtime.version}, "
+            f"{self.profile.name}:{name}   {runtime.in_words}, "
             f"{runtime.provenance.networks} networks, {runtime.precision}",
             *_runs(found),
             "",
@@ -186,10 +188,13 @@ def _held_out(runtime: Runtime) -> str:
 def _line(name: str, figures: Mapping[str, float] | None, note: str = "") -> str:
     if figures is None:
         return f"  {name:36s}{note:>33s}"
-    return (
-        f"  {name:36s}{figures['median_error_percent']:11.1f} %"
-        f"{figures['mape_percent']:8.1f} %{figures['spearman']:10.3f}"
-    )
+    median, mape = (_percent(figures[key]) for key in ("median_error_percent", "mape_percent"))
+    return f"  {name:36s}{median:>13s}{mape:>10s}{figures['spearman']:10.3f}"
+
+
+def _percent(value: float) -> str:
+    """One decimal; errors beyond ten times the truth are all as bad."""
+    return f"> {_MOST_PERCENT:g} %" if value > _MOST_PERCENT else f"{value:.1f} %"
 
 
 def _best_baseline(found: Learned) -> str:

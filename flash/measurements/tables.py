@@ -5,7 +5,8 @@ The columns, in any order and in capitals or not:
 * ``network``: reference networks by name (``mobilenet_v2_0.75_160``), workloads, or ONNX files
   beside the table; or ``design``: designs of a space;
 * ``latency_ms`` of one run, and perhaps ``energy_mj``; a row without a latency was not measured;
-* ``threads`` and ``precision``, perhaps: of all rows the same, since a runtime has one of each;
+* ``runtime`` (``onnxruntime 1.17``), ``threads`` and ``precision``, perhaps: of all rows the same,
+  since a profile's runtime has one of each;
 * ``batch``, perhaps: inputs at a time, of which ``latency_ms`` is. ONNX files are priced at it.
 
 Other columns are named and not read.
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,10 +37,12 @@ from flash.spaces.space import load_space
 __all__ = ["read_table"]
 
 #: Columns that are read. Those of a setting have one value in all rows.
-_SETTINGS: Final = ("threads", "precision")
+_SETTINGS: Final = ("runtime", "threads", "precision")
 _COLUMNS: Final = ("network", "design", "latency_ms", "energy_mj", "batch", *_SETTINGS)
 #: Values of a setting, and columns that are not read, that a message lists.
 _LISTED: Final = 5
+#: Characters of a runtime's name and version.
+_LONGEST_RUNTIME: Final = 60
 #: More threads, or images at a time, than anyone measures with.
 _MOST: Final = 1_000_000
 
@@ -124,10 +127,10 @@ class _Settings:
         self._values: dict[str, dict[str | int, None]] = {name: {} for name in _SETTINGS}
 
     def add(self, row: dict[str, str]) -> None:
-        """Those of a row; what is empty is not said. Raises ``BadRecord`` for no number."""
+        """Those of a row; what is empty is not said. Raises ``BadRecord`` for what is none."""
         for name, values in self._values.items():
             if text := row.get(name, ""):
-                values[_count(text, name) if name == "threads" else text.lower()] = None
+                values[_SETTING[name](text, name)] = None
 
     def header(self, path: Path) -> dict[str, Any]:
         """As a header of ``flash.measurements/1`` has them."""
@@ -137,7 +140,20 @@ class _Settings:
                     f"{path}: the column {name} has the values {_listed(list(values))}: a runtime "
                     "is fitted at one; give flash fit a file for each"
                 )
-        return {name: next(iter(values)) for name, values in self._values.items() if values}
+        found: dict[str, Any] = {
+            k: next(iter(values)) for k, values in self._values.items() if values
+        }
+        if "runtime" in found:
+            found["runtime"] = _name_and_version(found["runtime"])
+        return found
+
+
+def _name_and_version(runtime: str) -> dict[str, str]:
+    """``onnxruntime 1.17`` -> its name and its version, which begins with a digit."""
+    name, _, last = runtime.rpartition(" ")
+    if name and last.removeprefix("v")[:1].isdigit():
+        return {"name": name, "version": last.removeprefix("v")}
+    return {"name": runtime}
 
 
 def _listed(values: Sequence[object]) -> str:
@@ -206,3 +222,22 @@ def _count(text: str, what: str) -> int:
     if not (value >= 1 and value == int(value) and value <= _MOST):
         raise BadRecord(f"{what} is {shown(text)}: write a whole number above zero")
     return int(value)
+
+
+def _runtime(text: str, what: str) -> str:
+    words = " ".join(text.split())
+    if len(words) > _LONGEST_RUNTIME or not words.isprintable():
+        raise BadRecord(f"{what} is {shown(text)}: write a name and a version, onnxruntime 1.17")
+    return words
+
+
+def _precision(text: str, what: str) -> str:
+    return text.lower()
+
+
+#: How the cells of a setting are read.
+_SETTING: Final[Mapping[str, Callable[[str, str], str | int]]] = {
+    "runtime": _runtime,
+    "threads": _count,
+    "precision": _precision,
+}

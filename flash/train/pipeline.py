@@ -16,6 +16,7 @@ from flash.errors import InputError, UsageError, did_you_mean
 from flash.files.labelled import Labelled, read_labelled
 from flash.files.writing import write_folder
 from flash.train.curves import curves_svg
+from flash.train.predict_file import PREDICT
 from flash.train.report import TrainReport, measured
 from flash.train.start import read_start
 from flash.training.splits import Split, split
@@ -27,24 +28,6 @@ __all__ = ["AUGMENTATIONS", "PRECISIONS", "train"]
 
 AUGMENTATIONS: Final = ("none", "light", "strong")
 PRECISIONS: Final = ("auto", "fp32")
-
-_PREDICT: Final = '''"""Classes or numbers for files: python predict.py FILE ... (needs onnxruntime, numpy, pillow)."""
-import json, pathlib, sys
-import numpy as np, onnxruntime
-session = onnxruntime.InferenceSession(str(next(pathlib.Path(__file__).parent.glob("*-trained.onnx"))))
-how = json.loads(session.get_modelmeta().custom_metadata_map["flash.preprocessing"])
-for name in sys.argv[1:]:
-    if name.endswith(".npy"): x = np.load(name).astype(np.float32).reshape(how["shape"])
-    else:
-        from PIL import Image
-        image = Image.open(name).convert(how["colour"]).resize(how["shape"][:0:-1], Image.Resampling.BICUBIC)
-        x = np.asarray(image, np.float32).reshape(*how["shape"][1:], -1).transpose(2, 0, 1)
-    shape = (-1, *[1] * (x.ndim - 1))
-    x = (x - np.reshape(how["mean"], shape)) / np.reshape(how["deviation"], shape)
-    y = session.run(None, {session.get_inputs()[0].name: x[None].astype(np.float32)})[0].ravel()
-    if how["task"] == "regression": y = y * how["target_deviation"] + how["target_mean"]
-    print(name, how["names"][int(y.argmax())] if how["task"] == "classification" else dict(zip(how["names"], y.tolist())))
-'''  # noqa: E501 (a file of its own)
 
 
 def train(
@@ -218,7 +201,7 @@ def _files(
         "preprocessing.json": json.dumps(how, indent=1, ensure_ascii=False) + "\n",
         "train.json": report.to_json(),
         "curves.svg": curves_svg(stem, fitted.loss, fitted.score),
-        "predict.py": _PREDICT,
+        "predict.py": PREDICT,
     }
 
 

@@ -30,6 +30,8 @@ from flash.training.splits import Split
 
 __all__ = ["AUGMENTATIONS", "Fitted", "Plan", "fit_model", "predict"]
 
+#: What a checkpoint holds; one of another layout is not gone on from.
+_CHECKPOINT: Final = "layout 2"
 #: How much samples are changed: (share of the side that they move by, mirrored, noise, erased).
 AUGMENTATIONS: Final = {
     "none": (0.0, False, 0.0, 0.0),
@@ -90,11 +92,22 @@ class _State:
     optimizer: torch.optim.Optimizer
     loss: list[float] = field(default_factory=list)
     score: list[float] = field(default_factory=list)
+    validation_loss: list[float] = field(default_factory=list)
     best: dict[str, torch.Tensor] = field(default_factory=dict)
     seconds: float = 0.0
 
     @property
     def best_epoch(self) -> int:
+        """That of the best score, from 1; of several the one of the lowest validation loss.
+
+        Few validation samples have few scores: all are right long before the classes lie apart.
+        """
+        best = max(self.score, default=0.0)
+        ties = [k for k, score in enumerate(self.score) if score == best]
+        return 1 + min(ties, key=lambda k: self.validation_loss[k]) if ties else 0
+
+    @property
+    def last_better_score(self) -> int:
         """The first of the epochs with the best score, from 1."""
         return 1 + int(np.argmax(self.score)) if self.score else 0
 
@@ -165,7 +178,7 @@ def fit_model(
         left = (plan.epochs - len(state.score)) * state.seconds / len(state.score)
         progress(len(state.score), state.loss[-1], state.score[-1], left)
         risen = round(_WARM_UP * plan.epochs)
-        early = len(state.score) - max(state.best_epoch, risen) >= plan.patience
+        early = len(state.score) - max(state.last_better_score, risen) >= plan.patience
     module.load_state_dict(state.best)
     return Fitted(
         tuple(state.loss),
@@ -200,6 +213,7 @@ def _learn(
     labels = samples.labels[torch.from_numpy(parts.validation)]
     state.loss.append(loss)
     state.score.append(_score(outputs, labels, samples.task))
+    state.validation_loss.append(float(_loss(outputs, labels, samples.task)))
     if state.best_epoch == len(state.score):
         state.best = {k: v.detach().clone() for k, v in state.module.state_dict().items()}
     state.seconds += time.perf_counter() - started
@@ -338,13 +352,14 @@ def _label(model: Any, data: Labelled, parts: Split, plan: Plan, teacher: Any) -
         found.update(content)
     for array in (data.inputs, data.labels, parts.train, parts.validation):
         found.update(np.ascontiguousarray(array).tobytes())
-    return f"{found.hexdigest()} {plan!r}"
+    return f"{_CHECKPOINT} {found.hexdigest()} {plan!r}"
 
 
 def _save(state: _State, path: Path, label: str) -> None:
     content = {
         "loss": state.loss,
         "score": state.score,
+        "validation_loss": state.validation_loss,
         "best": state.best,
         "seconds": state.seconds,
         "module": state.module.state_dict(),
@@ -359,4 +374,5 @@ def _restore(state: _State, path: Path | None, label: str) -> None:
         state.module.load_state_dict(content["module"])
         state.optimizer.load_state_dict(content["optimizer"])
         state.loss, state.score = content["loss"], content["score"]
+        state.validation_loss = content["validation_loss"]
         state.best, state.seconds = content["best"], content["seconds"]

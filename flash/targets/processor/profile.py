@@ -141,7 +141,7 @@ class Profile:
             "description": self.description,
             "kind": self.kind,
             "runtime": runtime.name,
-            "framework": f"{runtime.framework} {runtime.version}",
+            "framework": runtime.in_words,
             "threads": runtime.threads,
             "clock_mhz": runtime.clock_mhz,
             "precision": runtime.precision,

@@ -39,6 +39,7 @@ __all__ = [
     "BYTES",
     "EXECUTES",
     "FUSIONS",
+    "NOT_STATED",
     "NO_ENERGY",
     "STORED",
     "Coefficients",
@@ -49,6 +50,8 @@ __all__ = [
     "Variant",
 ]
 
+#: What a profile says of a framework, a version, a date that its source does not state.
+NOT_STATED = "not stated"
 #: Bytes an element takes, by precision.
 BYTES: Mapping[str, int] = {"fp32": 4, "fp16": 2, "int8": 1, "int8_dynamic": 4}
 #: Precision -> number formats of files that have rates in it. Of a network quantized dynamically
@@ -195,6 +198,12 @@ class Runtime:
         return (main, *self.alternatives)
 
     @property
+    def in_words(self) -> str:
+        """Framework and version, those of them that the source states."""
+        stated = " ".join(word for word in (self.framework, self.version) if word != NOT_STATED)
+        return stated or "a runtime not stated"
+
+    @property
     def basis(self) -> str:
         """What a latency is of and how far off it is, in a few words."""
         p = self.provenance
@@ -206,8 +215,7 @@ class Runtime:
             if p.how == "prior"
             else f"median error {error} on networks left out of its fit"
         )
-        runtime = " ".join(w for w in (self.framework, self.version) if w != "not stated")
-        of = f"{runtime or 'a runtime not stated'} ({run}, {self.precision})"
+        of = f"{self.in_words} ({run}, {self.precision})"
         return f"latency is that of {of}: 90 % interval in brackets, {where}"
 
     @property
@@ -218,9 +226,10 @@ class Runtime:
         run = threads if self.threads else "threads not stated"
         alone = f" and {self.kernels.count} single kernels" if self.kernels else ""
         clock = f"{self.clock_mhz:g} MHz" if self.clock_mhz else "clock not stated"
+        date = f"date {p.date}" if p.date == NOT_STATED else p.date
         return (
-            f"{self.framework} {self.version}, {run}, {clock}, {self.precision}: "
-            f"{p.how}, {p.networks} networks{alone}, {p.date}; held out ({p.held_out}): "
+            f"{self.in_words}, {run}, {clock}, {self.precision}: "
+            f"{p.how}, {p.networks} networks{alone}, {date}; held out ({p.held_out}): "
             f"median error {p.median_error_percent:g} %, MAPE {p.mape_percent:g} %, "
             f"Spearman {p.spearman:g}; 90 % interval x{self.interval.low:g} to "
             f"x{self.interval.high:g}"
