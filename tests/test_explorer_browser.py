@@ -24,6 +24,9 @@ BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 if BROWSER is None:
     pytest.skip("no chromium or google-chrome on this machine", allow_module_level=True)
 
+#: A loaded machine once took longer than playwright's 30 s to open a page.
+_PATIENCE_MS = 180_000
+
 
 @pytest.fixture(scope="module")
 def browser():
@@ -42,6 +45,7 @@ def open_page(browser, tmp_path):
         file = tmp_path / "front.html"
         file.write_text(page, encoding="utf-8")
         tab = browser.new_page(viewport={"width": 1280, "height": 900}, **options)
+        tab.set_default_timeout(_PATIENCE_MS)
         tab.on("pageerror", lambda error: wrong.append(str(error)))
         tab.on("console", lambda m: m.type == "error" and wrong.append(m.text))
         tab.on("dialog", lambda dialog: wrong.append(dialog.message))
