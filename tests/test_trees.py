@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from flash.accuracy import trees
+from flash.accuracy import forest as forests
 from flash.accuracy.calibration import fit_space, space_rivals
 from flash.accuracy.features import design_features, structure_features
 from flash.accuracy.fit import choose
+from flash.accuracy.forest import grow
 from flash.accuracy.regression import Samples
 from flash.accuracy.storage import accuracy_of, accuracy_text
 from flash.accuracy.trees import ScoreAndTrees
@@ -49,10 +50,10 @@ def test_the_same_samples_give_the_same_model():
 
 
 def test_a_tree_of_every_sample_is_the_sample_itself(monkeypatch):
-    monkeypatch.setattr(trees, "_FEWEST_TRIED", 30)
+    monkeypatch.setattr(forests, "_FEWEST_TRIED", 30)
     known = samples(40)
     counts = np.ones((1, 40), dtype=np.int64)
-    forest = trees._grow(known.rows, known.accuracy, counts, np.random.default_rng(0))
+    forest = grow(known.rows, known.accuracy, counts, np.random.default_rng(0))
     np.testing.assert_allclose(forest.of(known.rows)[0], known.accuracy)
 
 
@@ -118,3 +119,17 @@ def test_a_feature_that_no_family_has_is_named():
     space = load_space("nasbench201")
     with pytest.raises(UsageError, match="family nasbench201 has no feature 'at_nothing'"):
         design_features(space, space.sample(2, np.random.default_rng(0)), ["at_nothing"])
+
+
+def test_trees_err_as_scikit_learns_extremely_randomised_trees_do():
+    ensemble = pytest.importorskip("sklearn.ensemble", reason="needs scikit-learn")
+    x = np.random.default_rng(3).lognormal(size=(400, 6))
+    y = np.log(x @ [1.0, 5.0, 0.2, 3.0, 0.1, 1.0])
+    known, asked = x[:100], x[100:]
+    every = np.ones((100, 100), dtype=np.int64)
+    ours = grow(known, y[:100], every, np.random.default_rng(0)).of(asked).mean(axis=0)
+    peer = ensemble.ExtraTreesRegressor(100, max_features=5, random_state=0)
+    theirs = peer.fit(known, y[:100]).predict(asked)
+    error, of_peer = (np.sqrt(np.mean((found - y[100:]) ** 2)) for found in (ours, theirs))
+    assert error == pytest.approx(of_peer, rel=0.1)
+    assert error < 0.6 * y[100:].std()

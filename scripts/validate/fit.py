@@ -204,8 +204,6 @@ def mlperf(first_seed: int) -> None:
         print(f"    {name:40s}{np.mean(few[name]):7.1f} %{np.mean(far[name]):7.1f} %")
     a, b = np.mean(few[OURS]), np.mean(far[OURS])
     print(f"    target <= 7 %: {verdict(bool(a <= 7))}; <= 12 %: {verdict(bool(b <= 12))}")
-    if importlib.util.find_spec("sklearn") is None:
-        print("    random forest: not run, needs scikit-learn")
 
 
 def mobilenets(m: Measured) -> Measured:
@@ -251,8 +249,7 @@ def mobilenet_predictors(m: Measured, device: Device, precision: str) -> dict[st
 
     found: dict[str, Predictor] = {OURS: ours}
     for name in BASELINES:
-        if name != "random forest" or importlib.util.find_spec("sklearn") is not None:
-            found[name] = partial(baseline, name)
+        found[name] = partial(baseline, name)
     found["roofline, data sheet, no fit"] = roofline
     return found
 
