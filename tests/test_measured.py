@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from flash.optimize import exact_front, non_dominated
-from flash.search import search
+from flash.optimize import exact_front, non_dominated, scout
+from flash.search import pipeline, search
 from flash.search.problem import networks
 from flash.spaces.space import load_space
 from flash.targets import load_target
@@ -70,3 +70,10 @@ def test_the_front_that_keeps_a_search_inside_certifies_it_too(limits, monkeypat
     assert report.optimizer.certified
     exact = search("rpi4b", "nasbench-macro", optimizer="exact", **limits)
     assert [design.id for design in report.front] == [design.id for design in exact.front]
+
+
+@pytest.mark.parametrize("found", [0, 1, 5])
+def test_the_front_is_the_same_however_few_designs_near_it_are_found(found, monkeypatch):
+    whole = search("rpi3b", optimizer="exact")
+    monkeypatch.setattr(pipeline, "scout", lambda *given: scout(*given)[:found])
+    assert search("rpi3b", optimizer="exact").front == whole.front

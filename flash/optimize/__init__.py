@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from flash.optimize.optimizer import OPTIMIZERS, Optimizer
     from flash.optimize.pareto import distance_to_ideal, hypervolume, non_dominated, reference_point
     from flash.optimize.result import OptimizerResult
+    from flash.optimize.scouting import scout
     from flash.optimize.shgo import Effort, shgo_best, shgo_front
     from flash.spaces.stage_tables import SeparableProblem, StageTable, tabulate
 
@@ -61,6 +62,7 @@ __all__ = [
     "objective",
     "ratio",
     "reference_point",
+    "scout",
     "shgo_best",
     "shgo_front",
     "single",
@@ -107,6 +109,7 @@ _HOMES = {
         "reference_point",
     ),
     "result": ("OptimizerResult",),
+    "scouting": ("scout",),
     "shgo": (
         "Effort",
         "shgo_best",

@@ -21,6 +21,7 @@ from flash.spaces.stage_tables import SeparableProblem
 
 __all__ = ["Condition", "Confined", "Confining", "confine"]
 
+Ints = NDArray[np.int64]
 #: A limit, and tables of what it bounds.
 Condition = tuple[Limit, SeparableProblem]
 #: Random designs by which the share inside is estimated.
@@ -31,22 +32,30 @@ class Confining(Protocol):
     """What ``confine`` asks of a search."""
 
     def front(
-        self, tables: SeparableProblem, limits: Sequence[Limit], before: OptimizerResult | None
+        self, tables: SeparableProblem, limits: Sequence[Limit], near: Ints | None
     ) -> OptimizerResult:
         """The exact front under the search's own limits and these.
 
-        before: the same under fewer limits.
+        near: designs near it, of which some may be beyond the limits.
 
         Raises ``InfeasibleError`` where no design holds them.
         """
 
-    def outside(self, found: OptimizerResult) -> bool:
-        """Whether any design of a front is outside all ranges."""
+    def near(
+        self, tables: SeparableProblem, limits: Sequence[Limit], start: Ints | None
+    ) -> Ints | None:
+        """Designs near that front, none where it finds none; None where that is no saving.
+
+        start: such designs under fewer limits.
+        """
+
+    def outside(self, designs: Ints) -> bool:
+        """Whether any of the designs is outside all ranges."""
 
     def ranges(self) -> Iterator[tuple[SeparableProblem, Sequence[Limit]]]:
         """The conditions of each range, and tables of what they bound; the best range first."""
 
-    def sample(self, designs: int) -> NDArray[np.int64]:
+    def sample(self, designs: int) -> Ints:
         """Random designs, the same each time."""
 
 
@@ -75,40 +84,71 @@ def confine(
     """The tables and limits of a front that holds ``always`` inside the first range with a design.
 
     Without a range where all of such a front is inside already, or no design inside is within the
-    limits.
+    limits. Limits are found by designs near the front where there are some, which takes a tenth of
+    the time; what the exact front itself breaks is added.
 
     start: what was found under fewer conditions; it is kept where no design holds all.
     """
     try:
-        given = start or Confined(tables, front=search.front(tables, (), None))
-        given = _held(given, always, search)
+        given, near = _near(start or Confined(tables), always, search)
+        if near is None or not (len(near) and search.outside(near)):
+            given = _held(given, near, always, search)
+            near = _indices(given)
+            if near is None or not search.outside(near):
+                return given
     except InfeasibleError:
         # Without a start the search itself says why.
         return start or _limited(Confined(tables), always)
-    if given.front is None or not search.outside(given.front):
-        return given
     for sums, own in search.ranges():
         every = [*always, *((limit, sums) for limit in own)]
         try:
-            found = _held(given, every, search)
+            found = _held(*_near(given, every, search, near), every, search)
         except InfeasibleError:
             continue
         inside = meets(sums, search.sample(_DRAWN), own)
         return replace(found, share=float(inside.mean()))
-    return given
+    return _held(given, near, always, search)
 
 
-def _held(found: Confined, conditions: Sequence[Condition], search: Confining) -> Confined:
+def _near(
+    found: Confined, conditions: Sequence[Condition], search: Confining, near: Ints | None = None
+) -> tuple[Confined, Ints | None]:
+    """With conditions as limits till designs near the front meet all, and those designs.
+
+    near: such designs without these conditions, if they are known.
+    """
+    if near is None:
+        near = _indices(found)
+    if near is None:
+        near = search.near(found.tables, found.limits, None)
+    while near is not None and (broken := _broken(found, conditions, near)):
+        found = _limited(found, broken)
+        near = search.near(found.tables, found.limits, near)
+    return found, near
+
+
+def _held(
+    found: Confined, near: Ints | None, conditions: Sequence[Condition], search: Confining
+) -> Confined:
     """With conditions as limits till the front meets all; ``InfeasibleError`` if no design does."""
-    while found.front is not None:
-        left = [(limit, sums) for limit, sums in conditions if limit not in found.limits]
-        front = found.front.indices
-        taken = _cover([~meets(sums, front, [limit]) for limit, sums in left])
-        if not taken:
-            break
-        found = _limited(found, [left[k] for k in taken])
-        found = replace(found, front=search.front(found.tables, found.limits, found.front))
-    return found
+    while True:
+        front = found.front or search.front(found.tables, found.limits, near)
+        found, near = replace(found, front=front), front.indices
+        broken = _broken(found, conditions, near)
+        if not broken:
+            return found
+        found = _limited(found, broken)
+
+
+def _indices(found: Confined) -> Ints | None:
+    return None if found.front is None else found.front.indices
+
+
+def _broken(found: Confined, conditions: Sequence[Condition], designs: Ints) -> list[Condition]:
+    """Conditions that are no limits yet and that designs break: ``_cover`` of them."""
+    left = [(limit, sums) for limit, sums in conditions if limit not in found.limits]
+    taken = _cover([~meets(sums, designs, [limit]) for limit, sums in left])
+    return [left[k] for k in taken]
 
 
 def _limited(found: Confined, conditions: Sequence[Condition]) -> Confined:
@@ -118,7 +158,7 @@ def _limited(found: Confined, conditions: Sequence[Condition]) -> Confined:
         if limit.quantity.name not in tables.combine:
             tables = tables.joined(sums, [limit.quantity.name])
     limits = (*found.limits, *(limit for limit, _ in conditions))
-    return replace(found, tables=tables, limits=limits)
+    return Confined(tables, limits)
 
 
 def _cover(broken: Sequence[NDArray[np.bool_]]) -> list[int]:

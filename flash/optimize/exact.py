@@ -279,7 +279,9 @@ def _known(
     """Designs within the limits to rule out others by; None where there are none."""
     found = None if seen is None else incumbents(search.problem, objectives, limits, seen)
     if found is None and search.states > _MANY_STATES:
-        return scout(search.problem, objectives, limits)
+        found = incumbents(
+            search.problem, objectives, limits, scout(search.problem, objectives, limits)
+        )
     return found
 
 

@@ -27,6 +27,8 @@ Ints = NDArray[np.int64]
 
 #: Products formed at once: bounds the memory.
 _BLOCK = 1 << 17
+#: Products gathered from several pieces to be filtered together.
+_GATHERED = 1 << 13
 #: With fewer products, or fewer coordinates than three, the exact filter alone is quicker.
 _FEW = 1 << 16
 #: Share of the products from which the first sieve is made, and how many at most.
@@ -87,28 +89,18 @@ class Merge:
     def of(self, pieces: Sequence[Piece]) -> tuple[Floats, Ints, Ints]:
         """Totals (quantities, n), partial designs and options of the survivors."""
         total = sum(piece.products for piece in pieces)
-        if len(pieces) == 1 and total <= _BLOCK >> 5:
-            return self._small(pieces[0])
-        found = _Pool(len(self._adds))
         # With one option each, the partial designs were filtered before: a sieve drops few.
-        many = total > _FEW and any(len(piece.options) > 1 for piece in pieces)
-        sieve = self._first_sieve(pieces, total) if many else None
-        if sieve is None:
-            for piece in pieces:
-                for columns, parents, which in self._all(piece, slice(piece.first, piece.last)):
-                    keep = self._in_reach(columns)
-                    if len(keep) > _BLOCK >> 5 and len(piece.options) > 1:
-                        keep = keep[non_dominated(self._points(columns[:, keep]))]
-                    found.add(columns[:, keep], parents[keep], piece.options[which[keep]])
-            return self._filtered(found).all()
-        return self._sieved(pieces, sieve, max(1, min(_ROUNDS, total // _BLOCK)))
-
-    def _small(self, piece: Piece) -> tuple[Floats, Ints, Ints]:
-        """``of`` for one piece of few products, as most states of spaces with many have."""
-        ((columns, parents, which),) = self._all(piece, slice(piece.first, piece.last))
-        keep = self._in_reach(columns)
-        keep = keep[non_dominated(self._points(columns[:, keep]))]
-        return columns[:, keep], parents[keep], piece.options[which[keep]]
+        choice = any(len(piece.options) > 1 for piece in pieces)
+        sieve = self._first_sieve(pieces, total) if choice and total > _FEW else None
+        if sieve is not None:
+            return self._sieved(pieces, sieve, max(1, min(_ROUNDS, total // _BLOCK)))
+        found = _Pool(len(self._adds))
+        for columns, parents, options in self._gathered(pieces):
+            keep = self._in_reach(columns)
+            if choice and len(parents) < total:
+                keep = keep[non_dominated(self._points(columns[:, keep]))]
+            found.add(columns[:, keep], parents[keep], options[keep])
+        return self._filtered(found).all()
 
     def _sieved(
         self, pieces: Sequence[Piece], sieve: Sieve, rounds: int
@@ -167,6 +159,19 @@ class Merge:
             size = columns.shape[1]
             self.evaluations += size
             yield columns, np.repeat(parents, count), np.tile(np.arange(count), size // count)
+
+    def _gathered(self, pieces: Sequence[Piece]) -> Iterator[tuple[Floats, Ints, Ints]]:
+        """Every product, some thousands at a time: totals, partial designs, numbers of options."""
+        blocks, count = list[tuple[Floats, Ints, Ints]](), 0
+        for piece in pieces:
+            for columns, parents, which in self._all(piece, slice(piece.first, piece.last)):
+                blocks.append((columns, parents, piece.options[which]))
+                count += len(parents)
+                if count >= _GATHERED:
+                    yield _joint(blocks)
+                    blocks, count = [], 0
+        if blocks:
+            yield _joint(blocks)
 
     def _plan(self, piece: Piece) -> _Tree | None:
         """Groups of similar partial designs or options; None where they are too few, or where
@@ -289,6 +294,11 @@ class Merge:
         return signs
 
 
+def _joint(blocks: Sequence[tuple[Floats, Ints, Ints]]) -> tuple[Floats, Ints, Ints]:
+    columns, parents, options = zip(*blocks, strict=True)
+    return np.concatenate(columns, axis=1), np.concatenate(parents), np.concatenate(options)
+
+
 class _Pool:
     """Products kept so far."""
 
@@ -311,11 +321,7 @@ class _Pool:
 
     def all(self) -> tuple[Floats, Ints, Ints]:
         """Totals, partial designs, options."""
-        return (
-            np.concatenate(self._columns, axis=1),
-            np.concatenate(self._parents),
-            np.concatenate(self._options),
-        )
+        return _joint([*zip(self._columns, self._parents, self._options, strict=True)])
 
     def numbered(self) -> tuple[Floats, Ints, Ints, Ints]:
         """The same with the numbers."""

@@ -30,11 +30,15 @@ _SWEEPS = 20
 
 
 def scout(
-    problem: SeparableProblem, objectives: Sequence[Objective], limits: Sequence[Limit]
-) -> Incumbents | None:
-    """Designs within the limits, the same each time; None where it finds none.
+    problem: SeparableProblem,
+    objectives: Sequence[Objective],
+    limits: Sequence[Limit],
+    start: Ints | None = None,
+) -> Ints:
+    """Designs within the limits, near the front, the same each time; shape (k, variables).
 
     objectives: one or two.
+    start:      further designs to climb from, shape (k, variables), say of fewer limits.
     """
     needed = tuple(dict.fromkeys((*objectives, *(limit.quantity for limit in limits))))
     look_up = Lookup(problem, needed)
@@ -52,12 +56,13 @@ def scout(
     # Half of them from all, half from small designs, which limits on costs let through.
     reach = np.where(np.arange(_DRAWN) % 2, 1.0, rng.random(_DRAWN))[:, None] * (tops + 1)
     drawn = (rng.random((_DRAWN, len(tops))) * reach).astype(np.int64)
+    drawn = drawn if start is None else np.concatenate([drawn, start])
     values, allowed = score(drawn)
     around = steps(len(tops))[np.tile(tops > 0, 2)]  # no step leads to another of one value
     around = np.concatenate([around, 2 * around])
     signs = [of.sign for of in objectives]
     front, _ = spread(drawn, values, score, allowed, signs, around, tops, _SWEEPS)
-    return incumbents(problem, objectives, limits, front)
+    return front[meets(problem, front, limits)]
 
 
 def incumbents(

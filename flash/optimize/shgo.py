@@ -161,16 +161,14 @@ def _spread(search: Search, signs: Floats, held: Sequence[tuple[int, Limit]]) ->
 def _best_archived(
     search: Search, signs: Floats, held: Sequence[tuple[int, Limit]]
 ) -> tuple[Ints, Floats]:
-    """The designs scored that no other within the limits dominates, by blocks, in their order."""
-    designs, values = list[Ints](), list[Floats]()
-    for own, own_values in zip(search.designs, search.values, strict=True):
-        rows = np.arange(len(own))
-        for column, limit in held:
-            rows = rows[limit.met(own_values[rows, column])]
-        rows = rows[non_dominated(own_values[rows, : len(signs)], signs.tolist())]
-        designs.append(own[rows].astype(np.int64))
-        values.append(own_values[rows])
-    return np.concatenate(designs), np.concatenate(values)
+    """The designs scored within the limits that none of them dominates, and their values."""
+    values = np.concatenate(search.values)
+    allowed = np.ones(len(values), dtype=np.bool_)
+    for column, limit in held:
+        allowed &= limit.met(values[:, column])
+    rows = np.flatnonzero(allowed)
+    rows = rows[non_dominated(values[rows, : len(signs)], signs.tolist())]
+    return np.concatenate(search.designs)[rows].astype(np.int64), values[rows]
 
 
 def _within(problem: SeparableProblem, designs: Ints, limits: Sequence[Limit]) -> Ints:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from flash.evaluation import sum_name
 from flash.optimize import Limit, Objective, OptimizerResult, SeparableProblem
@@ -19,11 +18,12 @@ from flash.search.problem.base import Ints
 from flash.spaces.stage_tables import Combine
 from flash.targets.base import MeasuredRange, SumLimit
 
-__all__ = ["FrontOf", "Measured"]
+__all__ = ["FrontOf", "Measured", "NearOf"]
 
-#: The exact front by these tables and, beside the search's own, these limits; the last is a front
-#: under fewer limits.
-FrontOf = Callable[[SeparableProblem, Sequence[Limit], OptimizerResult | None], OptimizerResult]
+#: The exact front by these tables and, beside the search's own, these limits, given designs near.
+FrontOf = Callable[[SeparableProblem, Sequence[Limit], Ints | None], OptimizerResult]
+#: Designs near that front, given some under fewer limits; None where that is no saving.
+NearOf = Callable[[SeparableProblem, Sequence[Limit], Ints | None], Ints | None]
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Measured:
     problem: Problem
     tables: SeparableProblem
     front_of: FrontOf
+    near_of: NearOf
 
     @staticmethod
     def possible(problem: Problem, tables: SeparableProblem) -> bool:
@@ -52,18 +53,24 @@ class Measured:
         return tuple(dict.fromkeys(name for one in every for name in one.weights))
 
     def front(
-        self, tables: SeparableProblem, limits: Sequence[Limit], before: OptimizerResult | None
+        self, tables: SeparableProblem, limits: Sequence[Limit], near: Ints | None
     ) -> OptimizerResult:
         """The exact front."""
-        return self.front_of(tables, limits, before)
+        return self.front_of(tables, limits, near)
 
-    def outside(self, found: OptimizerResult) -> bool:
+    def near(
+        self, tables: SeparableProblem, limits: Sequence[Limit], start: Ints | None
+    ) -> Ints | None:
+        """Designs near it."""
+        return self.near_of(tables, limits, start)
+
+    def outside(self, designs: Ints) -> bool:
         """Whether the target was measured on nothing like one of the designs."""
         target, names = self.problem.target, self.needs(self.problem)
         if not isinstance(target, MeasuredRange):
             return False
         called = {sum_name(name): name for name in names} | {q: q for q in target.quantities}
-        sums = self.tables.evaluate(found.indices, *called)
+        sums = self.tables.evaluate(designs, *called)
         costs = target.costs_of_sums({called[name]: own for name, own in sums.items()})
         return bool(costs.extrapolated.any())
 
@@ -75,7 +82,7 @@ class Measured:
                 limits = [Limit(Objective(one.name, "min"), one.bound) for one in conditions]
                 yield self._tabulated(conditions), limits
 
-    def sample(self, designs: int) -> NDArray[np.int64]:
+    def sample(self, designs: int) -> Ints:
         """Random networks."""
         drawn: Ints = self.problem.networks.sample(designs, np.random.default_rng(0))
         return drawn

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from flash.accuracy.storage import narrow_to_trained
 from flash.errors import InfeasibleError, UsageError
-from flash.optimize import Limit, OptimizerResult, SeparableProblem, confine, meets
+from flash.optimize import Limit, OptimizerResult, SeparableProblem, confine, meets, scout
 from flash.proxies.options import ProxyOptions
 from flash.report.chip import ChipView
 from flash.report.result import SearchReport
@@ -145,6 +145,12 @@ class Setup:
         if self.goal.min_accuracy_percent is not None:
             limits["accuracy"] = self.goal.min_accuracy_percent
         return limits
+
+    def all_limits(self) -> tuple[Limit, ...]:
+        """What the optimizer holds; ``InfeasibleError`` if no design reaches the accuracy."""
+        within = self.criteria.within if self.binding is None else self.binding
+        least = self.goal.limits(self.problem, self.tables)
+        return (*self.criteria.bounds, *within, *least)
 
 
 @dataclass(frozen=True)
@@ -334,13 +340,19 @@ def stay_inside(setup: Setup, request: Request) -> tuple[Setup, float | None]:
     criteria = setup.criteria
 
     def front(
-        tables: SeparableProblem, limits: Sequence[Limit], before: OptimizerResult | None
+        tables: SeparableProblem, limits: Sequence[Limit], near: Ints | None
     ) -> OptimizerResult:
         inside = replace(setup, tables=tables, binding=tuple(limits))
-        seen = None if before is None else before.indices
-        return _optimised(inside, request, "exact", seen=seen)
+        return _optimised(inside, request, "exact", seen=near)
 
-    measured = Measured(problem, tables, front)
+    def near(tables: SeparableProblem, limits: Sequence[Limit], start: Ints | None) -> Ints | None:
+        """None where what is asked for is no front of two objectives."""
+        if not problem.target.exact or request.single or len(criteria.objectives) > 2:
+            return None
+        inside = replace(setup, tables=tables, binding=tuple(limits))
+        return scout(tables, criteria.objectives, inside.all_limits(), start)
+
+    measured = Measured(problem, tables, front, near)
     always = [(limit, tables) for limit in criteria.within]
     found = confine(tables, measured, always)
     cells = setup.goal.cell_limits()
@@ -401,9 +413,7 @@ def _optimised(
         seen,
         request.tell,
     )
-    within = criteria.within if setup.binding is None else setup.binding
-    limits = (*criteria.bounds, *within, *goal.limits(problem, tables))
-    return problem.optimize(tables, criteria.objectives, limits, effort)
+    return problem.optimize(tables, criteria.objectives, setup.all_limits(), effort)
 
 
 def hold(setup: Setup, found: OptimizerResult, request: Request) -> OptimizerResult:
