@@ -34,7 +34,7 @@ from flash.targets.processor.profile import (
 )
 from flash.targets.processor.profile_file import profile_text, write_profile
 
-DATE = "2026-11-29"
+DATE = "2026-12-01"
 SOURCE = (
     "YOLOBench (Lazarevich et al. 2023, arXiv 2307.13901): Deeplite/deeplite-torch-zoo (e4c8ea6) "
     "results/yolobench, Apache-2.0"

@@ -17,7 +17,7 @@ from flash.fit.command import main
 from flash.fitting import selection
 from flash.fitting.baselines import Baseline
 from flash.fitting.fit import _Problem, _Sensitive, fit_left_out, fit_one
-from flash.fitting.fitted import interval_of, quality
+from flash.fitting.fitted import interval_of, quality, windows_in_order
 from flash.fitting.learning import learn
 from flash.fitting.linear_fit import LinearFit
 from flash.fitting.prior import (
@@ -248,6 +248,46 @@ def test_a_constant_of_a_run_is_not_taken_for_the_last_layer() -> None:
     many = network.network(source, x)
     truth = workload([many], "used").latency_ms(TRUTH)[0] + constant_ms
     assert found.latency_ms([many])[0] == pytest.approx(truth, rel=0.5)
+
+
+def _column(width: int, side: int, depth: int) -> Network:
+    """Convolutions of one width at one side."""
+    e = GraphEmitter()
+    x = source = e.source(width, side, side)
+    for _ in range(depth):
+        x = e.conv(x, width, 3)
+    return e.network(source, x)
+
+
+def _starved_ms(network: Network) -> float:
+    """Of a made-up GPU: 20 us a kernel, 500 GMAC/s where there are many more than 300 positions."""
+    convs = [x for x in network.layers if x.op == "conv"]
+    weights = np.array([9 * x.in_channels * x.out_channels for x in convs])
+    positions = np.array([(x.out_height or 1) * (x.out_width or 1) for x in convs])
+    return 0.02 * len(convs) + float((weights * (positions + 300) / 500e6).sum())
+
+
+def test_few_positions_that_leave_a_device_idle_are_found() -> None:
+    known = [
+        _column(width, side, depth)
+        for width in (32, 96, 256)
+        for side, depth in ((4, 3), (6, 12), (8, 5), (12, 8), (16, 4), (24, 11), (32, 6), (48, 9))
+    ]
+    asked = [_column(w, side, 7) for w in (48, 128, 384) for side in (3, 10, 20, 40)]
+    noise = np.exp(np.random.default_rng(4).normal(0, 0.02, len(known)))
+    ms = np.array([_starved_ms(network) for network in known]) * noise
+    found = learn(known, ["net"] * len(known), ms, None, unknown_prior(), baselines=False)
+    truth = np.array([_starved_ms(network) for network in asked])
+    assert quality(truth, found.latency_ms(asked))["mape_percent"] < 10
+
+
+def test_a_large_window_that_nothing_was_measured_of_costs_no_less_to_start() -> None:
+    by_class = dict.fromkeys(KERNEL_CLASSES, 5.0) | {"conv3x3": 9.0}
+    given = replace(TRUTH, overhead_us=tuple(by_class.values()))
+    overhead_us = dict(zip(KERNEL_CLASSES, windows_in_order(given).overhead_us, strict=True))
+    assert overhead_us == by_class | {"conv": 9.0}
+    ordered = replace(TRUTH, overhead_us=tuple((by_class | {"conv": 12.0}).values()))
+    assert windows_in_order(ordered) == ordered
 
 
 def test_work_costs_something_where_networks_lie_far_apart() -> None:

@@ -149,24 +149,26 @@ class Prior:
         return replace(self, deviation=self.deviation * factor, ties=ties)
 
     def extended(self, overheads: float, cache: float = 1.0, call: bool = False) -> Prior:
-        """With an overhead for each kernel class, near the common one, and a cache.
+        """With an overhead for each kernel class, near the common one, a cache, and a lower rate
+        for few positions, which of a known board stays as it is.
 
-        overheads, cache: deviations. call: whether a run costs something besides its kernels, and
-        few positions are computed at a lower rate. Unless the prior has one already, the cache is
+        overheads, cache: deviations. call: whether it is known to be a processor, of which a run
+        costs something besides its kernels. Unless the prior has one already, the cache is
         expected at 1 MB, inside it four times the bandwidth, and what spills at the bandwidth. What
         waits for memory is then told apart: pools are expected four times as fast, and half the
         reduction and half the outputs to suffice (all ours).
         """
         size, classes = len(PARAMETERS), len(CLASSES)
-        median = self.median
+        median, rows = self.median, _FIXED
         if len(median) == size:
+            rows = _HALF_DEVIATION
             spill = median[PARAMETERS.index("memory_gb_s")]
             faster = np.array([_CACHED.get(p, 1.0) for p in PARAMETERS])
             ratios = np.array([_STEP if c == "recurrent" else 1.0 for c in CLASSES])
-            few = [*_HALF, _CALL_US] if call else [_NOTHING] * 3
+            few = [*_HALF, _CALL_US] if call else [*_HALF_OF_ANY, _NOTHING]
             median = np.concatenate([median * faster, ratios, [1.0, spill, *few]])
         own = np.append(np.full(classes, overheads), [cache, cache])
-        own = np.append(own, [1.0 if call else _FIXED] * 3)
+        own = np.append(own, [1.0] * 3 if call else [rows, rows, _FIXED])
         own[CLASSES.index("recurrent")] = max(overheads, _STEP_DEVIATION)
         return replace(self, median=median, deviation=np.append(self.deviation[:size], own))
 
@@ -206,6 +208,8 @@ _ENDLESS = 1e6
 #: Positions of a convolution, and rows of a product, at which half the rate is expected: a gate's
 #: convolution of one position runs at a tenth of it.
 _HALF = (8.0, 2.0)
+#: The same of a device that may be a GPU, which hundreds of positions leave idle, and the deviation.
+_HALF_OF_ANY, _HALF_DEVIATION = (32.0, 4.0), 2.0
 #: Factors on the medians of a prior that knows a cache.
 _CACHED = {
     "memory_gb_s": 4.0,
