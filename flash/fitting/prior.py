@@ -208,7 +208,7 @@ _ENDLESS = 1e6
 #: Positions of a convolution, and rows of a product, at which half the rate is expected: a gate's
 #: convolution of one position runs at a tenth of it.
 _HALF = (8.0, 2.0)
-#: The same of a device that may be a GPU, which hundreds of positions leave idle, and the deviation.
+#: The same of a device that may be a GPU, which a hundred positions leave idle; the deviation.
 _HALF_OF_ANY, _HALF_DEVIATION = (32.0, 4.0), 2.0
 #: Factors on the medians of a prior that knows a cache.
 _CACHED = {
