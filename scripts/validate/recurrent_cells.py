@@ -1,7 +1,8 @@
 """Recurrent cells of NAS-Bench-NLP, rebuilt from the recipes of its training logs.
 
 A recipe names nodes; each is an operation on inputs, on nodes, or on the states before. This is
-the first layer of a network at initialisation, unrolled over random sequences.
+the first layer of a network at initialisation, unrolled over sequences: of random numbers, or of
+words of a text.
 """
 
 from __future__ import annotations
@@ -11,16 +12,18 @@ import gzip
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.nn import functional
 
-__all__ = ["Cell", "recipes"]
+__all__ = ["Cell", "before", "embedded", "recipes", "words_of"]
 
-SEQUENCES, STEPS = 32, 35
+#: Words that have a vector of their own, the most frequent of a text; Penn Treebank's number.
+VOCABULARY = 10_000
 
 _ACTIVATIONS: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "activation_leaky_relu": functional.leaky_relu,
@@ -98,6 +101,51 @@ class Cell:
                 return torch.stack(read).sum(dim=0)
             case op:
                 return _ACTIVATIONS[op](read[0])
+
+
+def before(states: torch.Tensor) -> torch.Tensor:
+    """What each step of ``Cell.unroll`` began from: zeros, then all states but the last."""
+    return torch.cat([torch.zeros_like(states[:, :1]), states[:, :-1]], dim=1)
+
+
+def words_of(path: Path) -> list[str]:
+    """A text of WikiText in the form of Penn Treebank.
+
+    Lower case, numbers as N, no punctuation and no headings, <eos> after each sentence, and <unk>
+    for all but the ``VOCABULARY`` most frequent words.
+    """
+    words: list[str] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith(" = ") or not line.strip():
+            continue
+        for token in re.sub(r" @(.)@ ", r"\1", line).split():
+            if token in (".", "?", "!"):
+                words.append("<eos>")
+            elif token == "<unk>" or re.search("[a-zA-Z]", token):
+                words.append(token.lower())
+            elif re.search("[0-9]", token):
+                words.append("N")
+        if words[-1] != "<eos>":
+            words.append("<eos>")
+    kept = {word for word, _ in Counter(words).most_common(VOCABULARY)}
+    return [word if word in kept else "<unk>" for word in words]
+
+
+def embedded(
+    words: Sequence[str], sequences: int, steps: int, features: int, seed: int
+) -> torch.Tensor:
+    """Vectors of words, shape (sequences, steps, features), uniform up to .1 in size.
+
+    The text is cut into as many streams of equal length; of each the words from seed x steps on.
+    A word has the same vector wherever it stands.
+    """
+    numbers = {word: number for number, word in enumerate(dict.fromkeys(words))}
+    random = torch.Generator().manual_seed(1000 + seed)  # not the numbers of the cell's weights
+    vectors = 0.2 * torch.rand(len(numbers), features, generator=random) - 0.1
+    length = len(words) // sequences
+    begins = range(seed * steps, sequences * length, length)
+    at = [[numbers[word] for word in words[begin : begin + steps]] for begin in begins]
+    return vectors[torch.tensor(at)]
 
 
 def recipes(shared: Path) -> list[dict[str, Any]]:
