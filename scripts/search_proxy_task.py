@@ -28,6 +28,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+from flash.backends.torch.memory import keep_freed_memory
 from flash.command import run_command
 from flash.proxies.eproxy import DEFAULT, TARGETS, ProxyTask, task_loss
 from flash.proxies.probe import NoScore, Probe
@@ -126,6 +127,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--out", type=Path, help="write the task as JSON")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
+    keep_freed_memory()
     space = load_space(options.space)
     designs, accuracy = read_accuracies(options.table, space)
     order = np.random.default_rng(options.seed).permutation(np.flatnonzero(np.isfinite(accuracy)))

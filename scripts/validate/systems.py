@@ -4,19 +4,20 @@
         [--seeds 20] [--cells 60] [--mlp 1] [--text FILE] [--supernet FOLDER] [--out FILE]
 
 Parts: cells (counts of DARTS and NAS-Bench-101), searches (RoBoT, HNAS, REINFORCE, random, weak
-predictors), hnas (its own metrics), pdns, shrink (AutoShrink), econas, graph (TG-NAS), swap (who
-dies in evolution), proxies (EZNAS-A, InTrain: needs the extra torch), evolve (EZNAS's own
-evolution), az (AZ-NAS), zico, eproxy, encoders (ZeroLM), recurrent, labels, supernet (read from
-the --work of scripts/validate/supernet.py), claim (FLASH's own: SHGO against reinforcement
-learning). Trainings are look-ups in NAS-Bench-201; of each search the 200-epoch TEST accuracy of
-the design with the best objective is shown. Seconds are those of processor time for the whole row,
-the benchmark's loading apart. Ten minutes on one core."""
+predictors), mlp (the wide ones), hnas (its own metrics), pdns, shrink (AutoShrink), econas, graph
+(TG-NAS), swap (who dies in evolution), proxies (EZNAS-A, InTrain: needs the extra torch), evolve
+(EZNAS's own evolution), az (AZ-NAS), zico, eproxy, encoders (ZeroLM), recurrent, labels, supernet
+(read from the --work of scripts/validate/supernet.py), claim (FLASH's own: SHGO against
+reinforcement learning). Trainings are look-ups in NAS-Bench-201; of each search the 200-epoch TEST
+accuracy of the design with the best objective is shown. Seconds are those of processor time for the
+whole row, the benchmark's loading apart. Ten minutes on one core."""
 
 from __future__ import annotations
 
 import argparse
 import csv
 import gzip
+import json
 import os
 import sys
 import time
@@ -32,6 +33,7 @@ from ranking import Report
 from scipy.stats import kendalltau, rankdata, spearmanr
 from searches import ROBOT, nsga2_archive, volume
 
+from flash.backends.torch.memory import keep_freed_memory
 from flash.evaluation import separable
 from flash.optimize import Limit, exact_best, flash_scalar, meets, nsga2_front, objective, shgo_best
 from flash.search.budgeted import (
@@ -115,38 +117,49 @@ def cells_part(options: argparse.Namespace, bench: Benchmark) -> list[Row]:
 # ---------------------------------------------------------------------------------- searches
 def _tests(
     bench: Benchmark, strategy: str, names: Sequence[str], objective_of: Callable[[str], str],
-    budget: int, seeds: int,
-) -> Floats:  # fmt: skip
-    """Test accuracies of the best by objective, shape (seeds, data sets)."""
+    budget: int, seeds: int, kept: Path | None,
+) -> tuple[Floats, float]:  # fmt: skip
+    """Test accuracies of the best by objective, shape (seeds, data sets), and seconds.
+
+    kept: what was searched before, and where it is added.
+    """
     candidates = bench.candidates(names)
     found = np.empty((seeds, len(DATASETS)))
+    done: dict[str, list[float]] = {}
+    if kept is not None and kept.exists():
+        done = json.loads(kept.read_text(encoding="utf-8"))
+    seconds: dict[str, float] = {}
     for seed in range(seeds):
-        best: dict[str, int] = {}
         for column, dataset in enumerate(DATASETS):
             seen = objective_of(dataset)
-            if seen not in best:
-                values = bench.accuracy[seen]
+            key = f"{strategy} {' '.join(names)} {budget} {seen} {seed}"
+            if key not in done:
+                began, values = time.process_time(), bench.accuracy[seen]
                 table = TableEvaluator(budget, bench.designs, values)
                 trials = run_strategy(strategy, candidates, table, seed).trials
                 rows = [bench.row(trial.design) for trial in trials]
-                best[seen] = rows[int(np.argmax(values[rows]))]
-            found[seed, column] = bench.accuracy[f"{dataset}_test"][best[seen]]
-    return found
+                best = rows[int(np.argmax(values[rows]))]
+                done[key] = [best, time.process_time() - began]
+                if kept is not None:
+                    kept.write_text(json.dumps(done, indent=1), encoding="utf-8")
+            seconds[key] = done[key][1]
+            found[seed, column] = bench.accuracy[f"{dataset}_test"][int(done[key][0])]
+    return found, sum(seconds.values())
 
 
 def _searched(
     bench: Benchmark, system: str, strategy: str, names: Sequence[str], budget: int, seeds: int,
     published: tuple[float, ...], deviation: tuple[float, ...], why: str, *, own: bool = False,
+    kept: Path | None = None,
 ) -> Row:  # fmt: skip
     """Accepted where each mean is within the published deviation, or a tenth of a point."""
-    began = time.process_time()
     of = (lambda dataset: f"{dataset}_val") if own else (lambda dataset: TWELVE)
-    found = _tests(bench, strategy, names, of, budget, seeds)
+    found, seconds = _tests(bench, strategy, names, of, budget, seeds, kept)
     close = found.mean(axis=0)[: len(published)] >= np.array(published) - np.maximum(deviation, 0.1)
     shown = " / ".join(f"{p:.2f} ± {d:.2f}" for p, d in zip(published, deviation, strict=True))
     return Row(
         system, shown, " / ".join(spread(column) for column in found.T),
-        f"{seeds} x {budget}", time.process_time() - began, bool(close.all()), why,
+        f"{seeds} x {budget}", seconds, bool(close.all()), why,
     )  # fmt: skip
 
 
@@ -169,17 +182,20 @@ def searches_part(options: argparse.Namespace, bench: Benchmark) -> list[Row]:
                   ceiling, short, "short on CIFAR-10; the published predictor is the wide MLP",
                   own=True),
     ]  # fmt: skip
-    if options.mlp:
-        rows.append(
-            _searched(bench, "Weak predictors, MLP 4 x 1,000, honest", "weak-mlp", OURS, 100,
-                      options.mlp, ceiling, short, "too few draws", own=True)
-        )  # fmt: skip
     for strategy in ("reinforce", "random"):
         rows.append(
             _searched(bench, f"{strategy}, a baseline", strategy, ("rank_score",), 100, seeds,
                       (93.04, 69.68, 42.94), none, "a baseline", own=True)
         )  # fmt: skip
     return rows
+
+
+def mlp_part(options: argparse.Namespace, bench: Benchmark) -> list[Row]:
+    """The wide MLP of weak predictors, two minutes of a core a draw, kept in ``--weak``."""
+    return [
+        _searched(bench, "Weak predictors, MLP 4 x 1,000, honest", "weak-mlp", OURS, 100,
+                  options.mlp, (94.2, 73.3), (0.0, 0.0), "short", own=True, kept=options.weak)
+    ]  # fmt: skip
 
 
 def hnas_part(options: argparse.Namespace, bench: Benchmark) -> list[Row]:
@@ -558,8 +574,9 @@ def zico_part(options: argparse.Namespace, bench: Benchmark) -> list[Row]:
 def eproxy_part(options: argparse.Namespace, bench: Benchmark) -> list[Row]:
     """Eproxy's default task, and one searched on 20 cells (DPS), on 40 others.
 
-    One cell a group in place of five, and few tasks in place of 200: a score takes half a second
-    of a core then, six at full size.
+    One cell a group in place of five: a score takes half a second of a core by the default task,
+    two by the largest, six at full size. ``--tasks`` in place of 200, and as the source a fifth of
+    them alive, a twentieth in a tournament.
     """
     sys.path.append(str(Path(__file__).resolve().parents[1]))
     import search_proxy_task as dps  # noqa: PLC0415 (a script that is no validation)
@@ -575,7 +592,11 @@ def eproxy_part(options: argparse.Namespace, bench: Benchmark) -> list[Row]:
     rows = np.array([row_of[archs[k]] for k in chosen])
     networks = [space.network(bench.designs[row]).live() for row in rows]
     accuracy = bench.accuracy["cifar10_test"][rows]
-    task, fitness = dps.search(networks[:20], accuracy[:20], options.tasks, 4, 2, 0)
+    alive, tournament = max(options.tasks // 5, 1), max(options.tasks // 20, 1)
+    task, fitness = dps.search(
+        networks[:20], accuracy[:20], options.tasks, alive, tournament, 0
+    )  # fmt: skip
+    print(f"DPS: {task}", file=sys.stderr)
     macs = np.array([float(network.macs) for network in networks[20:]])
     found = []
     for name, own, why in (
@@ -884,6 +905,7 @@ PARTS: dict[str, Callable[[argparse.Namespace, Benchmark], list[Row]]] = {
     "cells": cells_part,
     "claim": claim_part,
     "searches": searches_part,
+    "mlp": mlp_part,
     "pdns": pdns_part,
     "hnas": hnas_part,
     "shrink": shrink_part,
@@ -909,9 +931,10 @@ def main() -> None:
     parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--cells", type=int, default=60)
-    parser.add_argument("--tasks", type=int, default=8, help="of Eproxy, 10 s each")
+    parser.add_argument("--tasks", type=int, default=40, help="of Eproxy, 25 s each")
     parser.add_argument("--hnas", type=Path, help="file that keeps the metrics of part hnas")
-    parser.add_argument("--mlp", type=int, default=1, help="draws of the wide MLP, 60 s each")
+    parser.add_argument("--mlp", type=int, default=1, help="draws of the wide MLP, 130 s each")
+    parser.add_argument("--weak", type=Path, help="file that keeps the draws of the wide MLP")
     parser.add_argument("--text", type=Path, help="text of WikiText-2, for part recurrent")
     parser.add_argument("--supernet", type=Path, help="--work of scripts/validate/supernet.py")
     parser.add_argument("--out", type=Path, help="also write the table to this file")
@@ -921,6 +944,7 @@ def main() -> None:
     unknown = sorted(set(options.parts.split(",")) - set(PARTS))
     if unknown:
         sys.exit(f"--parts {unknown[0]}: expected some of {', '.join(PARTS)}")
+    keep_freed_memory()
     bench = Benchmark(options.shared, None)
     with gzip.open(
         options.shared / "data/nasbench201/hp12_validation_cifar10.csv.gz", "rt", encoding="utf-8"
