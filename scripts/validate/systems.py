@@ -575,8 +575,8 @@ def eproxy_part(options: argparse.Namespace, bench: Benchmark) -> list[Row]:
     """Eproxy's default task, and one searched on 20 cells (DPS), on 40 others.
 
     One cell a group in place of five: a score takes half a second of a core by the default task,
-    two by the largest, six at full size. ``--tasks`` in place of 200, and as the source a fifth of
-    them alive, a twentieth in a tournament.
+    two by the largest, six at full size. ``--tasks`` in place of 200; as at the source a fifth of
+    them are alive, and a twentieth, two at least, meet in a tournament.
     """
     sys.path.append(str(Path(__file__).resolve().parents[1]))
     import search_proxy_task as dps  # noqa: PLC0415 (a script that is no validation)
@@ -592,7 +592,7 @@ def eproxy_part(options: argparse.Namespace, bench: Benchmark) -> list[Row]:
     rows = np.array([row_of[archs[k]] for k in chosen])
     networks = [space.network(bench.designs[row]).live() for row in rows]
     accuracy = bench.accuracy["cifar10_test"][rows]
-    alive, tournament = max(options.tasks // 5, 1), max(options.tasks // 20, 1)
+    alive, tournament = max(options.tasks // 5, 2), max(options.tasks // 20, 2)
     task, fitness = dps.search(
         networks[:20], accuracy[:20], options.tasks, alive, tournament, 0
     )  # fmt: skip
@@ -931,7 +931,7 @@ def main() -> None:
     parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--cells", type=int, default=60)
-    parser.add_argument("--tasks", type=int, default=40, help="of Eproxy, 25 s each")
+    parser.add_argument("--tasks", type=int, default=20, help="of Eproxy, 25 s each")
     parser.add_argument("--hnas", type=Path, help="file that keeps the metrics of part hnas")
     parser.add_argument("--mlp", type=int, default=1, help="draws of the wide MLP, 130 s each")
     parser.add_argument("--weak", type=Path, help="file that keeps the draws of the wide MLP")
