@@ -683,8 +683,8 @@ def recurrent_part(options: argparse.Namespace, bench: Benchmark) -> list[Row]:
 
     As its authors' notebook has it: 50 streams of 70 words, each word a vector uniform up to .1,
     correlations of the units over all words, of the states that each step begins from. Beside it
-    correlations of the streams, as in the paper's text and in flash's proxy: of the same states,
-    of 32 streams of 35 words, and of as many random sequences. ``--text`` is a text in the form of
+    correlations of the streams, as flash's proxy has them: of the same states, of 32 streams of 35
+    words, and of as many random sequences. ``--text`` is a text in the form of
     WikiText; Penn Treebank's, on which the authors ran all cells, is not free. Of each seed, of
     weights, vectors and words, the rank correlation is taken; a row is their mean.
     """
