@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts" / "valida
 
 from recurrent_cells import before, embedded, words_of  # noqa: E402
 
-TEXT = """ = Heading = 
+TEXT = """ = Heading =
 
  The Bill won 1 @,@ 200 " prizes " in <unk> . A two @-@ part story
 """
@@ -26,7 +26,7 @@ def test_a_text_is_read_in_the_form_of_penn_treebank(tmp_path):
 
 
 def test_streams_begin_apart_and_a_word_has_one_vector():
-    words = "a b c d a b e f g".split()
+    words = [*"abcdabefg"]
     found = embedded(words, sequences=2, steps=2, features=3, seed=0)
     assert found.shape == (2, 2, 3)
     assert torch.equal(found[0], found[1])  # words 0, 1 and 4, 5
