@@ -19,6 +19,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,8 @@ Ints = NDArray[np.int64]
 _LOOK_UPS_A_STATE = 2_000
 #: With more states than this, designs that exist are looked for first, to rule out others by.
 _MANY_STATES = 1_000
+#: With no more states than this, what may follow on each is foreseen.
+_FORESEEN = 100
 #: Designs evaluated one by one at most: their indices are held at once.
 _MOST_ENUMERATED = 1 << 18
 
@@ -135,6 +138,10 @@ class _Search:
                 np.zeros(1, int),
             )
         ]
+        if self.states <= _FORESEEN:
+            self.outlook.foresee(
+                [options_of(self.problem, step, self.quantities) for step in self.steps]
+            )
         groups = list(_with_followers(self.steps))
         number = 0
         for step, forced in groups:
@@ -171,7 +178,14 @@ class _Search:
             alone = Piece(int(first[k]), int(last[k]), own[:, useful], numbers, adds)
             arriving.setdefault(int(state[k]), []).append(alone)
         for end, found in arriving.items():
-            merge = Merge(layer.columns, self.adds, self.criteria, low[:, end], high[:, end])
+            merge = Merge(
+                layer.columns,
+                self.adds,
+                self.criteria,
+                low[:, end],
+                high[:, end],
+                partial(self.outlook.hopeful, number=number, state=end),
+            )
             columns, parents, numbers = merge.of(found)
             self.evaluations += merge.evaluations
             merged.append((columns, parents, numbers, np.full(len(parents), end)))

@@ -10,7 +10,7 @@ the one that comes first by piece, partial design and option is kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,6 +72,7 @@ class Merge:
     columns:  (quantities, n) totals of the partial designs before.
     adds:     which quantities add up; the others combine by maximum.
     low, high: (quantities,) what remains.
+    hopeful:   which totals may end on the front; None where nobody can tell.
     """
 
     def __init__(
@@ -81,7 +82,9 @@ class Merge:
         criteria: Sequence[Criterion],
         low: Floats,
         high: Floats,
+        hopeful: Callable[[Floats], NDArray[np.bool_] | None] = lambda columns: None,
     ) -> None:
+        self._hopeful = hopeful
         self._before, self._adds, self._criteria = columns, adds, criteria
         self._low, self._high = low, high
         self.evaluations = 0
@@ -266,7 +269,9 @@ class Merge:
             hold = criterion.may_hold(columns, self._low, self._high)
             if hold is not None:
                 keep &= hold
-        return np.flatnonzero(keep)
+        rows = np.flatnonzero(keep)
+        hopeful = self._hopeful(columns[:, rows])
+        return rows if hopeful is None else rows[hopeful]
 
     def _coordinates(self, columns: Floats) -> list[Floats]:
         return [

@@ -13,12 +13,16 @@ from numpy.typing import NDArray
 
 from flash.optimize.chain import Options
 from flash.optimize.criterion import SLACK, Criterion
+from flash.optimize.pareto import non_dominated
 from flash.spaces.stage_tables import Floats
 
 __all__ = ["Incumbents", "Outlook"]
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
+
+#: Corners kept of what may follow on a state: with half as many a tenth more partial designs stay.
+_CORNERS = 8
 
 
 class Incumbents:
@@ -53,6 +57,7 @@ class Outlook:
     def __init__(self, goals: Sequence[Criterion], adds: Sequence[bool]) -> None:
         self._goals, self._adds = goals, adds
         self.known: Incumbents | None = None
+        self._corners: list[list[Floats]] = []
 
     def open(self, columns: Floats, low: Floats, high: Floats) -> Flags:
         """Which partial designs may, given their totals so far and what remains, all of shape
@@ -60,6 +65,41 @@ class Outlook:
         if self.known is None:
             return np.ones(columns.shape[1], dtype=np.bool_)
         return ~self.known.beat([c.of.sign * c.best(columns, low, high) for c in self._goals])
+
+    def foresee(self, stages: Sequence[Options]) -> None:
+        """Learn what may follow on each state; ``stages`` are all there are, in order.
+
+        Of all completions those are bounded that are best by the two goals: by few corners, so that
+        each completion is as bad as one of them in both.
+        """
+        sums = all(c.peak is None for c in self._goals)
+        if self.known is None or len(self._goals) != 2 or not sums:
+            return
+        self._corners = [[np.zeros((2, 1))]]
+        for stage in reversed(stages):
+            own, after = self._signed(stage.columns), self._corners[-1]
+            self._corners.append(
+                [
+                    _corners_of(own[:, state], [after[k] for k in following])
+                    for state, following in enumerate(stage.next_state.tolist())
+                ]
+            )
+        self._corners.reverse()
+
+    def hopeful(self, columns: Floats, number: int, state: int) -> Flags | None:
+        """Which partial designs in a state after ``number`` stages may, by what is foreseen.
+
+        None where that is nothing.  columns: (quantities, n) their totals.
+        """
+        if self.known is None or not self._corners:
+            return None
+        ends = self._signed(columns)[:, :, None] + self._corners[number][state][:, None]
+        may: Flags = ~self.known.beat([*ends.reshape(2, -1)]).reshape(ends.shape[1:])
+        return np.asarray(may.any(axis=1))
+
+    def _signed(self, columns: Floats) -> Floats:
+        """The goals, small is good, of totals or of what stages add."""
+        return np.stack([sum(columns[k] for k in c.sums) * c.of.sign for c in self._goals])
 
     def pairs(
         self,
@@ -103,3 +143,17 @@ class Outlook:
         for k, sign in wanted:
             signs[k] = sign
         return signs if len({k for k, _ in wanted}) == len(wanted) else None
+
+
+def _corners_of(own: Floats, after: Sequence[Floats]) -> Floats:
+    """Corners of a stage's options (2, kept, dropped) with what follows on each kept value."""
+    ends = []
+    for part, rest in zip(own.swapaxes(0, 1), after, strict=True):
+        thin = part[:, non_dominated(part.T)] if part.shape[1] > 1 else part
+        ends.append((thin[:, :, None] + rest[:, None]).reshape(2, -1))
+    points = np.concatenate(ends, axis=1)
+    front = points[:, non_dominated(points.T)]
+    front = front[:, np.lexsort(front[::-1])]
+    length = -(-front.shape[1] // _CORNERS)
+    corners: Floats = np.minimum.reduceat(front, np.arange(0, front.shape[1], length), axis=1)
+    return corners
