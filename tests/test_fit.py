@@ -290,6 +290,15 @@ def test_a_large_window_that_nothing_was_measured_of_costs_no_less_to_start() ->
     assert windows_in_order(ordered) == ordered
 
 
+def test_a_prior_that_makes_a_fit_worse_is_doubted(tmp_path: Path) -> None:
+    file = csv_file(tmp_path / "board.csv", rows())
+    told = {"space": "cifar10-add", "baselines": False}
+    (doubt,) = fit([file], "b", prior="x86-avx2", **told).doubts
+    assert "with --prior x86-avx2 the held-out median error is" in doubt
+    assert "fit without it, unless x86-avx2 has the same cores" in doubt
+    assert fit([file], "b", prior="rpi4b", **told).doubts == ()
+
+
 def test_work_costs_something_where_networks_lie_far_apart() -> None:
     names = {c.name for c in selection.candidates(unknown_prior(), macs=[10**6, 10**8])}
     near = {c.name for c in selection.candidates(unknown_prior(), macs=[10**6, 10**7])}

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from flash.command import CommandParser, check_place
@@ -17,7 +18,7 @@ from flash.errors import ProfileError, UsageError, shown
 from flash.files.locations import known_names
 from flash.files.writing import write_text
 from flash.fit.derived import derived_profile, with_kernels_in_floats
-from flash.fit.doubts import contradiction, doubts_about
+from flash.fit.doubts import better_alone, contradiction, doubts_about
 from flash.fit.header import (
     check_one_device,
     described,
@@ -31,7 +32,7 @@ from flash.fitting.learning import Learned, learn
 from flash.fitting.prior import Prior, data_sheet_prior, profile_prior, unknown_prior
 from flash.fitting.sisters import FEW_RUNS, learn_sister
 from flash.fitting.structure import known_structure
-from flash.measurements.reading import FEWEST_NETWORKS, read_measurements
+from flash.measurements.reading import FEWEST_NETWORKS, Measurements, read_measurements
 from flash.quantities import parse_number
 from flash.targets import load_target
 from flash.targets.processor.profile import (
@@ -83,7 +84,14 @@ def fit(
         derived = derived_profile(_board(prior), name, clock_mhz)
         return FitReport(derived, {}, ())
     sister = _board(prior).runtime if prior is not None else None
-    expected, told = _prior(prior, peak_gflops, memory_gb_s), _told(runs)
+    known = _Known(
+        _prior(prior, peak_gflops, memory_gb_s),
+        peak_gflops is not None,
+        prior or "",
+        sister,
+        _told(runs),
+        baselines,
+    )
     learned: dict[str, Learned] = {}
     runtimes: dict[str, Runtime] = {}
     problems: list[str] = []
@@ -93,29 +101,12 @@ def fit(
     check_one_device(files)
     for file in files:
         own = runtime_name(file, runtimes)
-        networks, precision = [row.network for row in file.rows], precision_of(file)
-        progress(f"{own}: {len(networks)} networks")
-        if sister is not None and len(networks) < FEW_RUNS:
-            found = learn_sister(networks, file.latency_ms, sister, BYTES[precision])
-        else:
-            found = learn(
-                networks,
-                [row.kind for row in file.rows],
-                file.latency_ms,
-                file.energy_mj,
-                expected,
-                element_bytes=BYTES[precision],
-                data_sheet=peak_gflops is not None,
-                known=None if told else known_structure(file.header),
-                baselines=baselines,
-                told=told,
-                progress=lambda text, own=own: progress(f"{own}: {text}"),  # type: ignore[misc]
-            )
+        progress(f"{own}: {len(file.rows)} networks")
+        found, odd = known.learned(file, partial(_named, progress, own))
         learned[own] = found
         problems += file.problems
-        predicted = found.latency_ms(networks, BYTES[precision])
-        doubts += [*file.doubts, *doubts_about(file, predicted, sister)]
-        doubts += contradiction(file, found, prior or "")
+        doubts += odd
+        precision = precision_of(file)
         runtime = runtime_of(own, file, found, precision, power_w)
         if found.coverage is None and sister is not None:
             runtime = replace(runtime, kernels=sister.kernels)
@@ -130,6 +121,55 @@ def fit(
         next(iter(runtimes)),
     )
     return FitReport(profile, learned, tuple(problems), tuple(doubts))
+
+
+def _named(progress: Callable[[str], None], runtime: str, text: str) -> None:
+    progress(f"{runtime}: {text}")
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is known of a device beside its measurements.
+
+    sheet: whether the prior is of a data sheet. board, sister: the profile of ``--prior`` and its
+    runtime. told: what it executes and merges. baselines: whether they are judged.
+    """
+
+    prior: Prior
+    sheet: bool
+    board: str
+    sister: Runtime | None
+    told: tuple[str, str] | None
+    baselines: bool
+
+    def learned(
+        self, file: Measurements, progress: Callable[[str], None]
+    ) -> tuple[Learned, list[str]]:
+        """A runtime from its measurements, and what is odd about them."""
+        networks, element_bytes = [row.network for row in file.rows], BYTES[precision_of(file)]
+        learn_file = partial(
+            learn,
+            networks,
+            [row.kind for row in file.rows],
+            file.latency_ms,
+            file.energy_mj,
+            element_bytes=element_bytes,
+            known=None if self.told else known_structure(file.header),
+            told=self.told,
+            progress=progress,
+        )
+        doubts = list(file.doubts)
+        if self.sister is not None and len(networks) < FEW_RUNS:
+            found = learn_sister(networks, file.latency_ms, self.sister, element_bytes)
+        else:
+            found = learn_file(self.prior, data_sheet=self.sheet, baselines=self.baselines)
+            if self.sister is not None:
+                progress("the same without the prior")
+                alone = learn_file(unknown_prior(), baselines=False)
+                doubts += better_alone(file, found, alone, self.board)
+        predicted = found.latency_ms(networks, element_bytes)
+        doubts += doubts_about(file, predicted, self.sister)
+        return found, doubts + contradiction(file, found, self.board)
 
 
 def _beside_floats(runtime: Runtime, measured: Iterable[Runtime]) -> Runtime:

@@ -10,7 +10,7 @@ from flash.measurements.reading import Measurements
 from flash.spaces.stage_tables import Floats
 from flash.targets.processor.profile import Runtime
 
-__all__ = ["contradiction", "doubts_about"]
+__all__ = ["better_alone", "contradiction", "doubts_about"]
 
 #: Networks this many times apart in multiply-accumulates take different times.
 _UNLIKE = 2.0
@@ -22,6 +22,8 @@ _APART = 8.0
 _MAD = 1.4826
 #: Latencies named so.
 _MOST_NAMED = 5
+#: A fit without the prior is named where its held-out error is less than this part.
+_BETTER = 2 / 3
 #: So many times what is expected a latency looks like one of another unit.
 _DOUBTED = 20.0
 
@@ -73,4 +75,15 @@ def contradiction(file: Measurements, found: Learned, prior: str) -> list[str]:
         f"{len(file.rows)} lie outside what {prior} and the other runs let expect, and the "
         f"interval is widened to hold them; is it a board with the same cores? {FEW_RUNS} "
         "runs or more fit a board of its own"
+    ]
+
+
+def better_alone(file: Measurements, found: Learned, alone: Learned, prior: str) -> list[str]:
+    """What is said where a fit without ``prior`` predicts networks left out much better."""
+    with_it, without = (x.figures["median_error_percent"] for x in (found, alone))
+    if without >= _BETTER * with_it:
+        return []
+    return [
+        f"{file.path}: with --prior {prior} the held-out median error is {with_it:.3g} %, without "
+        f"it {without:.3g} %: fit without it, unless {prior} has the same cores"
     ]
