@@ -7,6 +7,7 @@ and of these no more than it takes that every design which breaks one breaks a l
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash.errors import InfeasibleError
-from flash.optimize.objectives import Limit, meets
+from flash.optimize.objectives import Limit, meets, values_of
 from flash.optimize.result import OptimizerResult
 from flash.spaces.stage_tables import SeparableProblem
 
@@ -147,8 +148,12 @@ def _indices(found: Confined) -> Ints | None:
 def _broken(found: Confined, conditions: Sequence[Condition], designs: Ints) -> list[Condition]:
     """Conditions that are no limits yet and that designs break: ``_cover`` of them."""
     left = [(limit, sums) for limit, sums in conditions if limit not in found.limits]
-    taken = _cover([~meets(sums, designs, [limit]) for limit, sums in left])
-    return [left[k] for k in taken]
+    broken = []
+    for _, alike in itertools.groupby(left, lambda condition: id(condition[1])):
+        own = list(alike)
+        values = values_of(own[0][1], designs, [limit.quantity for limit, _ in own])
+        broken += [~limit.met(column) for (limit, _), column in zip(own, values.T, strict=True)]
+    return [left[k] for k in _cover(broken)]
 
 
 def _limited(found: Confined, conditions: Sequence[Condition]) -> Confined:

@@ -164,7 +164,7 @@ class Solve:
             scales = np.geomspace(0.03, 1.0, effort.rays[0])
             self.level(Coarse(self.menus, scales), effort.coarse)
         else:
-            self.descend(start)
+            self.descend([start])
         scales = np.geomspace(0.7, 1.4, effort.rays[1])
         for radius in effort.radii:
             before = self.place_cost
@@ -178,30 +178,34 @@ class Solve:
             design = self.menus.designs(np.array([self.place.mix]), self.place.positions[None])
             self.refine(design[0], self.place_cost)
 
-    def descend(self, place: Place) -> None:
-        """Local search along the menus of one mix."""
-        tops = self.menus.length(place.mix) - 1
+    def descend(self, places: Sequence[Place]) -> None:
+        """Local search from each of the places along the menus of its mix."""
+        if not places:
+            return
+        mixes = np.array([place.mix for place in places])
+        tops = self.menus.length(mixes) - 1
 
-        def costs(positions: Ints) -> Floats:
-            mix = np.full(len(positions), place.mix)
-            return self.cost_of(self.search.score(self.menus.designs(mix, positions), inside=False))
+        def costs(positions: Ints, start: Ints) -> Floats:
+            designs = self.menus.designs(mixes[start], positions)
+            return self.cost_of(self.search.score(designs, inside=False))
 
-        start = np.minimum(place.positions, tops)
-        positions, cost = polish(
-            start, float(costs(start[None])[0]), costs, self.search.menu_changes, tops
-        )
-        if cost < self.place_cost:
-            self.place, self.place_cost = Place(place.mix, positions), cost
+        starts = np.minimum([place.positions for place in places], tops)
+        first = costs(starts, np.arange(len(places)))
+        ends = polish(starts, first, costs, self.search.menu_changes, tops)
+        for mix, positions, cost in zip(mixes.tolist(), ends[0], ends[1].tolist(), strict=True):
+            if cost < self.place_cost:
+                self.place, self.place_cost = Place(mix, positions), cost
 
     def refine(self, design: Ints, cost: float) -> None:
         """Local search in the variables themselves, which sees what menus leave out."""
 
-        def costs(designs: Ints) -> Floats:
+        def costs(designs: Ints, _: Ints) -> Floats:
             return self.cost_of(self.search.score(designs, inside=False))
 
-        design, cost = polish(design, cost, costs, self.search.changes, self.search.tops)
+        changes, tops = self.search.changes, self.search.tops
+        (design,), (cost,) = polish(design[None], np.array([cost]), costs, changes, tops)
         if cost < self.cost:
-            self.design, self.cost = design, cost
+            self.design, self.cost = design, float(cost)
 
     def level(self, level: Coarse | Fine, points: int) -> None:
         """One run of ``scipy.optimize.shgo`` on a level."""
@@ -212,6 +216,7 @@ class Solve:
 
         sampled: dict[tuple[float, ...], tuple[float, Place]] = {}
         best: list[tuple[float, Place]] = []
+        minimisers: list[Place] = []
 
         def score(_: Callable[..., float], vertices: Iterable[Floats]) -> Floats:
             """Called by shgo with every vertex of the complex at once."""
@@ -231,9 +236,9 @@ class Solve:
             return float(score(one, [x])[0])
 
         def local(x0: Floats) -> Any:
-            """The local search of shgo from a minimiser of the complex."""
+            """Note a minimiser of the complex: the local search starts from all at once."""
             cost, place = sampled[tuple(x0.tolist())]
-            self.descend(place)
+            minimisers.append(place)
             return OptimizeResult(x=x0, fun=cost, nfev=0, success=True)
 
         with _without_samplers():
@@ -248,11 +253,13 @@ class Solve:
         # The complex may have no strict minimiser (plateaus): its best vertex still counts. So
         # does the best under each cap: the basins of a maximum are many and narrow.
         best.append(min(sampled.values(), key=lambda pair: pair[0]))
-        for cost, place in best:
-            if cost < _BEYOND and (self.menus.caps > 1 or cost < self.place_cost):
-                self.descend(place)
+        self.descend(minimisers)
+        several = self.menus.caps > 1
+        self.descend(
+            [p for cost, p in best if cost < _BEYOND and (several or cost < self.place_cost)]
+        )
         if self.place is None:
-            self.descend(best[-1][1])
+            self.descend([best[-1][1]])
 
 
 @contextlib.contextmanager

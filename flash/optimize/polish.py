@@ -53,26 +53,31 @@ def moves(
 
 
 def polish(
-    design: Ints,
-    cost: float,
-    costs_of: Callable[[Ints], Floats],
+    designs: Ints,
+    costs: Floats,
+    costs_of: Callable[[Ints, Ints], Floats],
     changes: Ints,
     tops: Ints,
     most: int = 60,
-) -> tuple[Ints, float]:
-    """Steepest descent: take the best of all ``changes`` until none helps.
+) -> tuple[Ints, Floats]:
+    """Steepest descent from each of some designs: the best of all ``changes`` until none helps.
 
-    costs_of: indices (designs, variables) -> (designs,), less is better.
-    tops:     largest index of each variable.
+    costs_of: designs, and from which of those given each came -> their costs, less is better.
+    tops:     largest index of each variable, or of each variable of each design.
     """
+    designs, costs, left = designs.copy(), costs.copy(), np.arange(len(designs))
+    tops = np.broadcast_to(tops, designs.shape)
     for _ in range(most):
-        near = np.clip(design + changes, 0, tops)
-        costs = costs_of(near)
-        best = int(np.argmin(costs))
-        if not costs[best] < cost:
+        near = np.clip(designs[left, None] + changes, 0, tops[left, None])
+        found = costs_of(near.reshape(-1, near.shape[2]), np.repeat(left, len(changes)))
+        found = found.reshape(len(left), -1)
+        best = found.argmin(axis=1)
+        rows = np.flatnonzero(found[np.arange(len(left)), best] < costs[left])
+        if not len(rows):
             break
-        design, cost = near[best], float(costs[best])
-    return design, cost
+        left, best = left[rows], best[rows]
+        designs[left], costs[left] = near[rows, best], found[rows, best]
+    return designs, costs
 
 
 def spread(

@@ -24,7 +24,7 @@ Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 #: Random designs.
-_DRAWN = 4096
+_DRAWN = 1024
 #: Rounds of climbing, at most.
 _SWEEPS = 20
 
