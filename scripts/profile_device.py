@@ -603,7 +603,7 @@ class Task:
     ) -> None:
         self.network, self.content, self.share, self.path = network, content, share, path
         self.beside = beside or {}
-        self.shapes: dict[str, list[int]] = network.get("input_shapes") or {}
+        self.shapes: dict[str, list[Any]] = network.get("input_shapes") or {}
         self.key = network_key(network)
         self.text = str(
             network.get("workload")
@@ -699,10 +699,17 @@ def _is_whole(value: Any, least: int, most: int) -> bool:
 
 
 def check_shapes(shapes: Any) -> None:
-    """Raise ``ValueError`` unless these are input shapes by name, each of bounded size."""
+    """Raise ``ValueError`` unless these are input shapes by name, each of bounded size.
+
+    One number may also be the value of an input without axes.
+    """
     for name, shape in dict(shapes).items():
         whole = isinstance(shape, list) and all(_is_whole(n, 1, MOST_ELEMENTS) for n in shape)
-        if not isinstance(name, str) or not whole or math.prod(shape) > MOST_ELEMENTS:
+        if whole and math.prod(shape) > MOST_ELEMENTS:
+            whole = False
+        elif isinstance(shape, list) and len(shape) == 1:
+            whole = type(shape[0]) in (int, float) and abs(shape[0]) <= MOST_ELEMENTS
+        if not isinstance(name, str) or not whole:
             raise ValueError(f"input shape {short(name)}: {short(shape)}")
 
 
@@ -728,7 +735,7 @@ def _weights(given: Any) -> dict[str, Any]:
 
 
 def own_models(
-    paths: Sequence[str], precision: str, batch: int, shapes: dict[str, list[int]]
+    paths: Sequence[str], precision: str, batch: int, shapes: dict[str, list[Any]]
 ) -> Suite:
     """The user's ONNX files as a suite; ``shapes`` of their inputs by name, where they are free."""
     tasks, digests = [], []
@@ -1282,13 +1289,13 @@ def open_session(task: Task, folder: str, settings: Settings, trace: bool) -> An
 
 
 def make_inputs(
-    session: Any, batch: int, shapes: dict[str, list[int]] | None = None
+    session: Any, batch: int, shapes: dict[str, list[Any]] | None = None
 ) -> dict[str, Any]:
     """Random inputs of the shapes that the model states.
 
     shapes: of inputs by name, where the model leaves sizes free; the name may be empty for a
             model's only input. An axis of one name has one size everywhere; a first axis that
-            stays free is the batch. Of a whole number without axes, its value.
+            stays free is the batch. Of an input without axes, its value.
     """
     numpy = Libraries.numpy
     inputs, rng = {}, numpy.random.RandomState(0)
@@ -1321,7 +1328,7 @@ def make_inputs(
     return inputs
 
 
-def _wanted(given: Any, shapes: dict[str, list[int]], batch: int) -> dict[str, list[int]]:
+def _wanted(given: Any, shapes: dict[str, list[Any]], batch: int) -> dict[str, list[int]]:
     """The shapes that the user gives, by name, held against what the model states."""
     wanted = dict(shapes)
     if "" in wanted and len(given) == 1:
@@ -1334,8 +1341,14 @@ def _wanted(given: Any, shapes: dict[str, list[int]], batch: int) -> dict[str, l
         raise RuntimeError(f"has no input '{unknown[0]}': its inputs are {', '.join(names)}{hint}")
     for one in given:
         sizes, stated = wanted.get(one.name), list(one.shape)
-        if sizes is None or _is_choice(one, wanted):
+        if sizes is not None and _is_choice(one, wanted):
+            if "float" not in one.type and "double" not in one.type and sizes[0] != int(sizes[0]):
+                raise RuntimeError(f"input '{one.name}' is a {one.type}, not {sizes[0]}")
             continue
+        if sizes is None:
+            continue
+        if not all(isinstance(size, int) and size > 0 for size in sizes):
+            raise RuntimeError(f"input '{one.name}' is {_text(stated)}: its sizes are 1 and more")
         agrees = len(sizes) == len(stated) and all(
             not isinstance(size, int) or size == new for size, new in zip(stated, sizes)
         )
@@ -1349,14 +1362,13 @@ def _wanted(given: Any, shapes: dict[str, list[int]], batch: int) -> dict[str, l
     return wanted
 
 
-def _is_choice(one: Any, wanted: dict[str, list[int]]) -> bool:
-    """Whether an input is a whole number, without axes, whose value is given."""
-    kind = _DTYPES.get(one.type, "object")
-    whole = kind == "bool" or "int" in kind
-    return whole and not one.shape and len(wanted.get(one.name, ())) == 1
+def _is_choice(one: Any, wanted: dict[str, list[Any]]) -> bool:
+    """Whether an input is a number, without axes, whose value is given."""
+    number = _DTYPES.get(one.type, "object") != "object"
+    return number and not one.shape and len(wanted.get(one.name, ())) == 1
 
 
-def _shapes(given: Any, batch: int, wanted: dict[str, list[int]]) -> dict[str, list[int]]:
+def _shapes(given: Any, batch: int, wanted: dict[str, list[Any]]) -> dict[str, list[int]]:
     """The shape of each input by name: what the model states, its free sizes as wanted.
 
     Raises ``RuntimeError`` where some stay free, with all that is missing.
@@ -1366,7 +1378,7 @@ def _shapes(given: Any, batch: int, wanted: dict[str, list[int]]) -> dict[str, l
         for size, new in zip(one.shape, wanted.get(one.name, ())):
             if isinstance(size, str):
                 by_axis.setdefault(size, new)
-    found: dict[str, list[int]] = {}
+    found: dict[str, list[Any]] = {}
     free = []
     for one in given:
         shape: list[Any] = [by_axis.get(size, size) for size in one.shape]
@@ -3134,6 +3146,8 @@ def _spans(records: Sequence[dict[str, Any]], samples: Samples) -> str:
 
 _UNITS = {"s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0}
 _NUMBER = r"[0-9]{1,9}(?:\.[0-9]{1,9})?"
+#: The value of an input.
+_VALUE = r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,3})?"
 
 
 def parse_seconds(text: str) -> float:
@@ -3152,14 +3166,18 @@ def parse_offset(text: str) -> float:
     return float(match.group(2)) * (-1.0 if match.group(1) else 1.0)
 
 
-def parse_shapes(texts: Sequence[str]) -> dict[str, list[int]]:
-    """Shapes by input from ``NAME=1x3x224x224``; without a name, of a model's only input."""
-    found: dict[str, list[int]] = {}
+def parse_shapes(texts: Sequence[str]) -> dict[str, list[Any]]:
+    """Shapes by input from ``NAME=1x3x224x224``; without a name, of a model's only input.
+
+    One number may be the value of an input without axes: ``fmin=-1.5``.
+    """
+    found: dict[str, list[Any]] = {}
     for text in texts:
         name, _, sizes = text.rpartition("=")
-        if not re.match(r"[0-9]{1,10}(?:x[0-9]{1,10})*$", sizes) or name in found:
+        whole = re.match(r"-?[0-9]{1,10}$|[0-9]{1,10}(?:x[0-9]{1,10})+$", sizes)
+        if not (whole or re.match(_VALUE + "$", sizes)) or name in found:
             raise Refused(f"--input {short(text)[1:-1]}: expected NAME=1x3x224x224, once a name")
-        found[name] = [int(size) for size in sizes.split("x")]
+        found[name] = [int(size) for size in sizes.split("x")] if whole else [float(sizes)]
         try:
             check_shapes({name: found[name]})
         except ValueError:

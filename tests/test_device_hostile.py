@@ -460,6 +460,41 @@ def test_free_sizes_are_named_and_taken_from_the_command_line(tmp_path):
         assert done.stderr.count("\n") == 1
 
 
+def test_inputs_without_axes_are_measured_with_the_value_given(tmp_path):
+    import onnx
+    import onnxruntime
+    from onnx import TensorProto, helper
+
+    kinds = {"x": TensorProto.FLOAT, "low": TensorProto.FLOAT, "rate": TensorProto.INT64}
+    values = [
+        helper.make_tensor_value_info(name, kind, ["n"] if name == "x" else [])
+        for name, kind in kinds.items()
+    ]
+    made = [
+        helper.make_node("Cast", ["rate"], ["r"], to=TensorProto.FLOAT),
+        helper.make_node("Sum", ["x", "low", "r"], ["y"]),
+    ]
+    result = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n"])
+    graph = helper.make_graph(made, "g", values, [result])
+    opset = [helper.make_opsetid("", 17)]
+    model = helper.make_model(graph, opset_imports=opset, ir_version=8)
+    place, out = tmp_path / "m.onnx", tmp_path / "m.jsonl"
+    onnx.save(model, place)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    for low, rate in (("50", 0), ("50.5", -3), ("1e2", 7), ("-.5", 16000)):
+        told = [f"low={low}", f"rate={rate}", "x=4"]
+        found = PROGRAM.make_inputs(session, 1, PROGRAM.parse_shapes(told))
+        assert (float(found["low"]), int(found["rate"])) == (float(low), rate)
+        assert found["x"].shape == (4,)
+    for wrong, why in (
+        ("rate=1.5", "is a tensor(int64), not 1.5"),
+        ("x=0", "sizes are 1 and more"),
+    ):
+        done = run_program(place, f"--out={out}", "--budget=5s", f"--input={wrong}")
+        assert done.returncode == 5
+        assert why in done.stderr
+
+
 def test_a_network_that_never_ends_is_ended(monkeypatch):
     """A loop without end, as one node: the first run is ended, the model is refused."""
     import onnx

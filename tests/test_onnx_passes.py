@@ -349,3 +349,72 @@ def test_bounds_that_are_left_out_bound_nothing():
     graph = _graph(nodes, [1, 1], {"k": np.array([-3, 5], np.float32), "zero": _number(1)})
     evaluate_constants(graph)
     assert graph.shape("y") == (1, 5)
+
+
+@pytest.mark.parametrize(
+    ("low", "act"), [(50, "relu"), (50.5, "relu"), (-1, "sigmoid"), (40.25, "sigmoid")]
+)
+def test_an_input_without_axes_takes_the_value_given_whatever_its_type(low, act):
+    def branch(kind):
+        value = helper.make_tensor_value_info("inner", TensorProto.FLOAT, None)
+        return helper.make_graph([node(kind, ["x"], ["inner"])], "b", [], [value])
+
+    made = [
+        node("Greater", ["low", "limit"], ["c"]),
+        node("If", ["c"], ["y"], then_branch=branch("Relu"), else_branch=branch("Sigmoid")),
+    ]
+    for kind in (TensorProto.FLOAT, TensorProto.DOUBLE):
+        limit = np.array(40.25, dtype=helper.tensor_dtype_to_np_dtype(kind))
+        given = model(made, {"x": [1, 4], "low": []}, {"limit": limit}, types={"low": kind})
+        found = network_of(given, inputs={"low": (low,)})
+        assert [layer.act for layer in found.layers] == [act]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (TensorProto.INT64, 16000.5),
+        (TensorProto.UINT8, -1),
+        (TensorProto.INT8, 300),
+        (TensorProto.BOOL, 2),
+    ],
+)
+def test_a_value_that_an_input_cannot_hold_is_refused(kind, value):
+    made = [node("Cast", ["k"], ["f"], to=TensorProto.FLOAT), node("Mul", ["x", "f"], ["y"])]
+    given = model(made, {"x": [1, 4], "k": []}, types={"k": kind})
+    with pytest.raises(UsageError, match=rf"--input k: {value} is no u?(int|bool)"):
+        network_of(given, inputs={"k": (value,)})
+    with pytest.raises(UsageError, match="--input x: sizes are whole numbers"):
+        network_of(given, inputs={"x": (1, 4.5)})
+
+
+def test_weights_that_are_computed_from_no_stored_float_are_no_parameters():
+    """The matrix of a Fourier transform: products and cosines of counted whole numbers."""
+    made = [
+        node("Mul", ["rows", "columns"], ["turns"]),
+        node("Cast", ["turns"], ["angle"], to=TensorProto.FLOAT),
+        node("Cos", ["angle"], ["matrix"]),
+        node("MatMul", ["x", "matrix"], ["z"]),
+        node("MatMul", ["z", "w"], ["y"]),
+    ]
+    count = np.arange(8)
+    given = {"rows": count[:, None], "columns": count[None], "w": normal(8, 3)}
+    found = network_of(model(made, {"x": [1, 8]}, given))
+    assert (found.params, found.macs) == (8 * 3, 8 * 8 + 8 * 3)
+
+
+def test_a_few_numbers_of_another_format_are_not_said_to_be_the_format_of_the_file():
+    made = [
+        node("MatMul", ["x", "w"], ["z"]),
+        node("ReduceMax", ["z"], ["m"], axes=[1]),
+        node("Cast", ["m"], ["d"], to=TensorProto.DOUBLE),
+        node("Mul", ["d", "scale"], ["y"]),
+    ]
+    weights = {"w": normal(64, 50), "scale": np.ones(5)}
+    (note,) = network_of(model(made, {"x": [1, 64]}, weights)).notes
+    said = "a small part of its numbers is stored in fp64 (5 of 3,205 parameters)"
+    assert note == f"{said}, and memory is counted so"
+    made = [node("MatMul", ["x", "w"], ["y"])]
+    given = model(made, {"x": [1, 64]}, {"w": np.ones((64, 5))}, types={"x": TensorProto.DOUBLE})
+    (note,) = network_of(given).notes
+    assert note == "its numbers are stored in fp64, and memory is counted so"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from typing import NoReturn, Sequence
+from typing import Any, NoReturn, Sequence
 
 from flash.device.ground.refusal import Refused
 from flash.device.machine import device_info
@@ -13,6 +13,8 @@ from flash.device.suite import check_shapes, short
 
 _UNITS = {"s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0}
 _NUMBER = r"[0-9]{1,9}(?:\.[0-9]{1,9})?"
+#: The value of an input.
+_VALUE = r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,3})?"
 
 
 def parse_seconds(text: str) -> float:
@@ -31,14 +33,18 @@ def parse_offset(text: str) -> float:
     return float(match.group(2)) * (-1.0 if match.group(1) else 1.0)
 
 
-def parse_shapes(texts: Sequence[str]) -> dict[str, list[int]]:
-    """Shapes by input from ``NAME=1x3x224x224``; without a name, of a model's only input."""
-    found: dict[str, list[int]] = {}
+def parse_shapes(texts: Sequence[str]) -> dict[str, list[Any]]:
+    """Shapes by input from ``NAME=1x3x224x224``; without a name, of a model's only input.
+
+    One number may be the value of an input without axes: ``fmin=-1.5``.
+    """
+    found: dict[str, list[Any]] = {}
     for text in texts:
         name, _, sizes = text.rpartition("=")
-        if not re.match(r"[0-9]{1,10}(?:x[0-9]{1,10})*$", sizes) or name in found:
+        whole = re.match(r"-?[0-9]{1,10}$|[0-9]{1,10}(?:x[0-9]{1,10})+$", sizes)
+        if not (whole or re.match(_VALUE + "$", sizes)) or name in found:
             raise Refused(f"--input {short(text)[1:-1]}: expected NAME=1x3x224x224, once a name")
-        found[name] = [int(size) for size in sizes.split("x")]
+        found[name] = [int(size) for size in sizes.split("x")] if whole else [float(sizes)]
         try:
             check_shapes({name: found[name]})
         except ValueError:

@@ -68,13 +68,13 @@ def open_session(task: Task, folder: str, settings: Settings, trace: bool) -> An
 
 
 def make_inputs(
-    session: Any, batch: int, shapes: dict[str, list[int]] | None = None
+    session: Any, batch: int, shapes: dict[str, list[Any]] | None = None
 ) -> dict[str, Any]:
     """Random inputs of the shapes that the model states.
 
     shapes: of inputs by name, where the model leaves sizes free; the name may be empty for a
             model's only input. An axis of one name has one size everywhere; a first axis that
-            stays free is the batch. Of a whole number without axes, its value.
+            stays free is the batch. Of an input without axes, its value.
     """
     numpy = Libraries.numpy
     inputs, rng = {}, numpy.random.RandomState(0)
@@ -107,7 +107,7 @@ def make_inputs(
     return inputs
 
 
-def _wanted(given: Any, shapes: dict[str, list[int]], batch: int) -> dict[str, list[int]]:
+def _wanted(given: Any, shapes: dict[str, list[Any]], batch: int) -> dict[str, list[int]]:
     """The shapes that the user gives, by name, held against what the model states."""
     wanted = dict(shapes)
     if "" in wanted and len(given) == 1:
@@ -120,8 +120,14 @@ def _wanted(given: Any, shapes: dict[str, list[int]], batch: int) -> dict[str, l
         raise RuntimeError(f"has no input '{unknown[0]}': its inputs are {', '.join(names)}{hint}")
     for one in given:
         sizes, stated = wanted.get(one.name), list(one.shape)
-        if sizes is None or _is_choice(one, wanted):
+        if sizes is not None and _is_choice(one, wanted):
+            if "float" not in one.type and "double" not in one.type and sizes[0] != int(sizes[0]):
+                raise RuntimeError(f"input '{one.name}' is a {one.type}, not {sizes[0]}")
             continue
+        if sizes is None:
+            continue
+        if not all(isinstance(size, int) and size > 0 for size in sizes):
+            raise RuntimeError(f"input '{one.name}' is {_text(stated)}: its sizes are 1 and more")
         agrees = len(sizes) == len(stated) and all(
             not isinstance(size, int) or size == new for size, new in zip(stated, sizes)
         )
@@ -135,14 +141,13 @@ def _wanted(given: Any, shapes: dict[str, list[int]], batch: int) -> dict[str, l
     return wanted
 
 
-def _is_choice(one: Any, wanted: dict[str, list[int]]) -> bool:
-    """Whether an input is a whole number, without axes, whose value is given."""
-    kind = _DTYPES.get(one.type, "object")
-    whole = kind == "bool" or "int" in kind
-    return whole and not one.shape and len(wanted.get(one.name, ())) == 1
+def _is_choice(one: Any, wanted: dict[str, list[Any]]) -> bool:
+    """Whether an input is a number, without axes, whose value is given."""
+    number = _DTYPES.get(one.type, "object") != "object"
+    return number and not one.shape and len(wanted.get(one.name, ())) == 1
 
 
-def _shapes(given: Any, batch: int, wanted: dict[str, list[int]]) -> dict[str, list[int]]:
+def _shapes(given: Any, batch: int, wanted: dict[str, list[Any]]) -> dict[str, list[int]]:
     """The shape of each input by name: what the model states, its free sizes as wanted.
 
     Raises ``RuntimeError`` where some stay free, with all that is missing.
@@ -152,7 +157,7 @@ def _shapes(given: Any, batch: int, wanted: dict[str, list[int]]) -> dict[str, l
         for size, new in zip(one.shape, wanted.get(one.name, ())):
             if isinstance(size, str):
                 by_axis.setdefault(size, new)
-    found: dict[str, list[int]] = {}
+    found: dict[str, list[Any]] = {}
     free = []
     for one in given:
         shape: list[Any] = [by_axis.get(size, size) for size in one.shape]

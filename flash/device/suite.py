@@ -52,7 +52,7 @@ class Task:
     ) -> None:
         self.network, self.content, self.share, self.path = network, content, share, path
         self.beside = beside or {}
-        self.shapes: dict[str, list[int]] = network.get("input_shapes") or {}
+        self.shapes: dict[str, list[Any]] = network.get("input_shapes") or {}
         self.key = network_key(network)
         self.text = str(
             network.get("workload")
@@ -148,10 +148,17 @@ def _is_whole(value: Any, least: int, most: int) -> bool:
 
 
 def check_shapes(shapes: Any) -> None:
-    """Raise ``ValueError`` unless these are input shapes by name, each of bounded size."""
+    """Raise ``ValueError`` unless these are input shapes by name, each of bounded size.
+
+    One number may also be the value of an input without axes.
+    """
     for name, shape in dict(shapes).items():
         whole = isinstance(shape, list) and all(_is_whole(n, 1, MOST_ELEMENTS) for n in shape)
-        if not isinstance(name, str) or not whole or math.prod(shape) > MOST_ELEMENTS:
+        if whole and math.prod(shape) > MOST_ELEMENTS:
+            whole = False
+        elif isinstance(shape, list) and len(shape) == 1:
+            whole = type(shape[0]) in (int, float) and abs(shape[0]) <= MOST_ELEMENTS
+        if not isinstance(name, str) or not whole:
             raise ValueError(f"input shape {short(name)}: {short(shape)}")
 
 
@@ -177,7 +184,7 @@ def _weights(given: Any) -> dict[str, Any]:
 
 
 def own_models(
-    paths: Sequence[str], precision: str, batch: int, shapes: dict[str, list[int]]
+    paths: Sequence[str], precision: str, batch: int, shapes: dict[str, list[Any]]
 ) -> Suite:
     """The user's ONNX files as a suite; ``shapes`` of their inputs by name, where they are free."""
     tasks, digests = [], []

@@ -178,7 +178,7 @@ def check(
     runtime: str | None = None,
     hardware: Given | None = None,
     input_shape: Sequence[int] | None = None,
-    inputs: Mapping[str, Sequence[int]] | None = None,
+    inputs: Mapping[str, Sequence[float]] | None = None,
     optimized_by: str | None = None,
 ) -> CheckReport:
     """One verdict a model and target; the limits are on predictions.

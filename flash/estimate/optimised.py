@@ -25,7 +25,7 @@ class Optimised:
 
     by: str
     input_shape: Sequence[int] | None = None
-    inputs: Mapping[str, Sequence[int]] | None = None
+    inputs: Mapping[str, Sequence[float]] | None = None
     _made: dict[tuple[str, bool], Network] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -49,7 +49,7 @@ def asked_optimiser(options: argparse.Namespace) -> Optimised | None:
     return Optimised(options.optimized_by, only_shape(options), input_sizes(options))
 
 
-def input_sizes(options: argparse.Namespace) -> Mapping[str, Sequence[int]]:
+def input_sizes(options: argparse.Namespace) -> Mapping[str, Sequence[float]]:
     """Sizes by name of the input; one number may also be the value of an input without axes."""
     return parse_only_input(options.input_shape, options.input)[1]
 

@@ -76,7 +76,7 @@ def estimate(
     runtime: str | None = None,
     hardware: Given | None = None,
     input_shape: Sequence[int] | None = None,
-    inputs: Mapping[str, Sequence[int]] | None = None,
+    inputs: Mapping[str, Sequence[float]] | None = None,
     layers: bool = False,
     optimized_by: str | None = None,
     metrics: Sequence[str] = (),
@@ -207,7 +207,7 @@ def _given_models(
 def read_models(
     paths: Iterable[str | Path | Model],
     input_shape: Sequence[int] | None = None,
-    inputs: Mapping[str, Sequence[int]] | None = None,
+    inputs: Mapping[str, Sequence[float]] | None = None,
 ) -> tuple[list[Model], list[FlashError]]:
     """The models that can be read, in order, and why the others cannot.
 
@@ -244,7 +244,7 @@ def _published(name: str, input_shape: Sequence[int] | None) -> Model | None:
 def _from_file(
     path: str | Path,
     input_shape: Sequence[int] | None,
-    inputs: Mapping[str, Sequence[int]] | None,
+    inputs: Mapping[str, Sequence[float]] | None,
 ) -> Model:
     from flash.backends import read_onnx  # noqa: PLC0415 (an extra)
 

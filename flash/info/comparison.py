@@ -225,7 +225,7 @@ def compare_models(
     target: str | None = None,
     runtime: str | None = None,
     input_shape: Sequence[int] | None = None,
-    inputs: Mapping[str, Sequence[int]] | None = None,
+    inputs: Mapping[str, Sequence[float]] | None = None,
 ) -> Comparison:
     """Two ONNX files: sizes, and costs on a target where one is given.
 

@@ -137,7 +137,7 @@ def _silent(message: str) -> None:
     """Say nothing."""
 
 
-def _inputs(given: argparse.Namespace) -> dict[str, tuple[int, ...]]:
+def _inputs(given: argparse.Namespace) -> dict[str, tuple[float, ...]]:
     """Sizes of the models' inputs by name; of an only input under the empty name."""
     only, by_name = parse_only_input(given.input_shape, given.input)
     return by_name if only is None else by_name | {"": only}

@@ -30,7 +30,7 @@ def profile(
     count: int = DEFAULT_COUNT,
     precision: str = "fp32",
     batch: int = 1,
-    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    input_shapes: Mapping[str, Sequence[float]] | None = None,
     seed: int = 0,
     device: Device | None = None,
     threads: int | None = None,
@@ -107,7 +107,7 @@ def make_suite(
     precision: str,
     batch: int,
     seed: int,
-    input_shapes: Mapping[str, Sequence[int]] | None,
+    input_shapes: Mapping[str, Sequence[float]] | None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> bytes:
     """The suite that is asked for; raises ``UsageError`` where that contradicts itself.

@@ -99,15 +99,15 @@ def parse_sizes(text: str, option: str = "") -> tuple[int, ...]:
     raise _refused(text, option, "sizes such as 1x3x224x224")
 
 
-def parse_inputs(texts: Iterable[str], unnamed: bool = False) -> dict[str, tuple[int, ...]]:
+def parse_inputs(texts: Iterable[str], unnamed: bool = False) -> dict[str, tuple[float, ...]]:
     """Sizes by input from ``NAME=1x3x224x224``; one number may be the value of a scalar input.
 
     unnamed: sizes without a name are those of a model's only input, under "".
 
-    >>> parse_inputs(["state=2x1x128", "sr=16000"])
-    {'state': (2, 1, 128), 'sr': (16000,)}
+    >>> parse_inputs(["state=2x1x128", "sr=16000", "low=-1.5"])
+    {'state': (2, 1, 128), 'sr': (16000,), 'low': (-1.5,)}
     """
-    found: dict[str, tuple[int, ...]] = {}
+    found: dict[str, tuple[float, ...]] = {}
     for text in texts:
         name, equals, sizes = text.rpartition("=")
         if not name and (equals or not unnamed or not _SIZES_MEANT.fullmatch(sizes)):
@@ -115,14 +115,17 @@ def parse_inputs(texts: Iterable[str], unnamed: bool = False) -> dict[str, tuple
         option = f"--input {name}".rstrip()
         if name in found:
             raise UsageError(f"{option}: given twice")
-        one = re.fullmatch(r"[0-9]{1,10}", sizes)
-        found[name] = (int(sizes),) if one else parse_sizes(sizes, option)
+        one = number_of(sizes) if name else math.nan
+        whole = re.fullmatch(r"[+-]?[0-9]{1,19}", sizes)
+        found[name] = (
+            parse_sizes(sizes, option) if math.isnan(one) else (int(sizes) if whole else one,)
+        )
     return found
 
 
 def parse_only_input(
     sizes: str | None, texts: Iterable[str]
-) -> tuple[tuple[int, ...] | None, dict[str, tuple[int, ...]]]:
+) -> tuple[tuple[int, ...] | None, dict[str, tuple[float, ...]]]:
     """Sizes of the models' only input, if given, and of inputs by name.
 
     sizes: of ``--input-shape``. texts: of every ``--input``, of which one without a name says the
@@ -132,7 +135,8 @@ def parse_only_input(
     ((1, 3, 32, 32), {})
     """
     by_name = parse_inputs(texts, unnamed=True)
-    only = by_name.pop("", None)
+    given = by_name.pop("", None)
+    only = None if given is None else tuple(int(size) for size in given)
     if sizes is None:
         return only, by_name
     if only is not None:

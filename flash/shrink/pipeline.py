@@ -54,7 +54,7 @@ def shrink(
     *,
     example_input: Any = None,
     input_shape: Sequence[int] | None = None,
-    inputs: Mapping[str, Sequence[int]] | None = None,
+    inputs: Mapping[str, Sequence[float]] | None = None,
     runtime: str | None = None,
     max_latency_ms: float | None = None,
     max_latency_share: float | None = None,
@@ -259,7 +259,7 @@ def _openness(device: Target, sides: Sequence[int]) -> Open:
 def _read(
     model: Any,
     example_input: Any,
-    sizes: tuple[Sequence[int] | None, Mapping[str, Sequence[int]] | None],
+    sizes: tuple[Sequence[int] | None, Mapping[str, Sequence[float]] | None],
     how: Open,
 ) -> Variants:
     from flash.backends import variants_of, variants_of_file  # noqa: PLC0415 (an extra)

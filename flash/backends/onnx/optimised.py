@@ -41,7 +41,7 @@ _OUTSIDE_BYTES: Final = 4096
 def optimised_network(
     source: str | Path | onnx.ModelProto,
     input_shape: Sequence[int] | None = None,
-    inputs: Mapping[str, Sequence[int]] | None = None,
+    inputs: Mapping[str, Sequence[float]] | None = None,
     *,
     blocks: bool = True,
 ) -> Network:
@@ -98,7 +98,7 @@ def _optimise(given: str | bytes, place: Path, blocks: bool) -> None:
 def _read(
     graph: Graph,
     input_shape: Sequence[int] | None,
-    inputs: Mapping[str, Sequence[int]] | None,
+    inputs: Mapping[str, Sequence[float]] | None,
 ) -> Network:
     bind_axes(graph, input_shape, inputs)
     quantized = is_quantized(graph)

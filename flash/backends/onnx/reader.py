@@ -40,7 +40,7 @@ _MOST_NAMED: Final = 5
 def read_onnx(
     path: str | Path,
     input_shape: Sequence[int] | None = None,
-    inputs: Mapping[str, Sequence[int]] | None = None,
+    inputs: Mapping[str, Sequence[float]] | None = None,
 ) -> Network:
     """The network in an ONNX file.
 
@@ -58,7 +58,7 @@ def network_of(
     model: onnx.ModelProto,
     name: str = "model",
     input_shape: Sequence[int] | None = None,
-    inputs: Mapping[str, Sequence[int]] | None = None,
+    inputs: Mapping[str, Sequence[float]] | None = None,
 ) -> Network:
     """The network in a model already loaded; ``name`` begins messages. As ``read_onnx``."""
     copy = onnx.ModelProto()
@@ -70,7 +70,7 @@ def _network(
     model: onnx.ModelProto,
     path: str,
     input_shape: Sequence[int] | None,
-    inputs: Mapping[str, Sequence[int]] | None,
+    inputs: Mapping[str, Sequence[float]] | None,
 ) -> Network:
     try:
         return _read(checked_graph(model, path), input_shape, inputs)
@@ -84,7 +84,7 @@ def _network(
 def _read(
     graph: Graph,
     input_shape: Sequence[int] | None,
-    inputs: Mapping[str, Sequence[int]] | None,
+    inputs: Mapping[str, Sequence[float]] | None,
 ) -> Network:
     run_passes(graph, input_shape, inputs)
     _refuse_unknown(graph)

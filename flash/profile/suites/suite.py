@@ -101,7 +101,7 @@ def model_suite(
     paths: Sequence[str | Path],
     precision: str = "fp32",
     batch: int = 1,
-    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    input_shapes: Mapping[str, Sequence[float]] | None = None,
 ) -> bytes:
     """The archive of a suite of someone's ONNX files, which ``precision`` only describes.
 
@@ -146,8 +146,8 @@ def model_suite(
 
 
 def _own_shapes(
-    content: bytes, shapes: Mapping[str, Sequence[int]], known: dict[str, None]
-) -> dict[str, list[int]]:
+    content: bytes, shapes: Mapping[str, Sequence[float]], known: dict[str, None]
+) -> dict[str, list[float]]:
     """The shapes that are of a model's inputs; adds what it has to the names that are known.
 
     The value of a tensor that the model computes is something ``flash estimate`` may be told; what

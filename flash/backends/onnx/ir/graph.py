@@ -149,7 +149,7 @@ class Graph:
     declared: dict[str, Value] = field(default_factory=dict)
     bounded: list[str] = field(default_factory=list)
     turned: dict[str, int] = field(default_factory=dict)
-    stated: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    stated: dict[str, tuple[float, ...]] = field(default_factory=dict)
     in_blocks: bool = False
     own: bool = False
     renamed: dict[str, str] = field(default_factory=dict)

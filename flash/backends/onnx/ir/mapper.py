@@ -44,7 +44,8 @@ _MALFORMED: Final = (
     TypeError,
     ValueError,
 )
-_WEIGHTED: Final = ("conv", "conv_transpose", "linear", "recurrent")
+#: Share of a file's parameters, or of its results, from which on a format is that of its numbers.
+_MOST: Final = 0.5
 _WINDOWED: Final = ("conv", "max_pool", "avg_pool", "global_pool")
 
 
@@ -107,10 +108,7 @@ class Mapper:
         return name in self.graph.constants or name in self.graph.values
 
     def _notes(self) -> Iterator[str]:
-        formats = {x.format for x in self._layers} | {x.out_format for x in self._layers}
-        if formats - {""}:
-            names = " and ".join(sorted(formats - {""}))
-            yield f"its numbers are stored in {names}, and memory is counted so"
+        yield from self._stored_formats()
         for label, turns in self.graph.turned.items():
             yield (
                 f"{label} turns {turns} times: what a turn computes is counted, not what a runtime "
@@ -125,6 +123,22 @@ class Mapper:
             yield (
                 f"{self.graph.bounded[0]} makes as many results as the data say: the most "
                 "possible are counted"
+            )
+
+    def _stored_formats(self) -> Iterator[str]:
+        """What a file stores its numbers in, where that is not what the target uses."""
+        weights, results = Counter[str](), Counter[str]()
+        for layer in self._layers:
+            weights[layer.format] += int(layer_params(layer))
+            results[layer.out_format] += int(out_elements(layer))
+        most = {f for of in (weights, results) for f in of if of[f] >= _MOST * of.total()}
+        formats = {*weights, *results} - {""}
+        if names := " and ".join(sorted(formats & most)):
+            yield f"its numbers are stored in {names}, and memory is counted so"
+        for name in sorted(formats - most):
+            yield (
+                f"a small part of its numbers is stored in {name} ({weights[name]:,} of "
+                f"{weights.total():,} parameters), and memory is counted so"
             )
 
     def _further_input(self, name: str) -> None:
@@ -276,7 +290,7 @@ class Mapper:
             signal=any(x.signal for x in xs),
             **(sizes | fields),
         )
-        params = self._count([*names, *self._merged_weights(node)], op in _WEIGHTED)
+        params = self._count([*names, *self._merged_weights(node)])
         if params != layer_params(layer):
             layer = replace(layer, params=params)
         self._layers.append(layer)
@@ -339,22 +353,16 @@ class Mapper:
                 return "" if stored == "fp32" else stored
         return ""
 
-    def _count(self, weights: Iterable[str], weighted: bool) -> int:
+    def _count(self, weights: Iterable[str]) -> int:
         """Parameters in these constants that no layer before reads.
 
-        What is computed from nothing that the file stores (a mask, a grid) is no parameter, unless
-        a layer uses it as its weights (``weighted``).
+        What is computed from no float that the file stores (a mask, a grid, the matrix of a Fourier
+        transform) is no parameter.
         """
-        roots: dict[str, int] = {}
-        for name in weights:
-            constant = self.graph.constants[name]
-            if weighted and not constant.roots:
-                roots[name] = prod(constant.shape)
-            for root in constant.roots:
-                roots[root] = self.graph.roots[root][0]
-        new = roots.keys() - self._counted
+        roots = {root for name in weights for root in self.graph.constants[name].roots}
+        new = roots - self._counted
         self._counted |= new
-        return sum(roots[name] for name in new)
+        return sum(self.graph.roots[name][0] for name in new)
 
     @staticmethod
     def _merged(node: Node) -> dict[str, Any]:

@@ -46,7 +46,7 @@ _MALFORMED: Final = (
 def run_passes(
     graph: Graph,
     input_shape: Sequence[int] | None = None,
-    inputs: Mapping[str, Sequence[int]] | None = None,
+    inputs: Mapping[str, Sequence[float]] | None = None,
 ) -> None:
     """Bind the axes of the inputs (see ``bind_axes``) and run all passes, in place.
 

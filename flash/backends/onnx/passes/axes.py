@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import count
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from flash.backends.onnx.ir.graph import Constant, Graph, Value
+from flash.backends.onnx.ir.graph import FLOATS, Constant, Graph, Value
 from flash.errors import InputError, UsageError
 
 __all__ = ["bind_axes", "choices"]
@@ -27,20 +28,20 @@ _CHOICES: Final = (TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL)
 def bind_axes(
     graph: Graph,
     input_shape: Sequence[int] | None = None,
-    inputs: Mapping[str, Sequence[int]] | None = None,
+    inputs: Mapping[str, Sequence[float]] | None = None,
 ) -> None:
     """Bind dynamic axes: a batch axis that nobody gives is 1, any other must be given.
 
     input_shape: sizes of the only input.
-    inputs:      sizes by name of the input. An axis of one name has one size everywhere. Of a
-                 whole number without axes, its value.
+    inputs:      sizes by name of the input. An axis of one name has one size everywhere. Of an
+                 input without axes, its value.
 
     Raises ``UsageError`` for sizes that contradict the model, ``InputError`` for an axis
     without a size.
     """
-    wanted = {name: tuple(sizes) for name, sizes in (inputs or {}).items() if name in graph.inputs}
     graph.stated |= {n: tuple(v) for n, v in (inputs or {}).items() if n not in graph.inputs}
-    option = dict.fromkeys(wanted, "--input")
+    given = {name: values for name, values in (inputs or {}).items() if name in graph.inputs}
+    option = dict.fromkeys(given, "--input")
     if input_shape is not None:
         if len(graph.inputs) != 1:
             names = ", ".join(graph.inputs)
@@ -49,11 +50,11 @@ def bind_axes(
                 f"{len(graph.inputs)} ({names}): give --input NAME=1x3x224x224 for each"
             )
         (only,) = graph.inputs
-        wanted.setdefault(only, tuple(input_shape))
+        given.setdefault(only, tuple(input_shape))
         option.setdefault(only, "--input-shape")
     if not graph.inputs:
         raise InputError(f"{graph.path}: it has no input")
-    _set_choices(graph, wanted)
+    wanted = _sizes(graph, given, option)
     by_axis_name = _named_sizes(graph, wanted)
     _refuse_free(graph, wanted, by_axis_name)
     for name, (dims, elem_type) in graph.inputs.items():
@@ -87,15 +88,42 @@ def bind_axes(
         raise UsageError(f"{graph.path}: no input has an element")
 
 
-def _set_choices(graph: Graph, wanted: dict[str, tuple[int, ...]]) -> None:
-    """Make constants of the inputs without axes that were given a number."""
-    for name, given in list(wanted.items()):
+def _sizes(
+    graph: Graph, given: Mapping[str, Sequence[float]], option: Mapping[str, str]
+) -> dict[str, tuple[int, ...]]:
+    """The sizes among what is given; makes constants of the inputs without axes that have a value.
+
+    Raises ``UsageError`` for a number that an input cannot be, or that is no size.
+    """
+    wanted: dict[str, tuple[int, ...]] = {}
+    for name, values in given.items():
         dims, elem_type = graph.inputs[name]
-        if dims or len(given) != 1 or elem_type not in _CHOICES:
-            continue
-        value = np.array(given[0], dtype=helper.tensor_dtype_to_np_dtype(elem_type))
-        graph.constants[name] = Constant((), elem_type, value)
-        del wanted[name]
+        if not dims and len(values) == 1:
+            value = _as_type(values[0], elem_type)
+            if value is None:
+                kind = helper.tensor_dtype_to_string(elem_type).removeprefix("TensorProto.").lower()
+                raise UsageError(
+                    f"{option[name]} {name}: {values[0]} is no {kind}, which the input is"
+                )
+            graph.constants[name] = Constant((), elem_type, value)
+        elif all(value == int(value) for value in values):
+            wanted[name] = tuple(int(value) for value in values)
+        else:
+            raise UsageError(f"{option[name]} {name}: sizes are whole numbers")
+    return wanted
+
+
+def _as_type(number: float, elem_type: int) -> NDArray[Any] | None:
+    """A number as an element of a tensor; None where none is that number."""
+    if elem_type == TensorProto.STRING:
+        return None
+    kind = helper.tensor_dtype_to_np_dtype(elem_type)
+    try:
+        value = np.array(number).astype(kind)
+    except (OverflowError, ValueError):
+        return None
+    exact = elem_type in FLOATS or bool(value == number)
+    return value if exact and np.isfinite(value.astype(np.float64)) else None
 
 
 def _named_sizes(graph: Graph, wanted: Mapping[str, tuple[int, ...]]) -> dict[str, int]:

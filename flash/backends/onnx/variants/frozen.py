@@ -83,7 +83,7 @@ class Frozen:
 def freeze_file(
     path: str | Path,
     input_shape: Sequence[int] | None = None,
-    inputs: Mapping[str, Sequence[int]] | None = None,
+    inputs: Mapping[str, Sequence[float]] | None = None,
 ) -> Frozen:
     """The model of a file, weights beside it included; raises ``InputError``."""
     model = load_model(path, weights=True)
@@ -113,7 +113,7 @@ def freeze(
     model: onnx.ModelProto,
     path: str = "model",
     input_shape: Sequence[int] | None = None,
-    inputs: Mapping[str, Sequence[int]] | None = None,
+    inputs: Mapping[str, Sequence[float]] | None = None,
 ) -> Frozen:
     """The model made static; ``path`` begins messages.
 

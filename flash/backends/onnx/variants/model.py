@@ -153,7 +153,7 @@ class Open:
 def variants_of_file(
     path: str | Path,
     input_shape: Sequence[int] | None = None,
-    inputs: Mapping[str, Sequence[int]] | None = None,
+    inputs: Mapping[str, Sequence[float]] | None = None,
     how: Open | None = None,
 ) -> Variants:
     """The variants of the model in a file; raises ``InputError``."""
