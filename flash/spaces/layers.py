@@ -103,7 +103,7 @@ class Layer:
     operands:  number of input tensors; of an average pool from a file 2 where its opset has
                runtimes compute it tap by tap.
     kernel_width: of a softmax or a normalisation of rows the length of a row (1: not known), of a
-               gather of a piece; else of the window.
+               gather of a piece; else of the window. kernel_height of a scatter: pieces written.
     dilation:  distance between the positions that a kernel reads, of networks that flash builds;
                one read from a file does not tell.
     batch:     times all this is done on other data with the same weights: images of a batch,

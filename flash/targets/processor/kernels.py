@@ -42,6 +42,7 @@ from flash.targets.processor.kernel_classes import (
 from flash.targets.processor.work import (
     CHOICE_ELEMENTS,
     CONVERSION_WORK,
+    ELEMENT_WORK,
     GATE_WORK,
     GATHER_WORK,
     NORM_ROW,
@@ -72,11 +73,11 @@ _NEEDS: Final[Mapping[str, str]] = {
     "reduce": "norm",
     "resize": "move",
     "gather": "move",
-    "scatter": "move",
     "sort": "activation",
 }
-#: Operations whose work is not known.
+#: Operations whose work is not known, and those that no suite has measured either.
 _UNKNOWN: Final = ("other", "trees")
+_NEVER_MEASURED: Final = (*_UNKNOWN, "scatter")
 #: Layers that only files have; the last two cost nothing.
 _FROM_FILES: Final = (
     "matmul",
@@ -199,7 +200,8 @@ def _from_files_by_path(layer: Layer, lanes: int) -> Kernel:
     if layer.op == "gather":
         pieces: Any = out_elements(layer) // layer.kernel_width
         moved = in_elements(layer) + out_elements(layer)
-        return Kernel(MOVE, pieces, GATHER_WORK, 1, moved, 0, 1)
+        each = ELEMENT_WORK if layer.act == "elements" else GATHER_WORK
+        return Kernel(MOVE, pieces, each, 1, moved, 0, 1)
     kernel = _from_files(layer, lanes)
     if layer.op == "layer_norm":
         more = _of_rows(kernel.positions, layer, NORM_ROW)
@@ -253,7 +255,7 @@ def is_rated(layer: Layer, classes: Sequence[str]) -> bool:
     classes: that were measured. What is not is priced at the rates of its ``BASE_CLASS``; an
     operator that nobody knows by what it reads and writes.
     """
-    if layer.op in _UNKNOWN:
+    if layer.op in _NEVER_MEASURED:
         return False
     if layer.op == "act":
         return layer.act not in SLOW_ACTIVATIONS or "activation" in classes
@@ -302,6 +304,8 @@ def _from_files(layer: Layer, lanes: int) -> Kernel:
             matrices,
             1 + steps,
         )
+    if layer.op == "scatter":
+        return Kernel(MOVE, layer.kernel_height, SCATTER_WORK, 1, moved, 0, 1)
     work = WORK.get(layer.act) or WORK.get(layer.op, 0)
     touched: Any = np.maximum(in_elements(layer), out_elements(layer)) if work else 0
     return Kernel(_moving_class(layer, work), touched, work, 1, moved, 0, 1)

@@ -145,6 +145,7 @@ def gather(mapper: Mapper, node: Node) -> None:
         node,
         inputs,
         weights=table,
+        act="elements" if node.op == "GatherElements" else "",
         in_channels=read,
         in_height=1,
         in_width=1,
@@ -153,8 +154,14 @@ def gather(mapper: Mapper, node: Node) -> None:
 
 
 def scatter(mapper: Mapper, node: Node) -> None:
-    """Entries written into a tensor."""
-    traffic(mapper, node, "scatter")
+    """Entries written into a tensor, value by value or in pieces."""
+    if node.op == "TensorScatter":
+        pieces = 1  # a run of neighbours
+    elif node.op == "ScatterND":
+        pieces = mapper.size(node.input(1)) // mapper.shape(node.input(1))[-1]
+    else:
+        pieces = mapper.size(node.input(1))
+    traffic(mapper, node, "scatter", kernel_height=pieces)
 
 
 def sort(mapper: Mapper, node: Node) -> None:
