@@ -20,7 +20,7 @@ from flash.calibrate.anchors import lift_of, long_trainings, read_anchors
 from flash.calibrate.own_classes import write_for_classes
 from flash.command import CommandParser, check_place
 from flash.errors import NothingDoneError, UsageError
-from flash.files.writing import write_text
+from flash.files.results import put_result
 from flash.quantities import parse_count, parse_whole
 from flash.report.base import Result
 from flash.spaces.space import load_space
@@ -376,5 +376,5 @@ def _say(found: Calibration | TableCalibration, json_file: str | None) -> None:
         sys.stdout.write(found.to_json())
         return
     if json_file:
-        write_text(json_file, found.to_json())
+        put_result(json_file, found.to_json())
     sys.stdout.write(str(found))

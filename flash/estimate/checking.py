@@ -34,7 +34,7 @@ from flash.estimate.pricing import (
     target_name,
 )
 from flash.estimate.table import Row, aligned, latency_cell, short
-from flash.files.writing import write_text
+from flash.files.results import put_result
 from flash.quantities import (
     EXTRAPOLATED,
     format_energy,
@@ -302,9 +302,9 @@ def main(arguments: Sequence[str]) -> None:
     models, errors = read_models(options.models, only_shape(options), input_sizes(options))
     verdicts = _judged(models, targets, limits, confidence, errors, asked_optimiser(options))
     if options.json:
-        _put(options.json, verdicts.to_json())
+        put_result(options.json, verdicts.to_json())
     if options.markdown:
-        _put(options.markdown, _as_markdown(verdicts))
+        put_result(options.markdown, _as_markdown(verdicts))
     if "-" not in (options.json, options.markdown) and verdicts:
         sys.stdout.write(_as_text(verdicts))
     end_with(errors)
@@ -353,10 +353,3 @@ def _as_markdown(report: CheckReport) -> str:
 def _escaped(text: str) -> str:
     """A cell's text: one line, no column of its own."""
     return "".join(c if c.isprintable() else " " for c in text).replace("|", "\\|")
-
-
-def _put(place: str, text: str) -> None:
-    if place == "-":
-        sys.stdout.write(text)
-    else:
-        write_text(place, text)

@@ -39,7 +39,7 @@ from flash.estimate.sheet import check_sheet, write_sheet
 from flash.estimate.stream import DesignLines, fingerprint, write_designs
 from flash.estimate.table import Row, basis_lines, entropy_table, estimate_table, layer_table
 from flash.files.cells import csv_text
-from flash.files.writing import write_text
+from flash.files.results import put_result
 from flash.measurements.comparison import comparison_table, read_comparison
 from flash.measurements.records import KernelTime
 from flash.metrics import METRICS, evidence
@@ -338,7 +338,4 @@ def _write(options: argparse.Namespace, rows: list[Row]) -> None:
     else:
         flat = report.layer_records() if options.layers else report.to_records()
         output, place = csv_text(flat), options.csv or "-"
-    if place == "-":
-        sys.stdout.write(output)
-    else:
-        write_text(place, output)
+    put_result(place, output)

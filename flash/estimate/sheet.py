@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from flash.errors import UsageError
 from flash.estimate.table import Row, latency_cell
-from flash.files.writing import write_text
+from flash.files.results import put_result
 from flash.quantities import quantity
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def write_sheet(path: str | Path, row: Row, network: Network, target: Target) ->
     title = f"{row['design']}, target {target.name}"
     lines = [f"{costs}, area {_cell(row, 'area_mm2')}"]
     view = ChipView(title, lines, *drawn_chip(target, network))
-    write_text(path, chip_svg(view) if Path(path).suffix == ".svg" else chip_html(view))
+    put_result(path, chip_svg(view) if Path(path).suffix == ".svg" else chip_html(view))
 
 
 def _cell(row: Row, name: str) -> str:

@@ -50,7 +50,8 @@ from flash.export.report import ExportReport
 from flash.export.trained import preprocessing_beside, read_weights
 from flash.export.variant import cut_variant, is_variant
 from flash.files.reading import read_input
-from flash.files.writing import write_folder, write_text
+from flash.files.results import put_result, refuse_others_files
+from flash.files.writing import write_folder
 from flash.quantities import parse_seed, parse_whole
 from flash.report.design import DesignReport
 from flash.report.reading import read_search
@@ -141,6 +142,7 @@ def export(
         entries.append(entry | {"weights": order.weights_from, "builds": listed})
     manifest = _head(found, name, text, seed, formats) | {"designs": entries}
     contents["manifest.json"] = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
+    refuse_others_files(out, contents)
     write_folder(out, contents)
     return ExportReport(Path(out), manifest)
 
@@ -330,5 +332,5 @@ def main(arguments: Sequence[str]) -> None:
         sys.stdout.write(done.to_json())
         return
     if options.json:
-        write_text(options.json, done.to_json())
+        put_result(options.json, done.to_json())
     sys.stdout.write("\n".join(done.lines()) + "\n")

@@ -8,6 +8,7 @@ from pathlib import Path
 from flash.errors import UsageError
 from flash.explorer import Source, explorer_html, search_words
 from flash.files.reading import read_input
+from flash.files.results import refuse_others_files
 from flash.files.writing import write_folder
 from flash.report import SearchReport, read_search
 from flash.report.runs import command_of
@@ -60,6 +61,7 @@ def export_page(
     )
     words = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{found.space.name}-{found.target['name']}")
     stem = words.strip(".-") or "front"
+    refuse_others_files(out, [f"{stem}.html"])
     return write_folder(out, {f"{stem}.html": explorer_html(found, source)})[0]
 
 

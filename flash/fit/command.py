@@ -16,6 +16,7 @@ from pathlib import Path
 from flash.command import CommandParser, check_place
 from flash.errors import ProfileError, UsageError, shown
 from flash.files.locations import known_names
+from flash.files.results import put_result, replacing
 from flash.files.writing import write_text
 from flash.fit.derived import derived_profile, with_kernels_in_floats
 from flash.fit.doubts import better_alone, contradiction, doubts_about
@@ -304,8 +305,8 @@ def main(arguments: Sequence[str]) -> None:
     # The error is told before the file is there.
     sys.stdout.flush()
     if options.json and options.json != "-":
-        write_text(options.json, report.to_json())
-    replaced = ", in place of the file that was there" if Path(out).exists() else ""
+        put_result(options.json, report.to_json(), options.quiet)
+    replaced = replacing(out)
     write_text(out, profile_text(report.profile, "Written by flash.fit; its error is below."))
     progress(f"written: {out}{replaced}")
 

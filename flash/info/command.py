@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from flash.command import CommandParser
 from flash.errors import UsageError, did_you_mean
-from flash.files.writing import write_text
+from flash.files.results import put_result
 from flash.info.examination import doctor
 from flash.info.topics import TOPICS, catalogue
 from flash.quantities import parse_only_input
@@ -92,9 +92,7 @@ def compare_main(arguments: Sequence[str]) -> None:
         found = compare(options.a, options.b)
     texts = ((options.json, found.to_json), (options.csv, found.to_csv))
     for place, text in texts:
-        if place == "-":
-            sys.stdout.write(text())
-        elif place is not None:
-            write_text(place, text())
+        if place is not None:
+            put_result(place, text())
     if "-" not in (options.json, options.csv):
         sys.stdout.write("\n".join(found.lines()) + "\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from flash.files.results import refuse_others_files
 from flash.files.writing import write_folder
 from flash.report.chip import ChipView, chip_svg
 from flash.report.chip_sheet import chip_html
@@ -12,7 +13,10 @@ from flash.report.picture import front_svg
 from flash.report.result import SearchReport
 from flash.report.runs import MANIFEST, Run, read_run, remove_stale, run_text
 
-__all__ = ["write_files"]
+__all__ = ["NAMES", "write_files"]
+
+#: The files of every search whose command is known.
+NAMES = ("front.json", "front.csv", "front.svg", MANIFEST)
 
 
 def write_files(
@@ -35,8 +39,9 @@ def write_files(
                 the folder and this one does not goes.
     new:        the folder is the run's own; see ``write_folder``.
 
-    Returns the files' paths. Raises ``UsageError`` for a folder that cannot be written and
-    ``FlashError`` for a disk that cannot take them, one line each; nothing new is left then.
+    Returns the files' paths. Raises ``UsageError`` for a folder that cannot be written or holds
+    another's file of these names, and ``FlashError`` for a disk that cannot take them, one line
+    each; nothing new is left then.
     """
     contents: dict[str, str | bytes] = {
         "front.json": report.to_json(),
@@ -46,6 +51,8 @@ def write_files(
     if chip is not None:
         contents |= {"chip.svg": chip_svg(chip), "chip.html": chip_html(chip)}
     contents |= more or {}
+    if not new:
+        refuse_others_files(folder, contents)
     if run is None:
         return write_folder(folder, contents, new)
     contents[MANIFEST] = run_text(run, contents)

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from flash.files.locations import data_file, data_file_and_part
-from flash.files.writing import write_text
+from flash.files.results import put_result, refuse_others_files
 from flash.proxies.options import options_from
 from flash.quantities import parse_confidence, parse_number, parse_seed, parse_whole, quantity
-from flash.report.files import write_files
+from flash.report.files import NAMES, write_files
 from flash.report.runs import Run, dated_folder, point_latest
 from flash.report.table import print_report
 from flash.search.pipeline import Outcome, prepare, run
@@ -23,23 +23,27 @@ from flash.search.waiting import teller
 __all__ = ["requested", "search_and_write", "spend_budget_on"]
 
 _T = TypeVar("_T")
+#: What the page is called, beside the other files or, where there are none, in the current folder.
+_PAGE = "front.html"
 
 
 def search_and_write(options: argparse.Namespace, request: Request) -> None:
     """Search, and write what was found."""
     began = datetime.datetime.now().astimezone()
+    kept = options.out or options.export or not options.json
+    if options.out or not kept:  # the folder of a run that names none is its own
+        names: tuple[str, ...] = NAMES if kept else ()
+        names += ("manifest.json",) if options.export else ()
+        refuse_others_files(options.out or "", (*names, _PAGE) if options.html == "" else names)
     outcome = run(request)
     report = outcome.report
     html = _page(options, request, outcome)
-    if options.json == "-":
-        sys.stdout.write(report.to_json())
-    elif options.json:
-        write_text(options.json, report.to_json())
+    if options.json:
+        put_result(options.json, report.to_json(), options.quiet)
     written: tuple[Path, ...] = ()
-    kept = options.out or options.export or not options.json
     if html and (options.html or not kept):
-        place = Path(options.html or "front.html")
-        write_text(place, html)
+        place = Path(options.html or _PAGE)
+        put_result(place, html, options.quiet)
         written += (place,)
         html = ""
     if kept:
@@ -48,6 +52,8 @@ def search_and_write(options: argparse.Namespace, request: Request) -> None:
         written += (Path(options.json),)
     if options.json != "-":
         print_report(report, files=written, quiet=options.quiet, verbose=options.verbose)
+    elif written and not options.quiet and sys.stderr is not None:
+        sys.stderr.write(f"written: {', '.join(map(str, written))}\n")
 
 
 def _keep(
@@ -64,7 +70,7 @@ def _keep(
     made = Run(["flash", "search", *options.words], request.seed, inputs, began)
     names = (outcome.report.target["name"], request.space.rpartition("/")[2].removesuffix(".toml"))
     folder = Path(options.out) if options.out else dated_folder(Path("flash-out"), names, began)
-    more = {"front.html": html} if html else {}
+    more = {_PAGE: html} if html else {}
     written = write_files(
         outcome.report,
         folder,

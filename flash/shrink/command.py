@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from flash.command import CommandParser
 from flash.errors import UsageError
-from flash.files.writing import write_text
+from flash.files.results import put_result
 from flash.quantities import (
     parse_number,
     parse_only_input,
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> None:
         sys.stdout.write(report.to_json())
         return
     if options.json:
-        write_text(options.json, report.to_json())
+        put_result(options.json, report.to_json(), options.quiet)
     lines = report.lines()
     if options.verbose:
         lines += ["", "what varies:", *(f"  {k}: {v}" for k, v in report.variables.items())]

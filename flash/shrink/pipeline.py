@@ -14,6 +14,7 @@ import numpy as np
 
 from flash.errors import InfeasibleError, UsageError, did_you_mean
 from flash.evaluation import evaluate, evaluate_network
+from flash.files.results import refuse_others_files
 from flash.files.samples import read_samples
 from flash.files.scratch import scratch_folder
 from flash.files.writing import check_folder, write_folder
@@ -42,6 +43,8 @@ _MOST_INPUTS: Final = 256
 _NOISE_INPUTS: Final = 8
 #: Searches under a lowered limit, where a file costs more than its space says.
 _TRIES: Final = 3
+#: The files that every run writes.
+_REPORTS: Final = ("front.json", "front.csv", "front.svg", "shrink.json")
 #: Where each model gets a folder of its own, unless another place is given.
 _FOLDER: Final = Path("flash-shrink")
 #: Digits of a name that a file may have.
@@ -88,7 +91,8 @@ def shrink(
 
     Writes into ``out``: the space (``NAME.toml``, ``NAME.graph.json`` and the model itself), which
     ``flash.search`` takes; ``front.json``, ``front.csv``, ``front.svg``; the variant as ``.onnx``
-    and its weights as ``.pt``; ``shrink.json``. Files of these names that are there are replaced.
+    and its weights as ``.pt``; ``shrink.json``. Files of flash of these names are replaced,
+    another's is refused.
 
     Raises ``InputError`` for a model that cannot be used, ``InfeasibleError`` if no variant meets
     the limits, ``UsageError`` for arguments that cannot be.
@@ -97,6 +101,7 @@ def shrink(
     name = _name(model)
     place = _FOLDER / name if out is None else Path(out)
     check_folder(place)
+    refuse_others_files(place, _REPORTS)
     device = load_target(target, runtime)
     how = _openness(device, sides)
     variants = _read(model, example_input, (input_shape, inputs), how)
@@ -131,7 +136,9 @@ def shrink(
         report, chosen = _within(front, choose, max_latency_ms, file_ms)
     variant = make_variant(variants, chosen.design, (chosen.params, chosen.macs), read, name)
     found = _report(name, space, variants, report, (original, chosen, variant), measured_ms)
-    files = write_folder(place, contents | _result_files(found, report, original, variant))
+    contents |= _result_files(found, report, original, variant)
+    refuse_others_files(place, contents)
+    files = write_folder(place, contents)
     return replace(found, files=files)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from flash.command import CommandParser
 from flash.errors import UsageError
-from flash.files.writing import write_text
+from flash.files.results import put_result
 from flash.quantities import parse_number, parse_seed, parse_whole
 from flash.train.pipeline import AUGMENTATIONS, to_stderr, train
 
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> None:
         sys.stdout.write(report.to_json())
         return
     if options.json:
-        write_text(options.json, report.to_json())
+        put_result(options.json, report.to_json(), options.quiet)
     lines = [*report.lines(), *(f"written: {path}" for path in report.files)]
     sys.stdout.write("\n".join(lines) + "\n")
 

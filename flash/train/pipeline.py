@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from flash.errors import InputError, UsageError, did_you_mean
 from flash.files.labelled import Labelled, read_labelled
+from flash.files.results import refuse_others_files
 from flash.files.writing import write_folder
 from flash.train.curves import curves_svg
 from flash.train.predict_file import PREDICT
@@ -70,6 +71,7 @@ def train(
     from flash.training.own_data import fit_model, predict  # noqa: PLC0415 (an extra)
 
     start = read_start(model, design, space, seed)
+    refuse_others_files(out, _names(Path(model).stem))
     shape = static_input(start)
     samples = read_labelled(data, shape, task)
     start = _fitting(start, len(samples.names), seed)
@@ -195,14 +197,21 @@ def _files(
     from flash.backends import described_model, state_file  # noqa: PLC0415 (extras)
 
     stem, text = report.model, json.dumps(how, ensure_ascii=False)
-    return {
-        f"{stem}-trained.onnx": described_model(trained, {"flash.preprocessing": text}),
-        f"{stem}-trained.pt": state_file(fitted.weights),
-        "preprocessing.json": json.dumps(how, indent=1, ensure_ascii=False) + "\n",
-        "train.json": report.to_json(),
-        "curves.svg": curves_svg(stem, fitted.loss, fitted.score),
-        "predict.py": PREDICT,
-    }
+    contents = (
+        described_model(trained, {"flash.preprocessing": text}),
+        state_file(fitted.weights),
+        json.dumps(how, indent=1, ensure_ascii=False) + "\n",
+        report.to_json(),
+        curves_svg(stem, fitted.loss, fitted.score),
+        PREDICT,
+    )
+    return dict(zip(_names(stem), contents, strict=True))
+
+
+def _names(stem: str) -> tuple[str, ...]:
+    """The files of a training."""
+    documents = ("preprocessing.json", "train.json", "curves.svg", "predict.py")
+    return (f"{stem}-trained.onnx", f"{stem}-trained.pt", *documents)
 
 
 def _scaling(

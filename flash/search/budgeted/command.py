@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from flash.errors import NothingDoneError, UsageError
-from flash.files.writing import make_folder, write_text
+from flash.files.results import put_result, refuse_others_files
+from flash.files.writing import make_folder
 from flash.optimize import Limit, SeparableProblem
 from flash.quantities import parse_duration_s, parse_whole
 from flash.search.budgeted.candidates import Floats, Ints
@@ -59,6 +60,8 @@ def spend_budget(
             "--evaluator supernet:images/ (trains weights that all designs share)"
         )
     out = Path(options.out or "flash-out")
+    if not options.json:
+        refuse_others_files(out, [f"{options.search}.json"])
     only, make = _source(options, problem.networks, out, seed, tables)
     report = spend(
         problem,
@@ -82,7 +85,7 @@ def spend_budget(
     place = options.json or out / f"{options.search}.json"
     if not options.json:
         make_folder(out)
-    write_text(place, report.to_json())
+    put_result(place, report.to_json(), options.quiet)
     sys.stdout.write("\n".join([*report.lines(), f"written: {place}"]) + "\n")
     _check_done(report)
 
