@@ -163,6 +163,32 @@ def test_a_target_given_twice_is_refused_by_every_door(files, capsys):
         estimate(files[0], target=["rpi4b", "rpi4b"])
 
 
+def test_a_model_given_twice_is_refused_by_every_door(files, capsys):
+    again = f"{files[0].parent}/./{files[0].name}"
+    assert _estimate(files[0], files[1], again) == 2
+    assert f"{files[0]} is given twice" in capsys.readouterr().err
+    words = [str(files[0]), again, "--target", "rpi4b", "--max-latency", "1s"]
+    assert run_command(checking.main, words) == 2
+    with pytest.raises(UsageError, match="resnet18 is given twice"):
+        estimate(models=["resnet18", "resnet18"], target="rpi4b")
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("resnet81", "(did you mean 'resnet18'?)"),
+        ("mobilnet_v2_0.75_160", "(did you mean 'mobilenet_v2"),
+        ("xyz", "(flash list networks)"),
+    ],
+)
+def test_a_word_that_is_no_file_is_answered_by_the_published_network_nearest(name, hint, capsys):
+    assert _estimate(name, "--target", "rpi4b") == 4
+    told = capsys.readouterr().err
+    assert f"no such file: {name}, and no published network {hint}" in told
+    assert _estimate("mine.onnx", "--target", "rpi4b") == 4
+    assert capsys.readouterr().err == "flash: no such file: mine.onnx\n"
+
+
 def test_sizes_are_given_by_name_and_contradictions_are_named(files, capsys):
     assert _estimate(*files, "--input", "x=4x3x32x32", "--json", "-") == 0
     rows = json.loads(capsys.readouterr().out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +30,7 @@ from flash.metrics import network_scores
 from flash.proxies.metric import metric_scores
 from flash.proxies.options import ProxyOptions, refuse_unused
 from flash.spaces.network import Network
-from flash.spaces.reference import is_reference, reference_network
+from flash.spaces.reference import is_reference, reference_names, reference_network
 from flash.spaces.space import load_space
 from flash.spaces.stage_tables import Floats
 from flash.targets import Given, Target, load_target
@@ -212,8 +213,13 @@ def read_models(
     """The models that can be read, in order, and why the others cannot.
 
     A name that is no file may be that of a published network (``flash.spaces.reference``). Notes
-    about how a file was read go to standard error.
+    about how a file was read go to standard error. Raises ``UsageError`` for one given twice.
     """
+    paths = list(paths)
+    names = [str(Path(path)) for path in paths if not isinstance(path, Model)]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise UsageError(f"{name} is given twice")
     read, errors, failed = list[Model](), list[FlashError](), list[str | Path]()
     for path in paths:
         if isinstance(path, Model):
@@ -248,6 +254,10 @@ def _from_file(
 ) -> Model:
     from flash.backends import read_onnx  # noqa: PLC0415 (an extra)
 
+    if not Path(path).suffix[1:].isalpha() and not os.path.lexists(path):
+        hint = did_you_mean(str(path), reference_names())
+        hint = hint if "did you mean" in hint else " (flash list networks)"
+        raise InputError(f"no such file: {path}, and no published network{hint}")
     network = read_onnx(path, input_shape, inputs)
     for note in network.notes:
         sys.stderr.write(f"note: {path}: {note}\n")

@@ -20,10 +20,13 @@ from flash.backends.onnx.writer import PRODUCER
 from flash.errors import InputError
 from flash.files.reading import opened
 
-__all__ = ["checked_graph", "load_model"]
+__all__ = ["checked_graph", "load_model", "no_model"]
 
 #: What protobuf can hold in one file.
 _LARGEST_BYTES: Final = 2**31 - 1
+#: The bytes that say what other files are, and those of TensorFlow Lite from the fifth on.
+_HEAD: Final = 8
+_TENSORFLOW_LITE: Final = b"TFL3"
 #: Operators of onnxruntime that its files have in ONNX's domain.
 _MISPLACED: Final = ("SimplifiedLayerNormalization",)
 #: What onnx raises on malformed models; it has no base class of its own.
@@ -50,20 +53,38 @@ def load_model(path: str | Path, *, weights: bool = False) -> onnx.ModelProto:
                 f"{path}: {size / 1e9:.1f} GB; an ONNX file holds 2 GB at most: save the model "
                 "with its weights as external data"
             )
+        head = stream.read(_HEAD)
+        if not head or head[4:] == _TENSORFLOW_LITE:
+            raise no_model(path, head)
+        stream.seek(0)
         try:
             content = stream.read() if weights else bytes_without_weights(stream, MOST_NODES)
         except TooManyNodesError:
             raise InputError(f"{path}: more than {MOST_NODES} nodes, which is the limit") from None
     if content[:2] == b"PK":
-        raise InputError(
-            f"{path}: a zip archive (a PyTorch checkpoint?), not an ONNX model; export it with "
-            "torch.onnx.export"
-        )
+        raise no_model(path, content)
     try:
         return onnx.load_model_from_string(content)
     # protobuf's DecodeError lives in a package that is not ours to depend on.
     except Exception:
-        raise InputError(f"{path}: not an ONNX model, or a damaged one") from None
+        raise no_model(path, content) from None
+
+
+def no_model(path: str | Path, content: bytes) -> InputError:
+    """The error for a file that is no ONNX model: what it is, if its first bytes say so."""
+    if not content:
+        return InputError(f"{path}: is empty")
+    if content[:2] == b"PK":
+        return InputError(
+            f"{path}: a zip archive (a PyTorch checkpoint?), not an ONNX model; export it with "
+            "torch.onnx.export"
+        )
+    if content[4:_HEAD] == _TENSORFLOW_LITE:
+        return InputError(
+            f"{path}: a TensorFlow Lite model, not an ONNX model; convert it with tf2onnx (python "
+            "-m tf2onnx.convert --tflite FILE --output FILE.onnx)"
+        )
+    return InputError(f"{path}: not an ONNX model, or a damaged one")
 
 
 def checked_graph(model: onnx.ModelProto, path: str = "model") -> Graph:

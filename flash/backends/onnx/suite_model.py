@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from flash.backends.onnx.blocks import BlockStep, WeightOf, block_model
-from flash.backends.onnx.file import load_model
+from flash.backends.onnx.file import load_model, no_model
 from flash.backends.onnx.writer import network_model
 from flash.backends.weights import kernel_shape
 from flash.errors import InputError
@@ -114,9 +114,9 @@ def outside_files(content: bytes, path: str) -> tuple[str, ...]:
         model = onnx.load_model_from_string(content)
     # protobuf's DecodeError lives in a package that is not ours to depend on.
     except Exception:
-        raise InputError(f"{path}: not an ONNX model, or a damaged one") from None
+        raise no_model(path, content) from None
     if not model.graph.node:
-        raise InputError(f"{path}: not an ONNX model, or a damaged one")
+        raise no_model(path, content)
     tensors = [tensor for graph in _graphs(model.graph) for tensor in _tensors(graph)]
     outside = [tensor for tensor in tensors if tensor.data_location == TensorProto.EXTERNAL]
     places = [{entry.key: entry.value for entry in tensor.external_data} for tensor in outside]
