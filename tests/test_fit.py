@@ -1,6 +1,7 @@
 """flash.fit: measurements are read strictly, fits are physical, errors are honest."""
 
 import json
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -338,7 +339,7 @@ def test_wrong_units_are_refused_with_the_factor(tmp_path: Path, column: str) ->
 def test_latencies_that_look_like_another_units_are_named(tmp_path: Path) -> None:
     lines = rows(20)
     name, _, ms = lines[4].rpartition(",")
-    file = csv_file(tmp_path / "m.csv", [*lines[:4], f"{name},{float(ms) * 1000:.6g}", *lines[5:]])
+    file = csv_file(tmp_path / "m.csv", [*lines[:4], f"{name},{float(ms) * 100:.6g}", *lines[5:]])
     report = fit([file], "here", space="cifar10-add", baselines=False)
     (doubt,) = report.doubts
     assert doubt.startswith(f"{file}, line 6: ") and "what the other networks let expect" in doubt
@@ -351,6 +352,34 @@ def test_latencies_that_look_like_another_units_are_named(tmp_path: Path) -> Non
     assert "are they in milliseconds?" in doubt
     fine = csv_file(tmp_path / "f.csv", rows(20))
     assert not fit([fine], "here", prior="rpi4b", space="cifar10-add", baselines=False).doubts
+
+
+@pytest.mark.parametrize(("factor", "unit"), [(1000, "microseconds"), (0.001, "seconds")])
+def test_few_latencies_of_another_unit_are_left_out_and_many_are_not(
+    tmp_path: Path, factor: float, unit: str
+) -> None:
+    """The profile is that of the file without them."""
+
+    def changed(which: Collection[int]) -> Path:
+        parts = [line.rpartition(",") for line in rows(20)]
+        lines = [
+            f"{name},{float(ms) * (factor if k in which else 1):.9g}"
+            for k, (name, _, ms) in enumerate(parts)
+        ]
+        return csv_file(tmp_path / "m.csv", lines)
+
+    report = fit([changed((4, 11))], "here", space="cifar10-add", baselines=False)
+    assert [p.partition(": ")[0][-2:] for p in report.problems] == [":6", "13"]
+    assert all(f"is it in {unit}?" in problem for problem in report.problems)
+    assert not report.doubts
+    others = [line for k, line in enumerate(rows(20)) if k not in (4, 11)]
+    alone = fit(
+        [csv_file(tmp_path / "o.csv", others)], "here", space="cifar10-add", baselines=False
+    )
+    (found,), (expected,) = report.profile.runtimes.values(), alone.profile.runtimes.values()
+    assert found.coefficients == expected.coefficients
+    many = fit([changed(range(5))], "here", space="cifar10-add", baselines=False)
+    assert not many.problems and many.doubts
 
 
 def test_a_latency_four_times_too_long_is_named_also_where_it_is_quiet(

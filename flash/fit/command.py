@@ -19,7 +19,7 @@ from flash.files.locations import known_names
 from flash.files.results import put_result, replacing
 from flash.files.writing import write_text
 from flash.fit.derived import derived_profile, with_kernels_in_floats
-from flash.fit.doubts import better_alone, contradiction, doubts_about
+from flash.fit.doubts import better_alone, contradiction, doubts_about, of_one_unit
 from flash.fit.header import (
     check_one_device,
     described,
@@ -103,7 +103,7 @@ def fit(
     for file in files:
         own = runtime_name(file, runtimes)
         progress(f"{own}: {len(file.rows)} networks")
-        found, odd = known.learned(file, partial(_named, progress, own))
+        file, found, odd = known.learned(file, partial(_named, progress, own))  # noqa: PLW2901
         learned[own] = found
         problems += file.problems
         doubts += odd
@@ -145,8 +145,8 @@ class _Known:
 
     def learned(
         self, file: Measurements, progress: Callable[[str], None]
-    ) -> tuple[Learned, list[str]]:
-        """A runtime from its measurements, and what is odd about them."""
+    ) -> tuple[Measurements, Learned, list[str]]:
+        """What of the measurements is used, a runtime from it, and what is odd about it."""
         networks, element_bytes = [row.network for row in file.rows], BYTES[precision_of(file)]
         learn_file = partial(
             learn,
@@ -169,8 +169,12 @@ class _Known:
                 alone = learn_file(unknown_prior(), baselines=False)
                 doubts += better_alone(file, found, alone, self.board)
         predicted = found.latency_ms(networks, element_bytes)
+        usable = of_one_unit(file, predicted)
+        if usable is not file:
+            progress(f"again, without {len(file.rows) - len(usable.rows)} of another unit")
+            return self.learned(usable, progress)
         doubts += doubts_about(file, predicted, self.sister)
-        return found, doubts + contradiction(file, found, self.board)
+        return file, found, doubts + contradiction(file, found, self.board)
 
 
 def _beside_floats(runtime: Runtime, measured: Iterable[Runtime]) -> Runtime:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from flash.fitting.learning import Learned, latency_by
 from flash.fitting.sisters import FEW_RUNS
-from flash.measurements.reading import Measurements
+from flash.measurements.reading import FEWEST_NETWORKS, Measurements
+from flash.measurements.records import MOST_BAD
 from flash.spaces.stage_tables import Floats
 from flash.targets.processor.profile import Runtime
 
-__all__ = ["better_alone", "contradiction", "doubts_about"]
+__all__ = ["better_alone", "contradiction", "doubts_about", "of_one_unit"]
 
 #: Networks this many times apart in multiply-accumulates take different times.
 _UNLIKE = 2.0
@@ -26,6 +29,30 @@ _MOST_NAMED = 5
 _BETTER = 2 / 3
 #: So many times what is expected a latency looks like one of another unit.
 _DOUBTED = 20.0
+#: Seconds for milliseconds, or microseconds, by so much a latency is off, ...
+_UNIT = 1000.0
+#: ... within a factor that no prediction of the other networks is off by.
+_WITHIN = 3.0
+
+
+def of_one_unit(file: Measurements, predicted: Floats) -> Measurements:
+    """The file without latencies that are another unit's, which are problems of it then.
+
+    The same file where there are none, or more than the bad lines that are left out of a file.
+    """
+    ratio = file.latency_ms / predicted
+    ratio /= np.median(ratio)
+    off = np.abs(np.abs(np.log(ratio)) - np.log(_UNIT)) < np.log(_WITHIN)
+    kept = tuple(row for row, bad in zip(file.rows, off, strict=True) if not bad)
+    few = len(kept) < FEWEST_NETWORKS or off.sum() > MOST_BAD * len(file.rows)
+    if not off.any() or few:
+        return file
+    problems = [
+        f"{file.path}:{file.rows[k].line}: {file.rows[k].name} took {_times(ratio[k])} what the "
+        f"other networks let expect: is it in {'micro' * bool(ratio[k] > 1)}seconds?"
+        for k in np.flatnonzero(off).tolist()
+    ]
+    return replace(file, rows=kept, problems=(*file.problems, *problems))
 
 
 def doubts_about(file: Measurements, predicted: Floats, sister: Runtime | None) -> list[str]:

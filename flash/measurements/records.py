@@ -43,7 +43,7 @@ __all__ = [
 
 SCHEMA = "flash.measurements/1"
 #: More bad lines than this share of a file, and something is wrong with the file itself.
-_MOST_BAD = 0.2
+MOST_BAD = 0.2
 #: Lines of a file of which it is told what is wrong; of more, their number.
 _MOST_TOLD = 1000
 #: No inference takes longer (ms); beyond it the unit is wrong.
@@ -152,7 +152,7 @@ class Tally:
 
     def check(self, kept: int) -> None:
         """Raise ``InputError`` where nothing is kept or too many lines are bad."""
-        if kept and self.bad <= _MOST_BAD * self.total:
+        if kept and self.bad <= MOST_BAD * self.total:
             return
         if not self.bad:
             why = f"; {self.worst}" if self.worst else ""
