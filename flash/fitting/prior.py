@@ -143,32 +143,42 @@ class Prior:
     noise: float = 0.1
     speed: float = 0.0
 
+    @property
+    def of_any(self) -> bool:
+        """Whether it is of any device, not of a board whose cache and overheads are known."""
+        return len(self.median) == len(PARAMETERS)
+
     def tightened(self, factor: float) -> Prior:
         """Deviations of the coefficients and their ratios times ``factor``."""
         ties = tuple((a, b, ratio, sd * factor) for a, b, ratio, sd in self.ties)
         return replace(self, deviation=self.deviation * factor, ties=ties)
 
-    def extended(self, overheads: float, cache: float = 1.0, call: bool = False) -> Prior:
-        """With an overhead for each kernel class, near the common one, a cache, and a lower rate
-        for few positions, which of a known board stays as it is.
+    def extended(
+        self, overheads: float, cache: float = 1.0, call: bool = False, idle: bool = False
+    ) -> Prior:
+        """With an overhead for each kernel class, near the common one, and a cache.
 
-        overheads, cache: deviations. call: whether it is known to be a processor, of which a run
-        costs something besides its kernels. Unless the prior has one already, the cache is
+        overheads, cache: deviations. call: whether a run costs something besides its kernels, and
+        few positions are computed at a lower rate. idle: whether few positions may leave a device
+        idle. Unless the prior has one already, the cache is
         expected at 1 MB, inside it four times the bandwidth, and what spills at the bandwidth. What
         waits for memory is then told apart: pools are expected four times as fast, and half the
         reduction and half the outputs to suffice (all ours).
         """
         size, classes = len(PARAMETERS), len(CLASSES)
-        median, rows = self.median, _FIXED
-        if len(median) == size:
-            rows = _HALF_DEVIATION
+        few, free = (_NOTHING,) * 3, (_FIXED,) * 3
+        if call:
+            few, free = (*_HALF, _CALL_US), (1.0,) * 3
+        elif idle:
+            few, free = (*_HALF_OF_ANY, _NOTHING), (_HALF_DEVIATION, _HALF_DEVIATION, _FIXED)
+        median = self.median
+        if self.of_any:
             spill = median[PARAMETERS.index("memory_gb_s")]
             faster = np.array([_CACHED.get(p, 1.0) for p in PARAMETERS])
             ratios = np.array([_STEP if c == "recurrent" else 1.0 for c in CLASSES])
-            few = [*_HALF, _CALL_US] if call else [*_HALF_OF_ANY, _NOTHING]
             median = np.concatenate([median * faster, ratios, [1.0, spill, *few]])
         own = np.append(np.full(classes, overheads), [cache, cache])
-        own = np.append(own, [1.0] * 3 if call else [rows, rows, _FIXED])
+        own = np.append(own, free)
         own[CLASSES.index("recurrent")] = max(overheads, _STEP_DEVIATION)
         return replace(self, median=median, deviation=np.append(self.deviation[:size], own))
 
@@ -180,7 +190,7 @@ class Prior:
         """
         size = len(PARAMETERS)
         median, deviation, ties = self.median, self.deviation, self.ties
-        if len(median) == size:
+        if self.of_any:
             nothing = [_ENDLESS, _ENDLESS, *[_NOTHING] * (len(EXTRA) - len(CLASSES) - 2)]
             median = np.concatenate([median, np.ones(len(CLASSES)), nothing])
             deviation = np.append(deviation, np.full(len(EXTRA), _FIXED))

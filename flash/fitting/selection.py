@@ -90,6 +90,9 @@ def candidates(prior: Prior, processor: bool = False, macs: Sequence[int] = ()) 
         Candidate("prior", prior.with_constant()),
         Candidate(name, extended.with_constant()),
     ]
+    if prior.of_any:
+        idle = replace(prior.extended(0.5, idle=True), noise=0.15)
+        under_priors.append(Candidate(f"{name}, few positions", idle.with_constant()))
     linear = Candidate("linear", linear=LinearFit(shape, 0.003))
     if macs and max(macs) >= _WORK_TELLS * max(min(macs), 1):
         return [*under_priors, linear]
