@@ -18,7 +18,7 @@ from flash.fit.command import main
 from flash.fitting import selection
 from flash.fitting.baselines import Baseline
 from flash.fitting.fit import _Problem, _Sensitive, fit_left_out, fit_one
-from flash.fitting.fitted import interval_of, quality, windows_in_order
+from flash.fitting.fitted import interval_of, quality
 from flash.fitting.learning import learn
 from flash.fitting.linear_fit import LinearFit
 from flash.fitting.prior import (
@@ -282,15 +282,6 @@ def test_few_positions_that_leave_a_device_idle_are_found() -> None:
     assert quality(truth, found.latency_ms(asked))["mape_percent"] < 10
 
 
-def test_a_large_window_that_nothing_was_measured_of_costs_no_less_to_start() -> None:
-    by_class = dict.fromkeys(KERNEL_CLASSES, 5.0) | {"conv3x3": 9.0}
-    given = replace(TRUTH, overhead_us=tuple(by_class.values()))
-    overhead_us = dict(zip(KERNEL_CLASSES, windows_in_order(given).overhead_us, strict=True))
-    assert overhead_us == by_class | {"conv": 9.0}
-    ordered = replace(TRUTH, overhead_us=tuple((by_class | {"conv": 12.0}).values()))
-    assert windows_in_order(ordered) == ordered
-
-
 def test_a_prior_that_makes_a_fit_worse_is_doubted(tmp_path: Path) -> None:
     file = csv_file(tmp_path / "board.csv", rows())
     told = {"space": "cifar10-add", "baselines": False}
@@ -298,6 +289,16 @@ def test_a_prior_that_makes_a_fit_worse_is_doubted(tmp_path: Path) -> None:
     assert "with --prior x86-avx2 the held-out median error is" in doubt
     assert "fit without it, unless x86-avx2 has the same cores" in doubt
     assert fit([file], "b", prior="rpi4b", **told).doubts == ()
+
+
+def test_where_launches_decide_each_class_of_kernel_keeps_its_own() -> None:
+    """Of a made-up GPU that starts 3x3 convolutions of stride 1 more slowly than those of 2."""
+    cells = [CELLS.network(d) for d in CELLS.sample(60, np.random.default_rng(7))]
+    cost_us = dict.fromkeys(KERNEL_CLASSES, 9.0) | {"conv3x3": 40.0, "conv": 22.0, "pool": 15.0}
+    kinds = np.array([cost_us[name] for name in KERNEL_CLASSES if name != "call"])
+    ms = workload(cells, "all", 4, "eager").launches()[:, : len(kinds)] @ kinds / 1e3
+    found = learn(cells[:25], ["cell"] * 25, ms[:25], None, unknown_prior(), baselines=False)
+    assert quality(ms[25:], found.latency_ms(cells[25:]))["median_error_percent"] < 1
 
 
 def test_work_costs_something_where_networks_lie_far_apart() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +25,6 @@ __all__ = [
     "quality",
     "rounded",
     "significant",
-    "windows_in_order",
 ]
 
 Floats = NDArray[np.float64]
@@ -61,18 +59,6 @@ def rounded(c: Coefficients) -> Coefficients:
         cache_mb=significant(c.cache_mb),
         spill_gb_s=significant(c.spill_gb_s),
     )
-
-
-def windows_in_order(c: Coefficients) -> Coefficients:
-    """Coefficients by which no window costs less to start than one of 3x3.
-
-    Where few of the measured networks have larger windows, nothing holds their overhead, and a
-    chain of 5x5 would be predicted faster than the same of 3x3.
-    """
-    by_class = list(c.overhead_us)
-    large, usual = (KERNEL_CLASSES.index(name) for name in ("conv", "conv3x3"))
-    by_class[large] = max(by_class[large], by_class[usual])
-    return replace(c, overhead_us=tuple(by_class))
 
 
 # ------------------------------------------------------------------------------- intervals

@@ -21,7 +21,6 @@ from flash.fitting.fitted import (
     quality,
     rounded,
     significant,
-    windows_in_order,
 )
 from flash.fitting.intervals import conformal_factors
 from flash.fitting.prior import Prior, unpack
@@ -193,7 +192,7 @@ def _variants(average: Average, latency_ms: Floats) -> tuple[Variant, ...]:
     # Rounded weights sum to one again, to their last digit.
     weights[0] = round(1.0 - sum(weights[1:]), 12)
     return tuple(
-        Variant(weight, s.executes, s.fusion, s.lanes, rounded(windows_in_order(c)))
+        Variant(weight, s.executes, s.fusion, s.lanes, rounded(c))
         for weight, (_, s, c) in zip(weights, found, strict=True)
     )
 
