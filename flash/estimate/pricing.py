@@ -88,7 +88,9 @@ def estimate(
     """One row a network and target, in the order given.
 
     model:   an ONNX file, several, or a torch module with ``example_input`` (a tensor or a tuple
-             of tensors), which PyTorch's exporter turns into the same network as its file.
+             of tensors; a dictionary for what is given by name), which PyTorch's exporter turns
+             into the same network as its file. A branch or a loop over the input's numbers is
+             priced as the example takes it, with a note.
     models:  ONNX files, or published networks by name (``flash list networks``); ``design`` is then
              what is given here. NN-Mass is None: a file does not say which layers form a cell. A
              quantized one counts as the network it quantizes; its memory is that of the numbers it
@@ -199,9 +201,15 @@ def _given_models(
 
         if example_input is None:
             raise UsageError("a torch module needs an example_input, a tensor or a tuple of them")
-        name = type(model).__name__
-        source = module_model(model, example_input)
-        return [Model(name, network_of(source, name), source), *given]
+        name, notes = type(model).__name__, list[str]()
+        source = module_model(model, example_input, notes.append)
+        network = network_of(source, name)
+        network = replace(network, notes=(*notes, *network.notes))
+        _tell_notes(name, network)
+        return [Model(name, network, source), *given]
+    if not isinstance(model, Iterable):
+        kind = type(model).__name__
+        raise UsageError(f"expected ONNX files or a torch module, got a {kind}")
     return [*model, *given]
 
 
@@ -259,9 +267,13 @@ def _from_file(
         hint = hint if "did you mean" in hint else " (flash list networks)"
         raise InputError(f"no such file: {path}, and no published network{hint}")
     network = read_onnx(path, input_shape, inputs)
-    for note in network.notes:
-        sys.stderr.write(f"note: {path}: {note}\n")
+    _tell_notes(path, network)
     return Model(str(path), network, path)
+
+
+def _tell_notes(name: str | Path, network: Network) -> None:
+    for note in network.notes:
+        tell_note(f"{name}: {note}")
 
 
 def _refuse_unknown(unknown: Sequence[str], known: set[str], failed: Sequence[str | Path]) -> None:

@@ -104,7 +104,8 @@ def shrink(
     refuse_others_files(place, _REPORTS)
     device = load_target(target, runtime)
     how = _openness(device, sides)
-    variants = _read(model, example_input, (input_shape, inputs), how)
+    told = list[str]()
+    variants = _read(model, example_input, (input_shape, inputs), how, told.append)
     read = _inputs(variants, data, seed)
     if importance == "taylor":
         variants = _by_data(variants, how, read)
@@ -136,6 +137,7 @@ def shrink(
         report, chosen = _within(front, choose, max_latency_ms, file_ms)
     variant = make_variant(variants, chosen.design, (chosen.params, chosen.macs), read, name)
     found = _report(name, space, variants, report, (original, chosen, variant), measured_ms)
+    found = replace(found, notes=(*told, *found.notes))
     contents |= _result_files(found, report, original, variant)
     refuse_others_files(place, contents)
     files = write_folder(place, contents)
@@ -268,6 +270,7 @@ def _read(
     example_input: Any,
     sizes: tuple[Sequence[int] | None, Mapping[str, Sequence[float]] | None],
     how: Open,
+    tell: Callable[[str], None],
 ) -> Variants:
     from flash.backends import variants_of, variants_of_file  # noqa: PLC0415 (an extra)
 
@@ -277,7 +280,7 @@ def _read(
         raise UsageError("a torch module needs example_input: a tensor of the shape to price")
     from flash.backends import module_model  # noqa: PLC0415 (an extra)
 
-    return variants_of(module_model(model, example_input), type(model).__name__, how)
+    return variants_of(module_model(model, example_input, tell), type(model).__name__, how)
 
 
 def _by_data(variants: Variants, how: Open, data: Inputs) -> Variants:
