@@ -55,6 +55,16 @@ def rows(place):
         return list(csv.DictReader(file))
 
 
+def test_a_file_that_a_calibration_replaces_is_told_of(place, capsys):
+    told = f"written: {place / 'out.toml'}, in place of the file that was there"
+    assert command(place) == 0
+    assert told not in capsys.readouterr().err
+    assert command(place, "--json", "-") == 0
+    assert told in capsys.readouterr().err
+    assert command(place, "--quiet") == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_a_table_of_designs_calibrates_a_space_without_images(place, capsys):
     assert command(place) == 0
     assert "30 networks with an accuracy" in capsys.readouterr().out

@@ -20,7 +20,7 @@ from flash.calibrate.anchors import lift_of, long_trainings, read_anchors
 from flash.calibrate.own_classes import write_for_classes
 from flash.command import CommandParser, check_place
 from flash.errors import NothingDoneError, UsageError
-from flash.files.results import put_result
+from flash.files.results import put_result, replacing
 from flash.quantities import parse_count, parse_whole
 from flash.report.base import Result
 from flash.spaces.space import load_space
@@ -324,8 +324,9 @@ def main(arguments: Sequence[str]) -> None:
     }
     if given["samples"] == given["held_out"] == 0:
         raise UsageError("--samples and --held-out are both 0: nothing to train")
+    replaced = replacing(options.out) if options.out else ""
     if options.trained is not None:
-        _say(_from_table(options), options.json)
+        _say(_from_table(options), options, replaced)
         return
     if options.data is None:
         raise UsageError("give images with --data, or a table of trained networks with --trained")
@@ -351,7 +352,7 @@ def main(arguments: Sequence[str]) -> None:
         if not silent:
             _note("what was trained is kept; the same command goes on from there")
         raise
-    _say(found, options.json)
+    _say(found, options, replaced)
 
 
 def _from_table(options: argparse.Namespace) -> TableCalibration:
@@ -371,10 +372,10 @@ def _from_table(options: argparse.Namespace) -> TableCalibration:
     return calibrate_from_table(options.space, options.trained, out=options.out)
 
 
-def _say(found: Calibration | TableCalibration, json_file: str | None) -> None:
-    if json_file == "-":
-        sys.stdout.write(found.to_json())
-        return
-    if json_file:
-        put_result(json_file, found.to_json())
-    sys.stdout.write(str(found))
+def _say(found: Calibration | TableCalibration, options: argparse.Namespace, replaced: str) -> None:
+    if options.json:
+        put_result(options.json, found.to_json(), options.quiet)
+    if options.json != "-":
+        sys.stdout.write(str(found))
+    if replaced and found.file is not None and not options.quiet:
+        _note(f"written: {found.file}{replaced}")
