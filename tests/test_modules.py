@@ -241,6 +241,24 @@ def test_a_module_that_cannot_be_exported_is_one_line_and_prints_nothing(exporte
     assert "forward" not in vars(module)
 
 
+class Conditional(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one, self.other = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x):
+        return torch.cond(x.sum() > 0, self.one.forward, self.other.forward, (x,))
+
+
+@pytest.mark.parametrize("name", _EXPORTERS)
+def test_a_branch_written_for_pytorchs_compiler_is_refused_by_what_it_is(name, exporter, capfd):
+    exporter(name)
+    with pytest.raises(InputError) as raised:
+        estimate(Conditional(), torch.ones(1, 4))
+    assert "flash" not in str(raised.value) and "\n" not in str(raised.value)
+    assert not capfd.readouterr().out
+
+
 @pytest.mark.skipif("newer" not in _EXPORTERS, reason="needs onnxscript")
 def test_the_newer_exporter_prices_sums_by_an_index(capfd):
     edges = torch.randint(0, 9, (2, 40))

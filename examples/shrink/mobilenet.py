@@ -31,8 +31,9 @@ if importlib.util.find_spec("torchvision") is not None:
     )
 else:
     network = reference_network("mobilenet_v2")
-    onnx.save(network_model(network, random_weights(network)), folder / "given.onnx")
-    report = shrink(folder / "given.onnx", "rpi4b", max_latency_share=0.5, out=folder)
+    file = folder.parent / "given.onnx"  # the folder is the results'
+    onnx.save(network_model(network, random_weights(network)), file)
+    report = shrink(file, "rpi4b", max_latency_share=0.5, out=folder)
 print("\n".join(report.lines()))
 
 # The variant is a torch module with the weights it inherits: train it as any other.

@@ -99,6 +99,9 @@ class Reads:
 class _Following(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Tells of each operation that PyTorch runs, in whatever language it was called."""
 
+    #: torch.cond and the like are passed on, too.
+    supports_higher_order_operators = True
+
     def __init__(self, tell: Callable[[str, Any, Any], None]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._tell = tell
