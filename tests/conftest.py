@@ -110,11 +110,17 @@ def small_cells(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def every_macro_design():
-    """All 6,561 designs of nasbench-macro and their scores, graph by graph."""
-    space = load_space("nasbench-macro")
+def every_macro_design(tmp_path_factory):
+    """A space of 729 of the designs of nasbench-macro, all of them, their scores graph by graph."""
+    text = data_file("models", "nasbench-macro").read_text(encoding="utf-8")
+    for fixed, value in (("o3", 1), ("o6", 2)):
+        text = text.replace(f"{fixed} = [0, 1, 2]", f"{fixed} = [{value}]")
+    file = tmp_path_factory.mktemp("space") / "macro.toml"
+    file.write_text(text, encoding="utf-8")
+    space = load_space(str(file))
+    assert space.size == 729
     every = np.stack(np.unravel_index(np.arange(space.size), [len(g) for g in space.grids]), 1)
-    return every, scores(space, every, [space.metric])[space.metric]
+    return str(file), every, scores(space, every, [space.metric])[space.metric]
 
 
 @pytest.fixture(scope="session")

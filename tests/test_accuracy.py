@@ -294,11 +294,17 @@ def test_a_calibrated_space_predicts_a_law_it_was_not_shown():
     assert model.provenance.networks == 25
 
 
-@pytest.mark.parametrize("kind", ["flash", "line", "ridge", "kriging"])
-def test_a_model_comes_back_from_its_file(tmp_path, kind):
-    space, model = calibrated_model()
+@pytest.fixture(scope="module")
+def samples():
+    """What the calibrated model was chosen on."""
+    space, _ = calibrated_model()
     designs = sample_designs(space, 25, 0)
-    samples, _ = space_rivals(space, designs, made_up(space, designs))
+    return space_rivals(space, designs, made_up(space, designs))[0]
+
+
+@pytest.mark.parametrize("kind", ["flash", "line", "ridge", "kriging"])
+def test_a_model_comes_back_from_its_file(tmp_path, kind, samples):
+    space, model = calibrated_model()
     model, names = replace(model, samples=samples), samples.names
     made = {
         "flash": lambda s: FlashForm(s, "log_nn_degree"),

@@ -29,8 +29,8 @@ def test_the_front_is_that_of_every_design_whose_far_end_holds(
     target, bound, confidence, every_macro_design
 ):
     """By brute force."""
-    space, chip = load_space("nasbench-macro"), load_target(target)
-    every, score = every_macro_design
+    file, every, score = every_macro_design
+    space, chip = load_space(file), load_target(target)
     latency, _, high = evaluate(space, chip, every).latency_ms
     far = latency * (high / latency) ** Z[confidence]
     own = space.metric
@@ -38,9 +38,7 @@ def test_the_front_is_that_of_every_design_whose_far_end_holds(
     values = np.stack([score[holds], latency[holds]], axis=1)
     best = values[non_dominated(values, [-1, 1])]
     best = best[written_apart(best, [-1, 1])]
-    report = search(
-        target, "nasbench-macro", max_latency_ms=bound, confidence=confidence, extrapolate=True
-    )
+    report = search(target, file, max_latency_ms=bound, confidence=confidence, extrapolate=True)
     found = {(f"{d.quantity(own):.9g}", f"{d.latency_ms.value:.9g}") for d in report.front}
     wanted = {(f"{s:.9g}", f"{v:.9g}") for s, v in best}
     assert found <= {(f"{s:.9g}", f"{v:.9g}") for s, v in values}

@@ -16,9 +16,9 @@ from flash.fitting.prior import unknown_prior
 from flash.fitting.structure import Structure, known_structure
 from flash.measurements.reading import read_measurements
 from flash.spaces.emitter import Emitter
-from flash.spaces.network import GraphEmitter
+from flash.spaces.network import GraphEmitter, Network
 from flash.spaces.space import load_space
-from flash.spaces.table import TableEmitter, network_table
+from flash.spaces.table import LayerTable, TableEmitter, network_table
 from flash.targets.processor.costs import costs, executed_layers, network_costs
 from flash.targets.processor.fusion import fused_network, fused_table
 from flash.targets.processor.kernel_classes import KERNEL_CLASSES
@@ -242,17 +242,25 @@ def test_an_unread_convolution_is_kept_with_what_feeds_it_but_no_unread_sum() ->
     assert kept == used
 
 
-@pytest.mark.parametrize("space", ["nasbench201", "cifar10-add", "cifar10-concat"])
+@pytest.fixture(scope="module", params=["nasbench201", "cifar10-add", "cifar10-concat"])
+def both_views(request: pytest.FixtureRequest) -> tuple[LayerTable, list[Network]]:
+    """Twelve designs as a table, and each as a graph."""
+    space = load_space(request.param)
+    designs = space.sample(12, np.random.default_rng(1))
+    return space.table(designs), [space.network(design) for design in designs]
+
+
 @pytest.mark.parametrize(
     ("executes", "fusion"),
     [*product(("used", "kept", "fed"), ("graph", "sum", "blocks")), ("all", "eager")],
 )
-def test_both_views_agree_whatever_a_runtime_merges(space: str, executes: str, fusion: str) -> None:
-    found = load_space(space)
-    designs = found.sample(12, np.random.default_rng(1))
+def test_both_views_agree_whatever_a_runtime_merges(
+    both_views: tuple[LayerTable, list[Network]], executes: str, fusion: str
+) -> None:
+    table, networks = both_views
     profile = with_structure(fusion, 16, executes)
-    by_table = costs(found.table(designs), profile)["latency_ms"]
-    by_graph = [network_costs(found.network(d), profile)["latency_ms"] for d in designs]
+    by_table = costs(table, profile)["latency_ms"]
+    by_graph = [network_costs(network, profile)["latency_ms"] for network in networks]
     assert np.allclose(by_table, by_graph)
 
 

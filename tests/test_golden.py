@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import copy
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from golden.comparing import Renamed, compare, flatten, report
 from golden.documents import DOCUMENTS, made, recorded, recorded_versions, renamed
+from golden.record import main
 
 _DOCUMENT = {
     "front": [
@@ -121,10 +119,10 @@ def test_entries_that_rename_nothing_are_named():
     assert unused == ["fit.a", "hull"]
 
 
-def test_recording_demands_a_reason():
-    root = Path(__file__).resolve().parents[1]
-    command = [sys.executable, "-m", "tests.golden.record", "fit-x86"]
-    for reason in ([], ["--reason", " "]):
-        done = subprocess.run([*command, *reason], cwd=root, capture_output=True, text=True)
-        assert done.returncode == 2
-        assert "--reason" in done.stderr
+@pytest.mark.parametrize("reason", [[], ["--reason", " "]])
+def test_recording_demands_a_reason(reason, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["record", "fit-x86", *reason])
+    monkeypatch.setattr("golden.record.record", lambda *_: pytest.fail("recorded"))
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert "--reason" in capsys.readouterr().err

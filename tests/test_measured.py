@@ -14,13 +14,13 @@ from flash.targets import load_target
 
 @pytest.mark.parametrize("target", ["rpi3b", "rpi4b", "rpi-zero-2w"])
 def test_the_front_is_that_of_all_designs_that_meet_a_set_of_conditions(target, every_macro_design):
-    space, board = load_space("nasbench-macro"), load_target(target)
-    every, score = every_macro_design
+    file, every, score = every_macro_design
+    space, board = load_space(file), load_target(target)
     table = space.table(every)
     sums = board.sums(table)
     costs = board.costs(table)
-    report = search(target, "nasbench-macro", optimizer="exact")
-    assert search(target, "nasbench-macro", optimizer="exact", extrapolate=True) != report
+    report = search(target, file, optimizer="exact")
+    assert search(target, file, optimizer="exact", extrapolate=True) != report
     for conditions in board.measured:
         inside = np.all([one.value(sums) <= one.bound for one in conditions], axis=0)
         assert not costs.extrapolated[inside].any()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from flash.accuracy import accuracy_of
@@ -39,19 +40,25 @@ _SIGNS = {
 _CHIPS = "cols=32,frequency_mhz=800,dataflow=ws,buffer_kib=256"
 
 
-def _small(folder, values=None):
+def _small(folder, values, name="cifar10-concat"):
     """The shipped space, and its accuracy model, with few values."""
-    text = data_file("models", "cifar10-concat").read_text(encoding="utf-8")
-    for name, own in (values or _FEW).items():
+    text = data_file("models", name).read_text(encoding="utf-8")
+    for name, own in values.items():
         text = re.sub(rf"^{name} = .*$", f"{name} = {list(own)}", text, flags=re.M)
     path = folder / "few.toml"
     path.write_text(text, encoding="utf-8")
     return str(path)
 
 
-@pytest.fixture
-def small(tmp_path):
-    return _small(tmp_path)
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    return _small(tmp_path_factory.mktemp("space"), _FEW)
+
+
+@pytest.fixture(scope="module")
+def searched(small):
+    """Formats, networks and chips searched within what was trained."""
+    return search("systolic", small, hardware=_CHIPS)
 
 
 def _every(space, hardware):
@@ -93,7 +100,6 @@ def _of(design, name):
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # a search takes a second
     deadline=None,
     derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     dataflow=st.sampled_from(["os", "ws", "is"]),
@@ -177,13 +183,12 @@ def test_each_design_carries_its_bits_and_is_priced_and_judged_in_them(small):
     assert all(str(quantization_drop(bits)) in report.notes for bits in (4, 8))
 
 
-def test_the_same_search_over_formats_writes_the_same_bytes(small):
-    first, second = (search("systolic", small, hardware=_CHIPS).to_json() for _ in range(2))
-    assert first == second
+def test_the_same_search_over_formats_writes_the_same_bytes(small, searched):
+    assert search("systolic", small, hardware=_CHIPS).to_json() == searched.to_json()
 
 
-def test_the_front_is_that_of_the_designs_like_those_trained_whatever_their_format(small):
-    report = search("systolic", small, hardware=_CHIPS)
+def test_the_front_is_that_of_the_designs_like_those_trained_whatever_their_format(small, searched):
+    report = searched
     assert not any(design.accuracy.extrapolated for design in report.front)
     assert "searched are those with no more" in report.optimizer.message
     assert any(note.startswith("searched are networks with no more") for note in report.notes)
@@ -212,7 +217,7 @@ def test_bits_that_are_given_are_not_searched(small):
 )
 def test_where_accuracy_is_not_maximised_bits_are_the_default_chips(small, tmp_path, asked):
     if "space" in asked:
-        text = (tmp_path / "few.toml").read_text(encoding="utf-8").split("# Accuracy model")[0]
+        text = Path(small).read_text(encoding="utf-8").split("# Accuracy model")[0]
         (tmp_path / "bare.toml").write_text(text, encoding="utf-8")
         small, asked = str(tmp_path / "bare.toml"), {}
     report = search("systolic", small, hardware=_CHIPS, **asked)
@@ -222,19 +227,14 @@ def test_where_accuracy_is_not_maximised_bits_are_the_default_chips(small, tmp_p
     assert report.target["hardware"]["options"] == 5
 
 
-def test_four_bits_are_searched_only_where_their_cost_is_known():
-    report = search(
-        "systolic",
-        "cifar10-mobilenet-v2",
-        hardware=_CHIPS,
-    )
-    model = accuracy_of(load_space("cifar10-mobilenet-v2"))
-    bits = {design.hardware["bits"] for design in report.front}
-    if model is None:
-        assert bits == {8}
-    else:
-        assert 4 not in bits
-        assert any("4 left out" in note for note in report.notes)
+def test_four_bits_are_searched_only_where_their_cost_is_known(tmp_path):
+    few = {"width": (50, 100), "expand": (3,), "kernel": (3,), "depth": (2,), "skip": (1,)}
+    values = {f"{name}{stage}": own for name, own in few.items() for stage in range(1, 8)}
+    space = _small(tmp_path, values, "cifar10-mobilenet-v2")
+    assert load_space(space).size == 2**7
+    report = search("systolic", space, hardware=_CHIPS)
+    assert {design.hardware["bits"] for design in report.front} == {8, 16}
+    assert any("4 left out" in note for note in report.notes)
 
 
 def test_the_best_ratio_over_formats_is_that_of_every_design(small):
@@ -283,7 +283,7 @@ def test_bits_of_which_nothing_is_known_are_told_and_cost_nothing(small):
     assert most[0] == pytest.approx(most[1])
 
 
-def test_the_screen_says_nothing_of_an_optimizer_alone_where_formats_were_searched(small):
-    text = render_brief(search("systolic", small, hardware=_CHIPS))
+def test_the_screen_says_nothing_of_an_optimizer_alone_where_formats_were_searched(searched):
+    text = render_brief(searched)
     assert "certified: no design searched beats one shown" in text
     assert "alone" not in text and "shgo came" not in text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -107,6 +107,8 @@ def test_every_variant_is_what_reading_its_file_gives_and_runs(models, name):
 @pytest.mark.parametrize("name", SMALL)
 def test_stages_add_up_memory_included(models, name):
     space, profile = load_space(str(models(name)[2])), load_profile("x86-zen4")
+    # Of each variable four values at most, the least and others: sums do not depend on how many.
+    space = replace(space, grids=tuple(grid[:: -(-len(grid) // 4)] for grid in space.grids))
     designs = space.sample(30, np.random.default_rng(0))
     problem = tabulate(
         space,

@@ -10,7 +10,6 @@ import pytest
 from flash.accuracy import forest as forests
 from flash.accuracy.calibration import fit_space, space_rivals
 from flash.accuracy.features import design_features, structure_features
-from flash.accuracy.fit import choose
 from flash.accuracy.forest import grow
 from flash.accuracy.regression import Samples
 from flash.accuracy.storage import accuracy_of, accuracy_text
@@ -79,9 +78,8 @@ def test_trees_are_chosen_where_places_decide_and_stored_as_they_are(tmp_path):
     names = ("log_rank_score", "at_is_5_3", "at_most_3")
     score, last, most = design_features(space, designs, names).T
     accuracy = np.clip(50 + 2 * (score - score.mean()) + 12 * last + 4 * most, 10, 99)
-    _, rivals = space_rivals(space, designs, accuracy)
-    assert choose(rivals, "log_rank_score").model.kind == "trees"
     model = fit_space(space, designs, accuracy, **ABOUT)
+    assert model.regression.kind == "trees"
     stored = parse_toml(accuracy_text(model), tmp_path / "s.toml")["accuracy"]
     again = accuracy_of(replace(space, accuracy=stored))
     unseen = space.sample(20, np.random.default_rng(1))

@@ -1,20 +1,20 @@
 """Which commands the golden documents are made by, and where the documents are kept.
 
-Only command lines and files are used, no import from flash, so that the documents outlive any
-change of its modules. What differs from run to run (seconds) or from machine to machine
-(versions of libraries, bytes that hold them) is taken out of a document before it is kept.
+Only command lines and files are used, no import from flash but of what takes a command line, so
+that the documents outlive any change of its modules. What differs from run to run (seconds) or from
+machine to machine (versions of libraries, bytes that hold them) is taken out of a document before
+it is kept.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import importlib.metadata
+import io
 import json
-import os
 import platform
 import re
-import subprocess
-import sys
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +22,8 @@ from math import fsum
 from pathlib import Path
 from typing import Any, Final
 
+from flash.__main__ import _dispatch
+from flash.command import run_command
 from golden.comparing import Renamed, Values, flatten, matches
 
 __all__ = ["DOCUMENTS", "Recipe", "made", "recorded", "recorded_versions", "renamed", "save"]
@@ -29,8 +31,6 @@ __all__ = ["DOCUMENTS", "Recipe", "made", "recorded", "recorded_versions", "rena
 _FOLDER: Final = Path(__file__).resolve().parent
 _ROOT: Final = _FOLDER.parents[1]
 _MEASUREMENTS: Final = _ROOT / "hw_profiles" / "measurements" / "x86-avx512-1-thread.jsonl"
-#: One command takes 5 s at most on one core of a 2 GHz Xeon.
-_TIMEOUT_S: Final = 600
 
 #: Fields that are left out: wall-clock times, versions, and hashes and sizes of bytes that hold
 #: one of them. Patterns as in ``golden.comparing``.
@@ -255,18 +255,12 @@ def _run(command: str, folder: Path) -> None:
     if "{fastest}" in command:
         picks = _json(folder / "out/front.json")["picks"]
         command = command.replace("{fastest}", picks["fastest"])
-    verb, *options = command.split()
-    path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
-    done = subprocess.run(
-        [sys.executable, "-m", f"flash.{verb}", *options],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=_TIMEOUT_S,
-    )
-    if done.returncode:
-        raise RuntimeError(f"flash.{command}: exit code {done.returncode}: {done.stderr.strip()}")
+    said = io.StringIO()
+    # In this process: numpy and scipy take longer to import than most commands to run.
+    with contextlib.chdir(folder), contextlib.redirect_stderr(said):
+        code = run_command(_dispatch, command.split())
+    if code:
+        raise RuntimeError(f"flash {command}: exit code {code}: {said.getvalue().strip()}")
 
 
 def _lasting(values: Values) -> Values:
