@@ -3,12 +3,15 @@
 import csv
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
 from calibrated import made_up, space_file
 
 from flash.accuracy import accuracy_of, sample_designs, space_rivals
+from flash.accuracy.fit import Rival
+from flash.accuracy.monotone import FlashForm
 from flash.calibrate import calibrate_from_table
 from flash.calibrate.command import main
 from flash.command import run_command
@@ -19,13 +22,30 @@ from flash.spaces.space import load_space
 SPACE = "cifar10-concat"
 
 
-@pytest.fixture
-def place(tmp_path):
+@pytest.fixture(scope="module")
+def thirty(tmp_path_factory):
     """A folder with the default space, not calibrated, and ``table.csv`` of 30 designs."""
-    space = load_space(str(space_file(tmp_path)))
+    folder = tmp_path_factory.mktemp("thirty")
+    space = load_space(str(space_file(folder)))
     designs = sample_designs(space, 30, 0)
-    write_table(tmp_path, [space.describe(x) for x in designs], made_up(space, designs))
-    return tmp_path
+    write_table(folder, [space.describe(x) for x in designs], made_up(space, designs))
+    return folder
+
+
+@pytest.fixture
+def place(thirty, tmp_path):
+    """A copy of it."""
+    return shutil.copytree(thirty, tmp_path, dirs_exist_ok=True)
+
+
+@pytest.fixture
+def one_model(monkeypatch):
+    """Of all models FLASH's form alone is fitted, for tests of what is read and told."""
+
+    def form(samples, blocks, *_):
+        return [Rival.of(FlashForm(samples, blocks[0][0]), samples)]
+
+    monkeypatch.setattr("flash.accuracy.calibration.rivals", form)
 
 
 def write_table(place, names, accuracies, column="design", **more):
@@ -111,6 +131,7 @@ def _designs(place):
     return indices, np.array([float(row["accuracy"]) for row in table])
 
 
+@pytest.mark.usefixtures("one_model")
 def test_designs_listed_twice_are_counted(place, capsys):
     table = rows(place)
     names = [row["design"] for row in [*table, *table[:2]]]
@@ -122,6 +143,7 @@ def test_designs_listed_twice_are_counted(place, capsys):
     )
 
 
+@pytest.mark.usefixtures("one_model")
 def test_a_design_listed_with_accuracies_far_apart_is_named(place, capsys):
     table = rows(place)
     again = [(table[0]["design"], float(table[0]["accuracy"]) - 40), (table[1]["design"], None)]
@@ -137,6 +159,7 @@ def test_a_design_listed_with_accuracies_far_apart_is_named(place, capsys):
     ]
 
 
+@pytest.mark.usefixtures("one_model")
 def test_searches_say_in_a_sentence_whose_training_it_was(place, capsys):
     from flash.search.command import main as search  # noqa: PLC0415
 
@@ -148,6 +171,7 @@ def test_searches_say_in_a_sentence_whose_training_it_was(place, capsys):
     assert "accuracy is that of networks trained by the table's author" in printed
 
 
+@pytest.mark.usefixtures("one_model")
 def test_fractions_are_read_as_such_and_failed_trainings_left_out(place, capsys):
     table = rows(place)
     accuracies = [float(row["accuracy"]) / 100 for row in table]
@@ -175,6 +199,7 @@ def test_held_out_rows_judge_the_fit_and_are_not_fitted(place, capsys):
     assert document["held_out"]["networks"] == 10 and document["held_out"]["rmse"] < 1.5
 
 
+@pytest.mark.usefixtures("one_model")
 def test_designs_beyond_the_spaces_values_teach_too(place, capsys):
     table = rows(place)
     names = [row["design"] for row in table]
@@ -186,6 +211,7 @@ def test_designs_beyond_the_spaces_values_teach_too(place, capsys):
     assert model.box.ranges["w1"][0] == 7 and model.provenance.networks == 30
 
 
+@pytest.mark.usefixtures("one_model")
 def test_designs_outside_the_space_are_counted_and_named(place, capsys):
     table = rows(place)
     names, values = [row["design"] for row in table], [row["accuracy"] for row in table]
@@ -241,6 +267,7 @@ def test_other_columns_are_quoted_and_other_separators_named(place, capsys, text
     assert ("separate columns" in error) == (message.startswith("separate"))
 
 
+@pytest.mark.usefixtures("one_model")
 def test_per_cents_may_be_written_as_such(place, capsys):
     table = rows(place)
     names, values = ([row[column] for row in table] for column in ("design", "accuracy"))

@@ -227,8 +227,8 @@ def all_read_the_first(stages, values, rng):
 @pytest.mark.parametrize("names", [NAMES[:1], NAMES[:2], NAMES[:3]])
 @pytest.mark.parametrize("block", [1 << 16, 50])
 def test_many_states_at_once_are_those_one_by_one(monkeypatch, rng, names, block):
-    problem, objectives = all_read_the_first(5, 6, rng), [objective(name) for name in names]
-    limits = [Limit.on("latency_ms", 50.0), Limit.on("energy_mj", 45.0)]
+    problem, objectives = all_read_the_first(4, 6, rng), [objective(name) for name in names]
+    limits = [Limit.on("latency_ms", 40.0), Limit.on("energy_mj", 36.0)]
     with monkeypatch.context() as patch:
         patch.setattr("flash.optimize.many_states._BLOCK", block)
         by_themselves = mock.Mock(side_effect=Merge)

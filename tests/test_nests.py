@@ -71,18 +71,21 @@ def _nests(sizes: Product, memories: Memories) -> Iterator[Nest]:
 @pytest.mark.parametrize(
     "sizes, words, port", [*((sizes, 6, 1.5) for sizes in LAYERS), (LAYERS[-1], 1, 16)]
 )
-@pytest.mark.parametrize("aim", ["latency", "energy", "product"])
-def test_no_nest_is_better_than_the_best(sizes: Product, aim: Aim, words: int, port: float) -> None:
+def test_no_nest_is_better_than_the_best(sizes: Product, words: int, port: float) -> None:
     array = replace(ARRAY, weight_words=words, dram_bytes_per_cycle=port)
-    least = np.inf
+    aims: tuple[Aim, ...] = ("latency", "energy", "product")
+    least = dict.fromkeys(aims, np.inf)
     for nest in _nests(sizes, array):
         try:
-            least = min(least, float(nest_costs(sizes, array, nest).of(aim)))
+            costs = nest_costs(sizes, array, nest)
         except UsageError:  # a tile does not fit
             continue
-    nest, costs = best_nest(sizes, array, aim)
-    assert float(costs.of(aim)) == pytest.approx(least, rel=1e-12)
-    assert float(nest_costs(sizes, array, nest).of(aim)) == pytest.approx(least, rel=1e-12)
+        for aim in aims:
+            least[aim] = min(least[aim], float(costs.of(aim)))
+    for aim in aims:
+        nest, costs = best_nest(sizes, array, aim)
+        assert float(costs.of(aim)) == pytest.approx(least[aim], rel=1e-12)
+        assert float(nest_costs(sizes, array, nest).of(aim)) == pytest.approx(least[aim], rel=1e-12)
 
 
 def _walk(sizes: Product, loops: tuple[Loop, ...], inside: int, seen: str) -> int:

@@ -49,7 +49,7 @@ def _graph_layers(network):
 
 
 def test_table_and_graph_have_the_same_layers_on_random_designs(space, rng):
-    designs = space.sample(1000, rng)
+    designs = space.sample(300, rng)
     table = space.table(designs)
     totals = table.macs.sum(axis=0), table.params.sum(axis=0)
     for i, design in enumerate(designs):
