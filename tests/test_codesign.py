@@ -252,11 +252,6 @@ def test_designs_carry_their_chip_through_json_and_csv(small, tmp_path):
     assert document["target"]["hardware"]["options"] == 15
 
 
-def test_the_same_seed_gives_the_same_designs(small):
-    first, second = (search("imc", small, hardware=_GIVEN["imc"]) for _ in range(2))
-    assert [d.id for d in first.front] == [d.id for d in second.front]
-
-
 def test_too_little_area_names_the_smallest_of_any_chip(small):
     with pytest.raises(InfeasibleError, match="smallest area that would do is") as caught:
         search("systolic", small, max_area_mm2=0.1)

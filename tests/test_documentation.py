@@ -14,10 +14,9 @@ import importlib
 import io
 import json
 import re
+import runpy
 import shlex
 import shutil
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -197,13 +196,13 @@ def test_links_lead_to_files(page):
 
 
 @pytest.mark.parametrize("script", ["board_pages", "validation_index", "check_boards"])
-def test_pages_made_by_a_script_are_current(script):
+def test_pages_made_by_a_script_are_current(script, monkeypatch, capsys):
     """After a change of profiles or scripts: python scripts/SCRIPT.py."""
-    place = ROOT / "scripts" / f"{script}.py"
-    done = subprocess.run(
-        [sys.executable, place, "--check"], capture_output=True, text=True, cwd=ROOT, check=False
-    )
-    assert done.returncode == 0, f"python scripts/{script}.py: {done.stdout}{done.stderr}"
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("sys.argv", [script, "--check"])
+    with pytest.raises(SystemExit) as left:
+        runpy.run_path(str(ROOT / "scripts" / f"{script}.py"), run_name="__main__")
+    assert left.value.code == 0, f"python scripts/{script}.py: {''.join(capsys.readouterr())}"
 
 
 def test_the_environment_of_the_readme_is_the_one_that_is_tested():
