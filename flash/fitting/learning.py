@@ -139,12 +139,9 @@ def learn(
     energy, energy_figures = _energy(load, latency_ms, average, energy_mj)
     sheet = unpack(np.log(prior.median)) if data_sheet else None
     rows = baseline_rows(load, latency_ms, folds, sheet) if baselines else []
-    by = {m.candidate.name: 0.0 for m in average.models}
-    for model, weight in zip(average.models, average.weights, strict=True):
-        by[model.candidate.name] += float(weight)
     return Learned(
         variants,
-        by,
+        _by_candidate(average),
         dict(average.errors),
         quality(latency_ms, average.predicted),
         figures,
@@ -156,6 +153,14 @@ def learn(
         energy,
         energy_figures,
     )
+
+
+def _by_candidate(average: Average) -> dict[str, float]:
+    """Candidate -> the weight of its models."""
+    by = {model.candidate.name: 0.0 for model in average.models}
+    for model, weight in zip(average.models, average.weights, strict=True):
+        by[model.candidate.name] += float(weight)
+    return by
 
 
 def _whole(load: Workload) -> NDArray[np.bool_]:
